@@ -1,0 +1,1 @@
+"""The processes of the pipeline; each is run as `python -m daemons.NAME`."""

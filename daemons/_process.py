@@ -1,0 +1,97 @@
+"""What every daemon does alike: settings, logs, signals, READY=1, an exit code that means something.
+
+A daemon is a coroutine `serve(settings, life)` that runs until `life.stopping` is set, and then drains.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import uvloop
+
+from msgctl import logs
+from msgctl.config import Settings, load
+from msgctl.errors import MsgctlError
+
+log = logs.get(__name__)
+
+
+class Life:
+    """The span of a daemon's life, as signals and systemd see it.
+
+    The first SIGTERM or SIGINT sets `stopping`: take nothing new, finish what runs. A second one sets `hurried`:
+    hand back what runs, now.
+    """
+
+    def __init__(self) -> None:
+        self.stopping = asyncio.Event()
+        self.hurried = asyncio.Event()
+
+    def attend(self) -> None:
+        """Listen to the signals, from within the running loop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+
+    def ready(self, status: str) -> None:
+        """Tell whoever started us (systemd, `msgctl up`) that we can serve."""
+        _notify(f"READY=1\nSTATUS={status}\nMAINPID={os.getpid()}")
+
+    def _on_signal(self) -> None:
+        if self.stopping.is_set():
+            self.hurried.set()
+        else:
+            _notify("STOPPING=1")
+            self.stopping.set()
+
+
+Serve = Callable[[Settings, Life], Awaitable[None]]
+
+
+def main(name: str, serve: Serve, parser: argparse.ArgumentParser | None = None) -> None:
+    """Run a daemon until it is told to stop, and leave the process with its exit code.
+
+    Args:
+        name: worker, subscriber or gateway.
+        serve: the daemon itself.
+        parser: further arguments, whose values `serve` has bound already; it gains `--config`.
+    """
+    parser = parser or argument_parser(name)
+    arguments = parser.parse_args()
+    try:
+        settings = load(arguments.config).settings
+        logs.configure(settings, daemon=name)
+        uvloop.run(_live(serve, settings))
+    except MsgctlError as error:
+        sys.stderr.write(f"{name}: {error.message}\n")
+        raise SystemExit(error.exit_code) from None
+
+
+def argument_parser(name: str) -> argparse.ArgumentParser:
+    """The arguments all daemons share; everything else is a setting (flag > environment > file)."""
+    parser = argparse.ArgumentParser(prog=f"python -m daemons.{name}", description=f"The {name} of msgctl.")
+    parser.add_argument("--config", type=Path, help="configuration file (else MSGCTL_CONFIG, ./config.toml)")
+    return parser
+
+
+async def _live(serve: Serve, settings: Settings) -> None:
+    life = Life()
+    life.attend()
+    await serve(settings, life)
+
+
+def _notify(text: str) -> None:
+    """Send one datagram to $NOTIFY_SOCKET, as sd_notify(3) has it; without that variable do nothing."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram:
+        try:
+            datagram.sendto(text.encode(), "\0" + address[1:] if address.startswith("@") else address)
+        except OSError as error:
+            log.warning("nobody listens at NOTIFY_SOCKET", error=str(error))

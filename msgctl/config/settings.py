@@ -1,0 +1,262 @@
+"""Every setting, its type, its bounds, its default and one sentence on it.
+
+`config.example.toml` is this model written out; a test keeps the two equal.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Section(BaseModel):
+    """The base of every section: unknown keys are refused, a docstring is a setting's description."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
+
+
+class Redis(Section):
+    """The Redis or Valkey (6.2 or newer) that holds the queue."""
+
+    host: str = "localhost"
+    """Where Redis listens. The seed's `REDIS_HOST` sets it too."""
+    port: int = Field(6379, ge=1, le=65535)
+    """Its TCP port. The seed's `REDIS_PORT` sets it too."""
+    password: SecretStr = SecretStr("")
+    """Its password, empty for none. The seed's `REDIS_PASSWORD` sets it too."""
+    username: str = ""
+    """The ACL user, empty for Redis's default user."""
+    database: int = Field(0, ge=0, le=15)
+    """The number of the database."""
+    tls: bool = False
+    """Whether to speak TLS."""
+    timeout: Seconds = 5.0
+    """Seconds to wait for a connection or an answer."""
+    max_connections: Count = 64
+    """Connections one process opens at most; a task waits for a free one."""
+    accept_data_loss: bool = False
+    """Start although Redis evicts keys or keeps no append-only file. The flag is `--accept-data-loss`."""
+
+
+class Postgres(Section):
+    """The PostgreSQL that holds the agents."""
+
+    url: SecretStr = SecretStr("postgresql://localhost/msgctl")
+    """Connection URL, `postgresql://user:password@host:port/database`."""
+    agent_query: str = ""
+    """A SELECT of your own agents table, one row for `%(id)s` with the columns id, user_id, name, system_prompt, webhook_path, active. Empty: the table of `msgctl db migrate`."""
+    pool_size: int = Field(4, ge=1, le=100)
+    """Connections one process opens at most."""
+    timeout: Seconds = 5.0
+    """Seconds to wait for a connection."""
+    agent_cache: Seconds = 30.0
+    """Seconds an agent's row may be remembered; a change in our own table is heard of at once."""
+
+
+class N8n(Section):
+    """The n8n that runs the agents' workflows."""
+
+    base_url: str = Field("http://localhost:5678", pattern=r"^https?://[^\s?#]+$")
+    """Where n8n listens. The seed's `N8N_BASE_URL` sets it too."""
+    api_key: SecretStr = SecretStr("")
+    """Sent as `X-API-Key`: the system's own key, never a customer's token. Empty: not sent."""
+    timeout: Seconds = 120.0
+    """Seconds one call may take in all."""
+    max_answer: Annotated[int, Field(ge=1024, le=16_777_216)] = 1_048_576
+    """Bytes an answer may have."""
+
+
+class Gateway(Section):
+    """The HTTP and WebSocket door."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - the contract's default: a gateway is there to be reached
+    """The address to listen on."""
+    port: int = Field(3000, ge=0, le=65535)
+    """The port to listen on; 0 takes a free one."""
+    locale: Literal["pt-BR", "en"] = "pt-BR"
+    """The language of texts meant for people. Fields and codes never change."""
+    socket_ttl: Seconds = 30.0
+    """Seconds after which the sockets of a gateway that fell silent count as gone."""
+    max_body: Annotated[int, Field(ge=1024, le=1_048_576)] = 65_536
+    """Bytes a request body or a WebSocket frame may have."""
+    max_queued_frames: Count = 256
+    """Frames that may wait for one slow reader before its socket is closed (4408)."""
+    send_timeout: Seconds = 5.0
+    """Seconds one frame may take to be written before its socket is closed (4408)."""
+
+
+class Auth(Section):
+    """Who may come in."""
+
+    algorithm: Literal["HS256", "RS256", "ES256", "EdDSA"] = "HS256"
+    """The one algorithm tokens are signed with; a token that names another is refused."""
+    jwt_secret: SecretStr = SecretStr("")
+    """HS256: the shared secret, 32 bytes or more."""
+    public_key: str = ""
+    """RS256, ES256, EdDSA: the public key in PEM."""
+    issuer: str = ""
+    """Required `iss` of a token; empty: not looked at."""
+    audience: str = ""
+    """Required `aud` of a token; empty: a token with an `aud` is refused."""
+    leeway: float = Field(10.0, ge=0, le=60)
+    """Seconds by which clocks may differ."""
+
+
+class Worker(Section):
+    """The process that works messages."""
+
+    concurrency: int = Field(5, ge=1, le=5000)
+    """Messages one worker works at once."""
+    lease: float = Field(30.0, ge=1, le=600)
+    """Seconds a worker owns a message without a sign of life; renewed each third of it."""
+    drain: Seconds = 130.0
+    """Seconds running messages get to end after SIGTERM before they are handed back."""
+    max_wait: Seconds = 60.0
+    """Seconds after which even a message of priority 10 gets its share under a flood of priority 1."""
+    max_crashes: int = Field(3, ge=1, le=100)
+    """Lost leases after which a message becomes a dead letter; they are not attempts."""
+
+
+class Retry(Section):
+    """How patient the pipeline is with one message."""
+
+    attempts: int = Field(3, ge=1, le=100)
+    """Attempts a message gets before it becomes a dead letter."""
+    base: Seconds = 2.0
+    """Seconds before the second attempt; doubled for each further one, ±20 %."""
+    cap: Seconds = 60.0
+    """The longest pause in seconds."""
+    hold: Seconds = 1.0
+    """Seconds before the next look at a dependency that is down; doubled up to `cap`. Charges no attempt."""
+
+
+class History(Section):
+    """What is remembered of a conversation."""
+
+    turns: int = Field(20, ge=0, le=1000)
+    """Utterances sent to n8n with a message, the newest."""
+    replies: int = Field(200, ge=1, le=10_000)
+    """Responses kept for a socket that comes back (`resume`)."""
+    ttl: Seconds = 604_800.0
+    """Seconds a conversation is remembered after its last message."""
+    max_mailbox: Count = 1000
+    """Messages of one conversation that may wait; one more is refused with 429."""
+
+
+class Retention(Section):
+    """How long what is over is kept."""
+
+    completed: Seconds = 86_400.0
+    """Seconds a completed message is kept."""
+    failed: Seconds = 2_592_000.0
+    """Seconds a dead letter is kept."""
+    identity: Seconds = 86_400.0
+    """Seconds within which a repeated message gets the same answer and no second run."""
+
+
+class Delivery(Section):
+    """The process that takes responses to their channels."""
+
+    concurrency: int = Field(50, ge=1, le=5000)
+    """Deliveries one subscriber works at once."""
+    takeover: Seconds = 60.0
+    """Seconds after which a response that a silent subscriber holds is taken over by another."""
+    timeout: Seconds = 15.0
+    """Seconds one call of a provider or callback may take in all."""
+    attempts: int = Field(8, ge=1, le=100)
+    """Tries a delivery gets before it counts as failed."""
+    max_stream: Annotated[int, Field(ge=1000, le=10_000_000)] = 100_000
+    """Delivered responses the stream keeps; those not delivered are never cut."""
+
+
+class WhatsApp(Section):
+    """WhatsApp, by Meta's Cloud API or by Twilio."""
+
+    provider: Literal["cloud", "twilio"] = "cloud"
+    """Which of the two, where a message's `channelMetadata.provider` does not say."""
+    base_url: str = "https://graph.facebook.com"
+    """The Graph API."""
+    version: str = "v23.0"
+    """The version of the Graph API."""
+    phone_number_id: str = ""
+    """The sender: the id of the business phone number."""
+    token: SecretStr = SecretStr("")
+    """The access token of the Cloud API."""
+
+
+class Twilio(Section):
+    """Twilio's Programmable Messaging, for WhatsApp."""
+
+    base_url: str = "https://api.twilio.com"
+    """The REST API."""
+    account_sid: str = ""
+    """The account's SID."""
+    auth_token: SecretStr = SecretStr("")
+    """The account's token."""
+    sender: str = ""
+    """The sender in E.164, e.g. +14155238886."""
+
+
+class Telegram(Section):
+    """A Telegram bot."""
+
+    base_url: str = "https://api.telegram.org"
+    """The Bot API."""
+    token: SecretStr = SecretStr("")
+    """The bot's token."""
+
+
+class Callback(Section):
+    """The HTTP callback of channel `api`, signed after Standard Webhooks."""
+
+    secret: SecretStr = SecretStr("")
+    """Signing secret, `whsec_` and base64 of 24 to 64 bytes. Empty: channel `api` is refused at delivery."""
+    allowed_hosts: list[str] = []
+    """Hosts that may be called although they are private or not https, each `host` or `host:port`."""
+
+
+class Health(Section):
+    """When the queue counts as unhealthy."""
+
+    max_waiting: int = Field(100, ge=0)
+    """Waiting messages."""
+    max_failed_ratio: float = Field(0.05, ge=0, le=1)
+    """Failed messages as a share of all."""
+    max_age: Seconds = 300.0
+    """Seconds the oldest waiting message may have waited."""
+
+
+class Logs(Section):
+    """What the daemons write."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least level that is written."""
+    format: Literal["auto", "json", "text"] = "auto"
+    """`auto`: text on a terminal, JSON elsewhere."""
+    directory: str = ""
+    """Folder for `combined.log` and `error.log`; empty: standard error alone, as the journal wants it."""
+
+
+class Settings(Section):
+    """All sections."""
+
+    redis: Redis = Redis()
+    postgres: Postgres = Postgres()
+    n8n: N8n = N8n()
+    gateway: Gateway = Gateway()
+    auth: Auth = Auth()
+    worker: Worker = Worker()
+    retry: Retry = Retry()
+    history: History = History()
+    retention: Retention = Retention()
+    delivery: Delivery = Delivery()
+    whatsapp: WhatsApp = WhatsApp()
+    twilio: Twilio = Twilio()
+    telegram: Telegram = Telegram()
+    callback: Callback = Callback()
+    health: Health = Health()
+    logs: Logs = Logs()

@@ -1,0 +1,92 @@
+"""Every name that another process sees: keys, channels, queues, fields, paths. A literal key stands nowhere else.
+
+RQ's keys (`rq:…`) are RQ's own, in RQ's own format, so that `rq info`, rq-dashboard and `Job.fetch` read them
+truly. Everything else lives under `msgctl:`, apart from the response channels, whose names are the contract's.
+"""
+
+from msgctl.messages import PRIORITIES
+
+# ── RQ's keys ───────────────────────────────────────────────────────────────────────────────────────────
+RQ_QUEUES = "rq:queues"  # SET of `rq:queue:NAME`
+RQ_QUEUE = "rq:queue:"  # + queue: LIST of job ids, head first
+RQ_JOB = "rq:job:"  # + message id: HASH, RQ's fields and ours (below)
+RQ_DEFERRED = "rq:deferred:"  # + queue: ZSET of ids that wait behind the head of their conversation
+RQ_WIP = "rq:wip:"  # + queue: ZSET of `job:execution`, what runs now
+RQ_SCHEDULED = "rq:scheduled:"  # + queue: ZSET of ids by the second they are due again
+RQ_FINISHED = "rq:finished:"  # + queue: ZSET of ids by the second they expire
+RQ_FAILED = "rq:failed:"  # + queue: ZSET of ids by the second they expire: the dead letters
+RQ_EXECUTION = "rq:execution:"  # + `job:execution`: HASH
+RQ_EXECUTIONS = "rq:executions:"  # + job: ZSET of execution ids
+RQ_WORKERS = "rq:workers"  # SET of `rq:worker:NAME`
+RQ_WORKER = "rq:worker:"  # + name: HASH with a TTL that each heartbeat renews
+RQ_WORKER_EXECUTIONS = ":executions"  # rq:worker:NAME + this: SET of `job:execution`
+RQ_SUSPENDED = "rq:suspended"  # set by `rq suspend`: nobody claims
+
+QUEUE = "messages:"  # + priority: the name of an RQ queue
+QUEUES = tuple(f"{QUEUE}{priority}" for priority in PRIORITIES)
+"""The ten queues, soonest first."""
+
+JOB_FUNCTION = "msgctl.rqueue.job.refuse"
+"""The function that stored jobs name. It refuses to run: the hash is data, only our worker works it."""
+
+# Our fields in the job hash, beside RQ's.
+FIELD_MESSAGE = "msgctl_message"  # the Message as JSON
+FIELD_USER = "msgctl_user"
+FIELD_CONVERSATION = "msgctl_conversation"
+FIELD_CHANNEL = "msgctl_channel"
+FIELD_PRIORITY = "msgctl_priority"
+FIELD_PROGRESS = "msgctl_progress"  # 0 to 100
+FIELD_ATTEMPTS = "msgctl_attempts"  # charged attempts since the last replay
+FIELD_RUNS = "msgctl_runs"  # how often it was claimed, ever
+FIELD_CRASHES = "msgctl_crashes"  # leases lost
+FIELD_HOLDS = "msgctl_holds"  # waits for a dependency, in a row
+FIELD_READY = "msgctl_ready"  # Unix milliseconds since when it has waited in its queue
+FIELD_ERROR = "msgctl_error"  # JSON {class, code, text, at} of the last failure
+FIELD_RUN = "msgctl_run:"  # + run number: JSON of that attempt's end
+FIELD_COMMITTED = "msgctl_committed"  # "run seq streamId" of the commit
+FIELD_FINISHED = "msgctl_finished"  # Unix milliseconds
+
+# ── Our keys ────────────────────────────────────────────────────────────────────────────────────────────
+LEASES = "msgctl:leases"  # ZSET of `job:execution` by the millisecond the lease ends: who may commit
+MAILBOX = "msgctl:mailbox:"  # + conversation: LIST of ids, the head alone is in play
+CONVERSATION = "msgctl:conversation:"  # + id: HASH {user, seq, routed, floor}
+HISTORY = "msgctl:history:"  # + conversation: LIST of Turn as JSON, oldest first, bounded
+REPLIES = "msgctl:replies:"  # + conversation: ZSET of Response as JSON by seq, bounded
+IDENTITY = "msgctl:identity:"  # + message id: HASH {digest, body}: the 202 that was given, kept for 24 h
+IDEMPOTENCY = "msgctl:idempotency:"  # + user + ":" + key: STRING, the message id that key stands for
+PARKED = "msgctl:parked"  # HASH of ids whose job hash cannot be worked, to the status it had
+IDLE_WORKERS = "msgctl:workers:idle"  # SET of worker names with free slots, to be woken
+WAKE = "msgctl:wake:"  # + worker name: LIST, a token wakes the worker that blocks on it
+RESPONSES = "msgctl:responses"  # STREAM of responses (and failures) to deliver, the durable truth
+RESPONSES_GROUP = "delivery"  # its consumer group
+ADOPTED = "msgctl:adopted:"  # + channel + ":" + message id: STRING, a foreign response already in the stream
+SUBSCRIBERS = "msgctl:subscribers"  # HASH of subscriber name to the Unix millisecond of its last sign of life
+GATEWAYS = "msgctl:gateways"  # HASH of gateway name to the Unix millisecond of its last sign of life
+INBOX = "msgctl:inbox:"  # + gateway name: STREAM of frames for sockets that this gateway holds
+SOCKET = "msgctl:socket:"  # + socket id: HASH {gateway, user} with a TTL
+SOCKETS = "msgctl:sockets:"  # + conversation: SET of socket ids that joined it
+DELIVERY = "msgctl:delivery:"  # + message id: HASH {state, channel, attempts, providerId, error, …}
+PROGRESS_CHANNEL = "msgctl:progress"  # PUBLISH of {messageId, conversationId, userId, progress} for observers
+
+# ── Channels of the contract ────────────────────────────────────────────────────────────────────────────
+RESPONSE_CHANNEL = "pubsub:response:"  # + channel
+CONVERSATION_CHANNEL = "pubsub:conversation:"  # + conversation
+AGENT_NOTIFICATIONS = "msgctl_agents"  # PostgreSQL NOTIFY channel: the id of an agent that changed
+
+# ── Delivery states ─────────────────────────────────────────────────────────────────────────────────────
+# NEW → SENDING → SENT | FAILED | UNKNOWN; a web response with no socket to go to is KEPT for `resume`.
+
+LUA_NAMES: dict[str, str] = {
+    name.lower(): value for name, value in dict(globals()).items() if name.isupper() and isinstance(value, str)
+}
+"""The names above as the table `K` that every Lua script begins with."""
+
+
+def job_key(message_id: str) -> str:
+    """The RQ job hash of a message."""
+    return RQ_JOB + message_id
+
+
+def queue_name(priority: int) -> str:
+    """The RQ queue of a priority, 1 to 10."""
+    return f"{QUEUE}{priority}"

@@ -1,0 +1,85 @@
+"""Log lines: structured, with the message's id bound to each, never with a secret or the text of a message.
+
+A line goes to standard error (the journal's way) and, where `logs.directory` is set, to `combined.log` and, from
+level error up, to `error.log`. The files are written through `WatchedFileHandler`, so logrotate may move them.
+"""
+
+import logging
+import logging.handlers
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from msgctl.config import Settings
+
+BOT_TOKEN = re.compile(r"bot\d+:[\w-]+")
+QUERY_TOKEN = re.compile(r"(token=)[^&\s\"']+")
+JWT = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*")
+
+
+def configure(settings: Settings, *, daemon: str) -> None:
+    """Set up logging for this process, once, before anything is logged.
+
+    Args:
+        settings: `logs.*` decides level, format and files.
+        daemon: bound to each line as `daemon`.
+    """
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if settings.logs.directory:
+        folder = Path(settings.logs.directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.handlers.WatchedFileHandler(folder / "combined.log", encoding="utf-8"))
+        errors = logging.handlers.WatchedFileHandler(folder / "error.log", encoding="utf-8")
+        errors.setLevel(logging.ERROR)
+        handlers.append(errors)
+    as_json = settings.logs.format == "json" or (settings.logs.format == "auto" and not sys.stderr.isatty())
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_log_level, _timestamp, redact],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            redact,
+            structlog.processors.JSONRenderer(ensure_ascii=False)
+            if as_json
+            else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+    )
+    for handler in handlers:
+        handler.setFormatter(formatter)
+    logging.basicConfig(handlers=handlers, level=settings.logs.level.upper(), force=True)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_log_level,
+            _timestamp,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(daemon=daemon)
+
+
+def get(name: str) -> structlog.stdlib.BoundLogger:
+    """The logger of a module; bind what a line must carry, e.g. `log.bind(messageId=…)`."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
+    return logger
+
+
+def redact(_logger: Any, _method: str, event: Any) -> Any:
+    """Take tokens out of every text of a line, a traceback included."""
+    return {key: redact_text(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def redact_text(text: str) -> str:
+    """Mask bot tokens, `token=` in query strings and JWTs, and whatever could forge a line or move a cursor."""
+    text = JWT.sub("[jwt]", QUERY_TOKEN.sub(r"\1[secret]", BOT_TOKEN.sub("bot[secret]", text)))
+    return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in text)
+
+
+_timestamp = structlog.processors.TimeStamper(fmt="iso", utc=True)

@@ -1,0 +1,132 @@
+"""What travels: a message, the agent's reply to it, the response that is delivered. Pure: no I/O, no clock.
+
+Python names are snake_case, the wire's are camelCase (`messageId`); msgspec translates and validates.
+"""
+
+import hashlib
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+
+IDENTIFIER_PATTERN = r"^[A-Za-z0-9_-]{1,64}\Z"
+Identifier = Annotated[str, msgspec.Meta(pattern=IDENTIFIER_PATTERN)]
+"""Id of a message or a conversation: 1 to 64 characters of A-Z a-z 0-9 _ -."""
+Priority = Annotated[int, msgspec.Meta(ge=1, le=10)]
+"""1 to 10; a lower number is worked sooner."""
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=8000)]
+"""What a customer may say at once, in characters."""
+PRIORITIES = range(1, 11)
+DEFAULT_PRIORITY = 5
+
+
+class Channel(StrEnum):
+    """Where a message came from and its response goes back to."""
+
+    WEB = "web"
+    WHATSAPP = "whatsapp"
+    TELEGRAM = "telegram"
+    API = "api"
+
+
+class State(StrEnum):
+    """Where a message is in its life, as the outside sees it."""
+
+    WAITING = "waiting"
+    ACTIVE = "active"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    DELAYED = "delayed"
+
+    def may_become(self, following: "State") -> bool:
+        """Whether `following` can be the next state after this one."""
+        return following in _NEXT[self]
+
+
+_NEXT = {
+    State.WAITING: {State.ACTIVE},
+    State.ACTIVE: {State.COMPLETED, State.FAILED, State.DELAYED, State.WAITING},
+    State.DELAYED: {State.WAITING},
+    State.FAILED: {State.WAITING},  # an operator's replay
+    State.COMPLETED: set[State](),
+}
+
+
+class Record(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
+    """The base of everything that is stored or sent as JSON."""
+
+    def to_json(self) -> bytes:
+        """This record as UTF-8 JSON without white space."""
+        return msgspec.json.encode(self)
+
+
+class Message(Record):
+    """One message of a customer, as accepted; what a worker needs and nothing it must look up twice."""
+
+    message_id: Identifier
+    conversation_id: Identifier
+    agent_id: str
+    user_id: str
+    message: str
+    channel: Channel = Channel.WEB
+    channel_metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+    priority: Priority = DEFAULT_PRIORITY
+    timestamp: str
+    """When it was accepted, RFC 3339 in UTC."""
+
+    def digest(self) -> str:
+        """SHA-256, in hex, of all that a repeated request must repeat: everything but when it came.
+
+        The conversation counts only as the client gave it, so `intake` passes the digest of a message whose
+        generated ids are blank.
+        """
+        return hashlib.sha256(msgspec.structs.replace(self, timestamp="").to_json()).hexdigest()
+
+
+class Turn(Record):
+    """One utterance in a conversation's history."""
+
+    role: str
+    """`user` or `assistant`."""
+    content: str
+    timestamp: str
+
+
+class Reply(Record):
+    """What the agent said. The numbers are null where n8n does not tell them."""
+
+    message: str
+    tokens_used: int | None = None
+    model: str | None = None
+    finish_reason: str | None = None
+
+
+class Response(Record):
+    """A reply on its way to the channel its message came from."""
+
+    message_id: str
+    conversation_id: str
+    agent_id: str
+    response: Reply
+    channel: Channel
+    channel_metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+    timestamp: str
+    processing_time: int | None = None
+    """Milliseconds from claim to commit."""
+    user_id: str | None = None
+    seq: int | None = None
+    """The number of this response in its conversation, from 1; given at commit."""
+    stream_id: str | None = None
+    """The entry of the durable stream that carries it; absent in what another program published."""
+
+
+class Failure(Record):
+    """Told to the customer's socket when a message ends in the dead letters."""
+
+    message_id: str
+    conversation_id: str
+    user_id: str
+    channel: Channel
+    channel_metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+    code: str
+    timestamp: str

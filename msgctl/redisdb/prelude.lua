@@ -1,0 +1,90 @@
+-- What several scripts need. `K` holds the names of msgctl/contracts.py in lower case.
+-- The clock is Redis's own, so that no host's wrong clock can end a lease.
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- RQ's date format, from Unix milliseconds (civil-from-days, H. Hinnant's algorithm; Lua in Redis has no os.date).
+local function iso(ms)
+  local seconds = math.floor(ms / 1000)
+  local days = math.floor(seconds / 86400)
+  local rest = seconds - days * 86400
+  local z = days + 719468
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local day = doy - math.floor((153 * mp + 2) / 5) + 1
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03d000Z', year, month, day,
+    math.floor(rest / 3600), math.floor(rest % 3600 / 60), rest % 60, ms % 1000)
+end
+
+-- Wake one idle worker that is alive; it blocks on its own list, so a token is never lost between two looks.
+local function wake()
+  local worker = redis.call('SPOP', K.idle_workers)
+  while worker do
+    if redis.call('EXISTS', K.rq_worker .. worker) == 1 then
+      redis.call('LPUSH', K.wake .. worker, '1')
+      redis.call('EXPIRE', K.wake .. worker, 60)
+      return
+    end
+    worker = redis.call('SPOP', K.idle_workers)
+  end
+end
+
+-- Put a message where a worker finds it: at the end of its queue, or at the front if it has been there before.
+local function make_ready(id, now, front)
+  local job = K.rq_job .. id
+  local queue = redis.call('HGET', job, 'origin')
+  redis.call('HSET', job, 'status', 'queued', 'enqueued_at', iso(now), K.field_ready, now)
+  redis.call(front and 'LPUSH' or 'RPUSH', K.rq_queue .. queue, id)
+  wake()
+end
+
+-- A message leaves its conversation for good: the next one, if any, comes into play.
+local function advance(conversation, id, now)
+  local mailbox = K.mailbox .. conversation
+  redis.call('LREM', mailbox, 1, id)
+  local head = redis.call('LINDEX', mailbox, 0)
+  while head do
+    local job = redis.call('HMGET', K.rq_job .. head, 'status', 'origin')
+    if job[1] == 'deferred' then
+      redis.call('ZREM', K.rq_deferred .. job[2], head)
+      make_ready(head, now, false)
+      return
+    end
+    if job[1] then return end  -- it is in play already
+    redis.call('LPOP', mailbox)  -- its hash is gone: nothing can be worked
+    head = redis.call('LINDEX', mailbox, 0)
+  end
+end
+
+-- Whether this run of a message still holds its lease; without one, nothing may be written.
+local function holds_lease(id, run)
+  return redis.call('ZSCORE', K.leases, id .. ':' .. run) ~= false
+end
+
+-- Take a run out of every place that shows it as running. `job` = {origin, worker_name}.
+local function release(id, run, origin, worker)
+  local member = id .. ':' .. run
+  redis.call('ZREM', K.leases, member)
+  redis.call('ZREM', K.rq_wip .. origin, member)
+  redis.call('DEL', K.rq_execution .. member, K.rq_executions .. id)
+  redis.call('SREM', K.rq_worker .. worker .. K.rq_worker_executions, member)
+end
+
+-- Dead letter: failed for RQ, out of its conversation, and its sender is told through the durable stream.
+local function bury(id, now, ttl_ms, failure)
+  local job = K.rq_job .. id
+  local fields = redis.call('HMGET', job, 'origin', K.field_conversation, K.field_channel)
+  redis.call('HSET', job, 'status', 'failed', 'ended_at', iso(now), K.field_finished, now)
+  redis.call('PEXPIRE', job, ttl_ms)
+  redis.call('ZADD', K.rq_failed .. fields[1], math.floor((now + ttl_ms) / 1000), id)
+  redis.call('XADD', K.responses, '*', 'kind', 'failure', 'channel', fields[3], 'body', failure)
+  advance(fields[2], id, now)
+end

@@ -1,0 +1,77 @@
+-- CLAIM: take as many messages as there are free slots, each under a lease.
+--
+--   rq:queue:messages:P      LIST  soonest priority first; a head that has waited too long gets every second pick
+--   rq:job:ID                HASH  status started, run number + 1
+--   msgctl:leases            ZSET  gains ID:RUN until the lease ends: the right to commit
+--   rq:wip, rq:execution, rq:executions, rq:worker:W:executions   what RQ's tools read
+--   msgctl:parked            HASH  ids whose hash cannot be worked, and why: never executed, never lost from sight
+--   msgctl:workers:idle      SET   this worker, if slots stay free: the next ENQUEUE wakes it
+--
+-- Returns a list of {id, run, message, attempts, holds, conversation}.
+local worker, slots, lease, max_wait = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local now = now_ms()
+local claimed = {}
+
+local function overdue_queue()
+  local oldest, found
+  for priority = 2, 10 do
+    local head = redis.call('LINDEX', K.rq_queue .. K.queue .. priority, 0)
+    if head then
+      local ready = tonumber(redis.call('HGET', K.rq_job .. head, K.field_ready) or now)
+      if now - ready > max_wait / 2 and (not oldest or ready < oldest) then
+        oldest, found = ready, K.queue .. priority
+      end
+    end
+  end
+  return found
+end
+
+local lowest_open = 1
+local function pop_by_priority()
+  for priority = lowest_open, 10 do
+    local id = redis.call('LPOP', K.rq_queue .. K.queue .. priority)
+    if id then return id end
+    lowest_open = priority + 1
+  end
+end
+
+local someone_overdue = true
+local function pop(fair)
+  local queue = fair and someone_overdue and overdue_queue()
+  if queue then return redis.call('LPOP', K.rq_queue .. queue) end
+  if fair then someone_overdue = false end
+  return pop_by_priority()
+end
+
+local function start(id)
+  local job = K.rq_job .. id
+  local fields = redis.call('HMGET', job, 'status', 'origin', K.field_message, K.field_attempts, K.field_holds,
+    K.field_conversation)
+  if fields[1] ~= 'queued' or not fields[3] or not fields[6] then
+    redis.call('HSET', K.parked, id, fields[1] or 'no hash')
+    return
+  end
+  local run = redis.call('HINCRBY', job, K.field_runs, 1)
+  local member, when = id .. ':' .. run, iso(now)
+  redis.call('HSET', job, 'status', 'started', 'started_at', when, 'last_heartbeat', when, 'worker_name', worker,
+    K.field_progress, 0)
+  redis.call('PERSIST', job)
+  redis.call('ZADD', K.leases, now + lease, member)
+  redis.call('ZADD', K.rq_wip .. fields[2], math.floor(now / 1000) + 31536000, member)
+  redis.call('HSET', K.rq_execution .. member, 'id', run, 'job_id', id, 'created_at', now / 1000,
+    'last_heartbeat', now / 1000, 'worker_name', worker)
+  redis.call('ZADD', K.rq_executions .. id, math.floor(now / 1000) + 31536000, run)
+  redis.call('SADD', K.rq_worker .. worker .. K.rq_worker_executions, member)
+  claimed[#claimed + 1] = {id, run, fields[3], tonumber(fields[4] or 0), tonumber(fields[5] or 0), fields[6]}
+end
+
+if redis.call('EXISTS', K.rq_suspended) == 0 then
+  while #claimed < slots do
+    local id = pop((now + #claimed) % 2 == 0)
+    if not id then break end
+    start(id)
+  end
+end
+
+redis.call(#claimed < slots and 'SADD' or 'SREM', K.idle_workers, worker)
+return claimed

@@ -1,0 +1,64 @@
+-- COMMIT: the message is answered. One step finishes the job, remembers the turn, hands the response to the
+-- durable stream and the observers, and brings the next message of the conversation into play.
+--
+--   msgctl:leases            ZSET  the fence: without the lease nothing is written
+--   rq:job:ID                HASH  finished, and from now on it expires
+--   rq:finished:messages:P   ZSET  by the second it expires
+--   msgctl:conversation:C    HASH  seq + 1: the number of this response; floor: the last seq no longer kept
+--   msgctl:history:C         LIST  two turns more, the oldest gone
+--   msgctl:replies:C         ZSET  what a socket that comes back can still have
+--   msgctl:responses         STREAM what is to be delivered
+--   pubsub:response:CHANNEL, pubsub:conversation:C   the observers' door
+--
+-- `response` is a JSON object without its closing brace: seq and streamId are known only here.
+-- Safe to send twice: the second run finds what the first wrote.
+-- Returns {seq, streamId}, or {} if the lease is lost.
+local id, run, response = ARGV[1], ARGV[2], ARGV[3]
+local user_turn, agent_turn = ARGV[4], ARGV[5]
+local keep_turns, keep_replies = tonumber(ARGV[6]), tonumber(ARGV[7])
+local conversation_ttl, completed_ttl = tonumber(ARGV[8]), tonumber(ARGV[9])
+
+local job = K.rq_job .. id
+local fields = redis.call('HMGET', job, 'origin', 'worker_name', K.field_conversation, K.field_channel,
+  K.field_committed)
+local origin, worker, conversation, channel, committed = fields[1], fields[2], fields[3], fields[4], fields[5]
+if not holds_lease(id, run) then
+  local done_run, seq, stream_id = string.match(committed or '', '^(%d+) (%d+) (.+)$')
+  if done_run == run then return {tonumber(seq), stream_id} end
+  return {}
+end
+
+local now = now_ms()
+release(id, run, origin, worker)
+
+local conversation_key = K.conversation .. conversation
+local seq = redis.call('HINCRBY', conversation_key, 'seq', 1)
+local stored = response .. ',"seq":' .. seq
+local stream_id = redis.call('XADD', K.responses, '*', 'kind', 'response', 'channel', channel, 'body', stored .. '}')
+local complete = stored .. ',"streamId":"' .. stream_id .. '"}'
+
+local replies = K.replies .. conversation
+redis.call('ZADD', replies, seq, complete)
+if seq > keep_replies then
+  redis.call('ZREMRANGEBYSCORE', replies, '-inf', seq - keep_replies)
+  redis.call('HSET', conversation_key, 'floor', seq - keep_replies)
+end
+local history = K.history .. conversation
+if keep_turns > 0 then
+  redis.call('RPUSH', history, user_turn, agent_turn)
+  redis.call('LTRIM', history, -keep_turns, -1)
+  redis.call('PEXPIRE', history, conversation_ttl)
+end
+redis.call('PEXPIRE', replies, conversation_ttl)
+redis.call('PEXPIRE', conversation_key, conversation_ttl)
+
+redis.call('PUBLISH', K.response_channel .. channel, complete)
+redis.call('PUBLISH', K.conversation_channel .. conversation, complete)
+
+redis.call('HSET', job, 'status', 'finished', 'ended_at', iso(now), K.field_finished, now, K.field_progress, 100,
+  K.field_committed, run .. ' ' .. seq .. ' ' .. stream_id)
+redis.call('PEXPIRE', job, completed_ttl)
+redis.call('ZADD', K.rq_finished .. origin, math.floor((now + completed_ttl) / 1000), id)
+redis.call('HINCRBY', K.rq_worker .. worker, 'successful_job_count', 1)
+advance(conversation, id, now)
+return {seq, stream_id}

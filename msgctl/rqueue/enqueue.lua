@@ -1,0 +1,57 @@
+-- ENQUEUE: accept a message once, and put it into play if it heads its conversation.
+--
+--   rq:job:ID              HASH  written unless the id is known
+--   rq:queue:messages:P    LIST  gets the id when it heads its mailbox …
+--   rq:deferred:messages:P ZSET  … else it waits here, behind its conversation
+--   msgctl:mailbox:C       LIST  the conversation's messages, the head alone is in play
+--   msgctl:conversation:C  HASH  {user, seq, …}: who began it
+--   msgctl:identity:ID     HASH  {user, digest, conversation}: what was answered, kept for 24 h
+--   msgctl:idempotency:U:K STRING the message id that a client's key stands for
+--
+-- Safe to send twice: the second run finds the identity and answers the same.
+-- Returns {verdict, id, conversation}; verdict ∈ accepted, repeated, conflict, foreign, full.
+local id, user, conversation, queue = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local message, digest, data, description = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local channel, priority, idempotency_key = ARGV[9], ARGV[10], ARGV[11]
+local identity_ttl, conversation_ttl, max_mailbox = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
+
+local key_name = K.idempotency .. user .. ':' .. idempotency_key
+if idempotency_key ~= '' then
+  id = redis.call('GET', key_name) or id
+end
+
+local known = redis.call('HMGET', K.identity .. id, 'user', 'digest', 'conversation')
+if known[1] then
+  if known[1] == user and known[2] == digest then return {'repeated', id, known[3]} end
+  return {'conflict', id, ''}
+end
+if redis.call('EXISTS', K.rq_job .. id) == 1 then return {'conflict', id, ''} end
+
+local owner = redis.call('HGET', K.conversation .. conversation, 'user')
+if owner and owner ~= user then return {'foreign', id, ''} end
+
+local mailbox = K.mailbox .. conversation
+local ahead = redis.call('LLEN', mailbox)
+if ahead >= max_mailbox then return {'full', id, conversation} end
+
+local now = now_ms()
+if not owner then redis.call('HSET', K.conversation .. conversation, 'user', user) end
+redis.call('PEXPIRE', K.conversation .. conversation, conversation_ttl)
+redis.call('HSET', K.identity .. id, 'user', user, 'digest', digest, 'conversation', conversation)
+redis.call('PEXPIRE', K.identity .. id, identity_ttl)
+if idempotency_key ~= '' then redis.call('SET', key_name, id, 'PX', identity_ttl) end
+
+redis.call('HSET', K.rq_job .. id,
+  'created_at', iso(now), 'data', data, 'origin', queue, 'description', description, 'status', 'deferred',
+  'started_at', '', 'ended_at', '', 'last_heartbeat', '', 'worker_name', '', 'group_id', '',
+  'success_callback_name', '', 'failure_callback_name', '', 'stopped_callback_name', '',
+  K.field_message, message, K.field_user, user, K.field_conversation, conversation,
+  K.field_channel, channel, K.field_priority, priority, K.field_progress, 0)
+redis.call('SADD', K.rq_queues, K.rq_queue .. queue)
+redis.call('RPUSH', mailbox, id)
+if ahead == 0 then
+  make_ready(id, now, false)
+else
+  redis.call('ZADD', K.rq_deferred .. queue, '+inf', id)
+end
+return {'accepted', id, conversation}

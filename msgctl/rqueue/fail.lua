@@ -1,0 +1,33 @@
+-- FAIL: an attempt ended without an answer. The message waits for another, or becomes a dead letter.
+--
+--   msgctl:leases             ZSET  the fence: without the lease nothing is written
+--   rq:job:ID                 HASH  scheduled or failed; attempts, holds, the error, and this run's own record
+--   rq:scheduled:messages:P   ZSET  by the second it is due again; it stays the head of its conversation
+--   rq:failed:messages:P      ZSET  the dead letters, by the second they expire
+--
+-- ARGV: id, run, delay in ms (negative: never again), charged 1|0, error JSON, record JSON of this run,
+--       TTL of a dead letter in ms, failure JSON for its sender.
+-- Safe to send twice. Returns 1, or 0 if the lease is lost.
+local id, run, delay, charged = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local job = K.rq_job .. id
+if not holds_lease(id, run) then
+  return redis.call('HEXISTS', job, K.field_run .. run)
+end
+local now = now_ms()
+local fields = redis.call('HMGET', job, 'origin', 'worker_name')
+release(id, run, fields[1], fields[2])
+redis.call('HSET', job, K.field_error, ARGV[5], K.field_run .. run, ARGV[6])
+if charged == 1 then
+  redis.call('HINCRBY', job, K.field_attempts, 1)
+  redis.call('HSET', job, K.field_holds, 0)
+else
+  redis.call('HINCRBY', job, K.field_holds, 1)
+end
+if delay >= 0 then
+  redis.call('HSET', job, 'status', 'scheduled')
+  redis.call('ZADD', K.rq_scheduled .. fields[1], (now + delay) / 1000, id)
+else
+  redis.call('HINCRBY', K.rq_worker .. fields[2], 'failed_job_count', 1)
+  bury(id, now, tonumber(ARGV[7]), ARGV[8])
+end
+return 1

@@ -1,0 +1,24 @@
+-- HEARTBEAT: the worker lives; its leases are renewed; the ones it has lost are named.
+--
+--   rq:worker:W           HASH  last_heartbeat, state; expires when the worker falls silent
+--   msgctl:leases         ZSET  a renewed lease ends later; one that is gone is not revived
+--   rq:execution:ID:RUN   HASH  last_heartbeat, for RQ's tools
+--
+-- ARGV: worker, lease in ms, worker's TTL in s, state, then ID:RUN of everything it runs.
+-- Returns the ID:RUN it holds no longer.
+local worker, lease, ttl, state = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local now, lost = now_ms(), {}
+local key = K.rq_worker .. worker
+redis.call('HSET', key, 'last_heartbeat', iso(now), 'state', state)
+redis.call('EXPIRE', key, ttl)
+redis.call('SADD', K.rq_workers, key)
+for i = 5, #ARGV do
+  local member = ARGV[i]
+  if redis.call('ZSCORE', K.leases, member) then
+    redis.call('ZADD', K.leases, now + lease, member)
+    redis.call('HSET', K.rq_execution .. member, 'last_heartbeat', now / 1000)
+  else
+    lost[#lost + 1] = member
+  end
+end
+return lost

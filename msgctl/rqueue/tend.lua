@@ -1,0 +1,55 @@
+-- TEND: what any worker does for all of them, each second.
+--   PROMOTE: messages whose pause is over go back to their queues.
+--   REAP:    messages whose lease ran out lost their worker; a crash is counted, not an attempt.
+--   EXPIRE:  ids of what has expired leave the registries.
+--
+--   rq:scheduled:messages:P           ZSET  due by second
+--   msgctl:leases                     ZSET  ended by millisecond
+--   rq:finished|failed:messages:P     ZSET  expired by second
+--
+-- ARGV: most messages to move, crashes allowed, TTL of a dead letter in ms, error JSON of a crash.
+-- Returns {promoted, reaped, buried}.
+local most, max_crashes, failed_ttl, error = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local now = now_ms()
+local promoted, reaped, buried = 0, 0, 0
+
+for priority = 1, 10 do
+  local queue = K.queue .. priority
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.rq_scheduled .. queue, '-inf', now / 1000, 'LIMIT', 0, most)) do
+    redis.call('ZREM', K.rq_scheduled .. queue, id)
+    if redis.call('HGET', K.rq_job .. id, 'status') == 'scheduled' then
+      make_ready(id, now, true)
+      promoted = promoted + 1
+    end
+  end
+  redis.call('ZREMRANGEBYSCORE', K.rq_finished .. queue, '-inf', '(' .. math.floor(now / 1000))
+  redis.call('ZREMRANGEBYSCORE', K.rq_failed .. queue, '-inf', '(' .. math.floor(now / 1000))
+end
+
+local function failure(id)
+  local fields = redis.call('HMGET', K.rq_job .. id, K.field_message)
+  local message = cjson.decode(fields[1])
+  return cjson.encode({messageId = id, conversationId = message.conversationId, userId = message.userId,
+    channel = message.channel, channelMetadata = message.channelMetadata or nil, code = 'worker_crashed',
+    timestamp = iso(now)})
+end
+
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', K.leases, '-inf', now, 'LIMIT', 0, most)) do
+  local id, run = string.match(member, '^(.+):(%d+)$')
+  local fields = redis.call('HMGET', K.rq_job .. id, 'origin', 'worker_name')
+  if not fields[1] then
+    redis.call('ZREM', K.leases, member)
+  else
+    release(id, run, fields[1], fields[2])
+    local crashes = redis.call('HINCRBY', K.rq_job .. id, K.field_crashes, 1)
+    reaped = reaped + 1
+    if crashes >= max_crashes then
+      redis.call('HSET', K.rq_job .. id, K.field_error, error, K.field_run .. run, error)
+      bury(id, now, failed_ttl, failure(id))
+      buried = buried + 1
+    else
+      make_ready(id, now, true)
+    end
+  end
+end
+return {promoted, reaped, buried}
