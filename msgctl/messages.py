@@ -52,7 +52,7 @@ _NEXT = {
 }
 
 
-class Record(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
+class Record(msgspec.Struct, rename="camel", frozen=True):
     """The base of everything that is stored or sent as JSON."""
 
     def to_json(self) -> bytes:
@@ -60,7 +60,7 @@ class Record(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
         return msgspec.json.encode(self)
 
 
-class Message(Record):
+class Message(Record, kw_only=True, frozen=True):
     """One message of a customer, as accepted; what a worker needs and nothing it must look up twice."""
 
     message_id: Identifier
@@ -83,7 +83,7 @@ class Message(Record):
         return hashlib.sha256(msgspec.structs.replace(self, timestamp="").to_json()).hexdigest()
 
 
-class Turn(Record):
+class Turn(Record, kw_only=True, frozen=True):
     """One utterance in a conversation's history."""
 
     role: str
@@ -92,7 +92,7 @@ class Turn(Record):
     timestamp: str
 
 
-class Reply(Record):
+class Reply(Record, kw_only=True, frozen=True):
     """What the agent said. The numbers are null where n8n does not tell them."""
 
     message: str
@@ -101,8 +101,8 @@ class Reply(Record):
     finish_reason: str | None = None
 
 
-class Response(Record):
-    """A reply on its way to the channel its message came from."""
+class Draft(Record, kw_only=True, frozen=True):
+    """A response as the worker writes it, before the commit gives it its number."""
 
     message_id: str
     conversation_id: str
@@ -114,13 +114,19 @@ class Response(Record):
     processing_time: int | None = None
     """Milliseconds from claim to commit."""
     user_id: str | None = None
+    """Absent in what another program published."""
+
+
+class Response(Draft, kw_only=True, frozen=True):
+    """A reply on its way to the channel its message came from."""
+
     seq: int | None = None
-    """The number of this response in its conversation, from 1; given at commit."""
+    """The number of this response in its conversation, from 1; absent in what another program published."""
     stream_id: str | None = None
     """The entry of the durable stream that carries it; absent in what another program published."""
 
 
-class Failure(Record):
+class Failure(Record, kw_only=True, frozen=True):
     """Told to the customer's socket when a message ends in the dead letters."""
 
     message_id: str

@@ -1,6 +1,6 @@
 """Configuration: one typed model, filled from flag > environment > file > default.
 
-`settings` is the model with a sentence for each setting; `sources` finds the values and tells where each came from.
+`settings` is the model, a sentence for each setting; `sources` finds the values and tells where each came from.
 """
 
 from msgctl.config.settings import Settings

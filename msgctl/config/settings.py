@@ -48,7 +48,8 @@ class Postgres(Section):
     url: SecretStr = SecretStr("postgresql://localhost/msgctl")
     """Connection URL, `postgresql://user:password@host:port/database`."""
     agent_query: str = ""
-    """A SELECT of your own agents table, one row for `%(id)s` with the columns id, user_id, name, system_prompt, webhook_path, active. Empty: the table of `msgctl db migrate`."""
+    """A SELECT on your own agents table: for `%(id)s` one row of id, user_id, name, system_prompt, webhook_path,
+    active. Empty: the table that `msgctl db migrate` makes."""
     pool_size: int = Field(4, ge=1, le=100)
     """Connections one process opens at most."""
     timeout: Seconds = 5.0

@@ -128,13 +128,13 @@ def _from_environment(environ: Mapping[str, str]) -> dict[Key, Any]:
     unknown = [
         name
         for name in environ
-        if name.startswith(PREFIX)
-        and name not in OUTSIDE_MODEL
-        and name.removesuffix("_FILE") not in names
+        if name.startswith(PREFIX) and name not in OUTSIDE_MODEL and name.removesuffix("_FILE") not in names
     ]
     if unknown:
         hints = ", ".join(name + nearest(name, list(names)) for name in sorted(unknown))
-        raise ConfigurationError(f"Unknown environment variable {hints}. List the settings: msgctl config show")
+        raise ConfigurationError(
+            f"Unknown environment variable {hints}. List the settings: msgctl config show"
+        )
     values: dict[Key, Any] = {}
     for name, key in aliases.items():
         if environ.get(name):

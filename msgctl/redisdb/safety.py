@@ -1,7 +1,5 @@
 """Whether Redis keeps what it takes: `noeviction` and an append-only file, or the daemons do not start."""
 
-from typing import Any, cast
-
 from redis.asyncio import Redis
 
 from msgctl.config import Settings
@@ -19,7 +17,7 @@ async def check_durability(redis: Redis, settings: Settings) -> None:
         RedisUnavailable: it does not answer.
     """
     with unavailable_as_error(settings):
-        info = cast("dict[str, Any]", await redis.info("memory", "persistence"))
+        info = await redis.info("memory", "persistence")
     problems, commands = [], []
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":

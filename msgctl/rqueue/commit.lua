@@ -54,6 +54,7 @@ redis.call('PEXPIRE', conversation_key, conversation_ttl)
 
 redis.call('PUBLISH', K.response_channel .. channel, complete)
 redis.call('PUBLISH', K.conversation_channel .. conversation, complete)
+redis.call('PUBLISH', K.progress_channel, ARGV[10])
 
 redis.call('HSET', job, 'status', 'finished', 'ended_at', iso(now), K.field_finished, now, K.field_progress, 100,
   K.field_committed, run .. ' ' .. seq .. ' ' .. stream_id)

@@ -5,10 +5,17 @@
 --   rq:execution:ID:RUN   HASH  last_heartbeat, for RQ's tools
 --
 -- ARGV: worker, lease in ms, worker's TTL in s, state, then ID:RUN of everything it runs.
--- Returns the ID:RUN it holds no longer.
+-- Returns the ID:RUN it holds no longer and has not ended itself a moment ago.
 local worker, lease, ttl, state = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local now, lost = now_ms(), {}
 local key = K.rq_worker .. worker
+
+local function ended(member)
+  local id, run = string.match(member, '^(.+):(%d+)$')
+  local fields = redis.call('HMGET', K.rq_job .. id, K.field_committed, K.field_run .. run)
+  return fields[2] or (fields[1] and string.match(fields[1], '^%d+') == run)
+end
+
 redis.call('HSET', key, 'last_heartbeat', iso(now), 'state', state)
 redis.call('EXPIRE', key, ttl)
 redis.call('SADD', K.rq_workers, key)
@@ -17,7 +24,7 @@ for i = 5, #ARGV do
   if redis.call('ZSCORE', K.leases, member) then
     redis.call('ZADD', K.leases, now + lease, member)
     redis.call('HSET', K.rq_execution .. member, 'last_heartbeat', now / 1000)
-  else
+  elseif not ended(member) then
     lost[#lost + 1] = member
   end
 end

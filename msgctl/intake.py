@@ -1,0 +1,165 @@
+"""Accepting a message: the one way in, for HTTP, for WebSocket frames and for the command line.
+
+What is accepted is stored in Redis before anyone is told so; what is refused is refused by name.
+"""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated, Any, Protocol
+
+import msgspec
+
+from msgctl.agents import Agent
+from msgctl.errors import Conflict, InvalidInput, MalformedBody, NotFound, TryLater
+from msgctl.messages import DEFAULT_PRIORITY, Channel, Identifier, Message, Priority, Record, Text
+from msgctl.rqueue import Enqueued, Queue, Verdict
+
+MAX_METADATA = 4096
+"""Bytes `channelMetadata` may have as JSON."""
+MAILBOX_RETRY_AFTER = 5.0
+"""Seconds after which a full conversation has likely moved on."""
+
+AgentId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")]
+
+
+class Submission(Record, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A message as a client sends it."""
+
+    agent_id: AgentId
+    message: Text
+    conversation_id: Identifier | None = None
+    channel: Channel = Channel.WEB
+    channel_metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+    priority: Priority = DEFAULT_PRIORITY
+    message_id: Identifier | None = None
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What a client is told of its accepted message."""
+
+    message_id: str
+    conversation_id: str
+    repeated: bool
+    """Whether it had been accepted before."""
+
+
+class AgentDirectory(Protocol):
+    """Where agents are looked up."""
+
+    async def find(self, agent_id: str) -> Agent | None:
+        """The agent, or None."""
+        ...
+
+
+_decoder = msgspec.json.Decoder(Submission)
+
+
+def parse_submission(body: bytes) -> Submission:
+    """Read a request body.
+
+    Raises:
+        MalformedBody: it is not JSON in UTF-8.
+        InvalidInput: a field is missing, unknown or out of bounds; `details` names it.
+    """
+    try:
+        submission = _decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise InvalidInput("The message is not acceptable.", details=[fault(error)]) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise MalformedBody("The body is not JSON in UTF-8.") from None
+    check_metadata(submission.channel_metadata)
+    return submission
+
+
+def fault(error: msgspec.ValidationError) -> dict[str, str]:
+    """A complaint of msgspec as `{field, problem}`; it never quotes a value."""
+    problem, _, path = str(error).partition(" - at `$")
+    field = path.rstrip("`").lstrip(".")
+    if not field and "`" in problem:
+        field = problem.split("`")[1]
+    return {"field": field, "problem": problem}
+
+
+def check_metadata(metadata: dict[str, Any]) -> None:
+    """Refuse channel metadata that is too large.
+
+    Raises:
+        InvalidInput: over `MAX_METADATA` bytes as JSON.
+    """
+    if metadata and len(msgspec.json.encode(metadata)) > MAX_METADATA:
+        problem = {"field": "channelMetadata", "problem": f"Expected at most {MAX_METADATA} bytes"}
+        raise InvalidInput("The message is not acceptable.", details=[problem])
+
+
+class Intake:
+    """Accepts messages.
+
+    Args:
+        queue: where accepted messages go.
+        agents: who may be written to.
+    """
+
+    def __init__(self, queue: Queue, agents: AgentDirectory) -> None:
+        self._queue = queue
+        self._agents = agents
+
+    async def accept(
+        self, submission: Submission, user_id: str, *, idempotency_key: str = "", socket_id: str = ""
+    ) -> Receipt:
+        """Store a message for the workers, once, however often it is sent.
+
+        Args:
+            submission: what the client sent.
+            user_id: whose message it is, from a verified token.
+            idempotency_key: the client's `Idempotency-Key`; empty for none.
+            socket_id: the socket it came by, which its response shall go to; empty for none. It is no part of
+                what a repetition must repeat, since a client that comes back has a new socket.
+
+        Raises:
+            NotFound: agent or conversation do not exist for this user.
+            Conflict: the id or key was used for something else.
+            TryLater: the conversation has too many waiting messages.
+            RedisUnavailable, PostgresUnavailable: nothing was accepted.
+        """
+        agent = await self._agents.find(submission.agent_id.lower())
+        if agent is None or not agent.active or agent.user_id != user_id:
+            raise NotFound("There is no such agent.")
+        message = _as_message(submission, user_id)
+        digest = msgspec.structs.replace(
+            message,
+            message_id=submission.message_id or "",
+            conversation_id=submission.conversation_id or "",
+        ).digest()
+        if socket_id:
+            metadata = {**message.channel_metadata, "websocketId": socket_id}
+            message = msgspec.structs.replace(message, channel_metadata=metadata)
+        return _receipt(await self._queue.enqueue(message, digest=digest, idempotency_key=idempotency_key))
+
+
+def _as_message(submission: Submission, user_id: str) -> Message:
+    return Message(
+        message_id=submission.message_id or str(uuid.uuid4()),
+        conversation_id=submission.conversation_id or str(uuid.uuid4()),
+        agent_id=submission.agent_id.lower(),
+        user_id=user_id,
+        message=submission.message,
+        channel=submission.channel,
+        channel_metadata=submission.channel_metadata,
+        priority=submission.priority,
+        timestamp=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    )
+
+
+def _receipt(enqueued: Enqueued) -> Receipt:
+    match enqueued.verdict:
+        case Verdict.ACCEPTED | Verdict.REPEATED:
+            repeated = enqueued.verdict is Verdict.REPEATED
+            return Receipt(enqueued.message_id, enqueued.conversation_id, repeated)
+        case Verdict.CONFLICT:
+            raise Conflict("This message id or Idempotency-Key was used for another message.")
+        case Verdict.FOREIGN:
+            raise NotFound("There is no such conversation.")
+        case Verdict.FULL:
+            raise TryLater(
+                "This conversation has as many waiting messages as it may have.", retry_after=MAILBOX_RETRY_AFTER
+            )

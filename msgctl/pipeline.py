@@ -1,0 +1,228 @@
+"""What happens to a message: the six steps.
+
+A message comes in by `intake` (HTTP, WebSocket or command line), which stores it in Redis and answers at once.
+A worker (`daemons/worker`) claims it under a lease and hands it to `Pipeline.work` below. What the agent says is
+committed in one step: the job is finished, the conversation remembers both turns, and the response lies in a
+durable stream. From there a subscriber (`daemons/subscriber`) takes it to the channel the message came from
+(`delivery`): for the web, to the gateway that holds the socket.
+
+    1. find the agent         in PostgreSQL     10 %
+    2. read the history       in Redis          20 %
+    3. prepare the payload    for n8n           30 %
+    4. call the workflow      n8n               50 %
+    5. publish the response   in Redis          80 %
+    6. done                                    100 %
+
+A step that fails ends the attempt. `retry.decide` says what becomes of the message: another attempt after a pause,
+a wait for something that is down, or the dead letters, of which its sender is told.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import msgspec
+
+from msgctl import logs, retry
+from msgctl.agents import Agent, Agents
+from msgctl.config import Settings
+from msgctl.errors import (
+    AgentGone,
+    AttemptFailed,
+    DependencyDown,
+    LeaseLost,
+    RedisUnavailable,
+    Unavailable,
+)
+from msgctl.history import History
+from msgctl.messages import Draft, Failure, Message, Reply, Turn
+from msgctl.rqueue import Claimed, Claims, Progress
+from msgctl.workflow import Workflow, prepare_payload
+
+log = logs.get(__name__)
+
+
+class Pipeline:
+    """Works one message at a time; any number of `work` calls run side by side.
+
+    Args:
+        settings: `retry.*`.
+        claims: the lease under which everything is written.
+        progress: told of each step.
+        agents, history, workflow: the three that the steps ask.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        claims: Claims,
+        progress: Progress,
+        agents: Agents,
+        history: History,
+        workflow: Workflow,
+    ) -> None:
+        self._claims = claims
+        self._progress = progress
+        self._agents = agents
+        self._history = history
+        self._workflow = workflow
+        self._policy = retry.Policy(**settings.retry.model_dump())
+
+    async def work(self, claimed: Claimed) -> None:
+        """Take a message through the six steps, or through the failure of one of them.
+
+        Whatever happens, it ends in a commit or in a recorded failure; it returns only once that is written.
+        """
+        begun = time.monotonic()
+        try:
+            await self._take_steps(claimed, begun)
+        except LeaseLost:
+            log.warning("Lease lost", messageId=claimed.message.message_id, run=claimed.run)
+        except AttemptFailed as failure:
+            await self._end_attempt(claimed, failure, begun)
+        except Unavailable as outage:
+            await self._end_attempt(claimed, DependencyDown(outage.message), begun)
+        except Exception as bug:  # whatever it is, it ends this attempt, never the worker
+            log.exception("A step broke", messageId=claimed.message.message_id)
+            fault = AttemptFailed(f"msgctl itself failed ({type(bug).__name__}); the log has the traceback.")
+            await self._end_attempt(claimed, fault, begun)
+
+    async def _take_steps(self, claimed: Claimed, begun: float) -> None:
+        message = claimed.message
+
+        self._reach(claimed, 10, "Finding the agent")
+        agent = await self._find_agent(message)
+
+        self._reach(claimed, 20, "Reading the history")
+        history = await self._history.read(message.conversation_id)
+
+        self._reach(claimed, 30, "Preparing the payload")
+        payload = prepare_payload(agent, message, history)
+
+        self._reach(claimed, 50, "Calling n8n")
+        reply = await self._workflow.call(agent, message, payload)
+
+        self._reach(claimed, 80, "Publishing the response")
+        response = _respond(message, reply, milliseconds=_milliseconds_since(begun))
+        turns = _turns(message, response)
+        committed = await _insist(lambda: self._claims.commit(claimed, response, turns))
+        if committed is None:
+            raise LeaseLost("The lease ran out before the commit.")
+
+        log.info(
+            "Message completed",
+            messageId=message.message_id,
+            conversationId=message.conversation_id,
+            progress=100,
+            seq=committed.seq,
+            ms=response.processing_time,
+        )
+
+    async def _find_agent(self, message: Message) -> Agent:
+        agent = await self._agents.find(message.agent_id)
+        if agent is None or not agent.active or agent.user_id != message.user_id:
+            raise AgentGone("The agent was deleted, disabled or given to another user since.")
+        return agent
+
+    def _reach(self, claimed: Claimed, progress: int, step: str) -> None:
+        message = claimed.message
+        log.debug(step, messageId=message.message_id, conversationId=message.conversation_id, progress=progress)
+        self._progress.note(claimed, progress)
+
+    async def _end_attempt(self, claimed: Claimed, failure: AttemptFailed, begun: float) -> None:
+        decision = retry.decide(
+            self._policy,
+            failure.fault,
+            attempts=claimed.attempts + 1,
+            holds=claimed.holds,
+            chance=random.random(),
+            retry_after=failure.retry_after,
+        )
+        message = claimed.message
+        error = {"class": failure.fault, "code": failure.code, "text": failure.message, "at": _now()}
+        record = {**error, "run": claimed.run, "ms": _milliseconds_since(begun)}
+        kept = await _insist(
+            lambda: self._claims.fail(
+                claimed,
+                decision,
+                error=msgspec.json.encode(error),
+                record=msgspec.json.encode(record),
+                failure=_apologise(message, failure),
+            )
+        )
+        pause = round(decision.delay, 1) if isinstance(decision, retry.Again) else None
+        log.log(
+            logging.ERROR if pause is None else logging.WARNING,
+            "Job failed" if pause is None else "Attempt failed",
+            messageId=message.message_id,
+            conversationId=message.conversation_id,
+            attempt=claimed.attempts + 1,
+            code=failure.code,
+            error=failure.message,
+            again_in=pause,
+            lease_lost=not kept or None,
+        )
+
+
+Written = TypeVar("Written")
+
+
+async def _insist(write: Callable[[], Awaitable[Written]]) -> Written:
+    """Write an outcome however long Redis is away: what n8n said may have cost ten seconds of a model.
+
+    The fence in the scripts makes it harmless to come late; the worker cancels it when it stops.
+    """
+    pause = 0.1
+    while True:
+        try:
+            return await write()
+        except RedisUnavailable as outage:
+            log.warning("An outcome waits for Redis", error=outage.message)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
+
+
+def _respond(message: Message, reply: Reply, *, milliseconds: int) -> Draft:
+    return Draft(
+        message_id=message.message_id,
+        conversation_id=message.conversation_id,
+        agent_id=message.agent_id,
+        response=reply,
+        channel=message.channel,
+        channel_metadata=message.channel_metadata,
+        timestamp=_now(),
+        processing_time=milliseconds,
+        user_id=message.user_id,
+    )
+
+
+def _turns(message: Message, response: Draft) -> tuple[Turn, Turn]:
+    return (
+        Turn(role="user", content=message.message, timestamp=message.timestamp),
+        Turn(role="assistant", content=response.response.message, timestamp=response.timestamp),
+    )
+
+
+def _apologise(message: Message, failure: AttemptFailed) -> Failure:
+    return Failure(
+        message_id=message.message_id,
+        conversation_id=message.conversation_id,
+        user_id=message.user_id,
+        channel=message.channel,
+        channel_metadata=message.channel_metadata,
+        code=failure.code,
+        timestamp=_now(),
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _milliseconds_since(begun: float) -> int:
+    return round((time.monotonic() - begun) * 1000)

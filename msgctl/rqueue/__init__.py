@@ -1,0 +1,20 @@
+"""RQ's side: the queue in RQ's own keys and format, written by our scripts, read truly by RQ's tools."""
+
+from msgctl.rqueue.claims import Claimed, Claims, Committed
+from msgctl.rqueue.job import Job
+from msgctl.rqueue.progress import Progress
+from msgctl.rqueue.queue import Enqueued, Queue, Stats, Verdict
+from msgctl.rqueue.worker import Registration
+
+__all__ = [
+    "Claimed",
+    "Claims",
+    "Committed",
+    "Enqueued",
+    "Job",
+    "Progress",
+    "Queue",
+    "Registration",
+    "Stats",
+    "Verdict",
+]

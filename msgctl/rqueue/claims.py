@@ -1,0 +1,173 @@
+"""The worker's side of the queue: claim, keep, commit, fail, hand back; each one atomic script."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.messages import Draft, Failure, Message, Turn
+from msgctl.redisdb import Script, unavailable_as_error
+from msgctl.retry import Again, Never
+
+CLAIM = Script.beside(__file__, "claim")
+COMMIT = Script.beside(__file__, "commit")
+DISOWN = Script.beside(__file__, "disown")
+FAIL = Script.beside(__file__, "fail")
+HAND_BACK = Script.beside(__file__, "hand_back")
+HEARTBEAT = Script.beside(__file__, "heartbeat")
+TEND = Script.beside(__file__, "tend")
+
+CRASH = b'{"class":"crash","code":"worker_crashed","text":"The worker that ran it was lost, repeatedly."}'
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """A message under this worker's lease."""
+
+    message: Message
+    run: int
+    """The number of this run of the message; with its id, the name of the lease."""
+    attempts: int
+    """Charged attempts before this one."""
+    holds: int
+    """How often in a row it was held for a dependency."""
+
+    @property
+    def lease(self) -> str:
+        """`id:run`, as RQ names an execution."""
+        return f"{self.message.message_id}:{self.run}"
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """Where a response went."""
+
+    seq: int
+    stream_id: str
+
+
+class Claims:
+    """What one worker holds, and every way to gain or let go of it.
+
+    Args:
+        redis: a client of `redisdb.connect`.
+        settings: lease, limits and retention.
+        worker: the worker's name, unique among all that live.
+
+    Each method raises RedisUnavailable when Redis does not answer.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings, worker: str) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._worker = worker
+        self._lease = round(settings.worker.lease * 1000)
+
+    async def claim(self, slots: int) -> list[Claimed]:
+        """Take up to `slots` messages; with slots left over, the next message wakes this worker."""
+        max_wait = round(self._settings.worker.max_wait * 1000)
+        with unavailable_as_error(self._settings):
+            rows = await CLAIM(self._redis, self._worker, slots, self._lease, max_wait)
+        return [
+            Claimed(msgspec.json.decode(text, type=Message), run, attempts, holds)
+            for _, run, text, attempts, holds, _ in rows
+        ]
+
+    async def heartbeat(self, leases: Sequence[str], state: str) -> list[str]:
+        """Tell that this worker lives and renew its leases; return those it has lost."""
+        ttl = round(self._settings.worker.lease * 2)
+        with unavailable_as_error(self._settings):
+            return cast(
+                "list[str]", await HEARTBEAT(self._redis, self._worker, self._lease, ttl, state, *leases)
+            )
+
+    async def commit(
+        self, claimed: Claimed, response: Draft, turns: tuple[Turn, Turn]
+    ) -> Committed | None:
+        """Finish a message and hand its response over, in one step; None if the lease is lost.
+
+        Args:
+            claimed: what was worked.
+            response: what the agent said; its number and its stream entry are given here.
+            turns: the customer's and the agent's, for the history.
+        """
+        history = self._settings.history
+        with unavailable_as_error(self._settings):
+            row = await COMMIT(
+                self._redis,
+                claimed.message.message_id,
+                claimed.run,
+                response.to_json()[:-1],
+                turns[0].to_json(),
+                turns[1].to_json(),
+                history.turns,
+                history.replies,
+                round(history.ttl * 1000),
+                round(self._settings.retention.completed * 1000),
+                progress_event(claimed.message, 100),
+            )
+        return Committed(*row) if row else None
+
+    async def fail(
+        self, claimed: Claimed, decision: Again | Never, *, error: bytes, record: bytes, failure: Failure
+    ) -> bool:
+        """End an attempt without an answer; False if the lease is lost.
+
+        Args:
+            claimed: what was worked.
+            decision: of `retry.decide`.
+            error: JSON `{class, code, text, at}`, the message's last error.
+            record: JSON of this run, kept with the message.
+            failure: told to the sender if this was the end.
+        """
+        again = isinstance(decision, Again)
+        with unavailable_as_error(self._settings):
+            kept = await FAIL(
+                self._redis,
+                claimed.message.message_id,
+                claimed.run,
+                round(decision.delay * 1000) if isinstance(decision, Again) else -1,
+                int(decision.charged) if again and isinstance(decision, Again) else 1,
+                error,
+                record,
+                round(self._settings.retention.failed * 1000),
+                failure.to_json(),
+            )
+        return bool(kept)
+
+    async def hand_back(self, claimed: Sequence[Claimed]) -> int:
+        """Give messages to the other workers, charging nothing; how many were still ours."""
+        arguments = [part for one in claimed for part in (one.message.message_id, one.run)]
+        with unavailable_as_error(self._settings):
+            return cast("int", await HAND_BACK(self._redis, *arguments))
+
+    async def disown(self, known: Sequence[str]) -> int:
+        """After the reply of a claim got lost: hand back what Redis says we run and we do not know of."""
+        with unavailable_as_error(self._settings):
+            return cast("int", await DISOWN(self._redis, self._worker, *known))
+
+    async def tend(self) -> tuple[int, int, int]:
+        """Promote what is due, reap what lost its worker, expire what is over: (promoted, reaped, buried)."""
+        worker, keep = self._settings.worker, self._settings.retention
+        with unavailable_as_error(self._settings):
+            row = await TEND(self._redis, 200, worker.max_crashes, round(keep.failed * 1000), CRASH)
+        return cast("tuple[int, int, int]", tuple(row))
+
+    async def retire(self) -> None:
+        """Be woken no more."""
+        with unavailable_as_error(self._settings):
+            await cast("Any", self._redis.srem(contracts.IDLE_WORKERS, self._worker))
+            await self._redis.delete(contracts.WAKE + self._worker)
+
+
+def progress_event(message: Message, progress: int) -> bytes:
+    """What observers of progress hear, as JSON."""
+    return msgspec.json.encode(
+        {
+            "messageId": message.message_id,
+            "conversationId": message.conversation_id,
+            "userId": message.user_id,
+            "progress": progress,
+        }
+    )

@@ -1,0 +1,92 @@
+"""A message as its RQ job hash shows it. The hash is data, never code: no name stored in it is ever imported."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import msgspec
+
+from msgctl import contracts
+from msgctl.messages import Message, State
+
+STATES = {
+    "queued": State.WAITING,
+    "deferred": State.WAITING,
+    "started": State.ACTIVE,
+    "scheduled": State.DELAYED,
+    "finished": State.COMPLETED,
+    "failed": State.FAILED,
+}
+"""RQ's status as the outside sees it. `deferred` waits behind the head of its conversation."""
+
+
+class Job(msgspec.Struct, kw_only=True, frozen=True):
+    """Everything Redis knows of one message."""
+
+    message: Message
+    state: State
+    progress: int
+    """0 to 100."""
+    attempts: int
+    """Charged attempts since it was accepted or last replayed."""
+    runs: int
+    """How often it was claimed, ever."""
+    crashes: int
+    """How often its worker was lost."""
+    error: dict[str, Any] | None
+    """`{class, code, text, at}` of its last failure."""
+    finished_on: int | None
+    """Unix milliseconds of its end."""
+    created_at: str
+    worker: str
+    """The worker that runs it or ran it last."""
+    records: list[dict[str, Any]]
+    """One entry for each run that ended without an answer, oldest first."""
+
+    @classmethod
+    def from_hash(cls, fields: Mapping[str, str]) -> Self | None:
+        """Read a job hash; None if it is not one of ours or cannot be read."""
+        state = STATES.get(fields.get("status", ""))
+        if state is None or contracts.FIELD_MESSAGE not in fields:
+            return None
+        try:
+            return cls(
+                message=msgspec.json.decode(fields[contracts.FIELD_MESSAGE], type=Message),
+                state=state,
+                progress=int(fields.get(contracts.FIELD_PROGRESS, 0)),
+                attempts=int(fields.get(contracts.FIELD_ATTEMPTS, 0)),
+                runs=int(fields.get(contracts.FIELD_RUNS, 0)),
+                crashes=int(fields.get(contracts.FIELD_CRASHES, 0)),
+                error=_json(fields.get(contracts.FIELD_ERROR)),
+                finished_on=int(fields[contracts.FIELD_FINISHED])
+                if contracts.FIELD_FINISHED in fields
+                else None,
+                created_at=fields.get("created_at", ""),
+                worker=fields.get("worker_name", ""),
+                records=_records(fields),
+            )
+        except (msgspec.MsgspecError, ValueError):
+            return None
+
+
+def job_data(message_id: str) -> str:
+    """What RQ's `Job` finds as the call to make (JSON, uncompressed, as RQ reads it): only the id, no text."""
+    return f'["{contracts.JOB_FUNCTION}",null,["{message_id}"],{{}}]'
+
+
+def refuse(message_id: str) -> None:
+    """What a stock RQ worker would run if one were started on our queues.
+
+    Raises:
+        RuntimeError: always.
+    """
+    raise RuntimeError(f"{message_id} is worked by `msgctl start worker`, not by `rq worker`")
+
+
+def _json(text: str | None) -> Any:
+    return msgspec.json.decode(text) if text else None
+
+
+def _records(fields: Mapping[str, str]) -> list[dict[str, Any]]:
+    prefix = contracts.FIELD_RUN
+    runs = sorted(int(name.removeprefix(prefix)) for name in fields if name.startswith(prefix))
+    return [_json(fields[f"{prefix}{run}"]) for run in runs]

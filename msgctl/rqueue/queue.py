@@ -1,0 +1,203 @@
+"""The queue as those see it who put messages in or look at them; `claims` is the worker's side."""
+
+from collections.abc import AsyncIterator, Sequence
+from enum import StrEnum
+from typing import Any, Literal, cast
+
+import msgspec
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.messages import Message, Record
+from msgctl.redisdb import Script, unavailable_as_error
+from msgctl.rqueue.job import Job, job_data
+
+ENQUEUE = Script.beside(__file__, "enqueue")
+REPLAY = Script.beside(__file__, "replay")
+REMOVE = Script.beside(__file__, "remove")
+
+
+class Verdict(StrEnum):
+    """What became of a message that was offered."""
+
+    ACCEPTED = "accepted"
+    REPEATED = "repeated"
+    """It was accepted before: the same answer, no second run."""
+    CONFLICT = "conflict"
+    """Its id stands for something else."""
+    FOREIGN = "foreign"
+    """The conversation belongs to another user."""
+    FULL = "full"
+    """Its conversation has as many waiting messages as it may have."""
+
+
+class Enqueued(msgspec.Struct, frozen=True):
+    """The queue's answer. The ids are those first given, where the message is a repetition."""
+
+    verdict: Verdict
+    message_id: str
+    conversation_id: str
+
+
+class Stats(Record, kw_only=True, frozen=True):
+    """How many messages are in which state. With the queue suspended, those waiting count as paused."""
+
+    waiting: int
+    active: int
+    completed: int
+    failed: int
+    delayed: int
+    paused: int
+    total: int
+    """The sum of the other six."""
+
+
+class Queue:
+    """The ten RQ queues `messages:1` … `messages:10` as one.
+
+    Args:
+        redis: a client of `redisdb.connect`.
+        settings: retention and the limits of a conversation.
+
+    Each method raises RedisUnavailable when Redis does not answer or refuses writes.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+
+    async def enqueue(self, message: Message, *, digest: str, idempotency_key: str = "") -> Enqueued:
+        """Offer a message; once this returns ACCEPTED, it is stored and will be worked.
+
+        Args:
+            message: as it shall be worked.
+            digest: of what a repetition must repeat, `Message.digest`.
+            idempotency_key: a key of the client's own that stands for the message id; empty for none.
+        """
+        keep, history = self._settings.retention, self._settings.history
+        with unavailable_as_error(self._settings):
+            verdict, message_id, conversation_id = await ENQUEUE(
+                self._redis,
+                message.message_id,
+                message.user_id,
+                message.conversation_id,
+                contracts.queue_name(message.priority),
+                message.to_json(),
+                digest,
+                job_data(message.message_id),
+                f"message {message.message_id}",
+                message.channel,
+                message.priority,
+                idempotency_key,
+                _milliseconds(keep.identity),
+                _milliseconds(history.ttl),
+                history.max_mailbox,
+            )
+        return Enqueued(Verdict(verdict), message_id, conversation_id)
+
+    async def find(self, message_id: str) -> Job | None:
+        """One message, or None if Redis does not know it."""
+        with unavailable_as_error(self._settings):
+            fields = await cast("Any", self._redis.hgetall(contracts.job_key(message_id)))
+        return Job.from_hash(fields)
+
+    async def find_many(self, message_ids: Sequence[str]) -> list[Job | None]:
+        """Several messages in one round trip, in the order asked for."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for message_id in message_ids:
+            cast("Any", pipeline.hgetall(contracts.job_key(message_id)))
+        with unavailable_as_error(self._settings):
+            return [Job.from_hash(fields) for fields in await pipeline.execute()]
+
+    async def stats(self) -> Stats:
+        """Count the messages in each state, in one round trip and without walking any of them."""
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.exists(contracts.RQ_SUSPENDED)
+        for queue in contracts.QUEUES:
+            cast("Any", pipeline.llen(contracts.RQ_QUEUE + queue))
+            for registry in (contracts.RQ_DEFERRED, contracts.RQ_WIP, contracts.RQ_FINISHED):
+                pipeline.zcard(registry + queue)
+            pipeline.zcard(contracts.RQ_FAILED + queue)
+            pipeline.zcard(contracts.RQ_SCHEDULED + queue)
+        with unavailable_as_error(self._settings):
+            suspended, *counts = await pipeline.execute()
+        queued, deferred, active, completed, failed, delayed = (sum(counts[i::6]) for i in range(6))
+        waiting = queued + deferred
+        return Stats(
+            waiting=0 if suspended else waiting,
+            active=active,
+            completed=completed,
+            failed=failed,
+            delayed=delayed,
+            paused=waiting if suspended else 0,
+            total=waiting + active + completed + failed + delayed,
+        )
+
+    async def oldest_wait(self) -> float | None:
+        """Seconds the longest-waiting head of a queue has waited; None if nothing waits."""
+        with unavailable_as_error(self._settings):
+            pipeline = self._redis.pipeline(transaction=False)
+            cast("Any", pipeline.time())
+            for queue in contracts.QUEUES:
+                cast("Any", pipeline.lindex(contracts.RQ_QUEUE + queue, 0))
+            (seconds, microseconds), *heads = await pipeline.execute()
+            for head in filter(None, heads):
+                cast("Any", pipeline.hget(contracts.job_key(head), contracts.FIELD_READY))
+            ready = [int(value) for value in await pipeline.execute() if value]
+        return max(0.0, seconds + microseconds / 1e6 - min(ready) / 1000) if ready else None
+
+    async def live_workers(self) -> list[str]:
+        """Names of the workers whose heartbeat has not run out."""
+        with unavailable_as_error(self._settings):
+            keys = sorted(await cast("Any", self._redis.smembers(contracts.RQ_WORKERS)))
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in keys:
+                cast("Any", pipeline.hmget(key, "last_heartbeat", "death"))
+            alive = await pipeline.execute() if keys else []
+        return [
+            key.removeprefix(contracts.RQ_WORKER)
+            for key, (heartbeat, death) in zip(keys, alive, strict=True)
+            if heartbeat and not death
+        ]
+
+    async def failed_ids(self, limit: int, offset: int = 0) -> list[str]:
+        """Ids of dead letters, newest first."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for queue in contracts.QUEUES:
+            pipeline.zrange(contracts.RQ_FAILED + queue, 0, limit + offset - 1, desc=True, withscores=True)
+        with unavailable_as_error(self._settings):
+            registries: list[list[tuple[str, float]]] = await pipeline.execute()
+        found = sorted((entry for entries in registries for entry in entries), key=lambda entry: -entry[1])
+        return [message_id for message_id, _ in found[offset : offset + limit]]
+
+    async def replay(self, message_id: str) -> Literal["replayed", "missing", "not_failed"]:
+        """Give a dead letter a fresh budget and put it at the head of its conversation."""
+        with unavailable_as_error(self._settings):
+            outcome = await REPLAY(self._redis, message_id, _milliseconds(self._settings.history.ttl))
+        return cast("Literal['replayed', 'missing', 'not_failed']", outcome)
+
+    async def ended_ids(self, status: Literal["finished", "failed"]) -> AsyncIterator[list[str]]:
+        """Walk the ids of messages that are over, in batches of some hundreds, without holding Redis up.
+
+        Args:
+            status: RQ's word for completed messages or dead letters.
+        """
+        registry = contracts.RQ_FINISHED if status == "finished" else contracts.RQ_FAILED
+        for queue in contracts.QUEUES:
+            cursor = -1
+            while cursor != 0:
+                with unavailable_as_error(self._settings):
+                    cursor, entries = await self._redis.zscan(registry + queue, max(cursor, 0), count=500)
+                yield [str(message_id) for message_id, _ in entries]
+
+    async def remove(
+        self, status: Literal["finished", "failed"], ended_before: int, ids: Sequence[str]
+    ) -> int:
+        """Forget those of `ids` that ended with `status` before a time (Unix milliseconds); how many."""
+        with unavailable_as_error(self._settings):
+            return cast("int", await REMOVE(self._redis, status, ended_before, *ids))
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,67 @@
+"""Our worker as RQ's tools see it: born, alive, busy or idle, dead."""
+
+import asyncio
+from typing import Any
+
+from redis import Redis
+from rq.serializers import JSONSerializer
+from rq.worker import BaseWorker
+
+from msgctl.config import Settings
+from msgctl.contracts import QUEUES
+from msgctl.redisdb import unavailable_as_error
+
+
+class RegisteredWorker(BaseWorker):
+    """RQ's worker class, used for its registration alone; claiming and committing are our scripts'."""
+
+    def _set_connection(self, connection: Any) -> Any:
+        """Leave our short timeouts as they are; RQ would raise them to 415 s."""
+        return connection
+
+
+class Registration:
+    """The entry of this worker among RQ's workers.
+
+    RQ's registration is blocking code, so it runs in a thread, on a connection of its own.
+    """
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self._settings = settings
+        self._name = name
+        redis = settings.redis
+        self._redis = Redis(
+            host=redis.host,
+            port=redis.port,
+            db=redis.database,
+            username=redis.username or None,
+            password=redis.password.get_secret_value() or None,
+            ssl=redis.tls,
+            socket_timeout=redis.timeout,
+        )
+        self._worker: RegisteredWorker | None = None
+
+    async def begin(self) -> None:
+        """Register this worker's birth.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        with unavailable_as_error(self._settings):
+            await asyncio.to_thread(self._register)
+
+    async def end(self) -> None:
+        """Register its death, if it was born; safe to call twice."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            with unavailable_as_error(self._settings):
+                await asyncio.to_thread(worker.register_death)
+        self._redis.close()
+
+    def _register(self) -> None:
+        worker = RegisteredWorker(
+            list(QUEUES), name=self._name, connection=self._redis, serializer=JSONSerializer
+        )
+        worker.register_birth()  # type: ignore[no-untyped-call]  # RQ leaves it untyped
+        worker.set_state("idle")
+        self._worker = worker

@@ -1,0 +1,189 @@
+"""Who is asking: JSON Web Tokens, issued for operators and verified at the door, after RFC 8725.
+
+One algorithm, from the settings and never from the token; every token that is not accepted is refused alike.
+"""
+
+import hashlib
+import time
+from typing import Any
+
+import jwt
+import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from msgctl.config import Settings
+from msgctl.errors import ConfigurationError, InvalidInput, Unauthorized
+
+MIN_SECRET = 32
+"""Bytes an HS256 secret must have (RFC 7518 §3.2)."""
+MIN_RSA_BITS = 2048
+"""Bits an RSA key must have (RFC 7518 §3.3)."""
+MAX_USER_ID = 128
+"""Characters a user's id, `sub`, may have."""
+MAX_TOKEN = 8192
+"""Bytes of a token that are looked at."""
+REMEMBERED = 4096
+"""Verified tokens one process remembers."""
+TYPES = frozenset({"jwt", "at+jwt"})
+"""`typ` headers of tokens that are meant for an API, in lower case."""
+KEY_TYPES: dict[str, type] = {
+    "RS256": RSAPublicKey,
+    "ES256": EllipticCurvePublicKey,
+    "EdDSA": Ed25519PublicKey,
+}
+
+
+class Claims(msgspec.Struct, frozen=True):
+    """What a verified token says."""
+
+    user_id: str
+    expires_at: float
+    """Unix seconds from which on it is refused, leeway included."""
+
+
+class Verifier:
+    """Verifies tokens, and remembers those it has verified until they expire.
+
+    Args:
+        settings: `auth.*`.
+
+    Raises:
+        ConfigurationError: the secret or public key is missing, or too weak to be used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._auth = settings.auth
+        self._key = _verifying_key(settings)
+        self._known: dict[bytes, Claims] = {}
+
+    def verify(self, token: str) -> Claims:
+        """Say whose token this is.
+
+        Raises:
+            Unauthorized: it is not accepted; why is not told.
+        """
+        # By digest, so that a core dump or a debugger shows no usable token.
+        digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
+        claims = self._known.get(digest)
+        if claims is None:
+            claims = self._decode(token)
+            self._remember(digest, claims)
+        if claims.expires_at <= time.time():
+            raise Unauthorized(_REFUSAL)
+        return claims
+
+    def _decode(self, token: str) -> Claims:
+        auth = self._auth
+        if len(token) > MAX_TOKEN:
+            raise Unauthorized(_REFUSAL)
+        try:
+            decoded = jwt.decode_complete(
+                token,
+                self._key,
+                algorithms=[auth.algorithm],
+                audience=auth.audience or None,
+                issuer=auth.issuer or None,
+                leeway=auth.leeway,
+                options={"require": ["exp", "sub"], "enforce_minimum_key_length": True},
+            )
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
+            # The latter three: what strange JSON in a claim can still provoke inside the library.
+            raise Unauthorized(_REFUSAL) from None
+        if str(decoded["header"].get("typ", "JWT")).lower() not in TYPES:
+            raise Unauthorized(_REFUSAL)
+        return _claims(decoded["payload"], auth.leeway)
+
+    def _remember(self, digest: bytes, claims: Claims) -> None:
+        if len(self._known) >= REMEMBERED:
+            del self._known[next(iter(self._known))]
+        self._known[digest] = claims
+
+
+def verify(settings: Settings, token: str) -> Claims:
+    """Say whose token this is, once; who asks often keeps a `Verifier`.
+
+    Raises:
+        Unauthorized: it is not accepted; why is not told.
+        ConfigurationError: there is no key to verify it with.
+    """
+    return Verifier(settings).verify(token)
+
+
+def issue(settings: Settings, user_id: str, lifetime_seconds: float) -> str:
+    """A token for a user, signed with the shared secret.
+
+    Args:
+        settings: `auth.*`.
+        user_id: becomes the token's `sub`.
+        lifetime_seconds: how long it shall be accepted.
+
+    Raises:
+        InvalidInput: the user id is empty, too long or not printable, or the lifetime is not positive.
+        ConfigurationError: there is no secret, or tokens are signed elsewhere (RS256, ES256, EdDSA).
+    """
+    auth = settings.auth
+    if auth.algorithm != "HS256":
+        raise ConfigurationError(
+            f"With [auth] algorithm {auth.algorithm} msgctl holds the public key alone and cannot issue tokens. "
+            "Ask whoever holds the private key, or use HS256."
+        )
+    if not _acceptable(user_id):
+        problem = f"Expected 1 to {MAX_USER_ID} printable characters"
+        raise InvalidInput(f"The user id: {problem}.", details=[{"field": "user", "problem": problem}])
+    now = int(time.time())
+    if lifetime_seconds < 1:
+        raise InvalidInput("A token must live for a second at least.")
+    claims: dict[str, Any] = {"sub": user_id, "iat": now, "exp": now + int(lifetime_seconds)}
+    if auth.issuer:
+        claims["iss"] = auth.issuer
+    if auth.audience:
+        claims["aud"] = auth.audience
+    return jwt.encode(claims, _verifying_key(settings), algorithm=auth.algorithm)
+
+
+_REFUSAL = "The token is missing, bad or expired. Send a valid one."
+
+
+def _verifying_key(settings: Settings) -> Any:
+    auth = settings.auth
+    if auth.algorithm != "HS256":
+        return _public_key(auth.public_key, auth.algorithm)
+    secret = auth.jwt_secret.get_secret_value().encode()
+    if len(secret) < MIN_SECRET:
+        raise ConfigurationError(
+            f"[auth] jwt_secret has {len(secret)} bytes and needs {MIN_SECRET} or more. Make one: "
+            "openssl rand -base64 48, and set it there, in MSGCTL_AUTH_JWT_SECRET or in a file named by "
+            "MSGCTL_AUTH_JWT_SECRET_FILE."
+        )
+    return secret
+
+
+def _public_key(pem: str, algorithm: str) -> Any:
+    try:
+        key = load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise ConfigurationError(f"[auth] public_key is no public key in PEM; {algorithm} needs one.") from None
+    weak = isinstance(key, RSAPublicKey) and key.key_size < MIN_RSA_BITS
+    if weak or not isinstance(key, KEY_TYPES[algorithm]):
+        raise ConfigurationError(f"[auth] public_key is not of the kind and size that {algorithm} needs.")
+    return key
+
+
+def _claims(payload: dict[str, Any], leeway: float) -> Claims:
+    user_id, expires = payload["sub"], payload["exp"]
+    # PyJWT takes `"exp": "1700000000"` and `true`; a NumericDate is a JSON number (RFC 7519 §2).
+    if not _acceptable(user_id) or isinstance(expires, bool) or not isinstance(expires, int | float):
+        raise Unauthorized(_REFUSAL)
+    return Claims(user_id, min(float(expires), _END_OF_TIME) + leeway)
+
+
+_END_OF_TIME = 253402300799.0
+"""The last second of the year 9999: what timers and dates can bear."""
+
+
+def _acceptable(user_id: object) -> bool:
+    return isinstance(user_id, str) and 0 < len(user_id) <= MAX_USER_ID and user_id.isprintable()

@@ -1,0 +1,209 @@
+"""n8n: one call of an agent's workflow, and every way it can answer.
+
+Nothing of a customer's text or of n8n's answer enters an error: both may be private.
+"""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+
+from msgctl.agents import Agent
+from msgctl.config import Settings
+from msgctl.errors import (
+    AttemptFailed,
+    BadReply,
+    WorkflowMisconfigured,
+    WorkflowRejected,
+    WorkflowTimeout,
+    WorkflowUnreachable,
+)
+from msgctl.messages import Message, Reply, Turn
+
+STARTED_TEXT = "Workflow was started"
+"""What n8n says when the webhook is set to respond at once: a wrong setting, never a reply."""
+ADVICE = {
+    401: "n8n wants other credentials: set n8n.api_key",
+    403: "n8n wants other credentials: set n8n.api_key",
+    404: "n8n knows no such webhook, or not yet: is the workflow active, its path right, its method POST?",
+    413: "the message with its history is larger than n8n takes",
+    422: "n8n could not read the body",
+    500: "the workflow failed: see its executions in n8n",
+}
+CONNECT_TIMEOUT = 10.0
+"""Seconds to connect to n8n; after that it counts as down."""
+KEEP_ALIVE = 4.0
+"""Seconds an idle connection is kept: one less than Node's own five, so that n8n never closes one we are using."""
+
+
+class Workflow:
+    """The client of n8n, one for a process.
+
+    Args:
+        settings: `n8n.*`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings.n8n
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the connection pool: as many connections as there are messages at work."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
+            timeout=aiohttp.ClientTimeout(total=self._settings.timeout, sock_connect=CONNECT_TIMEOUT),
+            headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
+            auto_decompress=False,
+        )
+        return self
+
+    async def __aexit__(self, *_exc_info: object) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def call(self, agent: Agent, message: Message, payload: bytes) -> Reply:
+        """Ask an agent's workflow for its reply.
+
+        Args:
+            agent: whose webhook to call.
+            message: names the call for n8n (`X-Message-Id`, `Idempotency-Key`); n8n may see one twice.
+            payload: of `prepare_payload`.
+
+        Raises:
+            WorkflowUnreachable, WorkflowTimeout, WorkflowRejected, WorkflowMisconfigured, BadReply.
+        """
+        try:
+            return read_reply(await self._post(agent, message, payload))
+        except TimeoutError:
+            raise WorkflowTimeout(f"n8n gave no answer within {self._settings.timeout:g} s.") from None
+        except aiohttp.ClientConnectorError as error:
+            raise WorkflowUnreachable(
+                f"n8n cannot be reached ({type(error).__name__}): is it running at n8n.base_url?"
+            ) from None
+        except aiohttp.ClientError as error:
+            raise AttemptFailed(f"The connection to n8n broke ({type(error).__name__}).") from None
+
+    async def _post(self, agent: Agent, message: Message, payload: bytes) -> bytes:
+        if self._session is None:
+            raise RuntimeError("Workflow is used outside of its context")
+        url = f"{self._settings.base_url.rstrip('/')}/webhook/{agent.webhook_path.lstrip('/')}"
+        headers = self._headers(message)
+        async with self._session.post(url, data=payload, headers=headers, allow_redirects=False) as answer:
+            if answer.status >= 300:
+                raise _rejection(answer)
+            return await self._read(answer)
+
+    def _headers(self, message: Message) -> dict[str, str]:
+        headers = {
+            "X-Message-Id": message.message_id,
+            "Idempotency-Key": message.message_id,
+            "traceparent": traceparent(message.message_id),
+        }
+        key = self._settings.api_key.get_secret_value()
+        return headers | {"X-API-Key": key} if key else headers
+
+    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+        body = bytearray()
+        async for chunk in answer.content.iter_any():
+            body += chunk
+            if len(body) > self._settings.max_answer:
+                raise BadReply(f"n8n's answer is larger than {self._settings.max_answer} bytes.")
+        return bytes(body)
+
+
+def prepare_payload(agent: Agent, message: Message, history: Sequence[Turn]) -> bytes:
+    """The body of the call, as JSON: the message, who it is for, and what was said before."""
+    return msgspec.json.encode(
+        {
+            "messageId": message.message_id,
+            "conversationId": message.conversation_id,
+            "userId": message.user_id,
+            "agent": {"id": agent.id, "name": agent.name, "systemPrompt": agent.system_prompt},
+            "message": message.message,
+            "history": history,
+            "channel": message.channel,
+            "channelMetadata": message.channel_metadata,
+            "timestamp": message.timestamp,
+        }
+    )
+
+
+def read_reply(body: bytes) -> Reply:
+    """What the agent said, in any of the shapes that real workflows answer in.
+
+    Raises:
+        BadReply: empty, not JSON, or without a text.
+        WorkflowMisconfigured: n8n's own note that the workflow was started.
+    """
+    if not body.strip():
+        raise BadReply("n8n's answer is empty: does the workflow end in Respond to Webhook, with data?")
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadReply("n8n's answer is not JSON: set Respond to Webhook to JSON.") from None
+    if isinstance(answer, list) and len(answer) == 1:
+        answer = answer[0]
+    if isinstance(answer, dict) and isinstance(answer.get("response"), dict):
+        answer = answer["response"]
+    if not isinstance(answer, dict):
+        raise BadReply("n8n's answer is not one JSON object.")
+    return _as_reply(answer)
+
+
+def traceparent(message_id: str) -> str:
+    """W3C trace context: one trace for a message, whichever process or attempt speaks of it.
+
+    https://www.w3.org/TR/trace-context/#traceparent-header
+    """
+    return f"00-{hashlib.sha256(message_id.encode()).hexdigest()[:32]}-{secrets.token_hex(8)}-01"
+
+
+def _as_reply(answer: dict[str, Any]) -> Reply:
+    text = next((answer[key] for key in ("message", "output", "text", "response") if answer.get(key)), None)
+    if not isinstance(text, str) or not text.strip():
+        raise BadReply("n8n's answer holds no text under message, output, text or response.")
+    if text == STARTED_TEXT:
+        raise WorkflowMisconfigured(
+            "The webhook responds at once, before the agent: set its Respond to 'Using Respond to Webhook Node' "
+            "or 'When Last Node Finishes'."
+        )
+    tokens, model, reason = answer.get("tokensUsed"), answer.get("model"), answer.get("finishReason")
+    return Reply(
+        message=text,
+        tokens_used=tokens if isinstance(tokens, int) and not isinstance(tokens, bool) else None,
+        model=model if isinstance(model, str) else None,
+        finish_reason=reason if isinstance(reason, str) else None,
+    )
+
+
+def _rejection(answer: aiohttp.ClientResponse) -> WorkflowRejected:
+    advice = "it redirects, which is not followed: set n8n.base_url to where it leads"
+    if answer.status >= 400:
+        advice = ADVICE.get(answer.status, "see n8n's log")
+    return WorkflowRejected(
+        answer.status,
+        f"n8n answered HTTP {answer.status}: {advice}.",
+        retry_after=parse_retry_after(answer.headers.get("Retry-After", ""), time.time()),
+    )
+
+
+def parse_retry_after(value: str, now: float) -> float | None:
+    """Seconds to wait, from a Retry-After header (RFC 9110 §10.2.3); None if it says nothing usable.
+
+    Args:
+        value: seconds, or an HTTP date.
+        now: Unix seconds.
+    """
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, TypeError):
+        return None
