@@ -48,6 +48,7 @@ FIELD_FINISHED = "msgctl_finished"  # Unix milliseconds
 
 # ── Our keys ────────────────────────────────────────────────────────────────────────────────────────────
 LEASES = "msgctl:leases"  # ZSET of `job:execution` by the millisecond the lease ends: who may commit
+TENDED = "msgctl:tended"  # HASH {at, grace}: when someone last looked after leases, until when none is reaped
 MAILBOX = "msgctl:mailbox:"  # + conversation: LIST of ids, the head alone is in play
 CONVERSATION = "msgctl:conversation:"  # + id: HASH {user, seq, routed, floor}
 HISTORY = "msgctl:history:"  # + conversation: LIST of Turn as JSON, oldest first, bounded
@@ -65,6 +66,7 @@ GATEWAYS = "msgctl:gateways"  # HASH of gateway name to the Unix millisecond of 
 INBOX = "msgctl:inbox:"  # + gateway name: STREAM of frames for sockets that this gateway holds
 SOCKET = "msgctl:socket:"  # + socket id: HASH {gateway, user} with a TTL
 SOCKETS = "msgctl:sockets:"  # + conversation: SET of socket ids that joined it
+TICKET = "msgctl:ticket:"  # + SHA-256 of the ticket: STRING, whom it lets into the WebSocket once, for 30 s
 DELIVERY = "msgctl:delivery:"  # + message id: HASH {state, channel, attempts, providerId, error, …}
 PROGRESS_CHANNEL = "msgctl:progress"  # PUBLISH of {messageId, conversationId, userId, progress} for observers
 

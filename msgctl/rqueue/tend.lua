@@ -6,11 +6,22 @@
 --   rq:scheduled:messages:P           ZSET  due by second
 --   msgctl:leases                     ZSET  ended by millisecond
 --   rq:finished|failed:messages:P     ZSET  expired by second
+--   msgctl:tended                     HASH  {at, grace}: see below
+--
+-- When nobody has tended for a while, Redis or all workers were away, and nobody could renew a lease either.
+-- So reaping begins only after a moment of grace, in which those who live can say so.
 --
 -- ARGV: most messages to move, crashes allowed, TTL of a dead letter in ms, error JSON of a crash.
 -- Returns {promoted, reaped, buried}.
 local most, max_crashes, failed_ttl, error = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local SILENCE, GRACE = 3000, 3000  -- milliseconds
 local now = now_ms()
+
+local tended = redis.call('HMGET', K.tended, 'at', 'grace')
+local grace = tonumber(tended[2] or 0)
+if now - tonumber(tended[1] or 0) > SILENCE then grace = now + GRACE end
+redis.call('HSET', K.tended, 'at', now, 'grace', grace)
+
 local promoted, reaped, buried = 0, 0, 0
 
 for priority = 1, 10 do
@@ -34,7 +45,9 @@ local function failure(id)
     timestamp = iso(now)})
 end
 
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', K.leases, '-inf', now, 'LIMIT', 0, most)) do
+local ended = {}
+if now >= grace then ended = redis.call('ZRANGEBYSCORE', K.leases, '-inf', now, 'LIMIT', 0, most) end
+for _, member in ipairs(ended) do
   local id, run = string.match(member, '^(.+):(%d+)$')
   local fields = redis.call('HMGET', K.rq_job .. id, 'origin', 'worker_name')
   if not fields[1] then

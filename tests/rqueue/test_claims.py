@@ -1,0 +1,219 @@
+"""Claiming under a lease, and every way to let go of it."""
+
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.messages import State
+from msgctl.retry import Again, Never
+from msgctl.rqueue import Claims, Queue
+from tests.rqueue.conftest import Enqueue, commit, failure
+
+
+async def expire_leases(redis: Redis) -> None:
+    """Let every lease have ended, as if its worker had been silent for long."""
+    for member in await redis.zrange(contracts.LEASES, 0, -1):
+        await redis.zadd(contracts.LEASES, {member: 1})
+    await redis.hset(contracts.TENDED, mapping={"at": 2**53, "grace": 0})  # type: ignore[misc]
+
+
+async def test_sooner_priorities_are_claimed_first(enqueue: Enqueue, claims: Claims) -> None:
+    """A lower number is worked sooner; within a priority, first come first served."""
+    for name, priority in (("slow", 10), ("late", 2), ("soon", 1), ("later", 2)):
+        await enqueue(name, priority=priority)
+    assert [one.message.message_id for one in await claims.claim(3)] == ["soon", "late", "later"]
+
+
+async def test_a_low_priority_is_not_starved(
+    enqueue: Enqueue, claims: Claims, redis: Redis, settings: Settings
+) -> None:
+    """Under a flood of priority 1, a priority 10 that has waited for half the bound gets its share."""
+    await enqueue("patient", priority=10)
+    for _ in range(40):
+        await enqueue(priority=1)
+    waited = round(settings.worker.max_wait * 600)
+    seconds, _ = await redis.time()
+    await redis.hset(contracts.job_key("patient"), contracts.FIELD_READY, str(seconds * 1000 - waited))  # type: ignore[misc]
+    assert "patient" in [one.message.message_id for one in await claims.claim(4)]
+
+
+async def test_a_commit_hands_the_response_over_once(enqueue: Enqueue, claims: Claims, redis: Redis) -> None:
+    """Sent twice, as after a lost reply, a commit says the same and leaves one response."""
+    await enqueue("m", conversation="c", text="a question")
+    (claimed,) = await claims.claim(1)
+    first = await commit(claims, claimed)
+    assert first is not None
+    assert await commit(claims, claimed) == first
+    entries = await redis.xrange(contracts.RESPONSES)
+    assert len(entries) == 1
+    body = msgspec.json.decode(entries[0][1]["body"])
+    assert (body["seq"], body["messageId"], body["response"]["message"]) == (1, "m", "an answer")
+    history = await cast("Any", redis.lrange(contracts.HISTORY + "c", 0, -1))
+    assert [msgspec.json.decode(turn)["content"] for turn in history] == ["a question", "an answer"]
+
+
+async def test_observers_hear_the_response_with_its_stream_id(
+    enqueue: Enqueue, claims: Claims, redis: Redis
+) -> None:
+    """The response is published on its channel and on its conversation, in the seed's shape."""
+    async with redis.pubsub() as listener:
+        await listener.subscribe(contracts.RESPONSE_CHANNEL + "web", contracts.CONVERSATION_CHANNEL + "c")
+        await enqueue("m", conversation="c")
+        (claimed,) = await claims.claim(1)
+        committed = await commit(claims, claimed)
+        assert committed is not None
+        heard: dict[str, Any] = {}
+        while len(heard) < 2:
+            event = await listener.get_message(ignore_subscribe_messages=True, timeout=10)
+            if event:
+                heard[event["channel"]] = msgspec.json.decode(event["data"])
+    assert set(heard) == {"pubsub:response:web", "pubsub:conversation:c"}
+    for body in heard.values():
+        assert (body["seq"], body["streamId"]) == (1, committed.stream_id)
+        assert body.keys() >= {"messageId", "agentId", "response", "channel", "channelMetadata", "processingTime"}
+
+
+async def test_who_lost_the_lease_commits_nothing(enqueue: Enqueue, claims: Claims, redis: Redis) -> None:
+    """A worker that comes back too late leaves no trace; the one that has the message now does."""
+    await enqueue("m")
+    (late,) = await claims.claim(1)
+    await expire_leases(redis)
+    assert await claims.tend() == (0, 1, 0)
+    (current,) = await claims.claim(1)
+    assert await commit(claims, late) is None
+    assert not await claims.fail(late, Never(), error=b"{}", record=b"{}", failure=failure(late))
+    assert await commit(claims, current) is not None
+    assert await redis.xlen(contracts.RESPONSES) == 1
+
+
+async def test_a_lost_worker_counts_as_a_crash_and_not_as_an_attempt(
+    enqueue: Enqueue, claims: Claims, queue: Queue, redis: Redis, settings: Settings
+) -> None:
+    """After the allowed crashes the message is a dead letter, its sender is told, and the next one runs."""
+    await enqueue("m", conversation="c")
+    await enqueue("next", conversation="c")
+    for crash in range(settings.worker.max_crashes):
+        (claimed,) = await claims.claim(5)
+        assert (claimed.message.message_id, claimed.run, claimed.attempts) == ("m", crash + 1, 0)
+        await expire_leases(redis)
+        await claims.tend()
+    job = await queue.find("m")
+    assert job is not None
+    assert (job.state, job.crashes, job.attempts) == (State.FAILED, settings.worker.max_crashes, 0)
+    (entry,) = await redis.xrange(contracts.RESPONSES)
+    assert entry[1]["kind"] == "failure"
+    assert [one.message.message_id for one in await claims.claim(5)] == ["next"]
+
+
+async def test_a_failed_attempt_comes_back_when_due(
+    enqueue: Enqueue, claims: Claims, queue: Queue, redis: Redis
+) -> None:
+    """It waits as delayed, keeps its place in the conversation, and is charged what was decided."""
+    await enqueue("m", conversation="c")
+    await enqueue("next", conversation="c")
+    (claimed,) = await claims.claim(5)
+    again = Again(delay=60, charged=True)
+    for _ in range(2):  # the second as after a lost reply
+        assert await claims.fail(claimed, again, error=b'{"code":"x"}', record=b"{}", failure=failure(claimed))
+    job = await queue.find("m")
+    assert job is not None
+    assert (job.state, job.attempts, job.error) == (State.DELAYED, 1, {"code": "x"})
+    assert await claims.claim(5) == []
+    await redis.zadd(contracts.RQ_SCHEDULED + "messages:5", {"m": 1})
+    assert await claims.tend() == (1, 0, 0)
+    (claimed,) = await claims.claim(5)
+    assert (claimed.message.message_id, claimed.attempts) == ("m", 1)
+
+
+async def test_holding_for_a_dependency_charges_nothing(enqueue: Enqueue, claims: Claims, redis: Redis) -> None:
+    """Holds are counted apart from attempts, and forgotten with the next charged one."""
+    await enqueue("m")
+    for holds in range(3):
+        (claimed,) = await claims.claim(1)
+        assert (claimed.attempts, claimed.holds) == (0, holds)
+        hold = Again(delay=0, charged=False)
+        await claims.fail(claimed, hold, error=b"{}", record=b"{}", failure=failure(claimed))
+        await redis.zadd(contracts.RQ_SCHEDULED + "messages:5", {"m": 1})
+        await claims.tend()
+
+
+async def test_handing_back_charges_nothing(enqueue: Enqueue, claims: Claims, queue: Queue) -> None:
+    """What a stopping worker gives back is the next to be claimed, without attempt or crash."""
+    await enqueue("first")
+    await enqueue("second")
+    held = await claims.claim(1)
+    assert await claims.hand_back(held) == 1
+    assert await claims.hand_back(held) == 0
+    (claimed, _) = await claims.claim(2)
+    assert claimed.message.message_id == "first"
+    job = await queue.find("first")
+    assert job is not None
+    assert (job.attempts, job.crashes) == (0, 0)
+
+
+async def test_a_claim_whose_reply_was_lost_is_disowned(enqueue: Enqueue, claims: Claims) -> None:
+    """Messages that Redis thinks we run, and we do not know of, go back at once."""
+    await enqueue("known")
+    await enqueue("unknown")
+    (known,) = await claims.claim(1)
+    await claims.claim(1)
+    assert await claims.disown([known.lease]) == 1
+    assert [one.message.message_id for one in await claims.claim(5)] == ["unknown"]
+
+
+async def test_heartbeats_name_lost_leases_but_not_ended_ones(
+    enqueue: Enqueue, claims: Claims, redis: Redis
+) -> None:
+    """A lease that ended with a commit is no loss; one that was reaped is."""
+    for name in ("done", "kept", "lost"):
+        await enqueue(name)
+    done, kept, lost = await claims.claim(3)
+    await commit(claims, done)
+    await redis.zrem(contracts.LEASES, lost.lease)
+    assert await claims.heartbeat([done.lease, kept.lease, lost.lease], "busy") == [lost.lease]
+
+
+async def test_after_an_outage_leases_get_a_moment_of_grace(
+    enqueue: Enqueue, claims: Claims, redis: Redis
+) -> None:
+    """If nobody could tend for a while, nobody could renew either: reaping waits for the heartbeats."""
+    await enqueue("m")
+    (claimed,) = await claims.claim(1)
+    await redis.zadd(contracts.LEASES, {claimed.lease: 1})
+    assert await claims.tend() == (0, 0, 0)
+    assert await claims.heartbeat([claimed.lease], "busy") == []
+    assert await commit(claims, claimed) is not None
+
+
+async def test_a_hash_that_cannot_be_worked_is_parked(enqueue: Enqueue, claims: Claims, redis: Redis) -> None:
+    """A broken hash is set aside and counted; the worker goes on with the rest."""
+    for name in ("no-hash", "odd-status", "good"):
+        await enqueue(name)
+    await redis.delete(contracts.job_key("no-hash"))
+    await redis.hset(contracts.job_key("odd-status"), "status", "sideways")  # type: ignore[misc]
+    assert [one.message.message_id for one in await claims.claim(5)] == ["good"]
+    assert await cast("Any", redis.hkeys(contracts.PARKED)) == ["no-hash", "odd-status"]
+
+
+async def test_an_idle_worker_is_woken_by_the_next_message(enqueue: Enqueue, claims: Claims, redis: Redis) -> None:
+    """A claim that leaves slots free enlists the worker; one message wakes one living worker."""
+    await claims.heartbeat([], "idle")
+    await redis.sadd(contracts.IDLE_WORKERS, "dead")  # type: ignore[misc]
+    await claims.claim(1)
+    await enqueue()
+    assert await cast("Any", redis.blpop([contracts.WAKE + "w1"], timeout=10)) is not None
+    assert await cast("Any", redis.smembers(contracts.IDLE_WORKERS)) <= {"dead"}
+
+
+async def test_an_ended_message_leaves_no_key_without_owner(
+    enqueue: Enqueue, claims: Claims, redis: Redis
+) -> None:
+    """After a commit every key that speaks of the message alone expires."""
+    await enqueue("m", conversation="c")
+    (claimed,) = await claims.claim(5)
+    await commit(claims, claimed)
+    lasting = {key for key in await redis.keys() if await redis.ttl(key) == -1}
+    assert not {key for key in lasting if key.endswith((":m", ":c", ":m:1"))}, lasting

@@ -1,0 +1,120 @@
+"""Accepting, counting and replaying messages, on a real server."""
+
+import asyncio
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.messages import State
+from msgctl.retry import Never
+from msgctl.rqueue import Claims, Queue, Verdict
+from tests.rqueue.conftest import Enqueue, commit, failure
+
+
+async def test_an_accepted_message_can_be_found(enqueue: Enqueue, queue: Queue) -> None:
+    """What was accepted is stored whole and waits."""
+    assert (await enqueue("m", text="olá")).verdict is Verdict.ACCEPTED
+    job = await queue.find("m")
+    assert job is not None
+    assert (job.message.message, job.state, job.progress) == ("olá", State.WAITING, 0)
+
+
+async def test_a_repetition_is_answered_alike_and_runs_once(enqueue: Enqueue, claims: Claims) -> None:
+    """Fifty equal messages at the same instant are one message."""
+    answers = await asyncio.gather(*(enqueue("m", conversation="c") for _ in range(50)))
+    assert sorted(answer.verdict for answer in answers) == [Verdict.ACCEPTED] + [Verdict.REPEATED] * 49
+    assert {(answer.message_id, answer.conversation_id) for answer in answers} == {("m", "c")}
+    assert len(await claims.claim(50)) == 1
+
+
+async def test_another_body_under_the_same_id_is_a_conflict(enqueue: Enqueue) -> None:
+    """An id stands for one body."""
+    await enqueue("m", conversation="c", text="one")
+    assert (await enqueue("m", conversation="c", text="two")).verdict is Verdict.CONFLICT
+
+
+async def test_a_conversation_belongs_to_who_began_it(enqueue: Enqueue) -> None:
+    """Nobody can speak in another user's conversation."""
+    await enqueue(conversation="c", user="ana")
+    assert (await enqueue(conversation="c", user="bob")).verdict is Verdict.FOREIGN
+
+
+async def test_only_the_head_of_a_conversation_is_in_play(enqueue: Enqueue, claims: Claims, queue: Queue) -> None:
+    """Message k+1 comes into play when k is answered, whatever their priorities."""
+    for number, priority in enumerate((10, 1, 5)):
+        await enqueue(f"m{number}", conversation="c", priority=priority)
+    order = []
+    for _ in range(3):
+        (claimed,) = await claims.claim(10)
+        order.append(claimed.message.message_id)
+        committed = await commit(claims, claimed)
+        assert committed is not None
+        assert committed.seq == len(order)
+    assert order == ["m0", "m1", "m2"]
+    assert (await queue.stats()).completed == 3
+
+
+async def test_the_six_counts_add_up(enqueue: Enqueue, claims: Claims, queue: Queue, redis: Redis) -> None:
+    """Each message is counted once, in the state it is in; a suspended queue counts as paused."""
+    for number in range(5):
+        await enqueue(f"m{number}")
+    await enqueue("behind", conversation="c1")
+    first, second, third = await claims.claim(3)
+    await commit(claims, first)
+    await claims.fail(second, Never(), error=b"{}", record=b"{}", failure=failure(second))
+    stats = await queue.stats()
+    assert (stats.waiting, stats.active, stats.completed, stats.failed) == (3, 1, 1, 1)
+    assert stats.total == 6
+    assert third.message.message_id == "m2"
+    await redis.set(contracts.RQ_SUSPENDED, 1)
+    suspended = await queue.stats()
+    assert (suspended.waiting, suspended.paused, suspended.total) == (0, 3, 6)
+    assert await claims.claim(5) == []
+
+
+async def test_a_replayed_dead_letter_has_a_fresh_budget(enqueue: Enqueue, claims: Claims, queue: Queue) -> None:
+    """Replay resets attempts, keeps the records, and goes before what waits in the conversation."""
+    await enqueue("m", conversation="c")
+    await enqueue("next", conversation="c")
+    await enqueue("last", conversation="c")
+    (claimed,) = await claims.claim(1)
+    await claims.fail(claimed, Never(), error=b'{"code":"x"}', record=b'{"run":1}', failure=failure(claimed))
+    assert await queue.failed_ids(10) == ["m"]
+    assert await queue.replay("m") == "replayed"
+    assert await queue.replay("m") == "not_failed"
+    assert await queue.replay("nobody") == "missing"
+    order = []
+    for _ in range(3):
+        (claimed,) = await claims.claim(1)
+        order.append((claimed.message.message_id, claimed.attempts))
+        await commit(claims, claimed)
+    assert order == [("next", 0), ("m", 0), ("last", 0)]
+    job = await queue.find("m")
+    assert job is not None
+    assert job.records == [{"run": 1}]
+
+
+async def test_what_is_over_is_removed_and_nothing_else(enqueue: Enqueue, claims: Claims, queue: Queue) -> None:
+    """Removal forgets ended messages of one kind and leaves those in play."""
+    for name in ("done", "dead", "running", "waiting"):
+        await enqueue(name)
+    done, dead, _ = await claims.claim(3)
+    await commit(claims, done)
+    await claims.fail(dead, Never(), error=b"{}", record=b"{}", failure=failure(dead))
+    everything = ["done", "dead", "running", "waiting"]
+    assert await queue.remove("finished", 0, everything) == 0
+    assert await queue.remove("finished", 2**53, everything) == 1
+    assert await queue.remove("failed", 2**53, everything) == 1
+    stats = await queue.stats()
+    assert (stats.completed, stats.failed, stats.active, stats.waiting) == (0, 0, 1, 1)
+
+
+async def test_the_age_of_the_oldest_is_known(enqueue: Enqueue, queue: Queue, redis: Redis) -> None:
+    """The longest wait is that of the oldest head, in seconds; an empty queue has none."""
+    assert await queue.oldest_wait() is None
+    await enqueue("m", priority=9)
+    now_seconds, _ = await redis.time()
+    await redis.hset(contracts.job_key("m"), contracts.FIELD_READY, str((now_seconds - 40) * 1000))  # type: ignore[misc]
+    age = await queue.oldest_wait()
+    assert age is not None
+    assert 39 <= age < 100
