@@ -8,6 +8,9 @@
     ├── Unauthorized                        6        401   unauthorized
     ├── NotFound                            3        404   not_found
     ├── Conflict                            6        409   conflict
+    ├── Refused                             6        409   refused
+    ├── NothingMatched                      5        404   nothing_matched
+    ├── Incomplete                          4        500   incomplete
     ├── TryLater                           75        429   too_many_requests
     ├── Unavailable                        69        503   unavailable
     │   ├── RedisUnavailable               69        503   redis_unavailable
@@ -119,6 +122,29 @@ class Conflict(MsgctlError):
     exit_code = 6
     http_status = 409
     code = "conflict"
+
+
+class Refused(MsgctlError):
+    """It would do harm, or nobody confirmed it."""
+
+    exit_code = 6
+    http_status = 409
+    code = "refused"
+
+
+class NothingMatched(MsgctlError):
+    """The query is fine and nothing answers to it."""
+
+    exit_code = 5
+    http_status = 404
+    code = "nothing_matched"
+
+
+class Incomplete(MsgctlError):
+    """A part of what was asked was done, or a condition that was asked about does not hold."""
+
+    exit_code = 4
+    code = "incomplete"
 
 
 class TryLater(MsgctlError):

@@ -168,7 +168,8 @@ def _public_key(pem: str, algorithm: str) -> Any:
     except (ValueError, UnsupportedAlgorithm):
         raise ConfigurationError(f"[auth] public_key is no public key in PEM; {algorithm} needs one.") from None
     weak = isinstance(key, RSAPublicKey) and key.key_size < MIN_RSA_BITS
-    if weak or not isinstance(key, KEY_TYPES[algorithm]):
+    other_curve = isinstance(key, EllipticCurvePublicKey) and key.curve.name != "secp256r1"
+    if weak or other_curve or not isinstance(key, KEY_TYPES[algorithm]):
         raise ConfigurationError(f"[auth] public_key is not of the kind and size that {algorithm} needs.")
     return key
 

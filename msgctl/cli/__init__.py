@@ -1,2 +1,16 @@
+"""The command line: `msgctl NOUN VERB`. One file a noun; what they share begins with an underscore.
+
+Data goes to standard output, everything else to standard error; the exit code tells scripts what happened.
+"""
+
+import sys
+
+from msgctl.cli._exit import run
+from msgctl.cli._root import make_root
+
+__all__ = ["main"]
+
+
 def main() -> None:
-    print("x")
+    """The program `msgctl`."""
+    sys.exit(run(make_root(), sys.argv[1:]))

@@ -1,9 +1,8 @@
 """Claiming under a lease, and every way to let go of it."""
 
-from typing import Any, cast
+from typing import Any
 
 import msgspec
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
@@ -13,11 +12,11 @@ from msgctl.rqueue import Claims, Queue
 from tests.rqueue.conftest import Enqueue, commit, failure
 
 
-async def expire_leases(redis: Redis) -> None:
+async def expire_leases(redis: Any) -> None:
     """Let every lease have ended, as if its worker had been silent for long."""
     for member in await redis.zrange(contracts.LEASES, 0, -1):
         await redis.zadd(contracts.LEASES, {member: 1})
-    await redis.hset(contracts.TENDED, mapping={"at": 2**53, "grace": 0})  # type: ignore[misc]
+    await redis.hset(contracts.TENDED, mapping={"at": 2**53, "grace": 0})
 
 
 async def test_sooner_priorities_are_claimed_first(enqueue: Enqueue, claims: Claims) -> None:
@@ -28,7 +27,7 @@ async def test_sooner_priorities_are_claimed_first(enqueue: Enqueue, claims: Cla
 
 
 async def test_a_low_priority_is_not_starved(
-    enqueue: Enqueue, claims: Claims, redis: Redis, settings: Settings
+    enqueue: Enqueue, claims: Claims, redis: Any, settings: Settings
 ) -> None:
     """Under a flood of priority 1, a priority 10 that has waited for half the bound gets its share."""
     await enqueue("patient", priority=10)
@@ -36,11 +35,11 @@ async def test_a_low_priority_is_not_starved(
         await enqueue(priority=1)
     waited = round(settings.worker.max_wait * 600)
     seconds, _ = await redis.time()
-    await redis.hset(contracts.job_key("patient"), contracts.FIELD_READY, str(seconds * 1000 - waited))  # type: ignore[misc]
+    await redis.hset(contracts.job_key("patient"), contracts.FIELD_READY, str(seconds * 1000 - waited))
     assert "patient" in [one.message.message_id for one in await claims.claim(4)]
 
 
-async def test_a_commit_hands_the_response_over_once(enqueue: Enqueue, claims: Claims, redis: Redis) -> None:
+async def test_a_commit_hands_the_response_over_once(enqueue: Enqueue, claims: Claims, redis: Any) -> None:
     """Sent twice, as after a lost reply, a commit says the same and leaves one response."""
     await enqueue("m", conversation="c", text="a question")
     (claimed,) = await claims.claim(1)
@@ -51,12 +50,12 @@ async def test_a_commit_hands_the_response_over_once(enqueue: Enqueue, claims: C
     assert len(entries) == 1
     body = msgspec.json.decode(entries[0][1]["body"])
     assert (body["seq"], body["messageId"], body["response"]["message"]) == (1, "m", "an answer")
-    history = await cast("Any", redis.lrange(contracts.HISTORY + "c", 0, -1))
+    history = await redis.lrange(contracts.HISTORY + "c", 0, -1)
     assert [msgspec.json.decode(turn)["content"] for turn in history] == ["a question", "an answer"]
 
 
 async def test_observers_hear_the_response_with_its_stream_id(
-    enqueue: Enqueue, claims: Claims, redis: Redis
+    enqueue: Enqueue, claims: Claims, redis: Any
 ) -> None:
     """The response is published on its channel and on its conversation, in the seed's shape."""
     async with redis.pubsub() as listener:
@@ -76,7 +75,7 @@ async def test_observers_hear_the_response_with_its_stream_id(
         assert body.keys() >= {"messageId", "agentId", "response", "channel", "channelMetadata", "processingTime"}
 
 
-async def test_who_lost_the_lease_commits_nothing(enqueue: Enqueue, claims: Claims, redis: Redis) -> None:
+async def test_who_lost_the_lease_commits_nothing(enqueue: Enqueue, claims: Claims, redis: Any) -> None:
     """A worker that comes back too late leaves no trace; the one that has the message now does."""
     await enqueue("m")
     (late,) = await claims.claim(1)
@@ -90,7 +89,7 @@ async def test_who_lost_the_lease_commits_nothing(enqueue: Enqueue, claims: Clai
 
 
 async def test_a_lost_worker_counts_as_a_crash_and_not_as_an_attempt(
-    enqueue: Enqueue, claims: Claims, queue: Queue, redis: Redis, settings: Settings
+    enqueue: Enqueue, claims: Claims, queue: Queue, redis: Any, settings: Settings
 ) -> None:
     """After the allowed crashes the message is a dead letter, its sender is told, and the next one runs."""
     await enqueue("m", conversation="c")
@@ -109,7 +108,7 @@ async def test_a_lost_worker_counts_as_a_crash_and_not_as_an_attempt(
 
 
 async def test_a_failed_attempt_comes_back_when_due(
-    enqueue: Enqueue, claims: Claims, queue: Queue, redis: Redis
+    enqueue: Enqueue, claims: Claims, queue: Queue, redis: Any
 ) -> None:
     """It waits as delayed, keeps its place in the conversation, and is charged what was decided."""
     await enqueue("m", conversation="c")
@@ -128,7 +127,7 @@ async def test_a_failed_attempt_comes_back_when_due(
     assert (claimed.message.message_id, claimed.attempts) == ("m", 1)
 
 
-async def test_holding_for_a_dependency_charges_nothing(enqueue: Enqueue, claims: Claims, redis: Redis) -> None:
+async def test_holding_for_a_dependency_charges_nothing(enqueue: Enqueue, claims: Claims, redis: Any) -> None:
     """Holds are counted apart from attempts, and forgotten with the next charged one."""
     await enqueue("m")
     for holds in range(3):
@@ -165,7 +164,7 @@ async def test_a_claim_whose_reply_was_lost_is_disowned(enqueue: Enqueue, claims
 
 
 async def test_heartbeats_name_lost_leases_but_not_ended_ones(
-    enqueue: Enqueue, claims: Claims, redis: Redis
+    enqueue: Enqueue, claims: Claims, redis: Any
 ) -> None:
     """A lease that ended with a commit is no loss; one that was reaped is."""
     for name in ("done", "kept", "lost"):
@@ -176,9 +175,7 @@ async def test_heartbeats_name_lost_leases_but_not_ended_ones(
     assert await claims.heartbeat([done.lease, kept.lease, lost.lease], "busy") == [lost.lease]
 
 
-async def test_after_an_outage_leases_get_a_moment_of_grace(
-    enqueue: Enqueue, claims: Claims, redis: Redis
-) -> None:
+async def test_after_an_outage_leases_get_a_moment_of_grace(enqueue: Enqueue, claims: Claims, redis: Any) -> None:
     """If nobody could tend for a while, nobody could renew either: reaping waits for the heartbeats."""
     await enqueue("m")
     (claimed,) = await claims.claim(1)
@@ -188,29 +185,27 @@ async def test_after_an_outage_leases_get_a_moment_of_grace(
     assert await commit(claims, claimed) is not None
 
 
-async def test_a_hash_that_cannot_be_worked_is_parked(enqueue: Enqueue, claims: Claims, redis: Redis) -> None:
+async def test_a_hash_that_cannot_be_worked_is_parked(enqueue: Enqueue, claims: Claims, redis: Any) -> None:
     """A broken hash is set aside and counted; the worker goes on with the rest."""
     for name in ("no-hash", "odd-status", "good"):
         await enqueue(name)
     await redis.delete(contracts.job_key("no-hash"))
-    await redis.hset(contracts.job_key("odd-status"), "status", "sideways")  # type: ignore[misc]
+    await redis.hset(contracts.job_key("odd-status"), "status", "sideways")
     assert [one.message.message_id for one in await claims.claim(5)] == ["good"]
-    assert await cast("Any", redis.hkeys(contracts.PARKED)) == ["no-hash", "odd-status"]
+    assert await redis.hkeys(contracts.PARKED) == ["no-hash", "odd-status"]
 
 
-async def test_an_idle_worker_is_woken_by_the_next_message(enqueue: Enqueue, claims: Claims, redis: Redis) -> None:
+async def test_an_idle_worker_is_woken_by_the_next_message(enqueue: Enqueue, claims: Claims, redis: Any) -> None:
     """A claim that leaves slots free enlists the worker; one message wakes one living worker."""
     await claims.heartbeat([], "idle")
-    await redis.sadd(contracts.IDLE_WORKERS, "dead")  # type: ignore[misc]
+    await redis.sadd(contracts.IDLE_WORKERS, "dead")
     await claims.claim(1)
     await enqueue()
-    assert await cast("Any", redis.blpop([contracts.WAKE + "w1"], timeout=10)) is not None
-    assert await cast("Any", redis.smembers(contracts.IDLE_WORKERS)) <= {"dead"}
+    assert await redis.blpop([contracts.WAKE + "w1"], timeout=10) is not None
+    assert await redis.smembers(contracts.IDLE_WORKERS) <= {"dead"}
 
 
-async def test_an_ended_message_leaves_no_key_without_owner(
-    enqueue: Enqueue, claims: Claims, redis: Redis
-) -> None:
+async def test_an_ended_message_leaves_no_key_without_owner(enqueue: Enqueue, claims: Claims, redis: Any) -> None:
     """After a commit every key that speaks of the message alone expires."""
     await enqueue("m", conversation="c")
     (claimed,) = await claims.claim(5)
