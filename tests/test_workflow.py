@@ -1,0 +1,169 @@
+"""Every answer of n8n, read or refused for what it is."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from msgctl.agents import Agent
+from msgctl.config import Settings
+from msgctl.errors import (
+    AttemptFailed,
+    BadReply,
+    FaultClass,
+    WorkflowMisconfigured,
+    WorkflowRejected,
+    WorkflowTimeout,
+    WorkflowUnreachable,
+)
+from msgctl.messages import Message, Turn
+from msgctl.stack.n8n import Behaviour, N8nStandIn
+from msgctl.workflow import Workflow, parse_retry_after, prepare_payload, read_reply, traceparent
+
+AGENT = Agent(id="a-1", user_id="u", name="Ana", system_prompt="Be kind.", webhook_path="support/chat")
+MESSAGE = Message(
+    message_id="m-1",
+    conversation_id="c-1",
+    agent_id="a-1",
+    user_id="u",
+    message="Olá",
+    timestamp="2026-01-01T00:00:00.000Z",
+)
+SECRET = "the customer's own words"
+
+
+@pytest.fixture
+async def workflow(settings: Settings) -> AsyncIterator[Workflow]:
+    """A client of the stand-in with an API key and a short patience."""
+    changed = settings.n8n.model_copy(update={"timeout": 0.5, "max_answer": 65536})
+    with_key = Settings.model_validate(
+        settings.model_dump() | {"n8n": changed.model_dump() | {"api_key": "the-systems-own-key"}}
+    )
+    async with Workflow(with_key) as client:
+        yield client
+
+
+async def ask(workflow: Workflow) -> str:
+    """One call with a payload that holds something private."""
+    message = msgspec.structs.replace(MESSAGE, message=SECRET)
+    return (await workflow.call(AGENT, message, prepare_payload(AGENT, message, []))).message
+
+
+async def test_the_call_is_the_contracts(workflow: Workflow, n8n: N8nStandIn) -> None:
+    """Path, headers and body are what n8n workflows are written against."""
+    history = [Turn(role="user", content="before", timestamp="2025-12-31T00:00:00Z")]
+    await workflow.call(AGENT, MESSAGE, prepare_payload(AGENT, MESSAGE, history))
+    (request,) = n8n.requests
+    assert request["path"] == "/webhook/support/chat"
+    headers = request["headers"]
+    assert headers["x-api-key"] == "the-systems-own-key"
+    assert headers["x-message-id"] == headers["idempotency-key"] == "m-1"
+    assert headers["content-type"] == "application/json"
+    assert headers["traceparent"].split("-")[1] == traceparent("m-1").split("-")[1]
+    assert request["body"] == {
+        "messageId": "m-1",
+        "conversationId": "c-1",
+        "userId": "u",
+        "agent": {"id": "a-1", "name": "Ana", "systemPrompt": "Be kind."},
+        "message": "Olá",
+        "history": [{"role": "user", "content": "before", "timestamp": "2025-12-31T00:00:00Z"}],
+        "channel": "web",
+        "channelMetadata": {},
+        "timestamp": "2026-01-01T00:00:00.000Z",
+    }
+
+
+@pytest.mark.parametrize("mode", ["ok", "array", "output", "text", "response"])
+async def test_real_shapes_of_answers_are_read(workflow: Workflow, n8n: N8nStandIn, mode: str) -> None:
+    """Each shape that real workflows answer in gives the text."""
+    n8n.reset(Behaviour(mode=mode))
+    assert SECRET in await ask(workflow)
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected", "fault"),
+    [
+        ("empty", BadReply, FaultClass.TRANSIENT),
+        ("garbage", BadReply, FaultClass.TRANSIENT),
+        ("html", BadReply, FaultClass.TRANSIENT),
+        ("huge", BadReply, FaultClass.TRANSIENT),
+        ("no-text", BadReply, FaultClass.TRANSIENT),
+        ("two-items", BadReply, FaultClass.TRANSIENT),
+        ("truncated", AttemptFailed, FaultClass.TRANSIENT),
+        ("started", WorkflowMisconfigured, FaultClass.FINAL),
+        ("redirect", WorkflowRejected, FaultClass.FINAL),
+        ("403", WorkflowRejected, FaultClass.FINAL),
+        ("422", WorkflowRejected, FaultClass.FINAL),
+        ("404", WorkflowRejected, FaultClass.TRANSIENT),
+        ("404-html", WorkflowRejected, FaultClass.TRANSIENT),
+        ("429", WorkflowRejected, FaultClass.TRANSIENT),
+        ("500", WorkflowRejected, FaultClass.TRANSIENT),
+        ("503", WorkflowRejected, FaultClass.TRANSIENT),
+        ("no-respond-node", WorkflowRejected, FaultClass.TRANSIENT),
+        ("hang", WorkflowTimeout, FaultClass.TRANSIENT),
+        ("trickle", WorkflowTimeout, FaultClass.TRANSIENT),
+    ],
+)
+async def test_bad_answers_are_typed(
+    workflow: Workflow, n8n: N8nStandIn, mode: str, expected: type[AttemptFailed], fault: FaultClass
+) -> None:
+    """Each bad answer has its class and its consequence, and none of it is quoted."""
+    n8n.reset(Behaviour(mode=mode))
+    with pytest.raises(expected) as caught:
+        await ask(workflow)
+    assert caught.value.fault is fault
+    assert SECRET not in caught.value.message
+
+
+async def test_a_wait_that_n8n_asks_for_is_heard(workflow: Workflow, n8n: N8nStandIn) -> None:
+    """Retry-After travels with the failure."""
+    n8n.reset(Behaviour(mode="429", retry_after=7))
+    with pytest.raises(WorkflowRejected) as caught:
+        await ask(workflow)
+    assert caught.value.retry_after == 7
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://nowhere.invalid", "https://127.0.0.1:9"])
+async def test_an_n8n_that_is_down_is_a_dependency(settings: Settings, url: str) -> None:
+    """Refused, unknown and without TLS alike: the message can wait, it is not its fault."""
+    down = Settings.model_validate(settings.model_dump() | {"n8n": {"base_url": url}})
+    async with Workflow(down) as workflow:
+        with pytest.raises(WorkflowUnreachable) as caught:
+            await ask(workflow)
+    assert caught.value.fault is FaultClass.DEPENDENCY
+
+
+@pytest.mark.parametrize(
+    ("answer", "tokens", "model"),
+    [
+        ({"message": "x", "tokensUsed": 3, "model": "m"}, 3, "m"),
+        ({"message": "x", "tokensUsed": "3", "model": 7}, None, None),
+        ({"message": "x", "tokensUsed": True}, None, None),
+        ({"message": "", "output": "x"}, None, None),
+    ],
+)
+def test_numbers_that_are_missing_or_wrong_stay_null(
+    answer: dict[str, Any], tokens: int | None, model: str | None
+) -> None:
+    """A reply is worth delivering whatever n8n says of tokens."""
+    reply = read_reply(msgspec.json.encode(answer))
+    assert (reply.message, reply.tokens_used, reply.model) == ("x", tokens, model)
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b'{"message": NaN}', b'"text"', b"[]", b'{"message": "\xff"}', b"null"]
+)
+def test_hostile_bodies_are_refused(body: bytes) -> None:
+    """Deep nesting, NaN, wrong shapes and bad UTF-8 end in the same typed error."""
+    with pytest.raises(BadReply):
+        read_reply(body)
+
+
+def test_retry_after_is_read_in_both_forms() -> None:
+    """Seconds and HTTP dates are understood; nonsense is ignored."""
+    assert parse_retry_after("120", 0) == 120
+    assert parse_retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 50) == 10
+    assert parse_retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 90) == 0
+    assert parse_retry_after("soon", 0) is None
+    assert parse_retry_after("", 0) is None
