@@ -12,6 +12,7 @@ from typing import Any, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from daemons._process import cancel
 from msgctl import contracts, logs
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable
@@ -59,9 +60,9 @@ class WorkLoop:
         claiming = asyncio.create_task(self._claim())
         stopped = asyncio.create_task(stopping.wait())
         await asyncio.wait([claiming, stopped, *background], return_when=asyncio.FIRST_COMPLETED)
-        await _cancel(claiming)
+        await cancel(claiming)
         await self._drain(hurried)
-        await _cancel(stopped, *background)
+        await cancel(stopped, *background)
 
     async def _claim(self) -> None:
         """Fill free slots for ever."""
@@ -135,7 +136,7 @@ class WorkLoop:
             log.info("Draining", running=len(self._running), seconds=self._settings.drain)
             await self._wait_for_running(hurried)
         left = list(self._running.values())
-        await _cancel(*(task for _, task in left))
+        await cancel(*(task for _, task in left))
         if left:
             handed = await self._claims.hand_back([claimed for claimed, _ in left])
             log.info("Handed back", messages=handed)
@@ -146,13 +147,4 @@ class WorkLoop:
         everything = asyncio.gather(*tasks, return_exceptions=True)
         outcomes: list[asyncio.Future[Any]] = [enough, everything]
         await asyncio.wait(outcomes, timeout=self._settings.drain, return_when=asyncio.FIRST_COMPLETED)
-        await _cancel(enough)
-
-
-async def _cancel(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks and wait until they are gone; a bug that ended one of them is raised here."""
-    for task in tasks:
-        task.cancel()
-    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(outcome, Exception):
-            raise outcome
+        await cancel(enough)

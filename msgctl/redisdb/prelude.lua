@@ -69,13 +69,21 @@ local function holds_lease(id, run)
   return redis.call('ZSCORE', K.leases, id .. ':' .. run) ~= false
 end
 
--- Take a run out of every place that shows it as running. `job` = {origin, worker_name}.
+-- Write something of a worker, unless it is gone: a dead worker's hash must not come back without its TTL.
+local function note_worker(worker, command, field, value)
+  local key = K.rq_worker .. worker
+  if redis.call('EXISTS', key) == 1 then redis.call(command, key, field, value) end
+end
+
+-- Take a run out of every place that shows it as running.
 local function release(id, run, origin, worker)
   local member = id .. ':' .. run
   redis.call('ZREM', K.leases, member)
   redis.call('ZREM', K.rq_wip .. origin, member)
   redis.call('DEL', K.rq_execution .. member, K.rq_executions .. id)
-  redis.call('SREM', K.rq_worker .. worker .. K.rq_worker_executions, member)
+  local executions = K.rq_worker .. worker .. K.rq_worker_executions
+  redis.call('SREM', executions, member)
+  if redis.call('EXISTS', executions) == 0 then note_worker(worker, 'HSET', 'state', 'idle') end
 end
 
 -- Dead letter: failed for RQ, out of its conversation, and its sender is told through the durable stream.
@@ -87,4 +95,14 @@ local function bury(id, now, ttl_ms, failure)
   redis.call('ZADD', K.rq_failed .. fields[1], math.floor((now + ttl_ms) / 1000), id)
   redis.call('XADD', K.responses, '*', 'kind', 'failure', 'channel', fields[3], 'body', failure)
   advance(fields[2], id, now)
+end
+
+-- What Redis knows of the consumer group of the responses, or nil if there is none.
+local function delivery_group()
+  if redis.call('EXISTS', K.responses) == 0 then return nil end
+  for _, group in ipairs(redis.call('XINFO', 'GROUPS', K.responses)) do
+    local facts = {}
+    for i = 1, #group, 2 do facts[group[i]] = group[i + 1] end
+    if facts.name == K.responses_group then return facts end
+  end
 end

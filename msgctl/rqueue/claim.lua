@@ -73,5 +73,6 @@ if redis.call('EXISTS', K.rq_suspended) == 0 then
   end
 end
 
+if #claimed > 0 then note_worker(worker, 'HSET', 'state', 'busy') end
 redis.call(#claimed < slots and 'SADD' or 'SREM', K.idle_workers, worker)
 return claimed

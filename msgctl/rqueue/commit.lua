@@ -60,6 +60,6 @@ redis.call('HSET', job, 'status', 'finished', 'ended_at', iso(now), K.field_fini
   K.field_committed, run .. ' ' .. seq .. ' ' .. stream_id)
 redis.call('PEXPIRE', job, completed_ttl)
 redis.call('ZADD', K.rq_finished .. origin, math.floor((now + completed_ttl) / 1000), id)
-redis.call('HINCRBY', K.rq_worker .. worker, 'successful_job_count', 1)
+note_worker(worker, 'HINCRBY', 'successful_job_count', 1)
 advance(conversation, id, now)
 return {seq, stream_id}

@@ -27,7 +27,7 @@ if delay >= 0 then
   redis.call('HSET', job, 'status', 'scheduled')
   redis.call('ZADD', K.rq_scheduled .. fields[1], (now + delay) / 1000, id)
 else
-  redis.call('HINCRBY', K.rq_worker .. fields[2], 'failed_job_count', 1)
+  note_worker(fields[2], 'HINCRBY', 'failed_job_count', 1)
   bury(id, now, tonumber(ARGV[7]), ARGV[8])
 end
 return 1

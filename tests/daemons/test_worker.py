@@ -1,0 +1,233 @@
+"""The worker as a process: what it does to messages, to signals, and in the eyes of RQ's tools."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis import Redis as SyncRedis
+from rq import Queue as RqQueue
+from rq import Worker as RqWorker
+from rq.job import Job as RqJob
+from rq.job import JobStatus
+from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
+from rq.serializers import JSONSerializer
+
+from msgctl import contracts
+from msgctl.agents import Agent, Agents
+from msgctl.config import Settings
+from msgctl.intake import Intake, Submission
+from msgctl.messages import State
+from msgctl.rqueue import Queue
+from msgctl.stack.n8n import Behaviour, N8nStandIn
+from tests.processes import Daemon, until
+
+
+class Sender:
+    """Accepts messages of one user for one agent."""
+
+    def __init__(self, queue: Queue, agents: Agents, agent: Agent) -> None:
+        self.queue = queue
+        self._intake = Intake(queue, agents)
+        self._agent = agent
+
+    async def send(self, message_id: str, conversation: str = "", priority: int = 5) -> None:
+        """Accept a message in a conversation of its own, or in the named one."""
+        submission = Submission(
+            agent_id=self._agent.id,
+            message="hello",
+            message_id=message_id,
+            conversation_id=conversation or f"c-{message_id}",
+            priority=priority,
+        )
+        await self._intake.accept(submission, "u")
+
+    async def reached(self, message_id: str, state: State) -> None:
+        """Return once a message is in a state."""
+
+        async def there() -> bool:
+            job = await self.queue.find(message_id)
+            return job is not None and job.state is state
+
+        await until(there, f"{message_id} to be {state}")
+
+
+@pytest.fixture
+async def sender(settings: Settings, redis: Any) -> AsyncIterator[Sender]:
+    """A sender with an agent."""
+    async with Agents(settings) as agents:
+        agent = await agents.add(user_id="u", name="Ana", webhook_path="chat")
+        yield Sender(Queue(redis, settings), agents, agent)
+
+
+@pytest.fixture
+def rq_redis(settings: Settings) -> Any:
+    """A connection such as RQ's own tools use."""
+    redis = settings.redis
+    client = SyncRedis(
+        host=redis.host, port=redis.port, db=redis.database, password=redis.password.get_secret_value()
+    )
+    yield client
+    client.close()
+
+
+def with_worker(settings: Settings, **worker: float) -> Settings:
+    """The settings with some of `worker.*` changed."""
+    return settings.model_copy(update={"worker": settings.worker.model_copy(update=worker)})
+
+
+async def test_messages_are_worked_side_by_side(settings: Settings, sender: Sender, n8n: N8nStandIn) -> None:
+    """With n slots, n messages of different conversations are at n8n at once."""
+    n8n.reset(Behaviour(mode="hang"))
+    async with Daemon("worker", with_worker(settings, concurrency=3, drain=0.1)):
+        for number in range(5):
+            await sender.send(f"m{number}")
+        await until(lambda: n8n.calls.total() == 3, "three calls at once")
+        stats = await sender.queue.stats()
+        assert (stats.active, stats.waiting) == (3, 2)
+
+
+async def test_an_idle_worker_is_woken(settings: Settings, sender: Sender, redis: Any) -> None:
+    """A message to an idle worker is claimed because it was woken, not because it looked."""
+    async with Daemon("worker", settings):
+        await until(lambda: redis.scard(contracts.IDLE_WORKERS), "the worker to be idle")
+        for number in range(20):
+            await sender.send(f"m{number}")
+            await sender.reached(f"m{number}", State.COMPLETED)
+
+
+async def test_rq_sees_the_truth(settings: Settings, sender: Sender, n8n: N8nStandIn, rq_redis: Any) -> None:
+    """RQ's own classes show the worker, what runs, what waits and what is over, and change nothing."""
+    n8n.reset(Behaviour(mode="hang", times=1))
+    await sender.send("runs", conversation="c", priority=1)
+    await sender.send("waits", conversation="c", priority=1)
+    async with Daemon("worker", with_worker(settings, drain=0.1)):
+        await until(lambda: n8n.calls["runs"], "the first call")
+        await sender.send("done", priority=2)
+        await sender.reached("done", State.COMPLETED)
+
+        queue = RqQueue("messages:1", connection=rq_redis, serializer=JSONSerializer)
+        assert (queue.count, queue.deferred_job_registry.get_job_count(cleanup=False)) == (0, 1)
+        started = StartedJobRegistry("messages:1", connection=rq_redis)
+        assert started.get_job_ids() == ["runs"]
+        assert FinishedJobRegistry("messages:2", connection=rq_redis).get_job_ids() == ["done"]
+        assert FailedJobRegistry("messages:1", connection=rq_redis).get_job_ids() == []
+        (worker,) = RqWorker.all(connection=rq_redis)
+        assert (worker.get_state(), worker.successful_job_count) == ("busy", 1)
+        assert [execution.job_id for execution in worker.get_current_executions()] == ["runs"]
+        job = RqJob.fetch("runs", connection=rq_redis, serializer=JSONSerializer)
+        assert (job.get_status(), job.origin, job.args) == (JobStatus.STARTED, "messages:1", ["runs"])
+        assert job.description == "message runs"
+        info = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "rq.cli", "info", "--raw", "--url", _url(settings)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        printed, _ = await info.communicate()
+        assert b"messages:1" in printed
+        assert worker.name.encode() in printed
+
+
+def _url(settings: Settings) -> str:
+    redis = settings.redis
+    return f"redis://:{redis.password.get_secret_value()}@{redis.host}:{redis.port}/{redis.database}"
+
+
+async def test_sigterm_lets_running_messages_end(settings: Settings, sender: Sender, n8n: N8nStandIn) -> None:
+    """A worker that is told to stop takes nothing new, finishes what runs, and leaves with 0."""
+    n8n.reset(Behaviour(delay=500))
+    async with Daemon("worker", with_worker(settings, concurrency=1)) as worker:
+        await sender.send("runs")
+        await sender.send("waits")
+        await until(lambda: n8n.calls["runs"], "the first call")
+        worker.process.terminate()
+        assert await worker.exited() == 0
+    states = [job.state for job in await sender.queue.find_many(["runs", "waits"]) if job]
+    assert states == [State.COMPLETED, State.WAITING]
+    assert await sender.queue.live_workers() == []
+
+
+async def test_a_second_sigterm_hands_back_at_once(settings: Settings, sender: Sender, n8n: N8nStandIn) -> None:
+    """What still runs goes back uncharged, and another worker answers it."""
+    n8n.reset(Behaviour(mode="hang", times=1))
+    async with Daemon("worker", settings) as worker:
+        await sender.send("m")
+        await until(lambda: n8n.calls["m"], "the call")
+        worker.process.terminate()
+        await worker.said("Draining")
+        worker.process.terminate()
+        assert await worker.exited() == 0
+    job = await sender.queue.find("m")
+    assert job is not None
+    assert (job.state, job.attempts, job.crashes) == (State.WAITING, 0, 0)
+    async with Daemon("worker", settings):
+        await sender.reached("m", State.COMPLETED)
+
+
+async def test_a_killed_worker_loses_nothing(settings: Settings, sender: Sender, n8n: N8nStandIn) -> None:
+    """After kill -9 another worker has the message once the lease ran out; a crash is counted."""
+    n8n.reset(Behaviour(mode="hang", times=1))
+    short = with_worker(settings, lease=1)
+    async with Daemon("worker", short) as killed:
+        await sender.send("m")
+        await until(lambda: n8n.calls["m"], "the call")
+        killed.process.kill()
+        await killed.exited()
+    async with Daemon("worker", short):
+        await sender.reached("m", State.COMPLETED)
+    job = await sender.queue.find("m")
+    assert job is not None
+    assert (job.runs, job.attempts, job.crashes) == (2, 0, 1)
+
+
+async def test_a_frozen_worker_commits_nothing_late(
+    settings: Settings, sender: Sender, n8n: N8nStandIn, redis: Any
+) -> None:
+    """Stopped for longer than its lease and continued, it finds the message answered by another."""
+    n8n.reset(Behaviour(delay=1500))
+    short = with_worker(settings, lease=1)
+    async with Daemon("worker", short) as frozen:
+        await sender.send("m")
+        await until(lambda: n8n.calls["m"], "the call")
+        frozen.process.send_signal(19)
+        async with Daemon("worker", short):
+            await sender.reached("m", State.COMPLETED)
+            frozen.process.send_signal(18)
+            await frozen.said("Lease lost")
+    assert await redis.xlen(contracts.RESPONSES) == 1
+
+
+async def test_an_evicting_redis_is_refused(settings: Settings, redis: Any) -> None:
+    """The daemon leaves with 78 and the mending command, unless told that losses are accepted."""
+    await redis.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        async with Daemon("worker", settings) as refused:
+            assert await refused.exited() == 78
+        assert "CONFIG SET maxmemory-policy noeviction" in refused.output
+        careless = settings.redis.model_copy(update={"accept_data_loss": True})
+        async with Daemon("worker", settings.model_copy(update={"redis": careless})) as accepted:
+            assert "slots" in accepted.status
+    finally:
+        await redis.config_set("maxmemory-policy", "noeviction")
+
+
+async def test_a_missing_redis_is_one_readable_line(settings: Settings) -> None:
+    """Exit 69, the address, no traceback and no password."""
+    nowhere = settings.redis.model_copy(update={"port": 9})
+    async with Daemon("worker", settings.model_copy(update={"redis": nowhere})) as worker:
+        assert await worker.exited() == 69
+    assert "redis://127.0.0.1:9/" in worker.output
+    assert "Traceback" not in worker.output
+    assert settings.redis.password.get_secret_value() not in worker.output
+
+
+async def test_waiting_messages_are_claimed_in_parallel_conversations(
+    settings: Settings, sender: Sender, n8n: N8nStandIn
+) -> None:
+    """Many conversations through one worker: each in its order, every message once."""
+    for number in range(60):
+        await sender.send(f"m{number}", conversation=f"c{number % 6}")
+    async with Daemon("worker", with_worker(settings, concurrency=10)):
+        await asyncio.gather(*(sender.reached(f"m{number}", State.COMPLETED) for number in range(60)))
+    for conversation in range(6):
+        assert n8n.order[f"c{conversation}"] == [f"m{number}" for number in range(conversation, 60, 6)]
