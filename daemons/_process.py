@@ -54,16 +54,15 @@ class Life:
 Serve = Callable[[Settings, Life], Awaitable[None]]
 
 
-def main(name: str, serve: Serve, parser: argparse.ArgumentParser | None = None) -> None:
+def main(name: str, serve: Serve, arguments: argparse.Namespace | None = None) -> None:
     """Run a daemon until it is told to stop, and leave the process with its exit code.
 
     Args:
         name: worker, subscriber or gateway.
         serve: the daemon itself.
-        parser: further arguments, whose values `serve` has bound already; it gains `--config`.
+        arguments: of `argument_parser`; None parses this process's own.
     """
-    parser = parser or argument_parser(name)
-    arguments = parser.parse_args()
+    arguments = arguments or argument_parser(name).parse_args()
     try:
         settings = load(arguments.config).settings
         logs.configure(settings, daemon=name)

@@ -26,6 +26,9 @@ QUEUE = "messages:"  # + priority: the name of an RQ queue
 QUEUES = tuple(f"{QUEUE}{priority}" for priority in PRIORITIES)
 """The ten queues, soonest first."""
 
+QUARANTINE = "messages:quarantine"
+"""The RQ queue of messages that may have killed their workers; they run one at a time, each alone."""
+
 JOB_FUNCTION = "msgctl.rqueue.job.refuse"
 """The function that stored jobs name. It refuses to run: the hash is data, only our worker works it."""
 
@@ -56,10 +59,16 @@ REPLIES = "msgctl:replies:"  # + conversation: ZSET of Response as JSON by seq, 
 IDENTITY = "msgctl:identity:"  # + message id: HASH {digest, body}: the 202 that was given, kept for 24 h
 IDEMPOTENCY = "msgctl:idempotency:"  # + user + ":" + key: STRING, the message id that key stands for
 PARKED = "msgctl:parked"  # HASH of ids whose job hash cannot be worked, to the status it had
+QUARANTINE_KEEPER = "msgctl:quarantine:keeper"  # STRING with a TTL: the worker whose child works the quarantine
+BREAKERS = "msgctl:breakers"  # HASH of webhook path to "openUntilMs openings": the workflows that are not called
+BREAKER = "msgctl:breaker:"  # + webhook path: HASH {streak, BUCKET:good, BUCKET:bad} with a TTL
+BREAKER_PROBE = ":probe"  # msgctl:breaker:PATH + this: STRING with a TTL, someone tries a half-open workflow
 IDLE_WORKERS = "msgctl:workers:idle"  # SET of worker names with free slots, to be woken
 WAKE = "msgctl:wake:"  # + worker name: LIST, a token wakes the worker that blocks on it
 RESPONSES = "msgctl:responses"  # STREAM of responses (and failures) to deliver, the durable truth
 RESPONSES_GROUP = "delivery"  # its consumer group
+RESPONSES_SETTLED = "msgctl:responses:settled"  # STRING, the stream id before which nothing is left to deliver
+POSTPONED = "msgctl:postponed"  # ZSET of message ids by the millisecond their delivery is tried again
 ADOPTED = "msgctl:adopted:"  # + channel + ":" + message id: STRING, a foreign response already in the stream
 SUBSCRIBERS = "msgctl:subscribers"  # HASH of subscriber name to the Unix millisecond of its last sign of life
 GATEWAYS = "msgctl:gateways"  # HASH of gateway name to the Unix millisecond of its last sign of life
@@ -67,7 +76,7 @@ INBOX = "msgctl:inbox:"  # + gateway name: STREAM of frames for sockets that thi
 SOCKET = "msgctl:socket:"  # + socket id: HASH {gateway, user} with a TTL
 SOCKETS = "msgctl:sockets:"  # + conversation: SET of socket ids that joined it
 TICKET = "msgctl:ticket:"  # + SHA-256 of the ticket: STRING, whom it lets into the WebSocket once, for 30 s
-DELIVERY = "msgctl:delivery:"  # + message id: HASH {state, channel, attempts, providerId, error, …}
+DELIVERY = "msgctl:delivery:"  # + message id: HASH {state, channel, attempts, part, providerId, code, text, …}
 PROGRESS_CHANNEL = "msgctl:progress"  # PUBLISH of {messageId, conversationId, userId, progress} for observers
 
 # ── Channels of the contract ────────────────────────────────────────────────────────────────────────────

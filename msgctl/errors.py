@@ -17,15 +17,20 @@
     │   └── PostgresUnavailable            69        503   postgres_unavailable
     ├── ConfigurationError                 78        500   configuration_error
     │   └── UnsafeRedis                    78        500   unsafe_redis
-    └── AttemptFailed                 the fault of one attempt at one message; see `retry`
-        ├── WorkflowUnreachable       n8n is down: the message waits, nothing is charged
-        ├── WorkflowTimeout           no whole answer within the deadline
-        ├── WorkflowRejected          an HTTP status that is no success
-        ├── WorkflowMisconfigured     n8n answers, but is not set up to answer a chat
-        ├── BadReply                  an answer no customer can be sent
-        ├── AgentGone                 the agent vanished after the message was accepted
-        ├── DependencyDown            Redis or PostgreSQL is down: the message waits
-        └── LeaseLost                 another worker owns the message now: commit nothing
+    ├── AttemptFailed                 the fault of one attempt at one message; see `retry`
+    │   ├── WorkflowUnreachable       n8n is down: the message waits, nothing is charged
+    │   ├── WorkflowTimeout           no whole answer within the deadline
+    │   ├── WorkflowRejected          an HTTP status that is no success
+    │   ├── WorkflowMisconfigured     n8n answers, but is not set up to answer a chat
+    │   ├── BadReply                  an answer no customer can be sent
+    │   ├── AgentGone                 the agent vanished after the message was accepted
+    │   ├── DependencyDown            Redis or PostgreSQL is down: the message waits
+    │   └── LeaseLost                 another worker owns the message now: commit nothing
+    └── DeliveryFailed                the fault of one attempt at delivering a response
+        ├── BadAddress                there is nowhere to send it, or nothing set up to send it with
+        ├── ProviderUnreachable       for certain not sent: no connection was made
+        ├── ProviderRejected          the provider answered that it does not take it
+        └── DeliveryUnknown           the request was written and no answer came: it may have arrived
 
 Exit codes follow sysexits(3) where it has one. A text names what is wrong and what to do; it never holds
 a secret or the text of a message.
@@ -202,6 +207,13 @@ class WorkflowUnreachable(AttemptFailed):
     code = "n8n_unreachable"
 
 
+class BreakerOpen(AttemptFailed):
+    """The workflow keeps failing and is not called for a while."""
+
+    fault = FaultClass.DEPENDENCY
+    code = "breaker_open"
+
+
 class WorkflowTimeout(AttemptFailed):
     """n8n gave no whole answer within the deadline."""
 
@@ -258,3 +270,54 @@ class LeaseLost(AttemptFailed):
     """The lease ran out and another worker may have the message: nothing more may be written."""
 
     code = "lease_lost"
+
+
+class DeliveryFailed(MsgctlError):
+    """One attempt at delivering a response failed; `fault` tells the retry policy what that means.
+
+    Args:
+        message: what to tell the operator; never a token, a phone number or the text of a message.
+        fault: whether trying again may help.
+        code: which failure, e.g. `whatsapp_131047`.
+        retry_after: seconds the provider asked us to wait.
+    """
+
+    code = "delivery_failed"
+
+    def __init__(self, message: str, *, fault: FaultClass, code: str, retry_after: float | None = None) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.fault = fault
+        self.code = code
+
+
+class BadAddress(DeliveryFailed):
+    """`channelMetadata` names no one to send to, or the settings name no one to send with."""
+
+    code = "bad_address"
+
+    def __init__(self, message: str, *, code: str = code) -> None:
+        super().__init__(message, fault=FaultClass.FINAL, code=code)
+
+
+class ProviderUnreachable(DeliveryFailed):
+    """No connection was made (refused, no route, no such name, TLS), so nothing was sent."""
+
+    code = "provider_unreachable"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, fault=FaultClass.TRANSIENT, code=self.code)
+
+
+class ProviderRejected(DeliveryFailed):
+    """The provider answered that it does not take the message."""
+
+    code = "provider_rejected"
+
+
+class DeliveryUnknown(DeliveryFailed):
+    """The request was written and no answer came: it may have arrived, so it is not blindly sent again."""
+
+    code = "delivery_unknown"
+
+    def __init__(self, message: str, *, code: str = code) -> None:
+        super().__init__(message, fault=FaultClass.TRANSIENT, code=code)

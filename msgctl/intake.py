@@ -3,6 +3,7 @@
 What is accepted is stored in Redis before anyone is told so; what is refused is refused by name.
 """
 
+import re
 import uuid
 from datetime import UTC, datetime
 from typing import Annotated, Any, Protocol
@@ -52,6 +53,7 @@ class AgentDirectory(Protocol):
 
 
 _decoder = msgspec.json.Decoder(Submission)
+_NAMED_FIELD = re.compile(r" field `(.*)`\Z", re.DOTALL)
 
 
 def parse_submission(body: bytes) -> Submission:
@@ -74,9 +76,10 @@ def parse_submission(body: bytes) -> Submission:
 def fault(error: msgspec.ValidationError) -> dict[str, str]:
     """A complaint of msgspec as `{field, problem}`; it never quotes a value."""
     problem, _, path = str(error).partition(" - at `$")
-    field = path.rstrip("`").lstrip(".")
-    if not field and "`" in problem:
-        field = problem.split("`")[1]
+    parts = [path.rstrip("`").lstrip(".")]
+    if named := _NAMED_FIELD.search(problem):  # a missing or unknown field is named in the text, not in the path
+        parts.append(named[1])
+    field = ".".join(filter(None, parts))
     return {"field": field, "problem": problem}
 
 

@@ -29,6 +29,7 @@ import msgspec
 
 from msgctl import logs, retry
 from msgctl.agents import Agent, Agents
+from msgctl.breakers import Breakers
 from msgctl.config import Settings
 from msgctl.errors import (
     AgentGone,
@@ -53,7 +54,7 @@ class Pipeline:
         settings: `retry.*`.
         claims: the lease under which everything is written.
         progress: told of each step.
-        agents, history, workflow: the three that the steps ask.
+        agents, history, breakers, workflow: what the steps ask.
     """
 
     def __init__(
@@ -64,12 +65,14 @@ class Pipeline:
         progress: Progress,
         agents: Agents,
         history: History,
+        breakers: Breakers,
         workflow: Workflow,
     ) -> None:
         self._claims = claims
         self._progress = progress
         self._agents = agents
         self._history = history
+        self._breakers = breakers
         self._workflow = workflow
         self._policy = retry.Policy(**settings.retry.model_dump())
 
@@ -105,7 +108,8 @@ class Pipeline:
         payload = prepare_payload(agent, message, history)
 
         self._reach(claimed, 50, "Calling n8n")
-        reply = await self._workflow.call(agent, message, payload)
+        async with self._breakers.guard(agent.webhook_path):
+            reply = await self._workflow.call(agent, message, payload)
 
         self._reach(claimed, 80, "Publishing the response")
         response = _respond(message, reply, milliseconds=_milliseconds_since(begun))

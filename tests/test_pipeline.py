@@ -8,6 +8,7 @@ import pytest
 
 from msgctl import contracts
 from msgctl.agents import Agent, Agents
+from msgctl.breakers import Breakers
 from msgctl.config import Settings
 from msgctl.history import History
 from msgctl.intake import Intake, Submission
@@ -33,6 +34,7 @@ class Bench:
             progress=Progress(redis, settings),
             agents=agents,
             history=History(redis, settings),
+            breakers=Breakers(redis, settings),
             workflow=workflow,
         )
 

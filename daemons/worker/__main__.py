@@ -1,63 +1,89 @@
 """`python -m daemons.worker`: build the parts, work until told to stop, hand back what is left."""
 
+import argparse
 import contextlib
 import os
 import secrets
 import socket
+from collections.abc import AsyncIterator
+from functools import partial
 
-from daemons._process import Life, main
-from daemons.worker.loop import WorkLoop
+from daemons._process import Life, argument_parser, main
+from daemons.worker.loop import WAKE_BLOCK, WorkLoop
 from msgctl import logs
 from msgctl.agents import Agents
+from msgctl.breakers import Breakers
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.history import History
 from msgctl.pipeline import Pipeline
-from msgctl.redisdb import check_durability, connect, dedicated
+from msgctl.redisdb import Watch, check_durability, connect, dedicated
 from msgctl.rqueue import Claims, Progress, Registration
 from msgctl.workflow import Workflow
-
-WAKE_BLOCK = 1.0
-"""Seconds an idle worker waits inside Redis at a time."""
 
 log = logs.get(__name__)
 
 
-async def serve(settings: Settings, life: Life) -> None:
-    """Be a worker until `life.stopping`.
+async def serve(settings: Settings, life: Life, *, quarantine: bool = False) -> None:
+    """Be a worker until `life.stopping`; for the quarantine, until that is empty.
 
     Raises:
         UnsafeRedis: Redis may forget what it accepted, and nobody said that this is fine.
         RedisUnavailable: it does not answer at the start; later outages are waited out.
     """
-    name = f"worker-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+    kind = "quarantine" if quarantine else "worker"
+    name = f"{kind}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     async with contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(connect(settings))
         waiting = await stack.enter_async_context(dedicated(settings, blocking=WAKE_BLOCK))
         if not settings.redis.accept_data_loss:
             await check_durability(redis, settings)
-        agents = await stack.enter_async_context(Agents(settings))
-        workflow = await stack.enter_async_context(Workflow(settings))
         claims, progress = Claims(redis, settings, name), Progress(redis, settings)
+        breakers = Breakers(redis, settings)
         pipeline = Pipeline(
             settings,
             claims=claims,
             progress=progress,
-            agents=agents,
+            agents=await stack.enter_async_context(Agents(settings)),
             history=History(redis, settings),
-            workflow=workflow,
+            breakers=breakers,
+            workflow=await stack.enter_async_context(Workflow(settings)),
         )
-        registration = Registration(settings, name)
-        await registration.begin()
-        try:
-            loop = WorkLoop(settings, name, claims=claims, progress=progress, pipeline=pipeline, waiting=waiting)
-            life.ready(f"{name}: {settings.worker.concurrency} slots")
-            log.info("Worker ready", worker=name, concurrency=settings.worker.concurrency)
-            await loop.run(life.stopping, life.hurried)
-        finally:
-            with contextlib.suppress(RedisUnavailable):
-                await registration.end()
+        await stack.enter_async_context(registered(settings, name))
+        loop = WorkLoop(
+            settings,
+            name,
+            claims=claims,
+            progress=progress,
+            pipeline=pipeline,
+            chores=[breakers.refresh, Watch(redis, settings).look],
+            waiting=waiting,
+        )
+        life.ready(f"{name}: {settings.worker.concurrency} slots")
+        log.info("Worker ready", worker=name, concurrency=settings.worker.concurrency)
+        work = loop.run_quarantine if quarantine else loop.run
+        await work(life.stopping, life.hurried)
+
+
+@contextlib.asynccontextmanager
+async def registered(settings: Settings, name: str) -> AsyncIterator[None]:
+    """Be one of RQ's workers for as long as the context lasts."""
+    registration = Registration(settings, name)
+    await registration.begin()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(RedisUnavailable):
+            await registration.end()
+
+
+def parse() -> argparse.Namespace:
+    """The command line of the worker."""
+    parser = argument_parser("worker")
+    parser.add_argument("--quarantine", action="store_true", help="work the quarantine, alone, and leave")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main("worker", serve)
+    arguments = parse()
+    main("worker", partial(serve, quarantine=arguments.quarantine), arguments)

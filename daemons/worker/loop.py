@@ -1,25 +1,30 @@
 """The worker's loop: as many messages at once as there are slots, in one thread, woken and never polling.
 
 claim  ── takes messages into free slots; with slots left over, waits inside Redis to be woken
-work   ── one task a message, each running `Pipeline.work`
-tend   ── each second: promote, reap, expire; each third of a lease: heartbeat
+slots  ── one task a message, each running `Pipeline.work`
+tend   ── each second: heartbeat, promote, reap
 """
 
 import asyncio
-import time
+from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from daemons._process import cancel
+from daemons.worker.quarantine import Quarantine
+from daemons.worker.slots import Slots
+from daemons.worker.tending import Chore, Tender
 from msgctl import contracts, logs
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.pipeline import Pipeline
-from msgctl.rqueue import Claimed, Claims, Progress
+from msgctl.rqueue import Claims, Progress
 
-TEND_INTERVAL = 1.0
+WAKE_BLOCK = 1.0
+"""Seconds an idle worker waits inside Redis at a time, should the one who wakes it have died in between."""
 OUTAGE_PAUSE = 0.5
 
 log = logs.get(__name__)
@@ -32,6 +37,7 @@ class WorkLoop:
         settings: `worker.*`.
         name: this worker's.
         claims, progress, pipeline: what it works with.
+        chores: what is to be done each second besides tending.
         waiting: a dedicated client, for waiting to be woken.
     """
 
@@ -43,6 +49,7 @@ class WorkLoop:
         claims: Claims,
         progress: Progress,
         pipeline: Pipeline,
+        chores: list[Chore],
         waiting: Redis,
     ) -> None:
         self._settings = settings.worker
@@ -50,101 +57,81 @@ class WorkLoop:
         self._claims = claims
         self._progress = progress
         self._pipeline = pipeline
+        self._chores = chores
         self._waiting = waiting
-        self._running: dict[str, tuple[Claimed, asyncio.Task[None]]] = {}
-        self._slot_freed = asyncio.Event()
 
     async def run(self, stopping: asyncio.Event, hurried: asyncio.Event) -> None:
         """Work until `stopping`; then let running messages end until the deadline or until `hurried`."""
-        background = [asyncio.create_task(self._tend()), asyncio.create_task(self._progress.run())]
-        claiming = asyncio.create_task(self._claim())
+        slots = Slots(self._settings.concurrency, self._pipeline.work)
+        quarantine = Quarantine(self._claims)
+        try:
+            await self._work(slots, self._claim(slots), quarantine, stopping, hurried)
+        finally:
+            await quarantine.stop()
+
+    async def run_quarantine(self, stopping: asyncio.Event, hurried: asyncio.Event) -> None:
+        """Work the quarantine, one message at a time, until it is empty or `stopping`."""
+        slots = Slots(1, self._pipeline.work)
+        await self._work(slots, self._claim_quarantine(slots), None, stopping, hurried)
+
+    async def _work(
+        self,
+        slots: Slots,
+        claim: Coroutine[Any, Any, None],
+        quarantine: Quarantine | None,
+        stopping: asyncio.Event,
+        hurried: asyncio.Event,
+    ) -> None:
+        tender = Tender(
+            self._claims, slots, lease=self._settings.lease, chores=self._chores, quarantine=quarantine
+        )
+        background = [asyncio.create_task(tender.run()), asyncio.create_task(self._progress.run())]
+        claiming = asyncio.create_task(claim)
         stopped = asyncio.create_task(stopping.wait())
         await asyncio.wait([claiming, stopped, *background], return_when=asyncio.FIRST_COMPLETED)
-        await cancel(claiming)
-        await self._drain(hurried)
-        await cancel(stopped, *background)
+        try:
+            await cancel(claiming, stopped)
+        finally:
+            await self._drain(slots, hurried)
+            await cancel(*background)
 
-    async def _claim(self) -> None:
+    async def _claim(self, slots: Slots) -> None:
         """Fill free slots for ever."""
         reply_lost = False
         while True:
-            free = self._settings.concurrency - len(self._running)
-            if free <= 0:
-                self._slot_freed.clear()
-                await self._slot_freed.wait()
+            if not slots.free:
+                await slots.one_freed()
                 continue
             try:
                 if reply_lost:
-                    await self._claims.disown(list(self._running))
-                claimed = await self._claims.claim(free)
+                    await self._claims.disown(slots.leases)
+                filled = await self._fill(slots)
                 reply_lost = False
-                for one in claimed:
-                    self._start(one)
-                if len(claimed) < free:
-                    await self._wait_to_be_woken()
+                if not filled:
+                    await cast("Any", self._waiting.blpop([self._wake_key], timeout=WAKE_BLOCK))
             except (RedisUnavailable, RedisError, OSError) as outage:
                 if not reply_lost:
                     log.warning("Redis client error: cannot claim", error=str(outage))
                 reply_lost = True
                 await asyncio.sleep(OUTAGE_PAUSE)
 
-    async def _wait_to_be_woken(self) -> None:
-        await cast("Any", self._waiting.blpop([self._wake_key], timeout=1))
+    async def _fill(self, slots: Slots) -> bool:
+        """Claim into the free slots; whether all of them are taken now."""
+        for claimed in await self._claims.claim(slots.free):
+            slots.start(claimed)
+        return not slots.free
 
-    def _start(self, claimed: Claimed) -> None:
-        task = asyncio.create_task(self._pipeline.work(claimed))
-        self._running[claimed.lease] = (claimed, task)
-        task.add_done_callback(lambda _: self._finish(claimed))
+    async def _claim_quarantine(self, slots: Slots) -> None:
+        """Run one message after the other until there are no more."""
+        while claimed := await self._claims.claim(1, quarantine=True):
+            slots.start(claimed[0])
+            await slots.one_freed()
 
-    def _finish(self, claimed: Claimed) -> None:
-        self._running.pop(claimed.lease, None)
-        self._slot_freed.set()
-
-    async def _tend(self) -> None:
-        """Keep what is ours and look after what nobody holds, each second."""
-        next_heartbeat = 0.0
-        while True:
-            try:
-                if time.monotonic() >= next_heartbeat:
-                    await self._heartbeat()
-                    next_heartbeat = time.monotonic() + self._settings.lease / 3
-                promoted, reaped, buried = await self._claims.tend()
-                if reaped:
-                    log.warning("Leases ran out", reaped=reaped, dead_letters=buried)
-                log.debug("Tended", promoted=promoted, running=len(self._running))
-            except RedisUnavailable as outage:
-                next_heartbeat = 0.0  # at once when Redis is back: leases may have run out meanwhile
-                log.warning("Redis client error: cannot tend", error=outage.message)
-            await asyncio.sleep(TEND_INTERVAL)
-
-    async def _heartbeat(self) -> None:
-        state = "busy" if self._running else "idle"
-        for lease in await self._claims.heartbeat(list(self._running), state):
-            lost = self._running.get(lease)
-            if lost:
-                log.warning("Lease lost", messageId=lost[0].message.message_id, run=lost[0].run)
-                lost[1].cancel()
-
-    async def _drain(self, hurried: asyncio.Event) -> None:
-        """Let running messages end; hand the rest back uncharged."""
-        try:
+    async def _drain(self, slots: Slots, hurried: asyncio.Event) -> None:
+        """Take nothing more, let running messages end, hand the rest back uncharged."""
+        with suppress(RedisUnavailable):  # an outage: what cannot be handed back is reaped later
             await self._claims.retire()
-            await self._claims.disown(list(self._running))
-        except RedisUnavailable as outage:
-            log.warning("Redis client error: cannot retire", error=outage.message)
-        if self._running:
-            log.info("Draining", running=len(self._running), seconds=self._settings.drain)
-            await self._wait_for_running(hurried)
-        left = list(self._running.values())
-        await cancel(*(task for _, task in left))
+            await self._claims.disown(slots.leases)
+        left = await slots.drain(self._settings.drain, hurried)
         if left:
-            handed = await self._claims.hand_back([claimed for claimed, _ in left])
-            log.info("Handed back", messages=handed)
-
-    async def _wait_for_running(self, hurried: asyncio.Event) -> None:
-        enough = asyncio.create_task(hurried.wait())
-        tasks = [task for _, task in self._running.values()]
-        everything = asyncio.gather(*tasks, return_exceptions=True)
-        outcomes: list[asyncio.Future[Any]] = [enough, everything]
-        await asyncio.wait(outcomes, timeout=self._settings.drain, return_when=asyncio.FIRST_COMPLETED)
-        await cancel(enough)
+            log.info("Handed back", messages=await self._claims.hand_back(left))

@@ -47,7 +47,7 @@ class Postgres(Section):
 
     url: SecretStr = SecretStr("postgresql://localhost/msgctl")
     """Connection URL, `postgresql://user:password@host:port/database`."""
-    agent_query: str = ""
+    agent_query: str = Field("", pattern=r"^$|%\(id\)s")
     """A SELECT on your own agents table: for `%(id)s` one row of id, user_id, name, system_prompt, webhook_path,
     active. Empty: the table that `msgctl db migrate` makes."""
     pool_size: int = Field(4, ge=1, le=100)
@@ -119,7 +119,8 @@ class Worker(Section):
     max_wait: Seconds = 60.0
     """Seconds after which even a message of priority 10 gets its share under a flood of priority 1."""
     max_crashes: int = Field(3, ge=1, le=100)
-    """Lost leases after which a message becomes a dead letter; they are not attempts."""
+    """Lost leases after which a message runs alone, in quarantine; one more there, and it is a dead letter. They
+    are no attempts."""
 
 
 class Retry(Section):
@@ -133,6 +134,21 @@ class Retry(Section):
     """The longest pause in seconds."""
     hold: Seconds = 1.0
     """Seconds before the next look at a dependency that is down; doubled up to `cap`. Charges no attempt."""
+
+
+class Breaker(Section):
+    """When a workflow that keeps failing is left alone; its messages wait meanwhile and are charged nothing."""
+
+    streak: int = Field(20, ge=1, le=10_000)
+    """Failures in a row, of all workers together, that open its breaker."""
+    ratio: float = Field(0.5, gt=0, le=1)
+    """Share of failures within 30 s that opens it."""
+    calls: int = Field(40, ge=1, le=100_000)
+    """Calls within 30 s below which no share is looked at."""
+    pause: Seconds = 5.0
+    """Seconds the first opening lasts; doubled for each further one."""
+    cap: Seconds = 60.0
+    """The longest opening in seconds."""
 
 
 class History(Section):
@@ -252,6 +268,7 @@ class Settings(Section):
     auth: Auth = Auth()
     worker: Worker = Worker()
     retry: Retry = Retry()
+    breaker: Breaker = Breaker()
     history: History = History()
     retention: Retention = Retention()
     delivery: Delivery = Delivery()

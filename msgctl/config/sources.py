@@ -8,12 +8,13 @@ that holds the value; so does a systemd credential called `section.name` ($CREDE
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from msgctl.config.settings import Section, Settings
 from msgctl.errors import ConfigurationError
@@ -30,6 +31,8 @@ OUTSIDE_MODEL = {"MSGCTL_CONFIG"}
 
 Key = tuple[str, str]
 """A setting by section and name."""
+Found = dict[Key, tuple[Any, str]]
+"""Values, each with where it came from."""
 
 
 @dataclass(frozen=True)
@@ -59,21 +62,19 @@ def load(
         ConfigurationError: each unknown name (with the nearest known one) and each bad value, all at once.
     """
     environ = os.environ if environ is None else environ
+    problems: list[str] = []
     file = _find_file(path, environ)
-    values: dict[Key, Any] = {}
-    origins: dict[Key, str] = {}
-    for origin, found in (
-        (str(file), _from_file(file) if file else {}),
-        ("credential", _from_credentials(environ)),
-        ("environment", _from_environment(environ)),
-        ("flag", dict(flags or {})),
-    ):
-        for key, value in found.items():
-            values[key], origins[key] = value, origin
-    return Loaded(_validate(values), origins, file)
+    found: Found = {
+        **(_from_file(file, problems) if file else {}),
+        **_from_credentials(environ, problems),
+        **_from_environment(environ, problems),
+        **{key: (value, "flag") for key, value in (flags or {}).items()},
+    }
+    settings = _validate(found, problems)
+    return Loaded(settings, {key: origin for key, (_, origin) in found.items()}, file)
 
 
-def known_settings() -> Iterator[tuple[str, str, Any]]:
+def known_settings() -> Iterator[tuple[str, str, FieldInfo]]:
     """Each setting as section, name and pydantic's field, in the model's order."""
     for section, info in Settings.model_fields.items():
         model = info.annotation
@@ -82,100 +83,110 @@ def known_settings() -> Iterator[tuple[str, str, Any]]:
                 yield section, name, setting
 
 
-def nearest(word: str, known: list[str]) -> str:
-    """` (did you mean …?)` for the known word most like this one, or nothing."""
-    found = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f" (did you mean {found[0]}?)" if found else ""
+FIELDS = {(section, name): setting for section, name, setting in known_settings()}
+ENVIRONMENT = SEED_NAMES | {f"{PREFIX}{section}_{name}".upper(): (section, name) for section, name in FIELDS}
+"""Variable to setting; ours come after the seed's and win."""
+
+
+def nearest(word: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """` (did you mean …?)` for the known word most like this one, or nothing; a common prefix does not count."""
+    tails = [name.removeprefix(prefix) for name in known if name.startswith(prefix)]
+    found = difflib.get_close_matches(word.removeprefix(prefix), tails, n=1, cutoff=0.6)
+    return f" (did you mean {prefix}{found[0]}?)" if found else ""
 
 
 def _find_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     named = path or (Path(environ["MSGCTL_CONFIG"]) if environ.get("MSGCTL_CONFIG") else None)
-    if named is not None:
-        if not named.is_file():
-            raise ConfigurationError(f"There is no configuration file {named}. Make one: msgctl config init")
-        return named
-    return next((candidate for candidate in DEFAULT_FILES if candidate.is_file()), None)
+    try:
+        if named is None:
+            return next((candidate for candidate in DEFAULT_FILES if candidate.is_file()), None)
+        if named.exists() and not named.is_dir():  # a pipe will do: --config <(…)
+            return named
+    except OSError as error:
+        raise ConfigurationError(f"Cannot look for the configuration file: {error}") from error
+    raise ConfigurationError(f"There is no configuration file {named}. Make one: msgctl config init {named}")
 
 
-def _from_file(file: Path) -> dict[Key, Any]:
+def _from_file(file: Path, problems: list[str]) -> Found:
     try:
         document = tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"Cannot read {file}: {error}") from error
-    known: dict[str, list[str]] = {}
-    for section, name, _ in known_settings():
-        known.setdefault(section, []).append(name)
-    problems = []
-    values: dict[Key, Any] = {}
+    found: Found = {}
     for section, content in document.items():
-        if section not in known:
-            problems.append(f"unknown section [{section}]{nearest(section, list(known))}")
+        if section not in Settings.model_fields:
+            problems.append(f"unknown section [{section}] in {file}{nearest(section, Settings.model_fields)}")
         elif not isinstance(content, dict):
-            problems.append(f"{section} must be a section, [{section}]")
+            problems.append(f"{section} in {file} must be a section, [{section}]")
         else:
             for name, value in content.items():
-                if name not in known[section]:
-                    problems.append(f"unknown setting {section}.{name}{nearest(name, known[section])}")
-                values[section, name] = value
-    if problems:
-        raise ConfigurationError(f"{file}: {'; '.join(problems)}.")
-    return values
+                found.update(_file_setting((section, name), value, file, problems))
+    return found
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[Key, Any]:
-    names = {f"{PREFIX}{section}_{name}".upper(): (section, name) for section, name, _ in known_settings()}
-    aliases = SEED_NAMES | names  # ours come later and win
-    unknown = [
-        name
-        for name in environ
-        if name.startswith(PREFIX) and name not in OUTSIDE_MODEL and name.removesuffix("_FILE") not in names
-    ]
-    if unknown:
-        hints = ", ".join(name + nearest(name, list(names)) for name in sorted(unknown))
-        raise ConfigurationError(
-            f"Unknown environment variable {hints}. List the settings: msgctl config show"
-        )
-    values: dict[Key, Any] = {}
-    for name, key in aliases.items():
+def _file_setting(key: Key, value: Any, file: Path, problems: list[str]) -> Found:
+    """One setting of the file; pydantic would take `true` for the number 1, a person did not mean that."""
+    section, name = key
+    if key not in FIELDS:
+        siblings = [known for owner, known in FIELDS if owner == section]
+        problems.append(f"unknown setting {section}.{name} in {file}{nearest(name, siblings)}")
+    elif isinstance(value, bool) and FIELDS[key].annotation is not bool:
+        problems.append(f"{section}.{name} (from {file}): must not be true or false")
+    else:
+        return {key: (value, str(file))}
+    return {}
+
+
+def _from_environment(environ: Mapping[str, str], problems: list[str]) -> Found:
+    problems.extend(
+        f"unknown environment variable {name}{nearest(name, ENVIRONMENT, prefix=PREFIX)}"
+        for name in sorted(environ)
+        if name.startswith(PREFIX) and name not in OUTSIDE_MODEL and name.removesuffix("_FILE") not in ENVIRONMENT
+    )
+    found: Found = {}
+    for name, key in ENVIRONMENT.items():
         if environ.get(name):
-            values[key] = _parse(environ[name], key)
+            found[key] = (_parse(environ[name], key), name)
         elif environ.get(f"{name}_FILE"):
-            values[key] = _parse(_read_secret(Path(environ[f"{name}_FILE"])), key)
-    return values
+            found.update(_secret(Path(environ[f"{name}_FILE"]), key, f"{name}_FILE", problems))
+    return found
 
 
-def _from_credentials(environ: Mapping[str, str]) -> dict[Key, Any]:
+def _from_credentials(environ: Mapping[str, str], problems: list[str]) -> Found:
     folder = environ.get("CREDENTIALS_DIRECTORY")
-    if not folder:
-        return {}
-    return {
-        (section, name): _parse(_read_secret(Path(folder, f"{section}.{name}")), (section, name))
-        for section, name, _ in known_settings()
-        if Path(folder, f"{section}.{name}").is_file()
-    }
+    found: Found = {}
+    for section, name in FIELDS if folder else ():
+        file = Path(folder or "", f"{section}.{name}")
+        if file.is_file():
+            found.update(_secret(file, (section, name), f"credential {file.name}", problems))
+    return found
 
 
-def _read_secret(file: Path) -> str:
+def _secret(file: Path, key: Key, origin: str, problems: list[str]) -> Found:
     try:
-        return file.read_text("utf-8").strip()
+        return {key: (_parse(file.read_text("utf-8").rstrip("\r\n"), key), origin)}
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"Cannot read the secret in {file}: {error}") from error
+        problems.append(f"{'.'.join(key)} (from {origin}): cannot read {file} ({type(error).__name__})")
+        return {}
 
 
 def _parse(text: str, key: Key) -> Any:
     """A list setting is written with commas in the environment; pydantic reads the other types from text."""
-    default = getattr(getattr(Settings(), key[0]), key[1])
-    return [item.strip() for item in text.split(",") if item.strip()] if isinstance(default, list) else text
+    is_list = isinstance(FIELDS[key].default, list)
+    return [item.strip() for item in text.split(",") if item.strip()] if is_list else text
 
 
-def _validate(values: Mapping[Key, Any]) -> Settings:
+def _validate(found: Found, problems: list[str]) -> Settings:
     document: dict[str, dict[str, Any]] = {}
-    for (section, name), value in values.items():
+    for (section, name), (value, _) in found.items():
         document.setdefault(section, {})[name] = value
     try:
-        return Settings.model_validate(document)
+        settings = Settings.model_validate(document)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()
-        )
-        raise ConfigurationError(f"The configuration is not acceptable: {problems}.") from None
+        settings = Settings()
+        for fault in error.errors(include_input=False, include_url=False):
+            section, name = str(fault["loc"][0]), str(fault["loc"][1])
+            problems.append(f"{section}.{name} (from {found[section, name][1]}): {fault['msg']}")
+    if problems:
+        raise ConfigurationError(f"The configuration is not acceptable: {'; '.join(problems)}.")
+    return settings

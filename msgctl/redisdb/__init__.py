@@ -1,11 +1,12 @@
 """Redis, opened with short timeouts, asked whether it keeps what it takes, and spoken to by Lua scripts."""
 
 from msgctl.redisdb.connection import connect, dedicated, describe, unavailable_as_error
-from msgctl.redisdb.safety import check_durability
+from msgctl.redisdb.safety import Watch, check_durability
 from msgctl.redisdb.script import Script
 
 __all__ = [
     "Script",
+    "Watch",
     "check_durability",
     "connect",
     "dedicated",

@@ -46,6 +46,13 @@ local function make_ready(id, now, front)
   wake()
 end
 
+-- A message that may have killed its workers waits apart, still the head of its conversation.
+local function quarantine(id, now)
+  redis.call('HSET', K.rq_job .. id, 'status', 'queued', 'enqueued_at', iso(now), K.field_ready, now)
+  redis.call('SADD', K.rq_queues, K.rq_queue .. K.quarantine)
+  redis.call('RPUSH', K.rq_queue .. K.quarantine, id)
+end
+
 -- A message leaves its conversation for good: the next one, if any, comes into play.
 local function advance(conversation, id, now)
   local mailbox = K.mailbox .. conversation

@@ -1,10 +1,22 @@
-"""Whether Redis keeps what it takes: `noeviction` and an append-only file, or the daemons do not start."""
+"""Whether Redis keeps what it takes: `noeviction`, an append-only file, and room to write."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
 
 from redis.asyncio import Redis
 
+from msgctl import logs
 from msgctl.config import Settings
-from msgctl.errors import UnsafeRedis
+from msgctl.errors import RedisUnavailable, UnsafeRedis
 from msgctl.redisdb.connection import describe, unavailable_as_error
+
+FULL = 0.8
+"""Share of `maxmemory` above which nothing new is accepted, so that what was accepted can still be worked."""
+REMINDER = 60.0
+"""Seconds between two alarms of the same kind."""
+
+log = logs.get(__name__)
 
 
 async def check_durability(redis: Redis, settings: Settings) -> None:
@@ -18,6 +30,58 @@ async def check_durability(redis: Redis, settings: Settings) -> None:
     """
     with unavailable_as_error(settings):
         info = await redis.info("memory", "persistence")
+    _demand_durability(info, settings)
+
+
+class Watch:
+    """An eye on a Redis that was safe when this process started; `look` is to be called each second."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._next_alarm = 0.0
+        self.full = False
+        """Whether it has less than a fifth of its memory left."""
+
+    async def look(self) -> None:
+        """Ask Redis how it is; raise an alarm in the log, once a minute, if it has become unsafe or full.
+
+        Raises:
+            RedisUnavailable: it does not answer.
+        """
+        with unavailable_as_error(self._settings):
+            info = await self._redis.info("memory", "persistence")
+        limit = int(info.get("maxmemory", 0))
+        self.full = bool(limit) and int(info["used_memory"]) > FULL * limit
+        alarm = self._alarm(info)
+        if alarm and time.monotonic() >= self._next_alarm:
+            self._next_alarm = time.monotonic() + REMINDER
+            log.error("Redis is not safe", error=alarm)
+
+    def demand_room(self) -> None:
+        """Refuse to add to a Redis that is nearly full.
+
+        Raises:
+            RedisUnavailable: at the last look it was.
+        """
+        if self.full:
+            raise RedisUnavailable(
+                f"Redis at {describe(self._settings)} has used more than {FULL:.0%} of its maxmemory; "
+                "nothing new is accepted until there is room.",
+                retry_after=10.0,
+            )
+
+    def _alarm(self, info: Mapping[str, Any]) -> str | None:
+        try:
+            if not self._settings.redis.accept_data_loss:
+                _demand_durability(info, self._settings)
+            self.demand_room()
+        except (UnsafeRedis, RedisUnavailable) as danger:
+            return danger.message
+        return None
+
+
+def _demand_durability(info: Mapping[str, Any], settings: Settings) -> None:
     problems, commands = [], []
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":

@@ -1,6 +1,6 @@
 """RQ's side: the queue in RQ's own keys and format, written by our scripts, read truly by RQ's tools."""
 
-from msgctl.rqueue.claims import Claimed, Claims, Committed
+from msgctl.rqueue.claims import Claimed, Claims, Committed, Tended
 from msgctl.rqueue.job import Job
 from msgctl.rqueue.progress import Progress
 from msgctl.rqueue.queue import Enqueued, Queue, Stats, Verdict
@@ -16,5 +16,6 @@ __all__ = [
     "Queue",
     "Registration",
     "Stats",
+    "Tended",
     "Verdict",
 ]

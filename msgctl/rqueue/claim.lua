@@ -8,7 +8,9 @@
 --   msgctl:workers:idle      SET   this worker, if slots stay free: the next ENQUEUE wakes it
 --
 -- Returns a list of {id, run, message, attempts, holds, conversation}.
+-- With ARGV[5] = 1 it takes from the quarantine alone.
 local worker, slots, lease, max_wait = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local from_quarantine = ARGV[5] == '1'
 local now = now_ms()
 local claimed = {}
 
@@ -37,6 +39,7 @@ end
 
 local someone_overdue = true
 local function pop(fair)
+  if from_quarantine then return redis.call('LPOP', K.rq_queue .. K.quarantine) end
   local queue = fair and someone_overdue and overdue_queue()
   if queue then return redis.call('LPOP', K.rq_queue .. queue) end
   if fair then someone_overdue = false end
@@ -74,5 +77,6 @@ if redis.call('EXISTS', K.rq_suspended) == 0 then
 end
 
 if #claimed > 0 then note_worker(worker, 'HSET', 'state', 'busy') end
+if from_quarantine then return claimed end
 redis.call(#claimed < slots and 'SADD' or 'SREM', K.idle_workers, worker)
 return claimed

@@ -47,6 +47,19 @@ class Committed(msgspec.Struct, frozen=True):
     stream_id: str
 
 
+class Tended(msgspec.Struct, frozen=True):
+    """What looking after everybody's messages came to."""
+
+    promoted: int
+    """Messages whose pause was over."""
+    reaped: int
+    """Messages whose lease had run out."""
+    buried: int
+    """Those of them that are dead letters now."""
+    quarantined: int
+    """Messages that wait in the quarantine."""
+
+
 class Claims:
     """What one worker holds, and every way to gain or let go of it.
 
@@ -64,11 +77,16 @@ class Claims:
         self._worker = worker
         self._lease = round(settings.worker.lease * 1000)
 
-    async def claim(self, slots: int) -> list[Claimed]:
-        """Take up to `slots` messages; with slots left over, the next message wakes this worker."""
+    async def claim(self, slots: int, *, quarantine: bool = False) -> list[Claimed]:
+        """Take up to `slots` messages; with slots left over, the next message wakes this worker.
+
+        Args:
+            slots: how many may be taken, at least 1.
+            quarantine: take from the quarantine and from nowhere else; such a worker is not woken.
+        """
         max_wait = round(self._settings.worker.max_wait * 1000)
         with unavailable_as_error(self._settings):
-            rows = await CLAIM(self._redis, self._worker, slots, self._lease, max_wait)
+            rows = await CLAIM(self._redis, self._worker, slots, self._lease, max_wait, int(quarantine))
         return [
             Claimed(msgspec.json.decode(text, type=Message), run, attempts, holds)
             for _, run, text, attempts, holds, _ in rows
@@ -147,12 +165,22 @@ class Claims:
         with unavailable_as_error(self._settings):
             return cast("int", await DISOWN(self._redis, self._worker, *known))
 
-    async def tend(self) -> tuple[int, int, int]:
-        """Promote what is due, reap what lost its worker, expire what is over: (promoted, reaped, buried)."""
+    async def tend(self) -> Tended:
+        """Promote what is due, reap what lost its worker, expire what is over."""
         worker, keep = self._settings.worker, self._settings.retention
         with unavailable_as_error(self._settings):
             row = await TEND(self._redis, 200, worker.max_crashes, round(keep.failed * 1000), CRASH)
-        return cast("tuple[int, int, int]", tuple(row))
+        return Tended(*row)
+
+    async def keep_quarantine(self, seconds: float) -> bool:
+        """Become, or stay, the one worker that works the quarantine; False if another is."""
+        keeper, ttl = contracts.QUARANTINE_KEEPER, round(seconds * 1000)
+        with unavailable_as_error(self._settings):
+            if await self._redis.set(keeper, self._worker, px=ttl, nx=True):
+                return True
+            if await self._redis.get(keeper) != self._worker:
+                return False
+            return bool(await self._redis.pexpire(keeper, ttl))
 
     async def retire(self) -> None:
         """Be woken no more."""

@@ -114,6 +114,7 @@ class Queue:
         """Count the messages in each state, in one round trip and without walking any of them."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.exists(contracts.RQ_SUSPENDED)
+        cast("Any", pipeline.llen(contracts.RQ_QUEUE + contracts.QUARANTINE))
         for queue in contracts.QUEUES:
             cast("Any", pipeline.llen(contracts.RQ_QUEUE + queue))
             for registry in (contracts.RQ_DEFERRED, contracts.RQ_WIP, contracts.RQ_FINISHED):
@@ -121,9 +122,9 @@ class Queue:
             pipeline.zcard(contracts.RQ_FAILED + queue)
             pipeline.zcard(contracts.RQ_SCHEDULED + queue)
         with unavailable_as_error(self._settings):
-            suspended, *counts = await pipeline.execute()
+            suspended, quarantined, *counts = await pipeline.execute()
         queued, deferred, active, completed, failed, delayed = (sum(counts[i::6]) for i in range(6))
-        waiting = queued + deferred
+        waiting = queued + deferred + quarantined
         return Stats(
             waiting=0 if suspended else waiting,
             active=active,

@@ -6,13 +6,14 @@
 --   rq:scheduled:messages:P           ZSET  due by second
 --   msgctl:leases                     ZSET  ended by millisecond
 --   rq:finished|failed:messages:P     ZSET  expired by second
+--   rq:queue:messages:quarantine      LIST  messages that crashed as often as they may among others
 --   msgctl:tended                     HASH  {at, grace}: see below
 --
 -- When nobody has tended for a while, Redis or all workers were away, and nobody could renew a lease either.
 -- So reaping begins only after a moment of grace, in which those who live can say so.
 --
--- ARGV: most messages to move, crashes allowed, TTL of a dead letter in ms, error JSON of a crash.
--- Returns {promoted, reaped, buried}.
+-- ARGV: most messages to move, crashes before the quarantine, TTL of a dead letter in ms, error JSON of a crash.
+-- Returns {promoted, reaped, buried, messages in quarantine}.
 local most, max_crashes, failed_ttl, error = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local SILENCE, GRACE = 3000, 3000  -- milliseconds
 local now = now_ms()
@@ -56,13 +57,15 @@ for _, member in ipairs(ended) do
     release(id, run, fields[1], fields[2])
     local crashes = redis.call('HINCRBY', K.rq_job .. id, K.field_crashes, 1)
     reaped = reaped + 1
-    if crashes >= max_crashes then
+    if crashes > max_crashes then
       redis.call('HSET', K.rq_job .. id, K.field_error, error, K.field_run .. run, error)
       bury(id, now, failed_ttl, failure(id))
       buried = buried + 1
+    elseif crashes == max_crashes then
+      quarantine(id, now)
     else
       make_ready(id, now, true)
     end
   end
 end
-return {promoted, reaped, buried}
+return {promoted, reaped, buried, redis.call('LLEN', K.rq_queue .. K.quarantine)}

@@ -80,7 +80,7 @@ async def test_who_lost_the_lease_commits_nothing(enqueue: Enqueue, claims: Clai
     await enqueue("m")
     (late,) = await claims.claim(1)
     await expire_leases(redis)
-    assert await claims.tend() == (0, 1, 0)
+    assert (await claims.tend()).reaped == 1
     (current,) = await claims.claim(1)
     assert await commit(claims, late) is None
     assert not await claims.fail(late, Never(), error=b"{}", record=b"{}", failure=failure(late))
@@ -91,20 +91,36 @@ async def test_who_lost_the_lease_commits_nothing(enqueue: Enqueue, claims: Clai
 async def test_a_lost_worker_counts_as_a_crash_and_not_as_an_attempt(
     enqueue: Enqueue, claims: Claims, queue: Queue, redis: Any, settings: Settings
 ) -> None:
-    """After the allowed crashes the message is a dead letter, its sender is told, and the next one runs."""
+    """After the allowed crashes the message runs alone; one more, and it is a dead letter and the next one runs."""
     await enqueue("m", conversation="c")
     await enqueue("next", conversation="c")
     for crash in range(settings.worker.max_crashes):
         (claimed,) = await claims.claim(5)
         assert (claimed.message.message_id, claimed.run, claimed.attempts) == ("m", crash + 1, 0)
         await expire_leases(redis)
-        await claims.tend()
+        tended = await claims.tend()
+    assert (tended.quarantined, tended.buried) == (1, 0)
+    assert (await queue.stats()).waiting == 2
+    assert await claims.claim(5) == []
+    assert len(await claims.claim(5, quarantine=True)) == 1
+    await expire_leases(redis)
+    assert (await claims.tend()).buried == 1
     job = await queue.find("m")
     assert job is not None
-    assert (job.state, job.crashes, job.attempts) == (State.FAILED, settings.worker.max_crashes, 0)
+    assert (job.state, job.crashes, job.attempts) == (State.FAILED, settings.worker.max_crashes + 1, 0)
     (entry,) = await redis.xrange(contracts.RESPONSES)
     assert entry[1]["kind"] == "failure"
     assert [one.message.message_id for one in await claims.claim(5)] == ["next"]
+
+
+async def test_one_worker_keeps_the_quarantine(claims: Claims, redis: Any, settings: Settings) -> None:
+    """Of all workers one at a time may work it, and it may go on doing so."""
+    other = Claims(redis, settings, "w2")
+    assert await claims.keep_quarantine(60)
+    assert not await other.keep_quarantine(60)
+    assert await claims.keep_quarantine(0.001)
+    await redis.delete(contracts.QUARANTINE_KEEPER)
+    assert await other.keep_quarantine(60)
 
 
 async def test_a_failed_attempt_comes_back_when_due(
@@ -122,7 +138,7 @@ async def test_a_failed_attempt_comes_back_when_due(
     assert (job.state, job.attempts, job.error) == (State.DELAYED, 1, {"code": "x"})
     assert await claims.claim(5) == []
     await redis.zadd(contracts.RQ_SCHEDULED + "messages:5", {"m": 1})
-    assert await claims.tend() == (1, 0, 0)
+    assert (await claims.tend()).promoted == 1
     (claimed,) = await claims.claim(5)
     assert (claimed.message.message_id, claimed.attempts) == ("m", 1)
 
@@ -180,7 +196,7 @@ async def test_after_an_outage_leases_get_a_moment_of_grace(enqueue: Enqueue, cl
     await enqueue("m")
     (claimed,) = await claims.claim(1)
     await redis.zadd(contracts.LEASES, {claimed.lease: 1})
-    assert await claims.tend() == (0, 0, 0)
+    assert (await claims.tend()).reaped == 0
     assert await claims.heartbeat([claimed.lease], "busy") == []
     assert await commit(claims, claimed) is not None
 

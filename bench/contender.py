@@ -1,0 +1,62 @@
+"""One queue under test, in a process of its own: fills it, drains it or idles on it, and tells what that cost.
+
+    python -m bench.contender rq-fork|rq-simple|ours|ours-claims  fill|drain|idle  NUMBER
+
+When it is set up it writes a line and waits for one, so that nobody pays for a start; then it does NUMBER jobs (or
+seconds of idling) and writes its usage as JSON.
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from bench import ours, stock
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What a run cost in this process and its ended children."""
+
+    seconds: float
+    """Wall time."""
+    cpu: float
+    """Seconds of CPU."""
+
+
+Run = Callable[[int], None]
+"""Does so many jobs, or runs for so many seconds."""
+
+RUNS: dict[tuple[str, str], Run] = {
+    ("rq-fork", "drain"): partial(stock.drain, fork=True),
+    ("rq-simple", "drain"): partial(stock.drain, fork=False),
+    ("rq-simple", "fill"): stock.fill,
+    ("ours", "drain"): ours.drain,
+    ("ours", "fill"): ours.fill,
+    ("ours", "idle"): ours.idle,
+    ("ours-claims", "drain"): ours.drain_bare,
+}
+
+
+def main(name: str, action: str, number: int) -> None:
+    """Do what was asked, once the other side says so."""
+    run = RUNS[name, action]
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    begun, cpu = time.perf_counter(), cpu_so_far()
+    run(number)
+    usage = Usage(seconds=time.perf_counter() - begun, cpu=cpu_so_far() - cpu)
+    sys.stdout.write(msgspec.json.encode(usage).decode() + "\n")
+
+
+def cpu_so_far() -> float:
+    """CPU seconds of this process and of its ended children."""
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -1,0 +1,81 @@
+"""Messages to measure with: short, of one user, each with a digest as `intake` gives it."""
+
+from datetime import UTC, datetime
+
+from redis.asyncio import Redis
+
+from msgctl.config import Settings
+from msgctl.messages import Draft, Message, Reply, Turn
+from msgctl.rqueue import Claimed, Claims, Queue
+from msgctl.rqueue.claims import Committed
+from msgctl.rqueue.queue import ENQUEUE
+
+USER = "20000000-0000-4000-8000-000000000000"
+AGENT = "10000000-0000-4000-8000-000000000000"
+ANSWER = "Here is an answer of a realistic length, as a model would give it. " * 5
+BATCH = 500
+
+
+def message(number: int, conversations: int) -> Message:
+    """The message with a number, in one of so many conversations; all of a conversation have one priority."""
+    conversation = number % conversations
+    return Message(
+        message_id=f"m{number}",
+        conversation_id=f"c{conversation}",
+        agent_id=AGENT,
+        user_id=USER,
+        message=f"Hello, what can you tell me about order number {number}?",
+        channel_metadata={"websocketId": "00000000-0000-4000-8000-000000000000"},
+        priority=1 + conversation % 10,
+        timestamp=datetime.now(UTC).isoformat(timespec="milliseconds"),
+    )
+
+
+async def enqueue(queue: Queue, number: int, conversations: int) -> None:
+    """Put one message into the queue, as the gateway does."""
+    offered = message(number, conversations)
+    await queue.enqueue(offered, digest=offered.digest())
+
+
+async def fill(redis: Redis, settings: Settings, *, count: int, conversations: int) -> None:
+    """Put many messages into the queue, hundreds in a round trip."""
+    await ENQUEUE.load(redis)
+    for first in range(0, count, BATCH):
+        recorder = Recorder(redis)
+        queue = Queue(recorder, settings)  # type: ignore[arg-type]  # it needs no more of Redis than this
+        for number in range(first, min(first + BATCH, count)):
+            await enqueue(queue, number, conversations)
+        await recorder.pipeline.execute()
+
+
+class Recorder:
+    """Stands in for Redis and keeps the scripts it is to run, so that many go out in one write."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.pipeline = redis.pipeline(transaction=False)
+
+    async def evalsha(self, sha: str, keys: int, *arguments: str) -> tuple[str, str, str]:
+        """Keep a call; what it would answer is not looked at."""
+        self.pipeline.evalsha(sha, keys, *arguments)
+        return "accepted", "", ""
+
+
+async def commit(claims: Claims, claimed: Claimed) -> Committed | None:
+    """Answer a message, as step 80 of the pipeline does."""
+    asked = claimed.message
+    response = Draft(
+        message_id=asked.message_id,
+        conversation_id=asked.conversation_id,
+        agent_id=asked.agent_id,
+        response=Reply(message=ANSWER, tokens_used=120, model="none", finish_reason="stop"),
+        channel=asked.channel,
+        channel_metadata=asked.channel_metadata,
+        timestamp=asked.timestamp,
+        processing_time=0,
+        user_id=asked.user_id,
+    )
+    turns = (
+        Turn(role="user", content=asked.message, timestamp=asked.timestamp),
+        Turn(role="assistant", content=ANSWER, timestamp=asked.timestamp),
+    )
+    return await claims.commit(claimed, response, turns)

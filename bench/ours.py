@@ -1,0 +1,98 @@
+"""Our queue: the worker's own loop with steps that only commit, and the bare scripts without the loop."""
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from functools import partial
+
+import uvloop
+
+from bench import messages
+from daemons.worker.loop import WAKE_BLOCK, WorkLoop
+from msgctl.config import Settings, load
+from msgctl.pipeline import Pipeline
+from msgctl.redisdb import connect, dedicated
+from msgctl.rqueue import Claimed, Claims, Progress, Queue, Registration
+
+
+class NoSteps(Pipeline):
+    """A pipeline that knows the answer at once and only commits it.
+
+    Args:
+        claims: the worker's.
+        count: commits after which `done` is set.
+    """
+
+    def __init__(self, claims: Claims, count: int) -> None:
+        self._claims = claims
+        self._left = count
+        self.done = asyncio.Event()
+
+    async def work(self, claimed: Claimed) -> None:
+        """Commit."""
+        await messages.commit(self._claims, claimed)
+        self._left -= 1
+        if not self._left:
+            self.done.set()
+
+
+def fill(count: int) -> None:
+    """Enqueue messages, one at a time, each in a conversation of its own."""
+    uvloop.run(_fill(count))
+
+
+def drain(count: int) -> None:
+    """Work so many messages in the worker's loop."""
+    uvloop.run(_run(load().settings, count, None))
+
+
+def idle(seconds: int) -> None:
+    """Run the worker's loop with nothing to do."""
+    uvloop.run(_run(load().settings, 0, seconds))
+
+
+def drain_bare(count: int) -> None:
+    """Claim batches and commit them, without a loop, slots or heartbeats."""
+    uvloop.run(_drain_bare(load().settings, count))
+
+
+async def _fill(count: int) -> None:
+    settings = load().settings
+    async with connect(settings) as redis:
+        queue = Queue(redis, settings)
+        for number in range(count):
+            await messages.enqueue(queue, number, count)
+
+
+async def _run(settings: Settings, count: int, seconds: float | None) -> None:
+    name = f"bench-{os.getpid()}"
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(connect(settings))
+        waiting = await stack.enter_async_context(dedicated(settings, blocking=WAKE_BLOCK))
+        claims, progress = Claims(redis, settings, name), Progress(redis, settings)
+        pipeline = NoSteps(claims, count)
+        registration = Registration(settings, name)
+        await registration.begin()
+        stack.push_async_callback(registration.end)
+        loop = WorkLoop(
+            settings,
+            name,
+            claims=claims,
+            progress=progress,
+            pipeline=pipeline,
+            chores=[Breakers(redis, settings).refresh, Watch(redis, settings).look],
+            waiting=waiting,
+        )
+        if seconds is not None:
+            asyncio.get_running_loop().call_later(seconds, pipeline.done.set)
+        await loop.run(pipeline.done, pipeline.done)
+
+
+async def _drain_bare(settings: Settings, count: int) -> None:
+    async with connect(settings) as redis:
+        claims = Claims(redis, settings, f"bench-{os.getpid()}")
+        commit = partial(messages.commit, claims)
+        while count > 0:
+            claimed = await claims.claim(settings.worker.concurrency)
+            await asyncio.gather(*map(commit, claimed))
+            count -= len(claimed)

@@ -1,0 +1,62 @@
+"""What clients ask of the pipeline, by HTTP or by socket, each within a deadline, since a Redis may hang."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from msgctl.config import Settings
+from msgctl.delivery.sockets import Missed, Sockets
+from msgctl.errors import Unavailable
+from msgctl.intake import Intake, Receipt, Submission
+
+
+class Admission:
+    """The way in.
+
+    Args:
+        intake: accepts messages.
+        sockets: where sockets and conversations are known to all gateways.
+        settings: `redis.timeout` bounds each question.
+
+    Each method raises RedisUnavailable where Redis does not answer, Unavailable where it takes too long.
+    """
+
+    def __init__(self, intake: Intake, sockets: Sockets, settings: Settings) -> None:
+        self._intake = intake
+        self._sockets = sockets
+        self._timeout = settings.redis.timeout
+
+    async def accept(
+        self, submission: Submission, user_id: str, *, idempotency_key: str = "", socket_id: str = ""
+    ) -> Receipt:
+        """Accept a message; raises what `Intake.accept` does.
+
+        A message whose answer came too late may be in the queue all the same; sent again with its messageId or
+        Idempotency-Key it still runs once.
+        """
+        async with self._deadline():
+            return await self._intake.accept(
+                submission, user_id, idempotency_key=idempotency_key, socket_id=socket_id
+            )
+
+    async def join(self, socket_id: str, conversation_id: str) -> None:
+        """Let a socket hear a conversation; it hears what is its own user's."""
+        async with self._deadline():
+            await self._sockets.join(socket_id, conversation_id)
+
+    async def missed(self, conversation_id: str, user_id: str, after_seq: int) -> Missed:
+        """The responses after a number.
+
+        Raises:
+            NotFound: the conversation is another user's.
+        """
+        async with self._deadline():
+            return await self._sockets.missed(conversation_id, user_id, after_seq)
+
+    @asynccontextmanager
+    async def _deadline(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._timeout):
+                yield
+        except TimeoutError:
+            raise Unavailable("The queue or the agents' table took too long to answer.") from None

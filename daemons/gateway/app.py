@@ -1,0 +1,128 @@
+"""The gateway as a whole: what it is made of, and its life from the first check to the last request."""
+
+import secrets
+import socket
+from contextlib import AsyncExitStack
+
+from redis.asyncio import Redis
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+
+from daemons._process import Life
+from daemons.gateway import docs, server
+from daemons.gateway.admission import Admission
+from daemons.gateway.answers import Boundary, refuse_route
+from daemons.gateway.credentials import Credentials
+from daemons.gateway.health import Readiness, healthz
+from daemons.gateway.hub import Hub
+from daemons.gateway.logins import TicketRoute
+from daemons.gateway.messages import AcceptMessage, ReadStatus
+from daemons.gateway.progress import ProgressFeed
+from daemons.gateway.queue import QueueRoutes
+from daemons.gateway.sockets import ChatSocket
+from daemons.gateway.standing import Standing
+from daemons.gateway.texts import choose
+from daemons.gateway.tickets import Tickets
+from msgctl import redisdb
+from msgctl.agents import Agents
+from msgctl.config import Settings
+from msgctl.delivery.sockets import Sockets
+from msgctl.intake import Intake
+from msgctl.operations import Operations
+from msgctl.rqueue import Queue
+from msgctl.tokens import Verifier
+
+
+async def serve(settings: Settings, life: Life, *, fd: int | None = None) -> None:
+    """Run a gateway.
+
+    Args:
+        settings: all of them.
+        life: when to stop.
+        fd: an inherited listening socket; None binds `gateway.host` and `gateway.port`.
+
+    Raises:
+        ConfigurationError: there is no usable key for tokens, or Redis may lose messages.
+        RedisUnavailable: Redis does not answer.
+        Unavailable: the address is taken.
+    """
+    verifier = Verifier(settings)
+    async with AsyncExitStack() as stack:
+        redis = redisdb.connect(settings)
+        stack.push_async_callback(redis.aclose)
+        if not settings.redis.accept_data_loss:
+            await redisdb.check_durability(redis, settings)
+        agents = await stack.enter_async_context(Agents(settings))
+        gateway = Gateway(settings, redis, agents, verifier)
+        await stack.enter_async_context(gateway.hub.running())
+        await gateway.run(server.listen(settings, fd), life)
+
+
+class Gateway:
+    """What a gateway is made of.
+
+    Args:
+        settings: all of them.
+        redis: a client of `redisdb.connect`.
+        agents: who may be written to.
+        verifier: checks tokens.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis, agents: Agents, verifier: Verifier) -> None:
+        queue = Queue(redis, settings)
+        name = (
+            f"{socket.gethostname()}-{secrets.token_hex(4)}"  # another one after a restart: its sockets are gone
+        )
+        sockets = Sockets(redis, settings, name)
+        self._settings = settings
+        self._texts = choose(settings)
+        self._tickets = Tickets(redis, settings)
+        self._credentials = Credentials(verifier, self._tickets)
+        self._admission = Admission(Intake(queue, agents), sockets, settings)
+        self._operations = Operations(settings, redis, queue)
+        self._standing = Standing(redis, settings)
+        self.hub = Hub(sockets, ProgressFeed(settings), settings)
+
+    async def run(self, listener: socket.socket, life: Life) -> None:
+        """Serve on a listening socket until told to stop."""
+        app = Boundary(Router(self._routes(), redirect_slashes=False, default=self._no_route), self._texts)
+        await server.run(
+            app,
+            listener,
+            life=life,
+            settings=self._settings,
+            texts=self._texts,
+            farewell=self._farewell,
+        )
+
+    def _routes(self) -> list[BaseRoute]:
+        credentials, operations, texts = self._credentials, self._operations, self._texts
+        accept = AcceptMessage(credentials, self._admission, texts=texts, max_body=self._settings.gateway.max_body)
+        queue = QueueRoutes(credentials, operations, texts)
+        chat = ChatSocket(
+            credentials, self._admission, self.hub, self._standing, settings=self._settings, texts=texts
+        )
+        return [
+            Route("/api/messages", accept, methods=["POST"]),
+            WebSocketRoute("/ws/chat", chat),
+            Route("/api/messages/{id}/status", ReadStatus(credentials, operations).answer),
+            Route("/api/messages/queue/stats", queue.stats),
+            Route("/api/messages/queue/health", queue.health),
+            Route("/api/ws-ticket", TicketRoute(credentials, self._tickets).answer, methods=["POST"]),
+            Route("/healthz", healthz),
+            Route("/readyz", Readiness(self._standing).answer),
+            Route("/ws/chat", self._only_sockets),
+            *docs.routes(),
+        ]
+
+    async def _no_route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await refuse_route(404, self._texts)(scope, receive, send)
+
+    async def _only_sockets(self, _: Request) -> Response:
+        return refuse_route(426, self._texts, {"upgrade": "websocket"})
+
+    async def _farewell(self) -> None:
+        self._standing.stopping = True
+        await self.hub.dismiss_all(self._texts.going_away)

@@ -1,0 +1,150 @@
+"""One WebSocket at work: reads its client's frames, asks the pipeline, writes what the session says."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from starlette.types import Receive, Send
+
+from daemons.gateway.admission import Admission
+from daemons.gateway.outbox import Outbox
+from daemons.gateway.session import Question, Session
+from msgctl import logs
+from msgctl.config import Settings
+from msgctl.errors import MalformedBody, MsgctlError, Unavailable
+from msgctl.intake import Receipt, Submission
+from msgctl.messages import Failure, Response
+from msgctl.tokens import Claims
+
+log = logs.get(__name__)
+
+UNAUTHORIZED = 4401
+SLOW_CONSUMER = 4408
+GOING_AWAY = 1001
+TOO_BIG = 1009
+TRY_LATER = 1013
+MAX_LIFE = 2_592_000.0
+"""Seconds after which a socket must show its token again, however long that is good: 30 days."""
+
+
+class Connection:
+    """A socket and whom it belongs to.
+
+    Args:
+        session: what is said on it.
+        claims: whose it is, and until when.
+        admission: what its questions are put to.
+        send: the socket's ASGI `send`.
+        cut: closes it although its client does not read, with a code and a reason.
+        settings: the bounds of its queue and of a frame.
+        progress: whether its client asked for progress frames.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        claims: Claims,
+        admission: Admission,
+        *,
+        send: Send,
+        cut: Callable[[int, str], None],
+        settings: Settings,
+        progress: bool,
+    ) -> None:
+        self.socket_id = session.socket_id
+        self.user_id = claims.user_id
+        self.wants_progress = progress
+        self.conversations: set[str] = set()
+        self._session = session
+        self._claims = claims
+        self._admission = admission
+        self._max_frame = settings.gateway.max_body
+        self._closing = False
+        self._outbox = Outbox(
+            send,
+            max_frames=settings.gateway.max_queued_frames,
+            timeout=settings.gateway.send_timeout,
+            give_up=lambda: cut(SLOW_CONSUMER, "slow consumer"),
+        )
+
+    async def serve(self, receive: Receive) -> None:
+        """Speak with the client until either side ends it."""
+        lifetime = min(max(0.0, self._claims.expires_at - time.time()), MAX_LIFE)
+        expiry = asyncio.get_running_loop().call_later(lifetime, self.close, UNAUTHORIZED, "token expired")
+        writer = asyncio.create_task(self._outbox.run())
+        try:
+            await self._read(receive)
+        finally:
+            expiry.cancel()
+            writer.cancel()
+            with suppress(asyncio.CancelledError):
+                await writer
+
+    def greet(self) -> None:
+        """Tell the client that it is connected, once it can be reached."""
+        self._outbox.put([self._session.connected()])
+
+    def close(self, code: int, reason: str) -> None:
+        """End the socket after what is queued already."""
+        self._closing = True
+        self._outbox.close(code, reason)
+
+    def deliver(self, event: Response | Failure) -> None:
+        """Show a reply, or that there will be none."""
+        session = self._session
+        frames = session.deliver(event) if isinstance(event, Response) else session.fail(event)
+        self._outbox.put(frames, held=session.held)
+
+    def progress(self, message_id: str, progress: int) -> None:
+        """Show how far a message has come."""
+        self._outbox.put(self._session.progress(message_id, progress), held=self._session.held)
+
+    async def _read(self, receive: Receive) -> None:
+        while True:
+            event = await receive()
+            if event["type"] == "websocket.disconnect":
+                return
+            if not self._closing:
+                await self._hear(event.get("text"))
+
+    async def _hear(self, text: str | None) -> None:
+        if text is None:
+            self._outbox.put(self._session.refuse(MalformedBody("Only text frames are spoken here.")))
+        elif len(text) > self._max_frame or len(text.encode()) > self._max_frame:
+            self.close(TOO_BIG, "frame too big")
+        else:
+            answer = self._session.receive(text)
+            if isinstance(answer, str):
+                self._outbox.put([answer])
+            else:
+                await self._outbox.offer(await self._answer(answer))
+                self._outbox.put(self._session.release())
+
+    async def _answer(self, question: Question) -> list[str]:
+        try:
+            if isinstance(question, Submission):
+                return self._session.accepted(await self._submit(question))
+            conversation = question.conversation_id
+            await self._join(conversation)
+            missed = await self._admission.missed(conversation, self.user_id, question.after_seq)
+            return self._session.resumed(question, missed.responses, recovered=missed.recovered)
+        except MsgctlError as error:
+            return self._session.refuse(error, question)
+        except Exception:
+            log.exception("a frame could not be answered", socketId=self.socket_id)
+            return self._session.refuse(MsgctlError("Something is wrong in here; see the log."), question)
+
+    async def _submit(self, submission: Submission) -> Receipt:
+        """Joined before it is accepted, so that no reply can come too early; a new conversation has no other."""
+        if submission.conversation_id:
+            await self._join(submission.conversation_id)
+        receipt = await self._admission.accept(submission, self.user_id, socket_id=self.socket_id)
+        with suppress(Unavailable):  # accepted is accepted; the reply finds this socket by its name
+            await self._join(receipt.conversation_id)
+        return receipt
+
+    async def _join(self, conversation_id: str) -> None:
+        if conversation_id not in self.conversations:
+            await self._admission.join(self.socket_id, conversation_id)
+            self.conversations.add(conversation_id)

@@ -1,0 +1,169 @@
+"""The API's own description, OpenAPI 3.1, made from the structs that are read and written."""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+import msgctl
+from daemons.gateway.bodies import Accepted, Liveness, MessageStatus, Refusal, Success, Ticket
+from msgctl.intake import Submission
+from msgctl.messages import IDENTIFIER_PATTERN
+from msgctl.operations import Health
+from msgctl.rqueue import Stats
+
+Schema = dict[str, Any]
+
+STRUCTS: tuple[Any, ...] = (
+    Submission,
+    Accepted,
+    Success[MessageStatus],
+    Success[Stats],
+    Success[Health],
+    Success[Ticket],
+    Success[Liveness],
+    Refusal,
+)
+PREFIX = "#/components/schemas/"
+ALWAYS = (400, 500)
+"""Refusals that any request can meet: unreadable HTTP, and a fault of ours."""
+RETRY_AFTER = {
+    "Retry-After": {"description": "Seconds until it is worth coming back.", "schema": {"type": "integer"}}
+}
+CHALLENGE = {"WWW-Authenticate": {"description": "The scheme, Bearer.", "schema": {"type": "string"}}}
+REFUSAL_HEADERS = {401: CHALLENGE, 429: RETRY_AFTER, 503: RETRY_AFTER}
+
+
+def describe() -> Schema:
+    """The whole document."""
+    schemas, components = msgspec.json.schema_components(STRUCTS, ref_template=PREFIX + "{name}")
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "msgctl gateway",
+            "version": msgctl.__version__,
+            "summary": "Chat messages for AI agents: accepted at once, answered on the channel they came by.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "paths": _paths(dict(zip(STRUCTS, schemas, strict=True))),
+        "components": {
+            "schemas": {name: _mend(name, schema) for name, schema in components.items()},
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def _paths(struct: dict[Any, Schema]) -> Schema:
+    message_id = _parameter("path", "id", {"type": "string", "pattern": _ecma(IDENTIFIER_PATTERN)}, required=True)
+    key = _parameter("header", "Idempotency-Key", {"type": "string", "pattern": "^[!-~]{1,255}$"})
+    socket = [_parameter("query", name, {"type": "string"}) for name in ("token", "ticket", "progress")]
+    health, refusal = struct[Success[Health]], struct[Refusal]
+
+    def operation(name: str, summary: str, good: Schema, refused: tuple[int, ...] = (), **more: Any) -> Schema:
+        refusals = {str(status): _answer(status, refusal) for status in sorted({*refused, *ALWAYS})}
+        secured: Schema = {"security": [{"bearer": []}]} if 401 in refused else {}
+        return {"operationId": name, "summary": summary, "responses": {**good, **refusals}, **secured, **more}
+
+    def page(media: str) -> Schema:
+        return {"200": {"description": "OK", "content": {media: {}}}}
+
+    return {
+        "/api/messages": {
+            "post": operation(
+                "sendMessage",
+                "Accept a message",
+                {"202": _answer(202, struct[Accepted])},
+                (401, 404, 409, 413, 415, 422, 429, 503),
+                parameters=[key],
+                requestBody={"required": True, "content": {"application/json": {"schema": struct[Submission]}}},
+            )
+        },
+        "/api/messages/{id}/status": {
+            "get": operation(
+                "readStatus",
+                "Where a message is",
+                {"200": _answer(200, struct[Success[MessageStatus]])},
+                (401, 404, 503),
+                parameters=[message_id],
+            )
+        },
+        "/api/messages/queue/stats": {
+            "get": operation(
+                "readStats",
+                "How many messages are in which state",
+                {"200": _answer(200, struct[Success[Stats]])},
+                (401, 503),
+            )
+        },
+        "/api/messages/queue/health": {
+            "get": operation(
+                "readHealth",
+                "Whether the pipeline works, and if not, why",
+                {"200": _answer(200, health), "503": _answer(503, health)},
+                (401,),
+            )
+        },
+        "/api/ws-ticket": {
+            "post": operation(
+                "takeTicket",
+                "A one-time login for the WebSocket",
+                {"201": _answer(201, struct[Success[Ticket]])},
+                (401, 503),
+            )
+        },
+        "/ws/chat": {
+            "get": operation(
+                "openSocket",
+                "The WebSocket",
+                {"101": {"description": "Switching Protocols"}},
+                (426,),
+                parameters=socket,
+            )
+        },
+        "/healthz": {
+            "get": operation("healthz", "The process lives", {"200": _answer(200, struct[Success[Liveness]])})
+        },
+        "/readyz": {
+            "get": operation(
+                "readyz", "The process can serve", {"200": _answer(200, struct[Success[Liveness]])}, (503,)
+            )
+        },
+        "/openapi.json": {"get": operation("openapi", "This document", page("application/json"))},
+        "/docs": {"get": operation("docs", "This document as a page", page("text/html"))},
+    }
+
+
+def _parameter(place: str, name: str, schema: Schema, *, required: bool = False) -> Schema:
+    return {"in": place, "name": name, "required": required, "schema": schema}
+
+
+def _answer(status: int, schema: Schema) -> Schema:
+    headers = REFUSAL_HEADERS.get(status)
+    content = {"application/json": {"schema": schema}}
+    return {
+        "description": HTTPStatus(status).phrase,
+        "content": content,
+        **({"headers": headers} if headers else {}),
+    }
+
+
+def _mend(name: str, schema: Schema) -> Schema:
+    """Say what msgspec cannot: patterns as JavaScript has them, and that answers always hold their defaults."""
+    properties = {field: _mend_pattern(value) for field, value in schema.get("properties", {}).items()}
+    if not properties:
+        return schema
+    if name == Submission.__name__:
+        return {**schema, "properties": properties}
+    required = [field for field in properties if field in schema["required"] or "default" in properties[field]]
+    return {**schema, "properties": properties, "required": required}
+
+
+def _mend_pattern(schema: Schema) -> Schema:
+    if "anyOf" in schema:
+        return {**schema, "anyOf": [_mend_pattern(choice) for choice in schema["anyOf"]]}
+    return {**schema, "pattern": _ecma(schema["pattern"])} if "pattern" in schema else schema
+
+
+def _ecma(pattern: str) -> str:
+    r"""Python's `\Z` is JavaScript's `$`."""
+    return pattern.replace(r"\Z", "$")

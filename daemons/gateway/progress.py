@@ -1,0 +1,96 @@
+"""Progress of messages, listened to only while a socket of this gateway asked for it."""
+
+import asyncio
+from typing import Any, cast
+
+import msgspec
+
+from daemons.gateway.connection import Connection
+from msgctl import logs
+from msgctl.config import Settings
+from msgctl.contracts import PROGRESS_CHANNEL
+from msgctl.errors import RedisUnavailable
+from msgctl.messages import Record
+from msgctl.redisdb import dedicated, unavailable_as_error
+
+log = logs.get(__name__)
+
+PAUSE = 0.5
+"""Seconds before Redis is asked again after it failed."""
+PATIENCE = 5.0
+"""Seconds one look at the channel may wait inside Redis."""
+
+
+class Progress(Record, kw_only=True, frozen=True):
+    """How far a message has come, 0 to 100."""
+
+    message_id: str
+    user_id: str
+    progress: int
+
+
+_decoder = msgspec.json.Decoder(Progress)
+
+
+class ProgressFeed:
+    """Hands progress to those sockets of the message's user that asked for it.
+
+    Pub/Sub loses what is said while nobody listens, which is good enough for a progress bar.
+
+    Args:
+        settings: where Redis is.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._listeners: dict[str, set[Connection]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, connection: Connection) -> None:
+        """A socket asks for progress."""
+        self._listeners.setdefault(connection.user_id, set()).add(connection)
+        if self._task is None:
+            self._task = asyncio.create_task(self._listen())
+
+    def discard(self, connection: Connection) -> None:
+        """A socket is gone; the last one ends the listening."""
+        of_user = self._listeners.get(connection.user_id, set())
+        of_user.discard(connection)
+        if not of_user:
+            self._listeners.pop(connection.user_id, None)
+        if not self._listeners and self._task:
+            self._task.cancel()
+            self._task = None
+
+    async def stop(self) -> None:
+        """End the listening."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def _listen(self) -> None:
+        while True:
+            client = dedicated(self._settings, blocking=PATIENCE)
+            listener = client.pubsub(ignore_subscribe_messages=True)
+            try:
+                with unavailable_as_error(self._settings):
+                    await listener.subscribe(PROGRESS_CHANNEL)
+                    while True:
+                        self._hand_on(await listener.get_message(timeout=PATIENCE))
+            except RedisUnavailable:
+                await asyncio.sleep(PAUSE)
+            finally:
+                await cast("Any", listener).aclose()
+                await client.aclose()
+
+    def _hand_on(self, message: dict[str, Any] | None) -> None:
+        if message is None:
+            return
+        try:
+            event = _decoder.decode(message["data"])
+        except msgspec.DecodeError:
+            log.warning("a word on the progress channel cannot be read")
+            return
+        for connection in tuple(self._listeners.get(event.user_id, ())):
+            connection.progress(event.message_id, event.progress)

@@ -1,0 +1,79 @@
+"""uvicorn's two protocols, each with the one thing it lacks here.
+
+Of uvicorn's WebSocket implementations this is `websockets-sansio`: `websockets` stands on websockets' legacy API
+and warns that it goes away; `wsproto` is pure Python and not a dependency. It stops reading while the application
+is behind, and answers pings by itself.
+"""
+
+from typing import Any
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from daemons.gateway.bodies import Refusal, problem
+from daemons.gateway.texts import Texts
+
+CUT = "msgctl.cut"
+"""The scope extension that holds `SocketProtocol.cut`."""
+LINGER = 5.0
+"""Seconds a socket that was cut gets to read what it was sent, before it is reset."""
+
+
+def http_protocol(texts: Texts) -> type[HttpToolsProtocol]:
+    """HTTP whose unreadable requests are refused in the API's own shape.
+
+    Args:
+        texts: the language of that refusal.
+    """
+    code = "bad_request"
+    body = msgspec.json.encode(Refusal(error=problem(code, texts.errors[code])))
+    head = (
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json; charset=utf-8\r\n"
+        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    ).encode()
+
+    class HttpProtocol(HttpToolsProtocol):
+        def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
+            self.transport.write(head + body)
+            self.transport.close()
+
+    return HttpProtocol
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """A WebSocket that can be closed although its client does not read."""
+
+    def handle_connect(self, event: Request) -> None:
+        """Offer `cut` to the application."""
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions[CUT] = self.cut
+
+    def cut(self, code: int, reason: str) -> None:
+        """Close at once.
+
+        ASGI's own `websocket.close` waits until the client has read what comes before, as a slow one never does.
+
+        Args:
+            code: the close code; it arrives if the client reads again within `LINGER`.
+            reason: the same in words, 123 bytes at most.
+        """
+        if self.close_sent or self.transport.is_closing():
+            return
+        self.stop_keepalive()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.conn.send_close(code, reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(LINGER, self.transport.abort)
+
+    def shutdown(self) -> None:
+        """End with the server, but not later because of a client that does not read."""
+        super().shutdown()
+        self.loop.call_later(LINGER, self.transport.abort)

@@ -1,0 +1,171 @@
+"""What is said on one WebSocket, and in which order. Pure: frames in, frames and questions out; no I/O, no clock.
+
+Two promises are kept here. What a client asks is answered before anything that follows from it: while an answer is
+being worked out, live frames wait. And a reply is shown once, whether it came live, by `resume`, or both.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from daemons.gateway.frames import (
+    ChatMessage,
+    MessageFrame,
+    ResumeFrame,
+    Resumption,
+    error_frame,
+    frame,
+    incoming,
+    named_message,
+    reply_frame,
+)
+from daemons.gateway.texts import Texts
+from msgctl.errors import InvalidInput, MalformedBody, MsgctlError
+from msgctl.intake import Receipt, Submission, fault
+from msgctl.messages import Failure, Response
+
+MAX_REMEMBERED = 1024
+"""Replies and failures one socket remembers to have shown; more than one `resume` brings by default."""
+
+Reply = str
+"""A frame that answers at once."""
+Question = Submission | Resumption
+"""What must be worked out before it can be answered with `accepted`, `resumed` or `refuse`."""
+
+
+class Session:
+    """The state of one socket's conversation with its client.
+
+    Args:
+        socket_id: what the client is told it is called.
+        texts: the language of the texts.
+        remembered: how many shown replies are remembered at least.
+    """
+
+    def __init__(self, socket_id: str, texts: Texts, *, remembered: int = MAX_REMEMBERED) -> None:
+        self.socket_id = socket_id
+        self._texts = texts
+        self._remembered = max(remembered, MAX_REMEMBERED)
+        self._shown: dict[tuple[str, str | int], None] = {}  # a set that knows its oldest member
+        self._floors: dict[str, int] = {}
+        self._answering = False
+        self._held: list[tuple[tuple[str, str | int] | None, str]] = []
+
+    @property
+    def held(self) -> int:
+        """How many live frames wait for an answer to be finished."""
+        return len(self._held)
+
+    def connected(self) -> str:
+        """The first frame."""
+        return frame("connected", {"socketId": self.socket_id})
+
+    def receive(self, text: str) -> Question | Reply:
+        """Read a client's frame; a `Question` holds live frames back until `release`."""
+        try:
+            said = incoming.decode(text)
+        except msgspec.ValidationError as error:
+            return self._error(InvalidInput("", details=[fault(error)]), named_message(text))
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return self._error(MalformedBody(""))
+        match said:
+            case MessageFrame(data=message):
+                self._answering = True
+                return _submission(message)
+            case ResumeFrame(data=resumption):
+                self._answering = True
+                return resumption
+            case _:
+                return frame("pong", {})
+
+    def accepted(self, receipt: Receipt) -> list[str]:
+        """Answer a `Submission` that was accepted."""
+        processing = {
+            "conversationId": receipt.conversation_id,
+            "messageId": receipt.message_id,
+            "jobId": receipt.message_id,
+            "status": "processing",
+        }
+        return [frame("queued", {"message": self._texts.queued}), frame("processing", processing)]
+
+    def refuse(self, error: MsgctlError, question: Question | None = None) -> list[str]:
+        """Answer a `Question` that cannot be granted or worked out now, or a frame that is none at all."""
+        message_id = question.message_id if isinstance(question, Submission) else None
+        return [self._error(error, message_id)]
+
+    def resumed(self, resumption: Resumption, missed: Sequence[Response], *, recovered: bool) -> list[str]:
+        """Answer a `Resumption` with what this socket has not shown yet, in order."""
+        conversation = resumption.conversation_id
+        self._has(conversation, resumption.after_seq)
+        frames = [reply_frame(response) for response in missed if self._show(_key(response))]
+        frames.append(frame("resumed", {"conversationId": conversation, "recovered": recovered}))
+        return frames
+
+    def release(self) -> list[str]:
+        """The live frames that waited while a `Question` was answered."""
+        self._answering = False
+        held, self._held = self._held, []
+        return [text for key, text in held if self._show(key)]
+
+    def deliver(self, response: Response) -> list[str]:
+        """A reply that arrives live."""
+        return self._live(_key(response), reply_frame(response))
+
+    def fail(self, failure: Failure) -> list[str]:
+        """A message that ended in the dead letters."""
+        text = self._texts.errors["message_failed"]
+        key = failure.message_id, failure.timestamp
+        return self._live(key, error_frame(failure.code, text, failure.message_id))
+
+    def progress(self, message_id: str, progress: int) -> list[str]:
+        """How far a message has come."""
+        return self._live(None, frame("progress", {"messageId": message_id, "progress": progress}))
+
+    def _live(self, key: tuple[str, str | int] | None, text: str) -> list[str]:
+        if self._answering:
+            self._held.append((key, text))
+            return []
+        return [text] if self._show(key) else []
+
+    def _show(self, key: tuple[str, str | int] | None) -> bool:
+        """Whether this may be shown now; from then on it counts as shown."""
+        if key is None:
+            return True
+        conversation, number = key
+        if key in self._shown or (isinstance(number, int) and number <= self._floors.get(conversation, 0)):
+            return False
+        _make_room(self._shown, self._remembered)
+        self._shown[key] = None
+        return True
+
+    def _has(self, conversation: str, seq: int) -> None:
+        """The client has everything of a conversation up to here, perhaps from another socket."""
+        self._floors.pop(conversation, None)
+        _make_room(self._floors, self._remembered)
+        self._floors[conversation] = seq
+
+    def _error(self, error: MsgctlError, message_id: str | None = None) -> str:
+        details = " ".join(f"{detail['field']}: {detail['problem']}." for detail in error.details or [])
+        return error_frame(error.code, f"{self._texts.of(error)} {details}".strip(), message_id)
+
+
+def _make_room(remembered: dict[Any, Any], limit: int) -> None:
+    """Forget the oldest entry of a full memory."""
+    if len(remembered) >= limit:
+        del remembered[next(iter(remembered))]
+
+
+def _submission(said: ChatMessage) -> Submission:
+    return Submission(
+        agent_id=said.agent_id,
+        message=said.content,
+        conversation_id=said.conversation_id,
+        priority=said.priority,
+        message_id=said.message_id,
+    )
+
+
+def _key(response: Response) -> tuple[str, str | int]:
+    """What tells one reply of a conversation from another; one that another program published has no number."""
+    return response.conversation_id, response.message_id if response.seq is None else response.seq

@@ -1,0 +1,90 @@
+"""`/ws/chat`: lets a client in, or tells it why not, and holds its socket."""
+
+import uuid
+
+from starlette.types import Receive, Scope, Send
+
+from daemons.gateway.admission import Admission
+from daemons.gateway.connection import GOING_AWAY, TRY_LATER, UNAUTHORIZED, Connection
+from daemons.gateway.credentials import SUBPROTOCOL, Credentials, query_of
+from daemons.gateway.hub import Hub
+from daemons.gateway.protocols import CUT
+from daemons.gateway.session import Session
+from daemons.gateway.standing import Standing
+from daemons.gateway.texts import Texts
+from msgctl.config import Settings
+from msgctl.errors import Unauthorized, Unavailable
+from msgctl.tokens import Claims
+
+
+class ChatSocket:
+    """The WebSocket endpoint, as an ASGI application.
+
+    Args:
+        credentials: says who comes.
+        admission: what clients ask of the pipeline.
+        hub: holds the sockets.
+        standing: whether the gateway is about to go.
+        settings: bounds of a socket.
+        texts: the language of its frames.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        admission: Admission,
+        hub: Hub,
+        standing: Standing,
+        *,
+        settings: Settings,
+        texts: Texts,
+    ) -> None:
+        self._credentials = credentials
+        self._admission = admission
+        self._hub = hub
+        self._standing = standing
+        self._settings = settings
+        self._texts = texts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one client."""
+        await receive()  # websocket.connect
+        # A browser shows its script no HTTP status of a refused handshake, only close code 1006. So whoever is
+        # refused is let in first and then told by a close code of its own. Of the offered subprotocols ours alone
+        # is echoed, never the one that is a token.
+        offered = SUBPROTOCOL in scope["subprotocols"]
+        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if offered else None})
+        if self._standing.stopping:
+            await _close(send, GOING_AWAY, self._texts.going_away)
+            return
+        try:
+            claims = await self._credentials.of_socket(scope)
+        except Unauthorized:
+            await _close(send, UNAUTHORIZED, "token missing, bad or expired")
+        except Unavailable:
+            await _close(send, TRY_LATER, "try again later")
+        else:
+            await self._hold(self._connection(claims, scope, send), receive)
+
+    async def _hold(self, connection: Connection, receive: Receive) -> None:
+        async with self._hub.holding(connection):
+            if self._standing.stopping:  # it began to stop while this client was looked at
+                connection.close(GOING_AWAY, self._texts.going_away)
+            connection.greet()
+            await connection.serve(receive)
+
+    def _connection(self, claims: Claims, scope: Scope, send: Send) -> Connection:
+        session = Session(f"ws-{uuid.uuid4()}", self._texts, remembered=2 * self._settings.history.replies)
+        return Connection(
+            session,
+            claims,
+            self._admission,
+            send=send,
+            cut=scope["extensions"][CUT],
+            settings=self._settings,
+            progress=query_of(scope).get("progress") == ["1"],
+        )
+
+
+async def _close(send: Send, code: int, reason: str) -> None:
+    await send({"type": "websocket.close", "code": code, "reason": reason})

@@ -1,0 +1,59 @@
+"""One-time tickets: a way into the WebSocket whose URL is worthless a moment later."""
+
+import hashlib
+import secrets
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.errors import Unauthorized
+from msgctl.redisdb import unavailable_as_error
+from msgctl.tokens import Claims
+
+LIFETIME = 30
+"""Seconds a ticket can be used."""
+
+
+class Tickets:
+    """Issues and redeems tickets; they are kept in Redis, so that any gateway can redeem any ticket.
+
+    Args:
+        redis: where they are kept, by their digest: who reads Redis cannot use one.
+        settings: where Redis is.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+
+    async def issue(self, claims: Claims) -> str:
+        """A ticket for the holder of a token; what it opens ends when that token does.
+
+        Raises:
+            RedisUnavailable: it could not be kept.
+        """
+        ticket = secrets.token_urlsafe(32)
+        with unavailable_as_error(self._settings):
+            await self._redis.set(_key(ticket), msgspec.json.encode(claims), ex=LIFETIME)
+        return ticket
+
+    async def redeem(self, ticket: str) -> Claims:
+        """Take a ticket, once.
+
+        Raises:
+            Unauthorized: it is unknown, used or too old. A reply of Redis that was lost uses it up too: the client
+                asks for another, whereas a ticket that works twice would be none.
+            RedisUnavailable: it could not be looked up.
+        """
+        with unavailable_as_error(self._settings):
+            stored = await cast("Any", self._redis.getdel(_key(ticket)))
+        if stored is None:
+            raise Unauthorized("The ticket is unknown, used or too old.")
+        return msgspec.json.decode(stored, type=Claims)
+
+
+def _key(ticket: str) -> str:
+    return contracts.TICKET + hashlib.sha256(ticket.encode("utf-8", "replace")).hexdigest()

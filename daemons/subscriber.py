@@ -1,0 +1,118 @@
+"""The subscriber: takes responses from the durable stream to their channels. `python -m daemons.subscriber`."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from daemons._process import Life, main
+from msgctl import logs
+from msgctl.config import Settings
+from msgctl.delivery.adoption import Adoption
+from msgctl.delivery.guard import guarded_connector
+from msgctl.delivery.outage import Outage
+from msgctl.delivery.posting import Poster
+from msgctl.delivery.router import Router, handlers
+from msgctl.delivery.stream import ResponseStream
+from msgctl.redisdb import check_durability, connect, unavailable_as_error
+
+TEND_INTERVAL = 1.0
+"""Seconds between two signs of life."""
+DRAIN_MARGIN = 2.0
+"""Seconds beyond a provider's timeout that a send under way gets to end after SIGTERM."""
+
+log = logs.get(__name__)
+
+
+async def serve(settings: Settings, life: Life) -> None:
+    """Be a subscriber until `life.stopping`.
+
+    Raises:
+        UnsafeRedis: Redis may forget what it accepted, and nobody said that this is fine.
+        RedisUnavailable: it does not answer at the start; later outages are waited out.
+    """
+    name = f"subscriber-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+    async with contextlib.AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(connect(settings))
+        if not settings.redis.accept_data_loss:
+            await check_durability(redis, settings)
+        poster = await stack.enter_async_context(Poster(settings))
+        guarded = await stack.enter_async_context(Poster(settings, guarded_connector()))
+        stream = ResponseStream(redis, settings, name)
+        stack.push_async_callback(stream.close)
+        adoption = Adoption(redis, settings)
+        stack.push_async_callback(adoption.close)
+        router = Router(redis, settings, stream, handlers(settings, poster, guarded))
+        with unavailable_as_error(settings):
+            await stream.ensure_group()
+            await stream.tend()
+        life.ready(f"{name}: {settings.delivery.concurrency} slots a channel")
+        log.info("Subscriber ready", subscriber=name, concurrency=settings.delivery.concurrency)
+        await _run(settings, life, stream=stream, router=router, adoption=adoption)
+
+
+async def _run(
+    settings: Settings, life: Life, *, stream: ResponseStream, router: Router, adoption: Adoption
+) -> None:
+    """Read until told to stop; then let what is being sent end, and leave the rest to others."""
+
+    async def read() -> None:
+        try:
+            await router.take(await stream.read())
+        except BaseException:
+            stream.recover()  # what was not handed on is pending here
+            raise
+
+    tending = asyncio.create_task(_for_ever(settings, "tend the stream", _tend_step(settings, stream, router)))
+    hearing = [
+        asyncio.create_task(_for_ever(settings, "read the stream", read)),
+        asyncio.create_task(_for_ever(settings, "hear foreign publishers", adoption.listen)),
+    ]
+    stopped = asyncio.create_task(life.stopping.wait())
+    await asyncio.wait([stopped, tending, *hearing], return_when=asyncio.FIRST_COMPLETED)
+    await _cancel(*hearing)
+    draining = asyncio.create_task(router.drain(settings.delivery.timeout + DRAIN_MARGIN))
+    hurried = asyncio.create_task(life.hurried.wait())
+    await asyncio.wait([draining, hurried], return_when=asyncio.FIRST_COMPLETED)
+    failed = [task for task in (tending, *hearing) if task.done() and not task.cancelled() and task.exception()]
+    await _cancel(draining, hurried, stopped, tending)
+    await Outage(settings, "leave").attempt(stream.leave)
+    for task in failed:
+        task.result()
+
+
+def _tend_step(settings: Settings, stream: ResponseStream, router: Router) -> Callable[[], Awaitable[None]]:
+    """One look a second; a third of the time to a takeover, the hold on what is being sent is renewed."""
+    every = max(1, int(settings.delivery.takeover / 3 / TEND_INTERVAL))
+    looks = 0
+
+    async def tend() -> None:
+        nonlocal looks
+        await stream.tend()
+        if looks % every == 0:
+            await stream.keep()
+        if taken := await stream.take_over():
+            await router.take(taken)
+        looks += 1
+        await asyncio.sleep(TEND_INTERVAL)
+
+    return tend
+
+
+async def _for_ever(settings: Settings, what: str, step: Callable[[], Awaitable[None]]) -> None:
+    outage = Outage(settings, what)
+    while True:
+        await outage.attempt(step)
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+if __name__ == "__main__":
+    main("subscriber", serve)

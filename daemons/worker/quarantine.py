@@ -1,0 +1,50 @@
+"""The quarantine: messages that may kill a process run one at a time, in a process that has nothing else to lose.
+
+The worker that keeps it runs a child, `python -m daemons.worker --quarantine`, as long as something waits there.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import suppress
+
+from msgctl import logs
+from msgctl.rqueue import Claims
+
+KEEPING = 30.0
+"""Seconds for which a worker becomes the keeper; renewed each second while the child lives."""
+
+log = logs.get(__name__)
+
+
+class Quarantine:
+    """Starts the child when needed, one at a time among all workers, and takes it along when the worker stops."""
+
+    def __init__(self, claims: Claims) -> None:
+        self._claims = claims
+        self._child: asyncio.subprocess.Process | None = None
+
+    async def attend(self, waiting: int) -> None:
+        """See to it that somebody works the quarantine, if anything waits there.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        if self._child is not None and self._child.returncode is None:
+            await self._claims.keep_quarantine(KEEPING)
+        elif waiting and await self._claims.keep_quarantine(KEEPING):
+            log.warning("Working the quarantine", waiting=waiting)
+            environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
+            self._child = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "daemons.worker", "--quarantine", *sys.argv[1:]), env=environment
+            )
+
+    async def stop(self) -> None:
+        """End the child, which hands back what it runs at once."""
+        if self._child is None or self._child.returncode is not None:
+            return
+        with suppress(ProcessLookupError):
+            self._child.send_signal(signal.SIGTERM)
+            self._child.send_signal(signal.SIGINT)  # another one, since two alike could arrive as one
+        await self._child.wait()

@@ -1,0 +1,137 @@
+"""The agents of this installation: found by id, added, listed."""
+
+import asyncio
+import uuid
+from contextlib import suppress
+from typing import Any, Self
+
+import psycopg
+
+from msgctl.agents.agent import Agent, check_webhook_path
+from msgctl.agents.cache import Cache
+from msgctl.agents.database import Connection, Database
+from msgctl.agents.listener import listen
+from msgctl.config import Settings
+from msgctl.errors import ConfigurationError, InvalidInput
+
+FIND = """
+    SELECT id, user_id, name, system_prompt, webhook_path, active FROM agents WHERE id = %(id)s
+"""
+ADD = """
+    INSERT INTO agents (user_id, name, system_prompt, webhook_path)
+    VALUES (%(user_id)s, %(name)s, %(system_prompt)s, %(webhook_path)s)
+    RETURNING id, user_id, name, system_prompt, webhook_path, active
+"""
+LIST = """
+    SELECT id, user_id, name, system_prompt, webhook_path, active FROM agents
+    WHERE %(user_id)s::text IS NULL OR user_id = %(user_id)s
+    ORDER BY created_at, id LIMIT %(limit)s
+"""
+
+
+Rows = list[Agent]
+"""Named here, since `Agents.list` hides the builtin from the annotations beside it."""
+
+
+class Agents:
+    """Agents in PostgreSQL, used as an asynchronous context manager; it starts while PostgreSQL is down.
+
+    Args:
+        settings: `postgres.*`; with `postgres.agent_query` the rows are an operator's own.
+
+    Entering it raises ConfigurationError where `postgres.url` is no connection URL.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._cache = Cache(self._load, ttl=settings.postgres.agent_cache)
+        self._listening: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._database = await Database(self._settings).__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._listening:
+            self._listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._listening
+        await self._database.__aexit__()
+
+    async def find(self, agent_id: str) -> Agent | None:
+        """The agent with this id, active or not; None if there is none.
+
+        Raises:
+            PostgresUnavailable: PostgreSQL does not answer and the agent is not remembered.
+            ConfigurationError: the table is missing, or `agent_query` cannot be run.
+        """
+        if self._listening is None:  # a command that never looks an agent up needs no second connection
+            self._listening = asyncio.create_task(listen(self._settings, self._cache))
+        return await self._cache.find(agent_id)
+
+    async def add(self, *, user_id: str, name: str, webhook_path: str, system_prompt: str = "") -> Agent:
+        """Add an active agent to our table.
+
+        Raises:
+            InvalidInput: a text is empty or too long, or the webhook path could lead out of `/webhook/`.
+            ConfigurationError: agents come from the operator's own table, or ours is missing.
+            PostgresUnavailable: PostgreSQL does not answer.
+        """
+        for field, value, most in (("userId", user_id, 128), ("name", name, 255)):
+            if not 1 <= len(value) <= most or "\0" in value:
+                problem = f"must have 1 to {most} characters"
+                raise InvalidInput(f"{field} {problem}.", details=[{"field": field, "problem": problem}])
+        values = {
+            "user_id": user_id,
+            "name": name,
+            "system_prompt": system_prompt.replace("\0", ""),
+            "webhook_path": check_webhook_path(webhook_path),
+        }
+        self._refuse_foreign_table("added")
+        return (await self._rows(ADD, values))[0]
+
+    async def list(self, user_id: str | None = None, *, limit: int = 1000) -> Rows:
+        """The oldest agents of our table, of one user or of all, `limit` at most.
+
+        Raises:
+            ConfigurationError: agents come from the operator's own table, or ours is missing.
+            PostgresUnavailable: PostgreSQL does not answer.
+        """
+        self._refuse_foreign_table("listed")
+        return await self._rows(LIST, {"user_id": user_id, "limit": limit})
+
+    async def _load(self, agent_id: str) -> Agent | None:
+        foreign = self._settings.postgres.agent_query
+        if not foreign and not _is_uuid(agent_id):
+            return None
+        rows = await self._rows(foreign or FIND, {"id": agent_id})
+        return rows[0] if rows else None
+
+    async def _rows(self, query: str, values: dict[str, Any]) -> Rows:
+        async with self._database.connection() as connection:
+            return [Agent.from_row(row) for row in await _fetch(connection, query, values)]
+
+    def _refuse_foreign_table(self, verb: str) -> None:
+        if self._settings.postgres.agent_query:
+            raise ConfigurationError(
+                f"Agents come from [postgres] agent_query, your own table: they are {verb} there, not here."
+            )
+
+
+async def _fetch(connection: Connection, query: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+    try:
+        return await (await connection.execute(query.encode(), values)).fetchall()
+    except psycopg.DataError:
+        return []  # an id that the operator's own id column cannot hold is an id that does not exist
+    except psycopg.errors.UndefinedTable as error:
+        raise ConfigurationError("PostgreSQL has no such table. For ours, run: msgctl db migrate") from error
+    except psycopg.ProgrammingError as error:
+        raise ConfigurationError(f"[postgres] agent_query cannot be run: {error}") from error
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,111 @@
+"""The breakers of all workflows, as one worker sees them: asked in memory, shared through Redis."""
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from redis.asyncio import Redis
+
+from msgctl import contracts, logs
+from msgctl.config import Settings
+from msgctl.errors import AttemptFailed, BreakerOpen, WorkflowRejected, WorkflowTimeout, WorkflowUnreachable
+from msgctl.redisdb import Script, unavailable_as_error
+
+REPORT = Script.beside(__file__, "report")
+LOOK = Script.beside(__file__, "look")
+WINDOW_MS = 30_000
+
+log = logs.get(__name__)
+
+
+class Breakers:
+    """Guards the calls of workflows.
+
+    A success costs nothing at once: successes are counted and reported with the next `refresh`. Only a failure,
+    and the probe of a half-open breaker, ask Redis.
+
+    Args:
+        redis: a client of `redisdb.connect`.
+        settings: `breaker.*`, and `n8n.timeout` for how long a probe may take.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._open: dict[str, float] = {}
+        """Workflows that are not closed, by the monotonic second their opening ends."""
+        self._successes: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def guard(self, workflow: str) -> AsyncIterator[None]:
+        """Call a workflow inside of this context, if its breaker lets you; the outcome is noted.
+
+        Args:
+            workflow: its webhook path.
+
+        Raises:
+            BreakerOpen: it is to be left alone for now.
+        """
+        if workflow in self._open:
+            await self._probe(workflow)
+        try:
+            yield
+        except AttemptFailed as failure:
+            if _speaks_against(failure):
+                await self._report(workflow, failures=1)
+            else:
+                self._successes[workflow] += 1
+            raise
+        self._successes[workflow] += 1
+        if workflow in self._open:
+            await self._report(workflow)
+
+    async def refresh(self) -> None:
+        """Hand in the successes and learn which breakers are open; to be called each second.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        for workflow in list(self._successes):
+            await self._report(workflow)
+        with unavailable_as_error(self._settings):
+            found = await LOOK(self._redis)
+        now = time.monotonic()
+        self._open = {found[i]: now + found[i + 1] / 1000 for i in range(0, len(found), 2)}
+
+    async def _probe(self, workflow: str) -> None:
+        """Let one caller through a half-open breaker."""
+        remaining = self._open[workflow] - time.monotonic()
+        if remaining <= 0:
+            key = f"{contracts.BREAKER}{workflow}{contracts.BREAKER_PROBE}"
+            longest = round(self._settings.n8n.timeout * 1000)
+            with unavailable_as_error(self._settings):
+                if await self._redis.set(key, "1", nx=True, px=longest):
+                    return
+        raise BreakerOpen(
+            "This workflow keeps failing and is left alone for a while.", retry_after=max(remaining, 1.0)
+        )
+
+    async def _report(self, workflow: str, *, failures: int = 0) -> None:
+        successes = self._successes.pop(workflow, 0)
+        breaker = self._settings.breaker
+        with unavailable_as_error(self._settings):
+            remaining = await REPORT(
+                self._redis,
+                *(workflow, successes, failures, breaker.streak, breaker.ratio, breaker.calls, WINDOW_MS),
+                *(round(breaker.pause * 1000), round(breaker.cap * 1000)),
+            )
+        if remaining and workflow not in self._open:
+            log.error("Breaker opened", workflow=workflow, seconds=round(remaining / 1000))
+        if remaining:
+            self._open[workflow] = time.monotonic() + remaining / 1000
+        elif self._open.pop(workflow, None):
+            log.info("Breaker closed", workflow=workflow)
+
+
+def _speaks_against(failure: AttemptFailed) -> bool:
+    """Whether a failure says that the workflow, not the message, is in trouble."""
+    if isinstance(failure, WorkflowRejected):
+        return failure.status >= 500
+    return isinstance(failure, WorkflowUnreachable | WorkflowTimeout)

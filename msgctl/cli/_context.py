@@ -1,0 +1,46 @@
+"""What the global options say, for every command: which configuration, how talkative."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from msgctl.config import Loaded, Settings
+    from msgctl.config.sources import Key
+
+
+@dataclass
+class Context:
+    """The global options of one invocation."""
+
+    config_path: Path | None = None
+    """From `--config` or MSGCTL_CONFIG; None looks in the usual places."""
+    debug: bool = False
+    """Show tracebacks."""
+
+    def load(self, flags: "Mapping[Key, Any] | None" = None) -> "Settings":
+        """The settings of this invocation.
+
+        Args:
+            flags: settings that options of the command override, by section and name; those of None do not count.
+
+        Raises:
+            ConfigurationError: every unknown name and bad value at once.
+        """
+        return self.load_with_origins(flags).settings
+
+    def load_with_origins(self, flags: "Mapping[Key, Any] | None" = None) -> "Loaded":
+        """The same, and where each value came from."""
+        from msgctl.config import load  # noqa: PLC0415 - pydantic takes 0.1 s that `msgctl --help` need not wait
+
+        given = {key: value for key, value in (flags or {}).items() if value is not None}
+        return load(self.config_path, flags=given)
+
+
+def context_of(context: typer.Context) -> Context:
+    """The global options, from within a command."""
+    return context.ensure_object(Context)

@@ -1,0 +1,66 @@
+"""How an invocation ends: one readable line on standard error, and an exit code that means something.
+
+0 ok · 1 bug · 2 usage · 3 not found · 4 partial or violated · 5 nothing matched · 6 refused or not confirmed ·
+69 unavailable · 75 try later · 78 configuration · 130 interrupted
+"""
+
+import traceback
+from typing import Any
+
+import typer
+from typer.exceptions import TyperException
+
+from msgctl.cli._context import Context
+from msgctl.cli._output import note
+from msgctl.errors import MsgctlError
+
+INTERRUPTED = 130
+
+
+def run(root: Any, args: list[str]) -> int:
+    """Run one invocation and return its exit code.
+
+    Args:
+        root: the command tree of `_root.make_root`.
+        args: what stands behind `msgctl`.
+    """
+    state = Context()
+    try:
+        result = root.main(args=args, prog_name="msgctl", standalone_mode=False, obj=state)
+    except TyperException as error:
+        _show_usage(error)
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except MsgctlError as error:
+        _show(_one_line(error), debug=state.debug)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the last resort: a person gets one line, not a traceback
+        _show(f"a bug: {type(error).__name__}: {error}. Add --debug for the traceback.", debug=state.debug)
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _show(line: str, *, debug: bool) -> None:
+    if debug:
+        note(traceback.format_exc().rstrip())
+    note(f"msgctl: {line}")
+
+
+def _one_line(error: MsgctlError) -> str:
+    faults = [fault for fault in error.details or [] if fault.get("problem", "") not in error.message]
+    details = "; ".join(": ".join(fault.values()) for fault in faults)
+    return " ".join(f"{error.message} {details}".split())
+
+
+def _show_usage(error: TyperException) -> None:
+    if type(error).__name__ == "NoArgsIsHelpError":  # its text is the help of the command
+        note(error.format_message())
+        return
+    possibilities: list[str] | None = getattr(error, "possibilities", None)
+    hint = f" Did you mean {' or '.join(possibilities)}?" if possibilities else ""
+    problem = f"{error.message}." if possibilities else error.format_message()
+    note(f"msgctl: {problem.rstrip()}{hint}")
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        note(f"Try: {context.command_path} --help")

@@ -1,0 +1,49 @@
+"""Commands that are imported only when they are called, so that `msgctl --help` costs no Redis and no pydantic."""
+
+import importlib
+from typing import Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+
+class Entry(NamedTuple):
+    """Where a top-level command is found."""
+
+    module: str
+    """In `msgctl.cli`."""
+    name: str
+    """`app` for a noun with its verbs, `app.VERB` for one of them, else the function that is the command."""
+    summary: str
+    """Its line in `msgctl --help`."""
+    example: str = ""
+    """What the help of a function ends with."""
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands stand in a table and are placeholders until one of them is called."""
+
+    entries: dict[str, Entry]
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: TyperCommand(name, help=entry.summary) for name, entry in self.entries.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Put the real command in its placeholder's place, then do as every group does."""
+        if args[0] in self.entries:
+            self.commands[args[0]] = load_command(args[0], self.entries[args[0]])
+        return super().resolve_command(ctx, args)
+
+
+def load_command(name: str, entry: Entry) -> Any:
+    """Import the command that stands behind an entry."""
+    module = importlib.import_module(f"msgctl.cli.{entry.module}")
+    attribute, _, verb = entry.name.partition(".")
+    found = getattr(module, attribute)
+    if isinstance(found, typer.Typer):
+        group = typer.main.get_group(found)
+        return group.commands[verb] if verb else group
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command(name, epilog=f"Example: {entry.example}")(found)
+    return typer.main.get_command(alone)

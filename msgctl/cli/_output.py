@@ -1,0 +1,120 @@
+"""What a command prints: data on standard output in the shape that was asked for, everything else on error."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated, Any, TextIO
+
+import typer
+
+
+class Shape(StrEnum):
+    """What `-o` may say of a listing."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    IDS = "ids"
+
+
+class RecordShape(StrEnum):
+    """What `-o` may say of a single record."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+Output = Annotated[Shape, typer.Option("--output", "-o", help="How to print it.")]
+RecordOutput = Annotated[RecordShape, typer.Option("--output", "-o", help="How to print it.")]
+
+
+def print_json(data: Any) -> None:
+    """One JSON document on one line."""
+    print_text(json.dumps(data, ensure_ascii=False))
+
+
+def print_text(text: str) -> None:
+    """A line of data."""
+    _write(sys.stdout, text)
+
+
+def note(text: str) -> None:
+    """A line for the person, on standard error."""
+    _write(sys.stderr, text)
+
+
+def print_listing(
+    records: Sequence[Mapping[str, Any]],
+    shape: Shape,
+    *,
+    schema: str,
+    columns: Mapping[str, str],
+    key: str = "id",
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Print a listing.
+
+    Args:
+        records: what to list, each as its JSON shall look.
+        shape: what `-o` said.
+        schema: of one record, e.g. `msgctl.agent/1`; the whole is `msgctl.agents/1`.
+        columns: the table's columns: field of a record to heading.
+        key: the field that `-o ids` prints.
+        extra: more fields of the JSON document, such as the window the listing is bounded by.
+    """
+    noun, _, version = schema.partition("/")
+    match shape:
+        case Shape.JSON:
+            print_json({"schema": f"{noun}s/{version}", **(extra or {}), "items": list(records)})
+        case Shape.JSONL:
+            for record in records:
+                print_json({"schema": schema, **record})
+        case Shape.IDS:
+            for record in records:
+                print_text(str(record[key]))
+        case Shape.TABLE if not records:
+            note("none")
+        case Shape.TABLE:
+            print_table(list(columns.values()), [[record.get(field) for field in columns] for record in records])
+
+
+def print_record(record: Mapping[str, Any], shape: RecordShape, *, schema: str) -> None:
+    """Print one record: as JSON, or a line a field."""
+    if shape is RecordShape.JSON:
+        print_json({"schema": schema, **record})
+    else:
+        print_table([], [[field, value] for field, value in record.items() if value is not None])
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a table that folds long cells and cuts none, 80 columns wide where there is no terminal."""
+    from rich import box, console, table, text  # noqa: PLC0415 - JSON and help need no rich
+
+    grid = table.Table(box=box.SIMPLE_HEAD, show_header=bool(headings), pad_edge=False, show_edge=False)
+    for heading in headings or ["", ""]:
+        grid.add_column(heading, overflow="fold", no_wrap=heading == "id")
+    for row in rows:
+        grid.add_row(*(text.Text(printable(cell)) for cell in row))
+    printer = console.Console(file=sys.stdout, highlight=False)
+    with printer.capture() as drawn:
+        printer.print(grid)
+    print_text("\n".join(line.rstrip() for line in drawn.get().splitlines()))
+
+
+def printable(cell: Any, *, keep: str = "") -> str:
+    """A cell's text without what could move a cursor or forge a line; `keep` names characters to leave alone."""
+    if cell is None:
+        return "-"
+    shown = cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False)
+    return "".join(character if character.isprintable() or character in keep else "?" for character in shown)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write a line. A reader who has gone away (`| head`) is no reason to stop what is being done."""
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

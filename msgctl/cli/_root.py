@@ -1,0 +1,77 @@
+"""The root of the command line: the global options and the table of commands."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from msgctl import __version__
+from msgctl.cli._context import Context
+from msgctl.cli._lazy import Entry, LazyGroup
+
+ENTRIES = {
+    "demo": Entry(
+        "demo", "demo", "Start everything on this machine and watch messages go through.", "msgctl demo"
+    ),
+    "up": Entry(
+        "up",
+        "up",
+        "Run the whole pipeline of this machine in the foreground.",
+        "msgctl up --embedded --data-dir ./data",
+    ),
+    "start": Entry("start", "app", "Run one daemon in the foreground: worker, subscriber or gateway."),
+    "message": Entry("message", "app", "Send a message, and see what became of it."),
+    "queue": Entry("queue", "app", "Counts and health of the queue; clean it."),
+    "dlq": Entry("dlq", "app", "The dead letters: list them, replay them."),
+    "worker": Entry("worker", "app", "Who works the queue."),
+    "agent": Entry("agent", "app", "The AI agents messages are written to."),
+    "token": Entry("token", "app", "Tokens for the gateway."),
+    "db": Entry("db", "app", "The tables in PostgreSQL."),
+    "config": Entry("config", "app", "What is set, and where it came from."),
+    "status": Entry("message", "app.show", "The same as `message show`."),
+    "stats": Entry("queue", "app.stats", "The same as `queue stats`."),
+    "health": Entry("queue", "app.health", "The same as `queue health`."),
+}
+
+
+class Root(LazyGroup):
+    """`msgctl` itself."""
+
+    entries = ENTRIES
+
+
+def make_root() -> Any:
+    """The command tree, to be run by `_exit.run`."""
+    app = typer.Typer(
+        cls=Root, no_args_is_help=True, rich_markup_mode=None, context_settings={"max_content_width": 80}
+    )
+    app.callback(
+        help="The asynchronous pipeline between chat customers and AI agents, and the toolkit to operate it.",
+        epilog="Every command tells more: msgctl message send --help",
+    )(_globals)
+    return typer.main.get_group(app)
+
+
+def _globals(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="MSGCTL_CONFIG",
+            metavar="PATH",
+            help="Configuration file; else ./config.toml, else /etc/msgctl/config.toml.",
+        ),
+    ] = None,
+    version: Annotated[  # noqa: ARG001 - its callback has answered already
+        bool, typer.Option("--version", is_eager=True, callback=lambda on: _print_version() if on else None)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the log of what is done.")] = False,
+) -> None:
+    state = context.ensure_object(Context)
+    state.config_path = config
+    state.debug = debug
+
+
+def _print_version() -> None:
+    typer.echo(f"msgctl {__version__}")
+    raise typer.Exit

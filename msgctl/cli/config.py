@@ -1,0 +1,70 @@
+"""`msgctl config`: what is set, and where it came from."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import SecretStr
+
+from msgctl.cli._context import context_of
+from msgctl.cli._noun import noun
+from msgctl.cli._output import Output, Shape, note, print_listing, print_text
+from msgctl.config import Loaded
+from msgctl.config.example import render
+from msgctl.config.sources import known_settings
+from msgctl.errors import ConfigurationError, Refused
+
+app = noun("What is set, and where it came from.")
+
+MASK = "********"
+USER_INFORMATION = re.compile(r"//[^/@\s]+@")
+
+
+@app.command(epilog="Example: msgctl config show -o json")
+def show(context: typer.Context, output: Output = Shape.TABLE) -> None:
+    """Every setting, its value and where it came from; secrets are masked."""
+    loaded = context_of(context).load_with_origins()
+    print_listing(
+        _settings(loaded),
+        output,
+        schema="msgctl.setting/1",
+        columns={"key": "setting", "value": "value", "origin": "from"},
+        key="key",
+        extra={"file": str(loaded.path) if loaded.path else None},
+    )
+
+
+@app.command(epilog="Example: msgctl config init")
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to.")] = Path("config.toml"),
+) -> None:
+    """Write a file with every setting, its default and a sentence on it; never over an existing one."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(render())
+    except FileExistsError:
+        raise Refused(f"{path} exists and is left as it is.") from None
+    except OSError as error:
+        raise ConfigurationError(f"Cannot write {path}: {error.strerror}.") from error
+    print_text(str(path))
+    note("Every line is commented out; set what differs, then: msgctl config show")
+
+
+def _settings(loaded: Loaded) -> list[dict[str, Any]]:
+    return [
+        {
+            "key": f"{section}.{name}",
+            "value": _shown(getattr(getattr(loaded.settings, section), name)),
+            "origin": loaded.origins.get((section, name), "default"),
+        }
+        for section, name, _ in known_settings()
+    ]
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return MASK if value.get_secret_value() else ""
+    return USER_INFORMATION.sub(f"//{MASK}@", value) if isinstance(value, str) else value

@@ -1,0 +1,75 @@
+"""`msgctl message`: send one, see what became of it."""
+
+import json
+import uuid
+from typing import Annotated, Any
+
+import typer
+
+from msgctl.cli._noun import noun
+from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_record
+from msgctl.cli._sending import Order, print_outcomes, send_all
+from msgctl.cli._session import run
+from msgctl.cli._time import parse_duration, rfc3339
+from msgctl.errors import InvalidInput
+from msgctl.messages import DEFAULT_PRIORITY, Channel
+
+app = noun("Send a message, and see what became of it.")
+
+
+@app.command(epilog='Example: msgctl message send "How are you?" --agent 0b9e7c2e-... --wait')
+def send(
+    context: typer.Context,
+    *,
+    text: Annotated[str, typer.Argument(help="What the customer says.")],
+    agent: Annotated[str, typer.Option(help="The id of the agent it is for.")],
+    user: Annotated[str | None, typer.Option(help="Whose message it is; else the agent's owner's.")] = None,
+    conversation: Annotated[str | None, typer.Option(help="Its conversation; else a new one.")] = None,
+    channel: Annotated[Channel, typer.Option(help="Where the reply goes.")] = Channel.WEB,
+    metadata: Annotated[str, typer.Option(metavar="JSON", help="What the channel needs to know.")] = "{}",
+    priority: Annotated[int, typer.Option(help="1 to 10; a lower number is worked sooner.")] = DEFAULT_PRIORITY,
+    message_id: Annotated[str | None, typer.Option("--id", help="Its id; else a new one.")] = None,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many times to send it.")] = 1,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the reply and print it.")] = False,
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait at most.")] = "150s",
+    output: Output = Shape.TABLE,
+) -> None:
+    """Put a message into the queue, as the gateway does."""
+    if count > 1 and message_id:
+        raise InvalidInput("--id names one message; leave it out with --count.")
+    order = Order(
+        text=text,
+        agent_id=agent,
+        user_id=user,
+        conversation_id=conversation,
+        channel=channel,
+        metadata=_parse_metadata(metadata),
+        priority=priority,
+        message_ids=[message_id] if message_id else [str(uuid.uuid4()) for _ in range(count)],
+        patience=parse_duration(timeout) if wait else None,
+    )
+    print_outcomes(run(context, lambda session: send_all(session, order)), output, waited=wait)
+
+
+@app.command(epilog="Example: msgctl message show 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10 -o json")
+def show(
+    context: typer.Context,
+    message_id: Annotated[str, typer.Argument(metavar="ID", help="The message.")],
+    output: RecordOutput = RecordShape.TABLE,
+) -> None:
+    """Where a message is, and everything known of it."""
+    found = run(context, lambda session: session.operations.messages.show(message_id))
+    record = {**found, "finishedAt": rfc3339(found["finishedOn"])}
+    if output is RecordShape.TABLE and found["state"] == "failed":
+        note(f"Put it back to work: msgctl dlq replay {message_id}")
+    print_record(record, output, schema="msgctl.message/1")
+
+
+def _parse_metadata(text: str) -> dict[str, Any]:
+    try:
+        metadata = json.loads(text)
+    except (ValueError, RecursionError):
+        metadata = None
+    if not isinstance(metadata, dict):
+        raise InvalidInput("""--metadata must be a JSON object, e.g. '{"chatId": 42}'.""")
+    return metadata

@@ -1,0 +1,91 @@
+"""Responses that another program publishes on `pubsub:response:*` enter the durable stream, once."""
+
+import re
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from msgctl import contracts, logs
+from msgctl.config import Settings
+from msgctl.messages import IDENTIFIER_PATTERN, Response
+from msgctl.redisdb import Script, dedicated
+
+ADOPT = Script.beside(__file__, "adopt")
+
+REMEMBERED = 86_400_000
+"""Milliseconds within which a repeated publication is recognised."""
+WAIT = 10.0
+"""Seconds one look waits for a publication."""
+STAMP = '"streamId"'
+TAIL = 64
+"""Characters at the end of a publication of ours within which its `streamId` stands."""
+IDENTIFIER = re.compile(IDENTIFIER_PATTERN)
+
+log = logs.get(__name__)
+
+
+class Adoption:
+    """Listens to every response channel.
+
+    Args:
+        redis: a client for short commands.
+        settings: where Redis is.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._listening = dedicated(settings, blocking=WAIT)
+        self._pubsub = self._listening.pubsub(ignore_subscribe_messages=True)
+        self._subscribed = False
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await self._pubsub.aclose()  # type: ignore[no-untyped-call]
+        await self._listening.aclose()
+
+    async def listen(self) -> None:
+        """Wait for one publication, and adopt it if it is foreign.
+
+        Raises:
+            RedisError: Redis does not answer; call again.
+        """
+        if not self._subscribed:
+            await self._pubsub.psubscribe(contracts.RESPONSE_CHANNEL + "*")
+            self._subscribed = True
+        published = await self._pubsub.get_message(timeout=WAIT)
+        if published is None or published["type"] != "pmessage":
+            return
+        data: str = published["data"]
+        if STAMP in data[-TAIL:]:
+            return  # ours: it is in the stream already
+        await self.adopt(published["channel"].removeprefix(contracts.RESPONSE_CHANNEL), data)
+
+    async def adopt(self, channel: str, data: str) -> bool:
+        """Put a foreign response into the stream, if nobody else has; True if this call did.
+
+        Args:
+            channel: the end of the channel's name; it counts where the response names no channel.
+            data: what was published.
+        """
+        try:
+            response = _read(channel, data)
+        except (msgspec.DecodeError, ValueError) as error:
+            log.warning("A foreign response cannot be read; it is passed over", channel=channel, error=str(error))
+            return False
+        if response.stream_id is not None:
+            return False
+        body = msgspec.structs.replace(response, seq=None).to_json()  # numbers are ours alone to give
+        adopted = await ADOPT(self._redis, response.channel, response.message_id, body, REMEMBERED)
+        if adopted:
+            log.info("Foreign response adopted", messageId=response.message_id, channel=response.channel)
+        return bool(adopted)
+
+
+def _read(channel: str, data: str) -> Response:
+    document = msgspec.json.decode(data, type=dict[str, Any])
+    document.setdefault("channel", channel)
+    response = msgspec.convert(document, Response)
+    if not IDENTIFIER.match(response.message_id) or not IDENTIFIER.match(response.conversation_id):
+        raise ValueError("messageId and conversationId must match [A-Za-z0-9_-]{1,64}")
+    return response

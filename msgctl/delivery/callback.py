@@ -1,0 +1,92 @@
+"""Channel `api`: an HTTP callback, signed after Standard Webhooks, to where `guard` lets it go."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import time
+from typing import ClassVar
+
+from msgctl.config import Settings
+from msgctl.delivery.guard import check_url
+from msgctl.delivery.posting import Poster
+from msgctl.errors import BadAddress
+from msgctl.messages import Response
+
+SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with, itself none
+SECRET_BYTES = range(24, 65)
+
+
+class Callback:
+    """Posts responses to `channelMetadata.callbackUrl`.
+
+    The receiver knows a repetition by `webhook-id`, so a callback of doubtful fate is sent again.
+
+    Args:
+        settings: `callback.*`.
+        poster: calls the operator's own hosts.
+        guarded: calls everything else; its connector is `guard.guarded_connector()`.
+    """
+
+    repeatable: ClassVar[bool] = True
+
+    def __init__(self, settings: Settings, poster: Poster, guarded: Poster) -> None:
+        self._settings = settings.callback
+        self._poster = poster
+        self._guarded = guarded
+
+    def parts(self, response: Response) -> list[str]:
+        """The whole text: a callback is never split."""
+        return [response.response.message]
+
+    async def send(self, response: Response, text: str, *, first: bool) -> str:  # noqa: ARG002 - it is sent whole
+        """Post the response as JSON; a receiver gives no id.
+
+        Raises:
+            DeliveryFailed: as `Handler.send` says.
+        """
+        url, trusted = check_url(response.channel_metadata.get("callbackUrl"), self._settings.allowed_hosts)
+        body = response.to_json()
+        headers = {
+            "Content-Type": "application/json",
+            **sign(self._settings.secret.get_secret_value(), response.message_id, body, moment=int(time.time())),
+        }
+        poster = self._poster if trusted else self._guarded
+        answer = await poster.post(url, who="callback", headers=headers, body=body)
+        if not answer.ok:
+            raise answer.rejection("callback")
+        return ""
+
+
+def sign(secret: str, message_id: str, body: bytes, *, moment: int) -> dict[str, str]:
+    """The three headers of Standard Webhooks.
+
+    Args:
+        secret: `whsec_` and base64 of 24 to 64 bytes.
+        message_id: the same at each attempt.
+        body: what is sent.
+        moment: Unix seconds of this attempt.
+
+    Raises:
+        BadAddress: the secret is missing or not of that form.
+    """
+    signed = b".".join((message_id.encode(), str(moment).encode(), body))
+    digest = hmac.digest(_key(secret), signed, hashlib.sha256)
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(moment),
+        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+    }
+
+
+def _key(secret: str) -> bytes:
+    try:
+        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not secret.startswith(SECRET_PREFIX) or len(key) not in SECRET_BYTES:
+        raise BadAddress(
+            "Callbacks cannot be signed: set [callback] secret to whsec_ and base64 of 24 to 64 bytes.",
+            code="not_configured",
+        )
+    return key

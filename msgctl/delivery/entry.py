@@ -1,0 +1,45 @@
+"""One entry of the durable stream, checked: a response, or the news that a message is a dead letter."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from msgctl import logs
+from msgctl.messages import Channel, Failure, Response
+
+log = logs.get(__name__)
+
+_RESPONSE = msgspec.json.Decoder(Response)
+_FAILURE = msgspec.json.Decoder(Failure)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the stream holds under one id."""
+
+    id: str
+    event: Response | Failure
+    body: str
+    """The event as the stream has it, JSON."""
+
+    @property
+    def channel(self) -> Channel:
+        """Where it goes."""
+        return self.event.channel
+
+
+def read_entry(entry_id: str, fields: dict[str, str]) -> Entry | None:
+    """Check a raw entry; one that cannot be understood is logged, without its text, and is None."""
+    body = fields.get("body", "")
+    try:
+        event = (_FAILURE if fields.get("kind") == "failure" else _RESPONSE).decode(body)
+    except msgspec.DecodeError as error:
+        problem = str(error)
+        log.error("Entry of the stream cannot be read; it is passed over", entry=entry_id, error=problem)  # noqa: TRY400 - a traceback says no more
+        return None
+    return Entry(entry_id, event, body)
+
+
+def stamped(entry: Entry, response: Response) -> Response:
+    """The response with the id of the stream entry that first carried it."""
+    return response if response.stream_id else msgspec.structs.replace(response, stream_id=entry.id)

@@ -1,0 +1,65 @@
+"""Deliveries side by side, those of one conversation one after the other."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from msgctl.delivery.entry import Entry
+
+QUEUED_PER_SLOT = 4
+"""Entries that may wait in memory for each one that is worked; further ones wait in Redis."""
+
+
+class Lanes:
+    """One queue a conversation; as many of them move at once as there are slots.
+
+    Args:
+        slots: deliveries worked at once.
+        work: delivers one entry and does not raise.
+    """
+
+    def __init__(self, slots: int, work: Callable[[Entry], Awaitable[None]]) -> None:
+        self._slots = asyncio.Semaphore(slots)
+        self._room = slots * (1 + QUEUED_PER_SLOT)
+        self._work = work
+        self._queues: dict[str, deque[Entry]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def offer(self, entry: Entry) -> bool:
+        """Put an entry at the end of its conversation's lane; False if there is no room."""
+        if self._room <= 0:
+            return False
+        self._room -= 1
+        key = entry.event.conversation_id
+        if key in self._queues:
+            self._queues[key].append(entry)
+            return True
+        self._queues[key] = deque([entry])
+        task = asyncio.create_task(self._move(key))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def drain(self, patience: float) -> None:
+        """Begin nothing new, let what is being sent end, and cancel what does not within `patience` seconds."""
+        for queue in self._queues.values():
+            queue.clear()
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=patience)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    async def _move(self, key: str) -> None:
+        queue = self._queues[key]
+        while queue:
+            async with self._slots:
+                if not queue:
+                    break
+                entry = queue.popleft()
+                try:
+                    await self._work(entry)
+                finally:
+                    self._room += 1
+        del self._queues[key]

@@ -1,0 +1,58 @@
+"""Living through an outage of Redis: a log line where it begins and where it ends, and pauses between looks."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from redis.exceptions import RedisError
+
+from msgctl import logs
+from msgctl.config import Settings
+from msgctl.errors import RedisUnavailable
+from msgctl.redisdb import unavailable_as_error
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+"""Seconds."""
+
+log = logs.get(__name__)
+Result = TypeVar("Result")
+
+
+class Outage:
+    """What one task knows of an outage.
+
+    Args:
+        settings: where Redis is.
+        what: what the task does, for the log.
+    """
+
+    def __init__(self, settings: Settings, what: str) -> None:
+        self._settings = settings
+        self._what = what
+        self._pause = 0.0
+
+    async def attempt(self, step: Callable[[], Awaitable[Result]]) -> Result | None:
+        """Do one step; if Redis fails it, log the beginning of the outage, pause, and return None."""
+        try:
+            with unavailable_as_error(self._settings):
+                result = await step()
+        except (RedisUnavailable, RedisError) as error:
+            await self._wait(error)
+            return None
+        if self._pause:
+            log.info("Redis answers again", task=self._what)
+            self._pause = 0.0
+        return result
+
+    async def insist(self, step: Callable[[], Awaitable[Result]]) -> Result:
+        """Do one step until Redis has answered it."""
+        while True:
+            result = await self.attempt(step)
+            if not self._pause:
+                return result  # type: ignore[return-value]  # no pause: the step was done
+
+    async def _wait(self, error: Exception) -> None:
+        if not self._pause:
+            log.warning("Redis client error: this task waits", task=self._what, error=str(error))
+        self._pause = min(LONGEST_PAUSE, self._pause * 2 or FIRST_PAUSE)
+        await asyncio.sleep(self._pause)

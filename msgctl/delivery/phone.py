@@ -1,0 +1,21 @@
+"""The phone number of a WhatsApp response."""
+
+import re
+
+from msgctl.errors import BadAddress
+from msgctl.messages import Response
+
+E164 = re.compile(r"\+?([1-9][0-9]{6,14})\Z")
+
+
+def phone_number(response: Response) -> str:
+    """`channelMetadata.to` in E.164, with its plus sign.
+
+    Raises:
+        BadAddress: it is missing or no phone number.
+    """
+    to = response.channel_metadata.get("to")
+    found = E164.match(to) if isinstance(to, str) else None
+    if found is None:
+        raise BadAddress("channelMetadata.to must be a phone number in E.164, e.g. +5511999990000.")
+    return f"+{found[1]}"

@@ -1,0 +1,84 @@
+-- ROUTE: hand a web response, or the news of a dead letter, to the gateways whose sockets shall have it.
+--
+--   msgctl:responses         STREAM  the entry is acknowledged; the gate for what has no number
+--   msgctl:conversation:C    HASH    routed: the last number that was handed on, so that order does not depend
+--                                    on which subscriber comes first
+--   msgctl:replies:C         ZSET    the responses by number: those between routed and this one go first
+--   msgctl:socket:S          HASH    {gateway, user} of a socket that is alive
+--   msgctl:sockets:C         SET     the sockets that joined the conversation; dead ones are dropped
+--   msgctl:inbox:GATEWAY     STREAM  gains a frame a socket
+--   msgctl:delivery:ID       HASH    SENT with the socket's id, or KEPT for a socket that comes back
+--
+-- ARGV: entry, kind, conversation, seq (0: it has none), body, TTL of a record in ms, frames an inbox may hold,
+--       TTL of an inbox in ms.
+-- Safe to send twice, and by several at once. Returns how many sockets it reached.
+local entry, kind, conversation, seq, body = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local record_ttl, inbox_length, inbox_ttl = ARGV[6], ARGV[7], ARGV[8]
+local now = now_ms()
+local reached = 0
+
+local function text(value)
+  return type(value) == 'string' and value or nil
+end
+
+-- Whether the socket is alive, and whether the frame went to it.
+local function push(socket, user, number, frame)
+  local held = redis.call('HMGET', K.socket .. socket, 'gateway', 'user')
+  if not held[1] then return false, false end
+  if user and held[2] ~= user then return true, false end
+  local inbox = K.inbox .. held[1]
+  redis.call('XADD', inbox, 'MAXLEN', '~', inbox_length, '*', 'socket', socket, 'conversation', conversation,
+    'seq', number, 'kind', kind, 'body', frame)
+  redis.call('PEXPIRE', inbox, inbox_ttl)
+  reached = reached + 1
+  return true, true
+end
+
+-- To the socket it names, else to all of the user's sockets in the conversation. Returns one that it reached.
+local function hand_on(event, number, frame)
+  local user = text(event.userId)
+  local metadata = type(event.channelMetadata) == 'table' and event.channelMetadata or {}
+  local named = text(metadata.websocketId)
+  if named then
+    local _, sent = push(named, user, number, frame)
+    if sent then return named end
+  end
+  local found
+  if not user then return nil end
+  for _, socket in ipairs(redis.call('SMEMBERS', K.sockets .. conversation)) do
+    local alive, sent = push(socket, user, number, frame)
+    if not alive then redis.call('SREM', K.sockets .. conversation, socket) end
+    if sent then found = socket end
+  end
+  return found
+end
+
+local function deliver(number, frame)
+  local ok, event = pcall(cjson.decode, frame)
+  if not ok or type(event) ~= 'table' or (kind == 'response' and event.channel ~= 'web') then return end
+  local record = K.delivery .. tostring(event.messageId)
+  local over = number == 0 and kind == 'response' and redis.call('HEXISTS', record, 'endedAt') == 1
+  if over then return end
+  local socket = hand_on(event, number, frame)
+  if kind == 'response' then
+    redis.call('HSET', record, 'state', socket and 'SENT' or 'KEPT', 'channel', 'web', 'attempts', 1,
+      'createdAt', now, 'endedAt', now, 'providerId', socket or '')
+    redis.call('PEXPIRE', record, record_ttl)
+  end
+end
+
+local first_time = redis.call('XACK', K.responses, K.responses_group, entry) == 1
+local known = redis.call('HMGET', K.conversation .. conversation, 'seq', 'routed')
+if seq == 0 or seq > tonumber(known[1] or 0) then
+  -- No number, or one of a conversation that was forgotten since: there is no order to keep.
+  if first_time then deliver(0, body) end
+  return reached
+end
+
+local routed = tonumber(known[2] or 0)
+if seq <= routed then return 0 end
+local replies = redis.call('ZRANGEBYSCORE', K.replies .. conversation, '(' .. routed, seq, 'WITHSCORES')
+for i = 1, #replies, 2 do deliver(tonumber(replies[i + 1]), replies[i]) end
+if tonumber(replies[#replies] or 0) ~= seq then deliver(seq, body) end
+redis.call('HSET', K.conversation .. conversation, 'routed', seq)
+return reached

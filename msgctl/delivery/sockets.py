@@ -1,0 +1,148 @@
+"""A gateway's side of web delivery: which sockets live where, and what they missed."""
+
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.delivery.inbox import Frame, Inbox
+from msgctl.errors import NotFound
+from msgctl.messages import Channel, Response
+from msgctl.redisdb import unavailable_as_error
+
+CHUNK = 500
+"""Sockets whose lives one round trip prolongs."""
+
+_RESPONSE = msgspec.json.Decoder(Response)
+
+
+@dataclass(frozen=True)
+class Missed:
+    """What a socket that comes back did not get."""
+
+    responses: list[Response] = field(default_factory=list)
+    recovered: bool = True
+    """Whether the history reaches back to where the socket left."""
+
+
+class Sockets:
+    """The register of one gateway's sockets.
+
+    Args:
+        redis: a client for short commands.
+        settings: `gateway.socket_ttl`, `history.ttl`.
+        gateway: this gateway's name, unique among the living.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings, gateway: str) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._gateway = gateway
+        self._ttl = int(settings.gateway.socket_ttl * 1000)
+        self._users: dict[str, str] = {}
+        self._joined: defaultdict[str, set[str]] = defaultdict(set)
+
+    async def register(self, socket_id: str, user_id: str) -> None:
+        """A socket is open.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        self._users[socket_id] = user_id
+        await self._write(enrolled=[socket_id])
+
+    async def unregister(self, socket_id: str, conversation_ids: Iterable[str]) -> None:
+        """A socket is closed; it leaves its conversations.
+
+        Raises:
+            RedisUnavailable: Redis does not answer; its entry expires by itself.
+        """
+        self._users.pop(socket_id, None)
+        joined = self._joined.pop(socket_id, set()) | set(conversation_ids)
+        with unavailable_as_error(self._settings):
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                pipeline.delete(contracts.SOCKET + socket_id)
+                for conversation_id in joined:
+                    pipeline.srem(contracts.SOCKETS + conversation_id, socket_id)
+                await pipeline.execute()
+
+    async def join(self, socket_id: str, conversation_id: str) -> None:
+        """A socket is to get what the conversation's responses name no socket for.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        self._joined[socket_id].add(conversation_id)
+        await self._write(joins=[(socket_id, conversation_id)])
+
+    async def beat(self, socket_ids: Collection[str]) -> None:
+        """Prolong the lives of these sockets and of this gateway; to be called each third of `socket_ttl`.
+
+        A socket that Redis has forgotten meanwhile (an outage outlasted its TTL) is enrolled anew, with its
+        conversations.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        await self._stay_alive()
+        ids = [socket_id for socket_id in socket_ids if socket_id in self._users]
+        for start in range(0, len(ids), CHUNK):
+            await self._prolong(ids[start : start + CHUNK])
+
+    async def missed(self, conversation_id: str, user_id: str, after_seq: int) -> Missed:
+        """The web responses of a conversation after a number, in order.
+
+        Raises:
+            NotFound: the conversation is another user's.
+            RedisUnavailable: Redis does not answer.
+        """
+        with unavailable_as_error(self._settings):
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.hmget(contracts.CONVERSATION + conversation_id, ["user", "floor"])
+                pipeline.zrangebyscore(contracts.REPLIES + conversation_id, f"({after_seq}", "+inf")
+                (owner, floor), replies = await pipeline.execute()
+        if owner is None:
+            return Missed()
+        if owner != user_id:
+            raise NotFound("There is no such conversation.")
+        responses = [_RESPONSE.decode(reply) for reply in replies]
+        web = [response for response in responses if response.channel is Channel.WEB]
+        return Missed(web, recovered=after_seq >= int(floor or 0))
+
+    def frames(self) -> AsyncIterator[list[Frame]]:
+        """What is to be written to this gateway's sockets, as it comes, for ever."""
+        return Inbox(self._redis, self._settings, self._gateway).frames()
+
+    async def _stay_alive(self) -> None:
+        with unavailable_as_error(self._settings):
+            await self._redis.hset(contracts.GATEWAYS, self._gateway, str(int(time.time() * 1000)))
+
+    async def _prolong(self, socket_ids: list[str]) -> None:
+        with unavailable_as_error(self._settings):
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for socket_id in socket_ids:
+                    pipeline.pexpire(contracts.SOCKET + socket_id, self._ttl)
+                alive = await pipeline.execute()
+        forgotten = [socket_id for socket_id, known in zip(socket_ids, alive, strict=True) if not known]
+        await self._write(
+            enrolled=forgotten,
+            joins=[(socket_id, each) for socket_id in forgotten for each in self._joined.get(socket_id, ())],
+        )
+
+    async def _write(self, enrolled: Iterable[str] = (), joins: Iterable[tuple[str, str]] = ()) -> None:
+        conversation_ttl = int(self._settings.history.ttl * 1000)
+        with unavailable_as_error(self._settings):
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                for socket_id in enrolled:
+                    key, user_id = contracts.SOCKET + socket_id, self._users.get(socket_id, "")
+                    pipeline.hset(key, mapping={"gateway": self._gateway, "user": user_id})
+                    pipeline.pexpire(key, self._ttl)
+                for socket_id, conversation_id in joins:
+                    pipeline.sadd(contracts.SOCKETS + conversation_id, socket_id)
+                    pipeline.pexpire(contracts.SOCKETS + conversation_id, conversation_ttl)
+                await pipeline.execute()

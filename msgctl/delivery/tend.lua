@@ -1,0 +1,47 @@
+-- TEND: what each subscriber does every second.
+--   it says that it lives · what is due again goes back into the stream · who fell silent is forgotten ·
+--   the stream is trimmed, never above what is still to deliver
+--
+--   msgctl:subscribers         HASH    name to the ms of its last sign of life
+--   msgctl:postponed           ZSET    due by ms; the body is in msgctl:delivery:ID
+--   msgctl:responses           STREAM  gains what is due, loses what is long delivered
+--   msgctl:responses:settled   STRING  nothing before this id is left to deliver: where a lost group starts anew
+--
+-- ARGV: subscriber, most to put back, entries the stream may keep, ms after which a silent subscriber is forgotten.
+-- Returns how many were put back, or -1 if the consumer group is gone.
+local name, most, keep, silence = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local now = now_ms()
+redis.call('HSET', K.subscribers, name, now)
+
+local back = 0
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.postponed, '-inf', now, 'LIMIT', 0, most)) do
+  redis.call('ZREM', K.postponed, id)
+  local kept = redis.call('HMGET', K.delivery .. id, 'channel', 'body')
+  if kept[2] then
+    redis.call('XADD', K.responses, '*', 'kind', 'response', 'channel', kept[1], 'body', kept[2])
+    redis.call('HDEL', K.delivery .. id, 'body')
+    back = back + 1
+  end
+end
+
+local group = delivery_group()
+if not group then return -1 end
+
+local subscribers = redis.call('HGETALL', K.subscribers)
+for i = 1, #subscribers, 2 do
+  if now - tonumber(subscribers[i + 1]) > silence then redis.call('HDEL', K.subscribers, subscribers[i]) end
+end
+for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', K.responses, K.responses_group)) do
+  local facts = {}
+  for i = 1, #consumer, 2 do facts[consumer[i]] = consumer[i + 1] end
+  if facts.pending == 0 and redis.call('HEXISTS', K.subscribers, facts.name) == 0 then
+    redis.call('XGROUP', 'DELCONSUMER', K.responses, K.responses_group, facts.name)
+  end
+end
+
+local settled = group['last-delivered-id']
+if group.pending > 0 then settled = redis.call('XPENDING', K.responses, K.responses_group)[2] end
+redis.call('SET', K.responses_settled, settled)
+local excess = redis.call('XLEN', K.responses) - keep
+if excess > 0 then redis.call('XTRIM', K.responses, 'MINID', '~', settled, 'LIMIT', excess) end
+return back

@@ -1,0 +1,73 @@
+"""Channel `web`: responses, and the news of dead letters, to the gateways that hold the sockets."""
+
+from collections.abc import Sequence
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, ResponseError
+
+from msgctl import logs
+from msgctl.config import Settings
+from msgctl.delivery.entry import Entry
+from msgctl.delivery.record import record_ttl
+from msgctl.messages import Failure
+from msgctl.redisdb import Script
+
+ROUTE = Script.beside(__file__, "route")
+
+INBOX_LENGTH = 10_000
+"""Frames that may wait for one gateway; older ones are cut, and had again by `resume`."""
+INBOX_TTL = 3_600_000
+"""Milliseconds after which the inbox of a gateway that went is gone."""
+
+log = logs.get(__name__)
+
+
+class Web:
+    """Routes many responses in one round trip.
+
+    Args:
+        redis: a client for short commands.
+        settings: `retention.completed`.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._record_ttl = record_ttl(settings)
+
+    async def route(self, entries: Sequence[Entry]) -> None:
+        """Hand these on, in their order, and acknowledge them.
+
+        One that Redis refuses (a key of a wrong type) is logged and stays pending; the others do not suffer.
+
+        Raises:
+            RedisError: Redis does not answer; all of it may be done again.
+        """
+        results = await self._run(entries)
+        if any(isinstance(result, NoScriptError) for result in results):
+            await ROUTE.load(self._redis)
+            results = await self._run(entries)
+        for entry, result in zip(entries, results, strict=True):
+            about = {"messageId": entry.event.message_id, "entry": entry.id}
+            if isinstance(result, ResponseError):
+                log.error("Web response cannot be routed", error=str(result), **about)
+            else:
+                log.debug("Web response routed", sockets=result, **about)
+
+    async def _run(self, entries: Sequence[Entry]) -> list[object]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for entry in entries:
+            event = entry.event
+            kind, seq = ("failure", 0) if isinstance(event, Failure) else ("response", event.seq or 0)
+            ROUTE.queue(
+                pipeline,
+                entry.id,
+                kind,
+                event.conversation_id,
+                seq,
+                entry.body,
+                self._record_ttl,
+                INBOX_LENGTH,
+                INBOX_TTL,
+            )
+        results: list[object] = await pipeline.execute(raise_on_error=False)
+        return results

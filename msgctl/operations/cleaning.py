@@ -1,0 +1,54 @@
+"""Forgetting messages that are over, before their time of retention has come."""
+
+from collections.abc import AsyncIterator
+from typing import Any, Literal, cast
+
+from redis.asyncio import Redis
+
+from msgctl.config import Settings
+from msgctl.contracts import FIELD_FINISHED, job_key
+from msgctl.messages import State
+from msgctl.redisdb import unavailable_as_error
+from msgctl.rqueue import Queue
+
+Over = Literal[State.COMPLETED, State.FAILED]
+RQ_STATUS: dict[Over, Literal["finished", "failed"]] = {State.COMPLETED: "finished", State.FAILED: "failed"}
+
+
+class Cleaning:
+    """Counts and removes messages that ended before a time, in batches, so that Redis serves others meanwhile.
+
+    Args:
+        settings: names Redis in errors.
+        redis: a client of `redisdb.connect`.
+        queue: on the same client.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis, queue: Queue) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._queue = queue
+
+    async def count(self, state: Over, ended_before: int) -> int:
+        """How many messages in this state ended before a Unix time in milliseconds."""
+        return sum([len(batch) async for batch in self._matching(state, ended_before)])
+
+    async def remove(self, state: Over, ended_before: int) -> AsyncIterator[int]:
+        """Remove them and yield how many were removed with each batch; one that was replayed meanwhile stays."""
+        async for batch in self._matching(state, ended_before):
+            yield await self._queue.remove(RQ_STATUS[state], ended_before, batch)
+
+    async def _matching(self, state: Over, ended_before: int) -> AsyncIterator[list[str]]:
+        async for ids in self._queue.ended_ids(RQ_STATUS[state]):
+            pipeline = self._redis.pipeline(transaction=False)
+            for message_id in ids:
+                cast("Any", pipeline.hget(job_key(message_id), FIELD_FINISHED))
+            with unavailable_as_error(self._settings):
+                ended = await pipeline.execute()
+            matching = [
+                message_id
+                for message_id, at in zip(ids, ended, strict=True)
+                if at is not None and int(at) < ended_before
+            ]
+            if matching:
+                yield matching

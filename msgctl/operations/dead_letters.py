@@ -1,0 +1,64 @@
+"""The dead letters: messages that failed for good, until someone replays them or they expire."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+from msgctl.rqueue import Job, Queue
+
+BATCH = 100
+"""Messages looked up or replayed at once."""
+
+
+class Replay(NamedTuple):
+    """What became of the replay of one dead letter."""
+
+    message_id: str
+    outcome: Literal["replayed", "missing", "not_failed"]
+
+
+class DeadLetters:
+    """Lists and replays them.
+
+    Args:
+        queue: where they are.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    async def count(self) -> int:
+        """How many there are."""
+        return (await self._queue.stats()).failed
+
+    async def newest(self, limit: int, offset: int = 0) -> list[dict[str, Any]]:
+        """The newest first, without their texts; one whose record has gone is passed over."""
+        ids = await self._queue.failed_ids(limit, offset)
+        return [_summary(job) for job in await self._queue.find_many(ids) if job is not None]
+
+    async def ids(self) -> list[str]:
+        """The ids of all as of now, so that one which fails again is not replayed twice by the same act."""
+        return [message_id async for batch in self._queue.ended_ids("failed") for message_id in batch]
+
+    async def replay(self, message_ids: Sequence[str]) -> AsyncIterator[Replay]:
+        """Give each a fresh budget of attempts, and tell what became of it; what is missing stops nothing."""
+        for start in range(0, len(message_ids), BATCH):
+            batch = message_ids[start : start + BATCH]
+            outcomes = await asyncio.gather(*map(self._queue.replay, batch))
+            for message_id, outcome in zip(batch, outcomes, strict=True):
+                yield Replay(message_id, outcome)
+
+
+def _summary(job: Job) -> dict[str, Any]:
+    return {
+        "messageId": job.message.message_id,
+        "conversationId": job.message.conversation_id,
+        "agentId": job.message.agent_id,
+        "userId": job.message.user_id,
+        "channel": str(job.message.channel),
+        "priority": job.message.priority,
+        "attempts": job.attempts,
+        "crashes": job.crashes,
+        "error": job.error,
+        "finishedOn": job.finished_on,
+    }

@@ -1,0 +1,45 @@
+"""The one object that opens every operation, a noun each."""
+
+from typing import Any
+
+from redis.asyncio import Redis
+
+from msgctl.config import Settings
+from msgctl.operations.cleaning import Cleaning
+from msgctl.operations.dead_letters import DeadLetters
+from msgctl.operations.health import Checkup, Health
+from msgctl.operations.messages import Messages
+from msgctl.operations.replies import Replies
+from msgctl.operations.workers import Workers
+from msgctl.rqueue import Queue, Stats
+
+
+class Operations:
+    """Operations on one running pipeline; each raises RedisUnavailable where Redis does not answer.
+
+    Args:
+        settings: limits of health, address of Redis.
+        redis: a client of `redisdb.connect`.
+        queue: on the same client.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis, queue: Queue) -> None:
+        self._queue = queue
+        self.messages = Messages(settings, redis, queue)
+        self.dead_letters = DeadLetters(queue)
+        self.cleaning = Cleaning(settings, redis, queue)
+        self.workers = Workers(settings, redis, queue)
+        self.replies = Replies(settings, redis, self.messages)
+        self.checkup = Checkup(settings, redis, queue)
+
+    async def status(self, message_id: str, *, user_id: str | None = None) -> dict[str, Any]:
+        """The state of a message, as `GET /api/messages/{id}/status` answers it; see `Messages.status`."""
+        return await self.messages.status(message_id, user_id=user_id)
+
+    async def stats(self) -> Stats:
+        """How many messages are in which state."""
+        return await self._queue.stats()
+
+    async def health(self) -> Health:
+        """Whether the pipeline works, and every reason why not; raises nothing for a Redis that is down."""
+        return await self.checkup.run()

@@ -1,0 +1,94 @@
+"""Is the pipeline healthy, and if not, for which reasons: all of them, each with a code and a sentence."""
+
+import asyncio
+import time
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+
+from msgctl.config import Settings
+from msgctl.contracts import SUBSCRIBERS
+from msgctl.errors import RedisUnavailable
+from msgctl.messages import Record
+from msgctl.redisdb import unavailable_as_error
+from msgctl.rqueue import Queue, Stats
+
+SILENCE = 10.0
+"""Seconds without a sign of life after which a subscriber counts as dead."""
+
+
+class Reason(Record, kw_only=True, frozen=True):
+    """One thing that is wrong."""
+
+    code: str
+    message: str
+
+
+class Health(Record, kw_only=True, frozen=True):
+    """The verdict. `stats` is null when Redis cannot be asked."""
+
+    healthy: bool
+    stats: Stats | None
+    reasons: list[Reason] = msgspec.field(default_factory=list)
+
+
+class Checkup:
+    """Looks for what is wrong.
+
+    Args:
+        settings: `health.*`, the limits.
+        redis: a client of `redisdb.connect`.
+        queue: on the same client.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis, queue: Queue) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._queue = queue
+
+    async def run(self) -> Health:
+        """Look at everything; a Redis that is down is a finding, not an error."""
+        try:
+            stats, oldest, workers, subscribers = await asyncio.gather(
+                self._queue.stats(),
+                self._queue.oldest_wait(),
+                self._queue.live_workers(),
+                self._live_subscribers(),
+            )
+        except RedisUnavailable as error:
+            reason = Reason(code="redis_unavailable", message=error.message)
+            return Health(healthy=False, stats=None, reasons=[reason])
+        reasons = [*self._absences(workers, subscribers), *self._excesses(stats, oldest)]
+        return Health(healthy=not reasons, stats=stats, reasons=reasons)
+
+    async def _live_subscribers(self) -> list[str]:
+        with unavailable_as_error(self._settings):
+            beats: dict[str, str] = await cast("Any", self._redis.hgetall(SUBSCRIBERS))
+        since = (time.time() - SILENCE) * 1000
+        return [name for name, beat in beats.items() if float(beat) > since]
+
+    def _absences(self, workers: list[str], subscribers: list[str]) -> list[Reason]:
+        reasons = []
+        if not workers:
+            text = "No worker is alive, so nothing is worked. Start one: msgctl start worker"
+            reasons.append(Reason(code="no_worker", message=text))
+        if not subscribers:
+            text = "No subscriber is alive, so nothing is delivered. Start one: msgctl start subscriber"
+            reasons.append(Reason(code="no_subscriber", message=text))
+        return reasons
+
+    def _excesses(self, stats: Stats, oldest: float | None) -> list[Reason]:
+        limits = self._settings.health
+        reasons = []
+        waiting = stats.waiting + stats.paused
+        if waiting > limits.max_waiting:
+            text = f"{waiting} messages wait, more than {limits.max_waiting}."
+            reasons.append(Reason(code="too_many_waiting", message=text))
+        if stats.total and stats.failed / stats.total > limits.max_failed_ratio:
+            text = f"{stats.failed} of {stats.total} messages failed, more than {limits.max_failed_ratio:.1%}."
+            reasons.append(Reason(code="too_many_failed", message=text))
+        if oldest is not None and oldest > limits.max_age:
+            text = f"A message has waited for {oldest:.0f} s, longer than {limits.max_age:.0f} s."
+            reasons.append(Reason(code="waiting_too_long", message=text))
+        return reasons

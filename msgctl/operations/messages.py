@@ -1,0 +1,83 @@
+"""One message: where it is, and everything known of it."""
+
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from msgctl.config import Settings
+from msgctl.delivery.record import find as find_delivery
+from msgctl.errors import NotFound
+from msgctl.redisdb import unavailable_as_error
+from msgctl.rqueue import Job, Queue
+
+
+class Messages:
+    """Looks up messages.
+
+    Args:
+        settings: names Redis in errors.
+        redis: a client of `redisdb.connect`.
+        queue: on the same client.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis, queue: Queue) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._queue = queue
+
+    async def status(self, message_id: str, *, user_id: str | None = None) -> dict[str, Any]:
+        """`{messageId, state, progress, finishedOn, attempts, error?, delivery?}`.
+
+        Args:
+            message_id: the message.
+            user_id: only if it is this user's; None for an operator, who may see all.
+
+        Raises:
+            NotFound: there is no such message, or it is another user's; the two cannot be told apart.
+        """
+        job = await self._find(message_id, user_id)
+        return _status(job) | await self._delivery(message_id, ("state", "providerId"))
+
+    async def show(self, message_id: str) -> dict[str, Any]:
+        """The status, the message itself and the record of each run, for an operator.
+
+        Raises:
+            NotFound: there is no such message.
+        """
+        job = await self._find(message_id, None)
+        return {
+            **_status(job),
+            **msgspec.to_builtins(job.message),
+            "createdAt": job.created_at,
+            "worker": job.worker or None,
+            "runs": job.runs,
+            "crashes": job.crashes,
+            "records": job.records,
+            **await self._delivery(message_id),
+        }
+
+    async def _find(self, message_id: str, user_id: str | None) -> Job:
+        job = await self._queue.find(message_id)
+        if job is None or user_id not in (None, job.message.user_id):
+            raise NotFound("There is no such message.")
+        return job
+
+    async def _delivery(self, message_id: str, fields: tuple[str, ...] = ()) -> dict[str, Any]:
+        with unavailable_as_error(self._settings):
+            found = await find_delivery(self._redis, message_id)
+        if found is None:
+            return {}
+        known: dict[str, Any] = msgspec.to_builtins(found)
+        return {"delivery": {name: known.get(name) for name in fields} if fields else known}
+
+
+def _status(job: Job) -> dict[str, Any]:
+    return {
+        "messageId": job.message.message_id,
+        "state": str(job.state),
+        "progress": job.progress,
+        "finishedOn": job.finished_on,
+        "attempts": job.attempts,
+        **({"error": {name: job.error.get(name) for name in ("class", "code", "text")}} if job.error else {}),
+    }

@@ -1,0 +1,89 @@
+"""Waiting for the agent's reply to a message."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+
+from msgctl.config import Settings
+from msgctl.contracts import CONVERSATION_CHANNEL, REPLIES
+from msgctl.messages import Response, State
+from msgctl.operations.messages import Messages
+from msgctl.redisdb import dedicated, unavailable_as_error
+
+NAP = 1.0
+"""Seconds after which the state is looked at even if nothing was published: Pub/Sub may lose a word, and a
+message that ends in the dead letters is not published at all."""
+OVER = (State.COMPLETED, State.FAILED)
+
+
+class Replies:
+    """Watches conversations.
+
+    Args:
+        settings: where Redis is.
+        redis: a client of `redisdb.connect`.
+        messages: tells the state of a message.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis, messages: Messages) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._messages = messages
+
+    @asynccontextmanager
+    async def watch(self) -> AsyncIterator["Watch"]:
+        """An ear for replies.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        client = dedicated(self._settings, blocking=NAP)
+        listener = client.pubsub()
+        try:
+            with unavailable_as_error(self._settings):
+                yield Watch(self._redis, listener, self._messages)
+        finally:
+            await cast("Any", listener).aclose()
+            await client.aclose()
+
+
+class Watch:
+    """An ear for replies in as many conversations as are asked for."""
+
+    def __init__(self, redis: Redis, listener: PubSub, messages: Messages) -> None:
+        self._redis = redis
+        self._listener = listener
+        self._messages = messages
+
+    async def outcome(self, conversation_id: str, message_id: str, *, deadline: float) -> dict[str, Any]:
+        """The status of a message once it is over, or at the deadline; with its `response` if it was answered.
+
+        It listens first and looks then, so that a reply which is already there is seen, and a later one heard.
+
+        Args:
+            conversation_id: where the message is.
+            message_id: the message.
+            deadline: in the event loop's time.
+
+        Raises:
+            NotFound: there is no such message.
+        """
+        await self._listener.subscribe(CONVERSATION_CHANNEL + conversation_id)
+        while (status := await self._messages.status(message_id))["state"] not in OVER:
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                return status
+            await self._listener.get_message(ignore_subscribe_messages=True, timeout=min(NAP, left))
+        return status | await self._response(conversation_id, message_id)
+
+    async def _response(self, conversation_id: str, message_id: str) -> dict[str, Any]:
+        """The kept response; the newest of its conversation are looked at, since it came just now."""
+        kept = await cast("Any", self._redis.zrange(REPLIES + conversation_id, 0, 99, desc=True))
+        responses = (msgspec.json.decode(entry, type=Response) for entry in kept)
+        found = next((response for response in responses if response.message_id == message_id), None)
+        return {"response": msgspec.to_builtins(found.response)} if found else {}

@@ -1,0 +1,54 @@
+"""The workers that are alive, and what each has in hand."""
+
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from msgctl.config import Settings
+from msgctl.contracts import RQ_WORKER, RQ_WORKER_EXECUTIONS
+from msgctl.redisdb import unavailable_as_error
+from msgctl.rqueue import Queue
+
+FIELDS = ("state", "hostname", "pid", "birth", "last_heartbeat")
+
+
+class Workers:
+    """Looks at RQ's registrations.
+
+    Args:
+        settings: names Redis in errors.
+        redis: a client of `redisdb.connect`.
+        queue: on the same client.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis, queue: Queue) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._queue = queue
+
+    async def alive(self) -> list[dict[str, Any]]:
+        """Each live worker as `{name, state, host, pid, bornAt, lastSeenAt, running}`; times in RFC 3339."""
+        names = await self._queue.live_workers()
+        pipeline = self._redis.pipeline(transaction=False)
+        for name in names:
+            cast("Any", pipeline.hmget(RQ_WORKER + name, FIELDS))
+            cast("Any", pipeline.smembers(RQ_WORKER + name + RQ_WORKER_EXECUTIONS))
+        with unavailable_as_error(self._settings):
+            answers = await pipeline.execute()
+        return [
+            _describe(name, *answer)
+            for name, answer in zip(names, zip(answers[::2], answers[1::2], strict=True), strict=True)
+        ]
+
+
+def _describe(name: str, fields: list[str | None], running: set[str]) -> dict[str, Any]:
+    state, host, pid, birth, seen = fields
+    return {
+        "name": name,
+        "state": state,
+        "host": host,
+        "pid": int(pid) if pid else None,
+        "bornAt": birth,
+        "lastSeenAt": seen,
+        "running": sorted(member.rpartition(":")[0] for member in running),
+    }

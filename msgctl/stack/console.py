@@ -1,0 +1,90 @@
+"""What a person at a terminal sees of `msgctl up`: prefixed lines of the daemons, and where everything is."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from msgctl.logs import redact_text
+from msgctl.stack.up import Running
+
+COLOURS = {"worker": 36, "subscriber": 35, "gateway": 34, "n8n": 33}
+"""ANSI colours by kind of daemon."""
+WIDTH = len("subscriber-1")
+
+
+class Prefixed:
+    """Writes each line of a daemon behind its name.
+
+    Args:
+        stream: where to; None is standard error, since standard output is for data.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._coloured = self._stream.isatty() and "NO_COLOR" not in os.environ
+
+    def __call__(self, name: str, line: str) -> None:
+        """Write one line; a reader who has gone away is no reason to stop."""
+        prefix = f"{name:<{WIDTH}} |"
+        if self._coloured:
+            prefix = f"\033[{COLOURS.get(name.partition('-')[0], 37)}m{prefix}\033[0m"
+        try:
+            self._stream.write(f"{prefix} {redact_text(line)}\n")
+            self._stream.flush()
+        except (BrokenPipeError, ValueError):
+            self._stream = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as we live
+
+
+def show(running: Running, program: str) -> None:
+    """Say on standard output where everything is, and how to send a first message.
+
+    Args:
+        running: what runs.
+        program: how the person calls msgctl.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    places = Table.grid(padding=(0, 2))
+    for name, place in (
+        ("gateway", running.gateway),
+        ("API", f"{running.gateway}/docs"),
+        ("n8n", running.n8n),
+        ("config", running.config),
+    ):
+        places.add_row(f"[dim]{name}[/]", place)
+    console.print("\n[bold green]msgctl is up.[/] Ctrl-C stops it.\n")
+    console.print(places)
+    console.print("\n[dim]A first message, from another shell:[/]\n")
+    console.print(first_message(running, program), markup=False)
+
+
+def first_message(running: Running, program: str) -> str:
+    """Shell lines that make an agent and a token and send a message; they work as they are pasted."""
+    msgctl = f"{program} --config {shlex.quote(running.config)}"
+    return (
+        f"AGENT=$({msgctl} agent add --user me --name Echo --webhook echo)\n"
+        f"TOKEN=$({msgctl} token issue --user me)\n"
+        f"{curl(running.gateway, '$TOKEN', '$AGENT')}\n"
+    )
+
+
+def curl(gateway: str, token: str, agent: str) -> str:
+    """A line for the shell that sends a message over REST."""
+    return (
+        f'curl -s {gateway}/api/messages -H "Authorization: Bearer {token}" '
+        f"""-H 'Content-Type: application/json' -d "{{\\"agentId\\":\\"{agent}\\",\\"message\\":\\"Hello\\"}}\""""
+    )
+
+
+def program() -> str:
+    """How msgctl is called from here: by its name if that leads to this one, otherwise by its path."""
+    called = Path(sys.argv[0])
+    if any(Path(folder, "msgctl") == called.absolute() for folder in os.get_exec_path()):
+        return "msgctl"
+    here = Path.cwd()
+    path = called.absolute()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))

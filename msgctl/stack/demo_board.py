@@ -1,0 +1,140 @@
+"""What the demo shows: a row a message, filled step by step as it happens, then the replies and the times."""
+
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+STEPS = {10: "agent", 20: "history", 30: "payload", 50: "n8n", 80: "publish", 100: "done"}
+"""The six steps of the pipeline by the progress that each one reports."""
+
+
+@dataclass
+class Row:
+    """One message on its way.
+
+    Args:
+        channel: as the person knows it, e.g. `REST` or `telegram`.
+        message_id: of the message.
+        text: what is said.
+    """
+
+    channel: str
+    message_id: str
+    text: str
+    begun: float = 0.0
+    """When it was sent, on the monotonic clock."""
+    progress: dict[int, float] = field(default_factory=dict)
+    """When each step was reported."""
+    reply: str = ""
+    ended: float = 0.0
+    """When the reply arrived."""
+
+    @property
+    def state(self) -> str:
+        """In a word, where it is."""
+        if self.reply:
+            return "answered"
+        if self.progress:
+            return "working"
+        return "queued" if self.begun else "-"
+
+    @property
+    def milliseconds(self) -> int:
+        """From sending to the reply, or until now."""
+        return round(((self.ended or time.monotonic()) - self.begun) * 1000) if self.begun else 0
+
+
+class Board:
+    """All rows, on a console: live on a terminal, otherwise a plain line an event.
+
+    Args:
+        rows: the messages, in the order in which they are shown.
+        console: where to draw.
+    """
+
+    def __init__(self, rows: list[Row], console: Console) -> None:
+        self.rows = {row.message_id: row for row in rows}
+        self._console = console
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Draw what happens as long as the context is open."""
+        if not self._console.is_terminal:
+            yield
+            return
+        with Live(get_renderable=self._draw, console=self._console, refresh_per_second=12):
+            yield
+
+    def step(self, message_id: str, progress: int) -> None:
+        """A worker has reached a step, and so all before it, of which a hurried report may say nothing."""
+        row = self.rows.get(message_id)
+        for reached, name in STEPS.items():
+            if row is not None and reached <= progress and reached not in row.progress:
+                row.progress[reached] = time.monotonic()
+                self._tell(row, f"{reached:3d} %  {name}")
+
+    def answer(self, message_id: str, reply: str) -> None:
+        """The customer has the reply."""
+        row = self.rows.get(message_id)
+        if row is not None and not row.reply:
+            row.reply, row.ended = reply, time.monotonic()
+            self._tell(row, f"answered after {row.milliseconds} ms")
+
+    def missing(self) -> list[Row]:
+        """Those still without a reply."""
+        return [row for row in self.rows.values() if not row.reply]
+
+    def show_replies(self) -> None:
+        """Print what the customers read."""
+        table = Table("channel", "said", "reply", title="Replies", title_justify="left")
+        for row in self.rows.values():
+            table.add_row(row.channel, Text(row.text), Text(row.reply))
+        self._console.print(table)
+
+    def show_times(self, started: float) -> None:
+        """Print how long things took.
+
+        Args:
+            started: seconds until everything was up.
+        """
+        waits = [row.milliseconds for row in self.rows.values()]
+        table = Table("time", title="Times", title_justify="left")
+        table.add_column("", justify="right")
+        table.add_row("servers and daemons up", f"{started:.1f} s")
+        table.add_row("fastest reply", f"{min(waits)} ms")
+        table.add_row("median reply", f"{statistics.median(waits):.0f} ms")
+        table.add_row("slowest reply", f"{max(waits)} ms")
+        table.add_row("of which msgctl's own steps, median", f"{self._own_time():.0f} ms")
+        self._console.print(table)
+
+    def _own_time(self) -> float:
+        """Milliseconds from step to step without the wait for n8n, which lies between 50 and 80."""
+        own = [
+            (row.progress[50] - row.progress[10] + row.progress[100] - row.progress[80]) * 1000
+            for row in self.rows.values()
+            if row.progress.keys() >= STEPS.keys()
+        ]
+        return statistics.median(own) if own else 0.0
+
+    def _draw(self) -> Table:
+        table = Table("channel", "message")
+        for progress, step in STEPS.items():
+            table.add_column(f"{progress}\n{step}", justify="center")
+        table.add_column("state")
+        table.add_column("ms", justify="right", min_width=5)
+        for row in self.rows.values():
+            marks = [Text("●", "green") if progress in row.progress else Text("·", "dim") for progress in STEPS]
+            state = Text(row.state, "bold green" if row.reply else "yellow")
+            table.add_row(row.channel, row.message_id[:8], *marks, state, str(row.milliseconds))
+        return table
+
+    def _tell(self, row: Row, event: str) -> None:
+        if not self._console.is_terminal:
+            self._console.print(f"{row.channel:<10} {row.message_id[:8]}  {event}", highlight=False, markup=False)

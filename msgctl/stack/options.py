@@ -1,0 +1,117 @@
+"""What `msgctl up` was asked for, and the settings that follow from it and from what is already there."""
+
+import base64
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from msgctl.config import Loaded, Settings, load
+from msgctl.config.sources import SEED_NAMES, Key
+from msgctl.stack import config_file
+
+ADDRESSES: Sequence[Key] = (
+    *(("redis", name) for name in ("host", "port", "password", "username", "database", "tls")),
+    ("postgres", "url"),
+    ("n8n", "base_url"),
+    ("gateway", "host"),
+    ("gateway", "port"),
+)
+"""What `up` always writes: where everything is."""
+NOT_INHERITED = {"MSGCTL_CONFIG", "CREDENTIALS_DIRECTORY"}
+"""Variables that lead to other settings than those of our file."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for.
+
+    Args:
+        data_dir: the folder of config.toml, the logs and the data of embedded servers.
+        config_path: the configuration file of `--config`.
+        embedded: bring Redis and PostgreSQL.
+        n8n_url: the n8n to use; None is the stand-in if embedded, otherwise the configured one.
+        port: the gateway's port; None is the one it had, 0 a free one.
+        workers, subscribers, gateways: how many of each.
+        accept_data_loss: start although Redis may forget messages.
+        stand_in: arguments of the n8n stand-in.
+        settings: settings that go into config.toml beside the addresses.
+    """
+
+    data_dir: Path
+    config_path: Path | None = None
+    embedded: bool = False
+    n8n_url: str | None = None
+    port: int | None = None
+    workers: int = 1
+    subscribers: int = 1
+    gateways: int = 1
+    accept_data_loss: bool = False
+    stand_in: Sequence[str] = ()
+    settings: Mapping[Key, Any] = field(default_factory=dict)
+
+    @property
+    def file(self) -> Path:
+        """The configuration file that is written."""
+        return self.data_dir / "config.toml"
+
+    def read(self) -> Loaded:
+        """The settings before anything is started.
+
+        With servers of our own only our own file counts, since ./config.toml speaks of other ones.
+
+        Raises:
+            ConfigurationError: a setting is unknown or impossible.
+        """
+        path = self.config_path
+        if path is None and self.embedded:
+            config_file.update(self.file, {})
+            path = self.file
+        return load(path)
+
+    def write(self, before: Loaded, addresses: Mapping[Key, Any]) -> "tuple[Settings, dict[str, str]]":
+        """Write the file; return the settings the daemons will have, and their environment.
+
+        Args:
+            before: what `read` found.
+            addresses: where the servers, the stand-in and the gateway are.
+        """
+        values = {key: _plain(before.settings, key) for key in ADDRESSES}
+        if before.path is not None and before.path.absolute() != self.file:
+            ours = str(before.path)
+            values |= {
+                key: _plain(before.settings, key) for key, origin in before.origins.items() if origin == ours
+            }
+        values |= self._missing(before) | dict(addresses) | dict(self.settings)
+        config_file.update(self.file, values)
+        environment = self._environment(values)
+        return load(self.file, environ=environment).settings, environment
+
+    def _missing(self, before: Loaded) -> dict[Key, Any]:
+        """Secrets and the log folder, unless they are set already here or in the file."""
+        kept = load(self.file, environ={}).settings if self.file.exists() else Settings()
+        made: dict[Key, Any] = {
+            ("auth", "jwt_secret"): secrets.token_urlsafe(48),
+            ("callback", "secret"): "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
+            ("logs", "directory"): str(self.data_dir / "logs"),
+        }
+        return {key: _plain(before.settings, key) or _plain(kept, key) or default for key, default in made.items()}
+
+    def _environment(self, values: Mapping[Key, Any]) -> dict[str, str]:
+        """Our environment, without variables that would override what the file says of addresses."""
+        names = {f"MSGCTL_{section}_{name}".upper() for section, name in values}
+        names |= {name for name, key in SEED_NAMES.items() if key in values}
+        hidden = names | {f"{name}_FILE" for name in names} | NOT_INHERITED
+        environment = {name: value for name, value in os.environ.items() if name not in hidden}
+        if self.accept_data_loss:
+            environment["MSGCTL_REDIS_ACCEPT_DATA_LOSS"] = "true"
+        return environment
+
+
+def _plain(settings: Settings, key: Key) -> Any:
+    value = getattr(getattr(settings, key[0]), key[1])
+    return value.get_secret_value() if isinstance(value, SecretStr) else value

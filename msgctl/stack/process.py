@@ -1,0 +1,94 @@
+"""A child process that cannot outlive us, and that may be stopped at any time, twice, or without a start."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from msgctl.stack.identity import LEFT_AS_THEY_ARE
+
+LAUNCH = Path(__file__).with_name("launch.py")
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to run, and how.
+
+    Args:
+        words: the program, by its path, and its arguments.
+        user: whom to become, as `launch` takes it.
+        stdin: what the program reads, e.g. a configuration with a secret, which arguments would show to everyone.
+        log: the file its output is added to; None gives us the output as a stream.
+        environment: all of its environment; None is ours.
+        descriptors: file descriptors that it inherits under their numbers.
+        death_signal: what the kernel sends it when we die without having stopped it.
+    """
+
+    words: Sequence[str | Path]
+    user: str = LEFT_AS_THEY_ARE
+    stdin: bytes = b""
+    log: Path | None = None
+    environment: Mapping[str, str] | None = None
+    descriptors: Sequence[int] = field(default_factory=tuple)
+    death_signal: int = signal.SIGKILL
+
+
+async def spawn(command: Command) -> Process:
+    """Start a command in a session of its own, so that Ctrl-C reaches us alone and we stop things in order."""
+    output = os.open(command.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if command.log else PIPE
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", LAUNCH, str(int(command.death_signal)), str(os.getpid())),
+            *(command.user, *command.words),
+            stdin=PIPE if command.stdin else DEVNULL,
+            stdout=output,
+            stderr=asyncio.subprocess.STDOUT,
+            env=command.environment,
+            pass_fds=command.descriptors,
+            start_new_session=True,
+        )
+    finally:
+        if command.log:
+            os.close(output)
+    if process.stdin:
+        process.stdin.write(command.stdin)
+        process.stdin.close()
+    return process
+
+
+async def run(command: Command) -> int:
+    """Run a command to its end and return its exit code; if we are cancelled, it is killed."""
+    process = await spawn(command)
+    try:
+        return await process.wait()
+    finally:
+        await stop(process, signal.SIGKILL, grace=0)
+
+
+async def stop(process: Process | None, number: int, *, grace: float) -> None:
+    """Send a signal, wait, and kill what has not left after `grace` seconds."""
+    if process is None:
+        return
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.send_signal(number)
+    try:
+        async with asyncio.timeout(grace):
+            await process.wait()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def tail(log: Path, lines: int = 5) -> str:
+    """The last lines of a log, for the message that something did not start."""
+    try:
+        return "\n".join(log.read_text("utf-8", "replace").splitlines()[-lines:])
+    except OSError:
+        return ""

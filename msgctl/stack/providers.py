@@ -1,0 +1,160 @@
+"""What the messaging providers demand of a request and answer to it, as their documentation has it."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import itertools
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+NUMBERS = itertools.count(1)
+E164 = re.compile(r"\+?[1-9]\d{6,14}")
+TELEGRAM_TEXT, WHATSAPP_TEXT, TWILIO_TEXT = 4096, 4096, 1600
+PARSE_MODES = {None, "HTML", "Markdown", "MarkdownV2"}
+CALLBACK_TOLERANCE = 300
+"""Seconds by which the clock of a callback may differ."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request that a provider was sent.
+
+    Args:
+        path: of the URL.
+        headers: by lower-case name.
+        raw: the body as it came.
+        fields: the body read as JSON or as a form.
+        secret: what the receiver of callbacks verifies signatures with; empty: not verified.
+    """
+
+    path: str
+    headers: Mapping[str, str]
+    raw: bytes
+    fields: Mapping[str, Any]
+    secret: str = ""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The answer: an HTTP status and a JSON body; `problem` says what was wrong with the request."""
+
+    status: int
+    body: dict[str, Any]
+    problem: str = ""
+
+
+def telegram(sent: Sent) -> Answered:
+    """https://core.telegram.org/bots/api#sendmessage."""
+    fields, text = sent.fields, sent.fields.get("text")
+    problem = ""
+    if not re.fullmatch(r"/bot\d+:[\w-]+/sendMessage", sent.path):
+        return _telegram_refusal(404, "Not Found")
+    if not isinstance(fields.get("chat_id"), int | str) or fields["chat_id"] == "":
+        problem = "chat_id is empty"
+    elif not isinstance(text, str) or not text.strip():
+        problem = "message text is empty"
+    elif len(text) > TELEGRAM_TEXT:
+        problem = "message is too long"
+    elif fields.get("parse_mode") not in PARSE_MODES:
+        problem = "unsupported parse_mode"
+    if problem:
+        return _telegram_refusal(400, f"Bad Request: {problem}")
+    chat = {"id": fields["chat_id"], "type": "private"}
+    result = {"message_id": next(NUMBERS), "date": int(time.time()), "chat": chat, "text": text}
+    return Answered(200, {"ok": True, "result": result})
+
+
+def whatsapp(sent: Sent) -> Answered:
+    """https://developers.facebook.com/docs/whatsapp/cloud-api/messages/text-messages."""
+    fields = sent.fields
+    if not sent.headers.get("authorization", "").startswith("Bearer "):
+        return _whatsapp_refusal(401, 190, "Invalid OAuth access token - Cannot parse access token")
+    text = fields.get("text")
+    body = text.get("body") if isinstance(text, dict) else None
+    if fields.get("messaging_product") != "whatsapp":
+        return _whatsapp_refusal(400, 100, "(#100) The parameter messaging_product is required.")
+    if not E164.fullmatch(str(fields.get("to", ""))):
+        return _whatsapp_refusal(400, 100, "(#100) The parameter to is required.")
+    if fields.get("type", "text") != "text" or not isinstance(body, str) or not body:
+        return _whatsapp_refusal(400, 100, "(#100) The parameter text['body'] is required.")
+    if len(body) > WHATSAPP_TEXT:
+        return _whatsapp_refusal(400, 100, "(#100) Param text['body'] must be at most 4096 characters long.")
+    contact = {"input": fields["to"], "wa_id": str(fields["to"]).lstrip("+")}
+    message = {"id": "wamid." + base64.b64encode(secrets.token_bytes(24)).decode()}
+    return Answered(200, {"messaging_product": "whatsapp", "contacts": [contact], "messages": [message]})
+
+
+def twilio(sent: Sent) -> Answered:
+    """https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource."""
+    fields, body = sent.fields, str(sent.fields.get("Body", ""))
+    is_form = sent.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    is_sent_by = _is_twilio_address(fields.get("From")) or fields.get("MessagingServiceSid")
+    for demanded, status, code, message in (
+        (sent.headers.get("authorization", "").startswith("Basic "), 401, 20003, "Authenticate"),
+        (is_form, 400, 21604, "A 'To' phone number is required."),
+        (_is_twilio_address(fields.get("To")), 400, 21211, "Invalid 'To' Phone Number"),
+        (is_sent_by, 400, 21603, "A 'From' phone number is required."),
+        (body, 400, 21602, "Message body is required."),
+        (len(body) <= TWILIO_TEXT, 400, 21617, "The message body exceeds the 1600 character limit"),
+    ):
+        if not demanded:
+            return _twilio_refusal(status, code, message)
+    answer = {"sid": f"SM{secrets.token_hex(16)}", "status": "queued", "error_code": None}
+    return Answered(201, answer | {"to": fields["To"], "from": fields.get("From"), "body": body})
+
+
+def callback(sent: Sent) -> Answered:
+    """https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md."""
+    identifier = sent.headers.get("webhook-id", "")
+    stamp = sent.headers.get("webhook-timestamp", "")
+    problem = ""
+    if not identifier or "." in identifier:
+        problem = "webhook-id is missing or holds a full stop"
+    elif not stamp.isdecimal() or abs(time.time() - int(stamp)) > CALLBACK_TOLERANCE:
+        problem = "webhook-timestamp is missing or too far from now"
+    elif not _is_signed(sent, f"{identifier}.{stamp}."):
+        problem = "webhook-signature is missing or wrong"
+    return Answered(401, {"error": problem}, problem) if problem else Answered(200, {"received": True})
+
+
+PROVIDERS: dict[str, Callable[[Sent], Answered]] = {
+    "telegram": telegram,
+    "whatsapp": whatsapp,
+    "twilio": twilio,
+    "callback": callback,
+}
+
+
+def _is_signed(sent: Sent, prefix: str) -> bool:
+    signatures = [part.removeprefix("v1,") for part in sent.headers.get("webhook-signature", "").split()]
+    if not sent.secret:
+        return bool(signatures)
+    try:
+        key = base64.b64decode(sent.secret.removeprefix("whsec_"), validate=True)
+    except binascii.Error:
+        return False
+    right = base64.b64encode(hmac.digest(key, prefix.encode() + sent.raw, hashlib.sha256)).decode()
+    return any(hmac.compare_digest(right, signature) for signature in signatures)
+
+
+def _is_twilio_address(value: Any) -> bool:
+    return isinstance(value, str) and bool(E164.fullmatch(value.removeprefix("whatsapp:")))
+
+
+def _telegram_refusal(status: int, description: str) -> Answered:
+    return Answered(status, {"ok": False, "error_code": status, "description": description}, description)
+
+
+def _whatsapp_refusal(status: int, code: int, message: str) -> Answered:
+    error = {"message": message, "type": "OAuthException", "code": code, "fbtrace_id": secrets.token_hex(6)}
+    return Answered(status, {"error": error}, message)
+
+
+def _twilio_refusal(status: int, code: int, message: str) -> Answered:
+    more = f"https://www.twilio.com/docs/errors/{code}"
+    return Answered(status, {"code": code, "message": message, "more_info": more, "status": status}, message)

@@ -1,0 +1,178 @@
+"""What the embedded servers have in common: a folder, a port, a start that waits until they serve, a stop."""
+
+import asyncio
+import fcntl
+import os
+import secrets
+import signal
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Self
+
+from msgctl import logs
+from msgctl.errors import ConfigurationError, Unavailable
+from msgctl.stack import ports, process
+from msgctl.stack.identity import Identity
+from msgctl.stack.process import Command
+
+PORT_ATTEMPTS = 5
+LOCK_ATTEMPTS, LOCK_PAUSE = 60, 0.1
+"""A server of an earlier, killed run may still be on its way out."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
+"""Seconds before a server that died is started again; doubled each time."""
+
+log = logs.get(__name__)
+
+
+class Server(ABC):
+    """One server process with data of its own.
+
+    It may be stopped without a start and stopped twice; a second start on the same folder finds the data of
+    the first.
+
+    Args:
+        folder: where its data and its log live; made if it is not there.
+        port: the port on 127.0.0.1; None takes a free one.
+        patience: seconds it may take until it serves.
+    """
+
+    name: str
+    stop_signal: int = signal.SIGTERM
+
+    def __init__(self, folder: Path, port: int | None = None, *, patience: float = 60.0) -> None:
+        self.folder = folder.absolute()
+        self.port = port or 0
+        self.patience = patience
+        self.identity = Identity.for_servers()
+        self._process: asyncio.subprocess.Process | None = None
+        self._lock: int | None = None
+        self._stopping = False
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    @property
+    def log(self) -> Path:
+        """Where its output goes."""
+        return self.folder / f"{self.name}.log"
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+        running = self._process is not None and self._process.returncode is None
+        return self._process.pid if self._process and running else None
+
+    async def start(self) -> None:
+        """Start it and wait until it serves.
+
+        Raises:
+            ConfigurationError: the extra is not installed, or the folder cannot be used.
+            Unavailable: it stopped again or did not serve in time; the text holds the end of its log.
+        """
+        fixed = self.port
+        self._stopping = False
+        await self.prepare()
+        await self._acquire_lock()
+        for _ in range(1 if fixed else PORT_ATTEMPTS):
+            # Another process may take a free port before the server does, hence several attempts.
+            self.port = fixed or ports.free_port()
+            self._process = await process.spawn(self.command())
+            if await self._serves():
+                return
+        raise Unavailable(f"{self.name} does not start; see {self.log}:\n{process.tail(self.log)}")
+
+    async def stop(self) -> None:
+        """Stop it in order; after ten seconds, kill it."""
+        self._stopping = True
+        await process.stop(self._process, self.stop_signal, grace=10)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    async def tend(self) -> None:
+        """Start it again, on the same port, whenever it dies without having been stopped."""
+        pause = FIRST_PAUSE
+        while self._process is not None:
+            code = await self._process.wait()
+            if self._stopping:
+                return
+            log.error("Server died and is started again", server=self.name, code=code, again_in=pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+            try:
+                await self.start()
+            except Unavailable as error:
+                log.error("Server does not start", server=self.name, error=error.message)  # noqa: TRY400 - no bug
+
+    async def prepare(self) -> None:
+        """Make what must be there before the process starts."""
+        self.identity.make_folder(self.folder)
+
+    @abstractmethod
+    def command(self) -> Command:
+        """What to run."""
+
+    @abstractmethod
+    async def is_ready(self, pid: int) -> bool:
+        """Whether the server with this process id, and no other, answers on the port."""
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What its process must inherit: the lock, which so lasts until the last process on the data is gone."""
+        return [] if self._lock is None else [self._lock]
+
+    async def _acquire_lock(self) -> None:
+        """Two servers on the same data would destroy it, and Valkey itself does not look.
+
+        The lock is the kernel's, on the folder itself: nothing is left behind that could be stale.
+        """
+        if self._lock is not None:
+            return
+        lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        for _ in range(LOCK_ATTEMPTS):
+            if _try_lock(lock):
+                self._lock = lock
+                return
+            await asyncio.sleep(LOCK_PAUSE)
+        os.close(lock)
+        raise ConfigurationError(
+            f"{self.folder} is in use by another msgctl. Stop that one, or choose another --data-dir."
+        )
+
+    async def _serves(self) -> bool:
+        """Wait until it is ready (True), has gone (False) or has been too slow; what is no use is stopped."""
+        assert self._process  # noqa: S101 - for the type checker: it was started a line before
+        try:
+            async with asyncio.timeout(self.patience):
+                while self._process.returncode is None:
+                    if await self.is_ready(self._process.pid):
+                        return True
+                    await asyncio.sleep(0.01)
+        except BaseException as fault:
+            await process.stop(self._process, signal.SIGKILL, grace=0)
+            if not isinstance(fault, TimeoutError):
+                raise
+        return False
+
+
+def read_or_make_password(file: Path, identity: Identity) -> str:
+    """The password in a file of mode 0600 that only the server and we can read; made on the first call."""
+    if not file.exists():
+        partial = file.with_suffix(".partial")
+        partial.touch(0o600)
+        partial.write_text(secrets.token_urlsafe(24), "utf-8")
+        identity.own(partial)
+        partial.rename(file)
+    return file.read_text("utf-8").strip()
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

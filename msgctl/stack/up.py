@@ -1,0 +1,216 @@
+"""The whole pipeline of this machine: servers, stand-in, database, daemons, started in that order."""
+
+import asyncio
+import secrets
+import socket
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote, urlsplit
+
+from msgctl import agents, logs, redisdb
+from msgctl.config import Loaded, Settings
+from msgctl.errors import ConfigurationError, UnsafeRedis
+from msgctl.stack import ports
+from msgctl.stack.daemon import Daemon, Emit
+from msgctl.stack.options import Options
+from msgctl.stack.postgres import Postgres
+from msgctl.stack.supervisor import Supervisor
+from msgctl.stack.valkey import Valkey
+
+if TYPE_CHECKING:
+    from msgctl.config.sources import Key
+
+STAND_IN_GRACE = 5.0
+DRAIN_MARGIN = 20.0
+"""Seconds a daemon may need beyond its own drain before it counts as hung."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """What runs, and where."""
+
+    settings: Settings
+    gateway: str
+    config: str
+    redis: str
+    postgres: str
+    n8n: str
+
+
+class Pipeline:
+    """Everything `msgctl up` runs, as long as the context is open.
+
+    Args:
+        options: what was asked for.
+        emit: told each line of each daemon.
+    """
+
+    def __init__(self, options: Options, emit: Emit) -> None:
+        self._options = replace(options, data_dir=options.data_dir.absolute())
+        self._emit = emit
+        self._stack = AsyncExitStack()
+        self._addresses: dict[Key, Any] = {}
+
+    async def __aenter__(self) -> Self:
+        """Start everything and wait until all of it is ready.
+
+        Raises:
+            ConfigurationError: it cannot run as it is configured; what was started is stopped again.
+            Unavailable: a server does not answer, or does not start.
+        """
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def watch(self) -> None:
+        """Return or raise when a daemon has ended for good, which none should."""
+        await self.supervisor.watch()
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        options = self._options
+        try:
+            options.data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"Cannot make {options.data_dir}: {error.strerror}. Choose another --data-dir."
+            ) from error
+        before = options.read()
+        logs.configure(before.settings, daemon="up")
+        if options.embedded:
+            await self._start_servers(stack, before)
+        n8n_socket = self._place_n8n(stack, before)
+        gateway_socket = stack.enter_context(self._place_gateway(before))
+        settings, environment = options.write(before, self._addresses)
+        await _check(settings)
+        self.running = _describe(settings, options)
+        if n8n_socket is not None:
+            await stack.enter_async_context(self._supervise_stand_in(n8n_socket, environment))
+        self.supervisor = self._supervise(settings, environment, gateway_socket)
+        await stack.enter_async_context(self.supervisor)
+
+    async def _start_servers(self, stack: AsyncExitStack, before: Loaded) -> None:
+        folder, kept = self._options.data_dir, before.settings
+        password = kept.redis.password.get_secret_value() if _is_kept(before, "redis", "password") else ""
+        password = password or secrets.token_urlsafe(24)
+        redis_port = _again(kept.redis.port, before, "redis", "port")
+        postgres_port = _again(_port_of(kept.postgres.url.get_secret_value()), before, "postgres", "url")
+        valkey = await stack.enter_async_context(Valkey(folder / "valkey", redis_port, password=password))
+        postgres = await stack.enter_async_context(Postgres(folder / "postgres", postgres_port))
+        for server in (valkey, postgres):
+            stack.callback(asyncio.create_task(server.tend()).cancel)
+        self._addresses |= {
+            ("redis", "host"): ports.LOOPBACK,
+            ("redis", "port"): valkey.port,
+            ("redis", "password"): password,
+            ("redis", "username"): "",
+            ("redis", "database"): 0,
+            ("redis", "tls"): False,
+            ("postgres", "url"): postgres.url(),
+        }
+
+    def _place_n8n(self, stack: AsyncExitStack, before: Loaded) -> socket.socket | None:
+        """Decide which n8n is used; for the stand-in, make its socket."""
+        options, configured = self._options, before.settings.n8n.base_url
+        if options.n8n_url is not None:
+            self._addresses["n8n", "base_url"] = options.n8n_url
+        elif options.embedded:
+            port = _again(_port_of(configured), before, "n8n", "base_url")
+            listener = stack.enter_context(ports.listen(ports.LOOPBACK, port or 0))
+            self._addresses["n8n", "base_url"] = f"http://{ports.LOOPBACK}:{listener.getsockname()[1]}"
+            return listener
+        return None
+
+    def _place_gateway(self, before: Loaded) -> socket.socket:
+        """The gateways' socket, bound once and inherited by each: they share it, and a restart refuses nobody."""
+        options, gateway = self._options, before.settings.gateway
+        port, host = gateway.port, gateway.host
+        if options.embedded:
+            host = host if ("gateway", "host") in before.origins else ports.LOOPBACK
+            port = port if ports.is_free(port, host) else 0
+        if options.port is not None:
+            port = options.port
+        try:
+            listener = ports.listen(host, port)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The gateway cannot listen on {host}:{port} ({error.strerror}). Choose another: --port"
+            ) from error
+        self._addresses |= {("gateway", "host"): host, ("gateway", "port"): listener.getsockname()[1]}
+        return listener
+
+    def _supervise_stand_in(self, listener: socket.socket, environment: dict[str, str]) -> Supervisor:
+        number = listener.fileno()
+        words = ["msgctl.stack.n8n", "--fd", str(number), *self._options.stand_in]
+        stand_in = Daemon("n8n", words, environment, self._emit, descriptors=[number])
+        return Supervisor([stand_in], grace=STAND_IN_GRACE)
+
+    def _supervise(
+        self, settings: Settings, environment: dict[str, str], gateway_socket: socket.socket
+    ) -> Supervisor:
+        options, number = self._options, gateway_socket.fileno()
+        configuration = ["--config", str(options.file)]
+        kinds = {"worker": options.workers, "subscriber": options.subscribers, "gateway": options.gateways}
+        daemons = [
+            Daemon(
+                f"{kind}-{index}",
+                [f"daemons.{kind}", *configuration, *(["--fd", str(number)] if kind == "gateway" else [])],
+                environment,
+                self._emit,
+                descriptors=[number] if kind == "gateway" else [],
+            )
+            for kind, count in kinds.items()
+            for index in range(1, count + 1)
+        ]
+        return Supervisor(daemons, grace=settings.worker.drain + DRAIN_MARGIN)
+
+
+async def _check(settings: Settings) -> None:
+    """Say now, in one line, what each daemon would otherwise say again and again."""
+    async with redisdb.connect(settings) as redis:
+        try:
+            await redisdb.check_durability(redis, settings)
+        except UnsafeRedis:
+            if not settings.redis.accept_data_loss:
+                raise
+    await agents.migrate(settings)
+
+
+def _is_kept(before: Loaded, section: str, name: str) -> bool:
+    """Whether the file of an earlier run says this, and not an environment that speaks of other servers."""
+    return before.origins.get((section, name)) == str(before.path)
+
+
+def _again(port: int | None, before: Loaded, section: str, name: str) -> int | None:
+    """The port of an earlier run, if there was one and nobody has it now."""
+    return port if port and _is_kept(before, section, name) and ports.is_free(port) else None
+
+
+def _port_of(url: str) -> int | None:
+    try:
+        return urlsplit(url).port
+    except ValueError:
+        return None
+
+
+def _describe(settings: Settings, options: Options) -> Running:
+    redis, host = settings.redis, settings.gateway.host
+    login = ":".join(quote(part, safe="") for part in (redis.username, redis.password.get_secret_value()))
+    return Running(
+        settings=settings,
+        gateway=f"http://{_reachable(host)}:{settings.gateway.port}",
+        config=str(options.file),
+        redis=f"redis{'s' * redis.tls}://{login}@{redis.host}:{redis.port}/{redis.database}".replace("//:@", "//"),
+        postgres=settings.postgres.url.get_secret_value(),
+        n8n=settings.n8n.base_url,
+    )
+
+
+def _reachable(host: str) -> str:
+    if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - the address of a listener, not of a client
+        return ports.LOOPBACK
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,109 @@
+"""Circuit breakers, shared by workers through a real Redis."""
+
+from typing import Any
+
+import pytest
+
+from msgctl import contracts
+from msgctl.breakers import Breakers
+from msgctl.config import Settings
+from msgctl.errors import BadReply, BreakerOpen, WorkflowRejected, WorkflowTimeout
+
+
+@pytest.fixture
+def tuned(settings: Settings) -> Settings:
+    """Opens after 4 failures in a row, or half of 10 calls, for 60 s."""
+    breaker = settings.breaker.model_copy(update={"streak": 4, "ratio": 0.5, "calls": 10, "pause": 60, "cap": 600})
+    return settings.model_copy(update={"breaker": breaker})
+
+
+async def fail(breakers: Breakers, failure: Exception) -> None:
+    """One call of the workflow that ends in `failure`."""
+    with pytest.raises(type(failure)):
+        async with breakers.guard("chat"):
+            raise failure
+
+
+async def succeed(breakers: Breakers) -> None:
+    """One call of the workflow that ends well."""
+    async with breakers.guard("chat"):
+        pass
+
+
+async def end_opening(redis: Any) -> None:
+    """Let the time of every opening be over."""
+    for workflow, value in (await redis.hgetall(contracts.BREAKERS)).items():
+        await redis.hset(contracts.BREAKERS, workflow, f"1 {value.split()[1]}")
+
+
+async def test_failures_in_a_row_open_it_for_every_worker(tuned: Settings, redis: Any) -> None:
+    """The workers' failures add up, and the other worker leaves the workflow alone too."""
+    one, other = Breakers(redis, tuned), Breakers(redis, tuned)
+    for breakers in (one, other, one, other):
+        await fail(breakers, WorkflowTimeout("slow"))
+    await one.refresh()
+    with pytest.raises(BreakerOpen) as caught:
+        await succeed(one)
+    assert caught.value.retry_after is not None
+    assert 50 < caught.value.retry_after <= 60
+    await fail(other, BreakerOpen("open"))
+
+
+async def test_a_share_of_failures_opens_it(tuned: Settings, redis: Any) -> None:
+    """Half of the calls failing is enough, though never four in a row."""
+    breakers = Breakers(redis, tuned)
+    for _ in range(4):
+        await succeed(breakers)
+        await fail(breakers, WorkflowTimeout("slow"))
+        await breakers.refresh()
+    await succeed(breakers)
+    await fail(breakers, WorkflowRejected(502, "bad gateway"))
+    await fail(breakers, BreakerOpen("open"))
+
+
+@pytest.mark.parametrize("failure", [WorkflowRejected(400, "no"), WorkflowRejected(429, "slow"), BadReply("html")])
+async def test_faults_of_messages_do_not_open_it(tuned: Settings, redis: Any, failure: Exception) -> None:
+    """An n8n that answers is alive, whatever it answers to one message."""
+    breakers = Breakers(redis, tuned)
+    for _ in range(20):
+        await fail(breakers, failure)
+    await breakers.refresh()
+    await succeed(breakers)
+
+
+async def test_one_probe_closes_it_again(tuned: Settings, redis: Any) -> None:
+    """When its time is over one call goes through, the others wait; its success closes the breaker for all."""
+    one, other = Breakers(redis, tuned), Breakers(redis, tuned)
+    for _ in range(4):
+        await fail(one, WorkflowTimeout("slow"))
+    await end_opening(redis)
+    await one.refresh()
+    await other.refresh()
+    async with one.guard("chat"):
+        await fail(other, BreakerOpen("open"))
+    await other.refresh()
+    await succeed(other)
+    assert await redis.hgetall(contracts.BREAKERS) == {}
+
+
+async def test_a_failed_probe_opens_it_for_longer(tuned: Settings, redis: Any) -> None:
+    """Each opening lasts twice as long as the one before."""
+    breakers = Breakers(redis, tuned)
+    for _ in range(4):
+        await fail(breakers, WorkflowTimeout("slow"))
+    await end_opening(redis)
+    await breakers.refresh()
+    await fail(breakers, WorkflowTimeout("slow"))
+    with pytest.raises(BreakerOpen) as caught:
+        await succeed(breakers)
+    assert caught.value.retry_after is not None
+    assert 110 < caught.value.retry_after <= 120
+
+
+async def test_other_workflows_are_not_concerned(tuned: Settings, redis: Any) -> None:
+    """A breaker belongs to one webhook."""
+    breakers = Breakers(redis, tuned)
+    for _ in range(4):
+        await fail(breakers, WorkflowTimeout("slow"))
+    async with breakers.guard("another"):
+        pass

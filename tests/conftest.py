@@ -1,0 +1,147 @@
+"""Real servers for the tests: one Valkey and one PostgreSQL a process of pytest, emptied between tests."""
+
+import asyncio
+import itertools
+import os
+import shutil
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import redis as sync_redis
+from redis.asyncio import Redis
+
+from msgctl import agents, redisdb
+from msgctl.config import Settings
+from msgctl.stack.n8n import N8nStandIn
+from msgctl.stack.postgres import DATABASE, Postgres
+from msgctl.stack.valkey import Valkey
+
+ROOT = Path(__file__).parent.parent
+JWT_SECRET = "a secret of the tests, 32 bytes or more"
+CALLBACK_SECRET = "whsec_bXNnY3RsIHRlc3RzIGNhbGxiYWNrIHNlY3JldCE="
+REDIS_DATABASE = 7  # not 0, so that code which forgets the number is found out
+NUMBERS = itertools.count(1)
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+"""Runs a coroutine on the servers' own event loop, from any thread, and returns its result."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the tests' files inside the tree; the processes of xdist are given a place by their parent."""
+    if config.option.basetemp is None:
+        config.option.basetemp = ROOT / ".pytest_cache" / f"run-{os.getpid()}"
+        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+
+
+@pytest.fixture(scope="session")
+def on_servers_loop() -> Iterator[Run]:
+    """An event loop in a thread of its own: the servers outlive the loop of any one test.
+
+    The kernel ends a child with the *thread* that made it, so this thread lives as long as the servers do.
+    """
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="servers", daemon=True)
+    thread.start()
+    yield lambda coroutine: asyncio.run_coroutine_threadsafe(coroutine, loop).result(timeout=120)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture(scope="session")
+def valkey(on_servers_loop: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """The Valkey of this process; a test that would stop or fill it starts one of its own."""
+    server = Valkey(tmp_path_factory.mktemp("servers") / "valkey", password="secret-of-tests")
+    on_servers_loop(server.start())
+    yield server
+    on_servers_loop(server.stop())
+
+
+@pytest.fixture(scope="session")
+def postgres(on_servers_loop: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """The PostgreSQL of this process."""
+    server = Postgres(tmp_path_factory.mktemp("servers") / "postgres", durable=False)
+    on_servers_loop(server.start())
+    yield server
+    on_servers_loop(server.stop())
+
+
+@pytest.fixture(scope="session")
+def n8n_server(on_servers_loop: Run) -> Iterator[N8nStandIn]:
+    """The n8n stand-in of this process."""
+    stand_in = N8nStandIn()
+    on_servers_loop(stand_in.__aenter__())
+    yield stand_in
+    on_servers_loop(stand_in.__aexit__())
+
+
+@pytest.fixture
+def n8n(n8n_server: N8nStandIn) -> N8nStandIn:
+    """An n8n stand-in that has been asked nothing yet; set its `behaviour`, read its `calls`."""
+    n8n_server.reset()
+    return n8n_server
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: Postgres, valkey: Valkey, on_servers_loop: Run) -> str:
+    """The name of a database with our tables, to be copied for each test: far quicker than migrating each."""
+    on_servers_loop(agents.migrate(_settings(valkey, postgres.url())))
+    return DATABASE
+
+
+@pytest.fixture
+def settings(valkey: Valkey, postgres: Postgres, migrated: str, n8n: N8nStandIn) -> Iterator[Settings]:
+    """Settings with an empty Redis database, a PostgreSQL database with our tables, and the n8n stand-in."""
+    with _database(postgres, migrated) as url:
+        yield _settings(valkey, url, n8n.url)
+
+
+@pytest.fixture
+def postgres_settings(valkey: Valkey, postgres: Postgres, n8n: N8nStandIn) -> Iterator[Settings]:
+    """As `settings`, but with an empty PostgreSQL database, without our tables."""
+    with _database(postgres, "template1") as url:
+        yield _settings(valkey, url, n8n.url)
+
+
+@pytest.fixture
+async def redis(settings: Settings) -> AsyncIterator[Redis]:
+    """A client of the test's own, empty Redis database."""
+    client = redisdb.connect(settings)
+    yield client
+    await client.aclose()
+
+
+@contextmanager
+def _database(postgres: Postgres, template: str) -> Iterator[str]:
+    """A new database, copied from another one, and its URL; dropped at the end, whoever is still connected."""
+    name = f"test_{next(NUMBERS)}"
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY".encode())
+        yield postgres.url(name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def _settings(valkey: Valkey, postgres_url: str, n8n_url: str = "http://127.0.0.1:9") -> Settings:
+    with sync_redis.Redis.from_url(valkey.url(REDIS_DATABASE)) as client:
+        client.flushdb()
+    return Settings.model_validate(
+        {
+            "redis": {
+                "host": "127.0.0.1",
+                "port": valkey.port,
+                "password": valkey.password,
+                "database": REDIS_DATABASE,
+            },
+            "postgres": {"url": postgres_url},
+            "n8n": {"base_url": n8n_url},
+            "gateway": {"host": "127.0.0.1", "port": 0},
+            "auth": {"jwt_secret": JWT_SECRET},
+            "callback": {"secret": CALLBACK_SECRET},
+        }
+    )

@@ -1,0 +1,64 @@
+"""What the tests of delivery share: settings that name strict local providers, and the means to commit replies."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import redis as sync_redis
+from redis.asyncio import Redis
+
+from msgctl.config import Settings
+from msgctl.delivery.posting import Poster
+from msgctl.stack.valkey import Valkey
+from tests.delivery.providers import Providers
+from tests.delivery.replies import Replies
+
+DATABASE = 8
+SECRET = "whsec_bXNnY3RsIHRlc3RzIGNhbGxiYWNrIHNlY3JldCE="
+
+
+@pytest.fixture
+async def providers() -> AsyncIterator[Providers]:
+    """Strict providers on a free port that have been asked nothing yet."""
+    async with Providers() as providers:
+        yield providers
+
+
+@pytest.fixture
+def settings(valkey: Valkey, providers: Providers) -> Settings:
+    """An empty Redis database, every channel set up against the local providers, short pauses."""
+    with sync_redis.Redis.from_url(valkey.url(DATABASE)) as client:
+        client.flushdb()
+    return Settings.model_validate(
+        {
+            "redis": {
+                "host": "127.0.0.1",
+                "port": valkey.port,
+                "password": valkey.password,
+                "database": DATABASE,
+            },
+            "retry": {"base": 0.05, "cap": 0.2},
+            "delivery": {"attempts": 3, "timeout": 10, "takeover": 2},
+            "whatsapp": {"base_url": providers.url, "phone_number_id": "1065", "token": "meta-token"},
+            "twilio": {
+                "base_url": providers.url,
+                "account_sid": "AC1",
+                "auth_token": "twilio-token",
+                "sender": "+14155238886",
+            },
+            "telegram": {"base_url": providers.url, "token": "123456:AAF-secret_of_the_bot"},
+            "callback": {"secret": SECRET, "allowed_hosts": [providers.host]},
+        }
+    )
+
+
+@pytest.fixture
+async def poster(settings: Settings) -> AsyncIterator[Poster]:
+    """Calls the local providers."""
+    async with Poster(settings) as poster:
+        yield poster
+
+
+@pytest.fixture
+def replies(redis: Redis) -> Replies:
+    """Commits replies as the worker does."""
+    return Replies(redis)

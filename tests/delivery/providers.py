@@ -1,0 +1,139 @@
+"""Strict stand-ins of Meta, Twilio, Telegram and a callback's receiver; they refuse what the real ones refuse."""
+
+import asyncio
+import base64
+import itertools
+import json
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from aiohttp import web
+
+Answer = tuple[int, dict[str, Any]] | web.Response | str
+"""A status and a JSON body, a whole response, `hang` (no answer), or `cut` (the line is cut after reading)."""
+
+
+@dataclass
+class Request:
+    """One request, as it came."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    form: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+class Providers:
+    """All of them on one port; `answers` are given first, then each provider judges for itself."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.answers: deque[Answer] = deque()
+        self.under_way = 0
+        self.most_under_way = 0
+        self.slow: Callable[[Request], float] = lambda _request: 0.0
+        self._numbers = itertools.count(1)
+        self._released = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        application = web.Application(client_max_size=1_000_000)
+        application.router.add_route("*", "/{path:.*}", self._serve)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        self.host = f"{host}:{port}"
+        self.url = f"http://{self.host}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._released.set()
+        await self._runner.cleanup()
+
+    def texts(self) -> list[str]:
+        """The texts of all Telegram requests, in order."""
+        return [request.json["text"] for request in self.requests if "/bot" in request.path]
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        form = await request.post() if request.content_type.endswith("urlencoded") else {}
+        seen = Request(
+            request.path,
+            dict(request.headers),
+            body,
+            {name: value for name, value in form.items() if isinstance(value, str)},
+        )
+        self.requests.append(seen)
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await asyncio.sleep(self.slow(seen))
+            answer = self.answers.popleft() if self.answers else self._judge(seen)
+            return await self._give(request, answer)
+        finally:
+            self.under_way -= 1
+
+    async def _give(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+        if answer == "hang":
+            await self._released.wait()
+        if isinstance(answer, str):
+            assert request.transport is not None
+            request.transport.close()
+            return web.Response()
+        if isinstance(answer, web.Response):
+            return answer
+        status, document = answer
+        return web.json_response(document, status=status)
+
+    def _judge(self, request: Request) -> Answer:
+        if "/bot" in request.path:
+            return self._judge_telegram(request)
+        if request.path.endswith("/Messages.json"):
+            return self._judge_twilio(request)
+        if request.path.endswith("/messages"):
+            return self._judge_meta(request)
+        return 200, {}
+
+    def _judge_telegram(self, request: Request) -> Answer:
+        if request.path != "/bot123456:AAF-secret_of_the_bot/sendMessage":
+            return 404, {"ok": False, "error_code": 404, "description": "Not Found"}
+        message = request.json
+        known = {"chat_id", "text", "parse_mode", "reply_parameters"}
+        units = len(message["text"].encode("utf-16-le")) // 2
+        if not set(message) <= known or not 1 <= units <= 4096 or not message["text"].strip():
+            return 400, {"ok": False, "error_code": 400, "description": "Bad Request: message is too long"}
+        if message.get("parse_mode") == "MarkdownV2" and "*" in message["text"]:
+            return 400, {"ok": False, "error_code": 400, "description": "Bad Request: can't parse entities: x"}
+        return 200, {"ok": True, "result": {"message_id": next(self._numbers), "chat": {"id": 1}}}
+
+    def _judge_twilio(self, request: Request) -> Answer:
+        login = base64.b64encode(b"AC1:twilio-token").decode()
+        if request.headers.get("Authorization") != f"Basic {login}" or "/Accounts/AC1/" not in request.path:
+            return 401, {"code": 20003, "message": "Authenticate", "status": 401}
+        if set(request.form) != {"From", "To", "Body"}:
+            return 400, {"code": 21604, "message": "A parameter is wrong", "status": 400}
+        if len(request.form["Body"]) > 1600:
+            return 400, {"code": 21617, "message": "Too long", "status": 400}
+        return 201, {"sid": f"SM{next(self._numbers)}", "status": "queued"}
+
+    def _judge_meta(self, request: Request) -> Answer:
+        if request.headers.get("Authorization") != "Bearer meta-token":
+            return 401, {"error": {"code": 190, "message": "Invalid OAuth access token"}}
+        message = request.json
+        needed = {"messaging_product", "recipient_type", "to", "type", "text", "biz_opaque_callback_data"}
+        if set(message) != needed or not 1 <= len(message["text"]["body"]) <= 4096:
+            return 400, {"error": {"code": 100, "message": "Invalid parameter"}}
+        return 200, {"messaging_product": "whatsapp", "messages": [{"id": f"wamid.{next(self._numbers)}"}]}
+
+
+def recorded(requests: Iterable[Request], name: str) -> list[str]:
+    """One header of each request."""
+    return [request.headers[name] for request in requests]

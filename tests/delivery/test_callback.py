@@ -1,0 +1,99 @@
+"""The HTTP callback: its signature, its body, its failures."""
+
+import base64
+import hashlib
+import hmac
+import time
+
+import msgspec
+import pytest
+from aiohttp import web
+from pydantic import SecretStr
+
+from msgctl.config import Settings
+from msgctl.delivery.callback import Callback, sign
+from msgctl.delivery.posting import MAX_ANSWER, Poster
+from msgctl.errors import BadAddress, DeliveryUnknown, FaultClass, ProviderRejected
+from msgctl.messages import Channel, Response
+from tests.delivery.providers import Providers
+from tests.delivery.replies import response
+
+
+@pytest.fixture
+def callback(settings: Settings, poster: Poster) -> Callback:
+    """The handler; both of its ways lead to the local server."""
+    return Callback(settings, poster, poster)
+
+
+def to(providers: Providers) -> Response:
+    """A response for the local server."""
+    return response(Channel.API, {"callbackUrl": f"{providers.url}/hook?tenant=1"}, message_id="m-1")
+
+
+def test_the_signature_is_that_of_the_standard() -> None:
+    """The example of the Standard Webhooks specification comes out to the letter."""
+    headers = sign(
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        b'{"test": 2432232314}',
+        moment=1614265330,
+    )
+    assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+async def test_the_request(callback: Callback, providers: Providers, settings: Settings) -> None:
+    """The receiver gets the response in the seed's shape and can verify it from the raw body."""
+    reply = to(providers)
+    assert await callback.send(reply, "", first=True) == ""
+    [request] = providers.requests
+    assert request.path == "/hook"
+    assert msgspec.json.decode(request.body, type=Response) == reply
+    assert request.headers["webhook-id"] == "m-1"
+    moment = request.headers["webhook-timestamp"]
+    assert abs(int(moment) - time.time()) < 60
+    key = base64.b64decode(settings.callback.secret.get_secret_value().removeprefix("whsec_"))
+    digest = hmac.digest(key, f"m-1.{moment}.".encode() + request.body, hashlib.sha256)
+    assert request.headers["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
+
+
+@pytest.mark.parametrize(
+    ("status", "fault"),
+    [(301, FaultClass.FINAL), (410, FaultClass.FINAL), (429, FaultClass.TRANSIENT), (503, FaultClass.TRANSIENT)],
+)
+async def test_what_a_refusal_means(
+    callback: Callback, providers: Providers, status: int, fault: FaultClass
+) -> None:
+    """A redirect is a failure and is not followed; 429 and 5xx pass, and are waited for as they ask."""
+    headers = {"Retry-After": "120", "Location": f"{providers.url}/inner"}
+    providers.answers.append(web.Response(status=status, headers=headers))
+    with pytest.raises(ProviderRejected) as raised:
+        await callback.send(to(providers), "", first=True)
+    assert (raised.value.fault, raised.value.retry_after) == (fault, 120.0)
+    assert len(providers.requests) == 1
+
+
+async def test_a_success_counts_whatever_its_body(callback: Callback, providers: Providers) -> None:
+    """More bytes than are read do not undo a 200."""
+    providers.answers.append(web.Response(body=b"x" * (MAX_ANSWER * 3)))
+    assert await callback.send(to(providers), "", first=True) == ""
+
+
+async def test_a_cut_line_is_unknown(callback: Callback, providers: Providers) -> None:
+    """No status came back: it may have arrived, and may be repeated, for `webhook-id` stays the same."""
+    providers.answers.append("cut")
+    with pytest.raises(DeliveryUnknown):
+        await callback.send(to(providers), "", first=True)
+    assert Callback.repeatable
+
+
+@pytest.mark.parametrize("secret", ["", "plain", "whsec_c2hvcnQ=", "whsec_%%%"])
+async def test_nothing_goes_out_unsigned(
+    settings: Settings, poster: Poster, providers: Providers, secret: str
+) -> None:
+    """Without a proper secret the callback is refused, and the failure names the setting, not the secret."""
+    weak = settings.callback.model_copy(update={"secret": SecretStr(secret)})
+    callback = Callback(settings.model_copy(update={"callback": weak}), poster, poster)
+    with pytest.raises(BadAddress, match=r"\[callback\] secret") as raised:
+        await callback.send(to(providers), "", first=True)
+    assert not secret or secret not in raised.value.message
+    assert providers.requests == []

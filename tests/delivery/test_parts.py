@@ -1,0 +1,53 @@
+"""Splitting: where long replies are cut."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from msgctl.delivery.parts import split, utf16_units
+
+
+def test_a_short_text_is_one_part() -> None:
+    """What fits is not touched, its inner line breaks included."""
+    assert split("Um.\n\nDois.", 4096) == ["Um.\n\nDois."]
+
+
+@pytest.mark.parametrize("blank", ["", "  ", "\n\t\n"])
+def test_a_blank_text_has_no_parts(blank: str) -> None:
+    """No provider takes a blank text, so none is made."""
+    assert split(blank, 10) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("First one. More.\n\nSecond paragraph.", ["First one. More.", "Second paragraph."]),
+        ("A line here\nanother line", ["A line here", "another line"]),
+        ("One sentence. And two more words", ["One sentence.", "And two more words"]),
+        ("words without any stops in it", ["words without any", "stops in it"]),
+        ("x" * 45, ["x" * 20, "x" * 20, "x" * 5]),
+    ],
+)
+def test_the_best_pause_is_the_cut(text: str, parts: list[str]) -> None:
+    """Paragraph before line before sentence before word before a hard cut."""
+    assert split(text, 20) == parts
+
+
+def test_telegram_counts_utf16_units() -> None:
+    """An emoji outside the basic plane counts as two, and is never cut in half."""
+    parts = split("😀" * 10, 7, utf16_units)
+    assert parts == ["😀" * 3, "😀" * 3, "😀" * 3, "😀"]
+
+
+def test_what_belongs_together_is_not_parted() -> None:
+    """A hard cut does not come between an emoji and its skin tone."""
+    assert split("aaaa👍🏽bb", 5)[0] == "aaaa"
+
+
+@given(st.text(max_size=400), st.integers(4, 60), st.sampled_from([len, utf16_units]))
+def test_nothing_but_white_space_is_lost(text: str, limit: int, measure: object) -> None:
+    """Every part fits and is not blank, and together they hold every character of the text but white space."""
+    assert callable(measure)
+    parts = split(text, limit, measure)
+    assert all(part.strip() and measure(part) <= limit for part in parts)
+    assert "".join("".join(parts).split()) == "".join(text.split())

@@ -1,0 +1,208 @@
+"""The record of a send: what it says after success, refusal, doubt and death, and that it fences a second send."""
+
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.delivery.record import DeliveryRecord, DeliveryState, find
+from msgctl.messages import Channel, Response
+from tests.delivery.desk import Desk
+from tests.delivery.providers import Providers
+from tests.delivery.replies import Replies, response
+from tests.processes import until
+
+CHAT = {"chatId": 42}
+
+
+async def ended(redis: Redis, reply: Response) -> DeliveryRecord:
+    """The record of a reply's delivery, once it is over."""
+    found: list[DeliveryRecord] = []
+
+    async def over() -> bool:
+        record = await find(redis, reply.message_id)
+        found[:] = [record] if record and record.ended_at else []
+        return bool(found)
+
+    await until(over, f"the delivery of {reply.message_id} to end")
+    return found[0]
+
+
+async def test_a_sent_reply(settings: Settings, redis: Redis, replies: Replies, providers: Providers) -> None:
+    """SENT, with the provider's id and both times; acknowledged, and nothing is left pending."""
+    async with Desk(settings):
+        record = await ended(redis, reply := await replies.commit(response(Channel.TELEGRAM, CHAT)))
+    assert (record.state, record.provider_id, record.attempts) == (DeliveryState.SENT, "1", 1)
+    assert record.created_at is not None
+    assert record.created_at <= (record.sending_at or 0) <= (record.ended_at or 0)
+    assert await replies.pending() == 0
+    assert await redis.pttl(contracts.DELIVERY + reply.message_id) > 0
+
+
+async def test_nothing_is_known_before_the_first_try(redis: Redis) -> None:
+    """A message without a delivery has no record."""
+    assert await find(redis, "nobody") is None
+
+
+async def test_sending_is_written_before_the_call(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """While the provider has not answered, the record says SENDING."""
+    providers.answers.append("hang")
+    async with Desk(settings):
+        reply = await replies.commit(response(Channel.TELEGRAM, CHAT))
+        await until(lambda: providers.requests, "the call")
+        record = await find(redis, reply.message_id)
+    assert record is not None
+    assert (record.state, record.channel) == (DeliveryState.SENDING, "telegram")
+
+
+async def test_a_hanging_provider_gives_unknown(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """No answer before the deadline: UNKNOWN, and not one more call."""
+    hasty = settings.model_copy(update={"delivery": settings.delivery.model_copy(update={"timeout": 0.3})})
+    providers.answers.append("hang")
+    async with Desk(hasty):
+        record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT)))
+    assert (record.state, record.code) == (DeliveryState.UNKNOWN, "delivery_unknown")
+    assert len(providers.requests) == 1
+
+
+async def test_passing_failures_are_tried_again(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """Two 503 and then a success: SENT on the third try, after pauses that were kept in Redis."""
+    providers.answers.extend([(503, {}), (503, {})])
+    async with Desk(settings):
+        record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT)))
+    assert (record.state, record.attempts, record.code) == (DeliveryState.SENT, 3, None)
+    assert len(providers.requests) == 3
+    assert await redis.zcard(contracts.POSTPONED) == 0
+
+
+async def test_attempts_end(settings: Settings, redis: Redis, replies: Replies, providers: Providers) -> None:
+    """After the configured number of tries it is FAILED, with the code of the last."""
+    providers.answers.extend([(503, {})] * 5)
+    async with Desk(settings):
+        record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT)))
+    assert (record.state, record.attempts, record.code) == (DeliveryState.FAILED, 3, "telegram_503")
+    assert len(providers.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("channel", "metadata", "code"),
+    [
+        (Channel.TELEGRAM, {}, "bad_address"),
+        (Channel.WHATSAPP, {"to": "x"}, "bad_address"),
+        (Channel.API, {"callbackUrl": "http://10.0.0.1/"}, "bad_address"),
+    ],
+)
+async def test_bad_metadata_is_recorded(
+    settings: Settings,
+    redis: Redis,
+    replies: Replies,
+    channel: Channel,
+    metadata: dict[str, Any],
+    code: str,
+) -> None:
+    """A reply with nowhere to go is FAILED for good, and the next one of its conversation is not held up."""
+    async with Desk(settings):
+        bad = await ended(redis, await replies.commit(response(channel, metadata)))
+        good = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT)))
+    assert (bad.state, bad.code, bad.attempts) == (DeliveryState.FAILED, code, 1)
+    assert good.state is DeliveryState.SENT
+
+
+async def test_a_blank_reply_is_recorded(settings: Settings, redis: Redis, replies: Replies) -> None:
+    """A reply of white space is a final failure, not a call that the provider refuses."""
+    async with Desk(settings):
+        record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT, text=" \n ")))
+    assert (record.state, record.code) == (DeliveryState.FAILED, "blank_reply")
+
+
+async def test_a_long_reply_goes_in_parts_in_order(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """Each part once, in order, although one of them had to be tried again; the record names every id."""
+    text = "\n\n".join(str(number) * 4000 for number in range(1, 5))
+    async with Desk(settings):
+        providers.answers.extend([(200, {"ok": True, "result": {"message_id": 900}}), (502, {})])
+        record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT, text=text)))
+    assert [sent[0] for sent in providers.texts()] == ["1", "2", "2", "3", "4"]
+    assert (record.state, record.part, record.provider_id) == (DeliveryState.SENT, 4, "900,1,2,3")
+
+
+async def test_what_is_sent_is_not_sent_again(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """The same response in the stream a second time finds its record, and is only acknowledged."""
+    async with Desk(settings):
+        reply = await replies.commit(response(Channel.TELEGRAM, CHAT))
+        await ended(redis, reply)
+        await replies.put(reply)
+        other = await replies.commit(response(Channel.TELEGRAM, CHAT, conversation="c2"))
+        await ended(redis, other)
+
+        async def settled() -> bool:
+            return await replies.pending() == 0
+
+        await until(settled, "the repetition to be acknowledged")
+    assert len(providers.requests) == 2
+
+
+async def test_a_callback_of_doubtful_fate_is_repeated(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """A cut line is no end for a callback: the receiver tells a repetition by `webhook-id`."""
+    providers.answers.append("cut")
+    async with Desk(settings):
+        metadata = {"callbackUrl": f"{providers.url}/hook"}
+        record = await ended(redis, await replies.commit(response(Channel.API, metadata)))
+    assert (record.state, record.attempts) == (DeliveryState.SENT, 2)
+    first, second = providers.requests
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert first.body == second.body
+
+
+async def test_a_sender_that_died_leaves_doubt(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """Killed between the call and its answer: the one who takes over says UNKNOWN, and does not send."""
+    providers.answers.append("hang")
+    async with Desk(settings, "first") as first:
+        reply = await replies.commit(response(Channel.TELEGRAM, CHAT))
+        await until(lambda: providers.requests, "the call")
+        await first.kill()
+        async with Desk(settings, "second"):
+            record = await ended(redis, reply)
+    assert (record.state, record.code) == (DeliveryState.UNKNOWN, "sender_lost")
+    assert len(providers.requests) == 1
+
+
+async def test_an_unreadable_entry_is_passed_over(
+    settings: Settings, redis: Redis, replies: Replies, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Entries that are no JSON, or lack what is needed, stop nothing; the log does not hold their text."""
+    for body in ("{", '{"messageId":"m"}', "[1]", "the secret words"):
+        await redis.xadd(contracts.RESPONSES, {"kind": "response", "channel": "web", "body": body})
+    async with Desk(settings):
+        record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT)))
+    assert record.state is DeliveryState.SENT
+    assert await replies.pending() == 0
+    assert "secret words" not in caplog.text
+
+
+async def test_the_token_is_in_no_record_and_no_log(
+    settings: Settings, redis: Redis, replies: Replies, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A refused bot token, and a host that cannot be reached, are told of without the token."""
+    closed = settings.telegram.model_copy(update={"base_url": "http://127.0.0.1:9"})
+    async with Desk(settings.model_copy(update={"telegram": closed})):
+        record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT)))
+    assert (record.state, record.code) == (DeliveryState.FAILED, "provider_unreachable")
+    output = "".join(capfd.readouterr())
+    assert "telegram" in output
+    assert "AAF-secret_of_the_bot" not in output + (record.text or "")

@@ -1,0 +1,180 @@
+"""The durable stream: pending entries, takeover, trimming, a lost group."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.delivery.entry import Entry
+from msgctl.delivery.stream import ResponseStream
+from tests.delivery.replies import Replies, response
+from tests.processes import until
+
+STREAM, GROUP = contracts.RESPONSES, contracts.RESPONSES_GROUP
+
+
+@pytest.fixture
+async def stream(settings: Settings, redis: Redis) -> AsyncIterator[ResponseStream]:
+    """The stream as subscriber `one` sees it."""
+    stream = ResponseStream(redis, settings, "one")
+    await stream.ensure_group()
+    yield stream
+    await stream.close()
+
+
+@pytest.fixture
+async def other(settings: Settings, redis: Redis) -> AsyncIterator[ResponseStream]:
+    """The same stream as subscriber `two` sees it."""
+    quick = settings.delivery.model_copy(update={"takeover": 0.05})
+    stream = ResponseStream(redis, settings.model_copy(update={"delivery": quick}), "two")
+    yield stream
+    await stream.close()
+
+
+async def read(stream: ResponseStream) -> list[Entry]:
+    """The next entries; the first look, at the own pending ones, may find none."""
+    return await stream.read() or await stream.read()
+
+
+async def test_own_pending_entries_come_first(stream: ResponseStream, replies: Replies) -> None:
+    """What was read and not handed on is read again, before anything new."""
+    await replies.commit(response(message_id="a"))
+    assert [entry.event.message_id for entry in await read(stream)] == ["a"]
+    await replies.commit(response(message_id="b"))
+    stream.recover()
+    assert [entry.event.message_id for entry in await stream.read()] == ["a"]
+
+
+async def test_what_is_held_is_not_read_again(stream: ResponseStream, replies: Replies) -> None:
+    """A look through the pending entries passes over those that are being worked."""
+    await replies.commit(response(message_id="a"))
+    stream.held.update(entry.id for entry in await read(stream))
+    stream.recover()
+    assert await stream.read() == []
+
+
+async def test_a_silent_subscriber_is_taken_over(
+    stream: ResponseStream, other: ResponseStream, replies: Replies
+) -> None:
+    """What one read and dropped, two gets, once, after the configured silence."""
+    await replies.commit(response(message_id="a"))
+    await read(stream)
+    taken: list[Entry] = []
+
+    async def took() -> bool:
+        taken.extend(await other.take_over())
+        return bool(taken)
+
+    await until(took, "the takeover")
+    assert [entry.event.message_id for entry in taken] == ["a"]
+
+
+async def test_who_keeps_its_hold_is_not_taken_over(
+    stream: ResponseStream, other: ResponseStream, replies: Replies, redis: Redis
+) -> None:
+    """A renewed hold is as good as a fresh read."""
+    await replies.commit(response(message_id="a"))
+    stream.held.update(entry.id for entry in await read(stream))
+
+    async def idle() -> bool:
+        [entry] = await redis.xpending_range(STREAM, GROUP, "-", "+", 1)
+        return bool(entry["time_since_delivered"] >= 60)
+
+    await until(idle, "the entry to be idle long enough")
+    await stream.keep()
+    assert await other.take_over() == []
+
+
+async def test_who_leaves_hands_over_at_once(
+    settings: Settings, redis: Redis, stream: ResponseStream, replies: Replies
+) -> None:
+    """After `leave` nobody waits for the silence to be long enough; without pending entries the consumer is gone."""
+    await replies.commit(response(message_id="a"))
+    await read(stream)
+    await stream.leave()
+    heir = ResponseStream(redis, settings, "heir")
+    try:
+        [entry] = await heir.take_over()
+        await heir.acknowledge([entry.id])
+        await heir.leave()
+    finally:
+        await heir.close()
+    await stream.leave()
+    assert await redis.xinfo_consumers(STREAM, GROUP) == []
+
+
+async def test_trimming_spares_what_is_to_be_delivered(settings: Settings, redis: Redis, replies: Replies) -> None:
+    """Far above its limit the stream loses what was delivered, and nothing that is pending or was never read."""
+    small = settings.delivery.model_copy(update={"max_stream": 1000})
+    stream = ResponseStream(redis, settings.model_copy(update={"delivery": small}), "one")
+    await stream.ensure_group()
+    ids = [await replies.put(response(message_id=f"m{number}")) for number in range(2500)]
+    await stream.read()
+    got: list[str] = []
+    while len(got) < 2000:
+        got.extend(entry.id for entry in await stream.read())
+    await stream.acknowledge([entry_id for entry_id in got if entry_id != ids[900]])
+    for _ in range(3):
+        await stream.tend()
+    await stream.close()
+    left = [entry_id for entry_id, _ in await redis.xrange(STREAM)]
+    assert len(left) < 2500
+    assert left[-1600:] == ids[900:]
+
+
+async def test_the_settled_mark_follows(stream: ResponseStream, redis: Redis, replies: Replies) -> None:
+    """The mark stands at the oldest pending entry, or at the last that was read if none is pending."""
+    first, second = await replies.put(response()), await replies.put(response())
+    await read(stream)
+    await stream.acknowledge([second])
+    await stream.tend()
+    assert await redis.get(contracts.RESPONSES_SETTLED) == first
+    await stream.acknowledge([first])
+    await stream.tend()
+    assert await redis.get(contracts.RESPONSES_SETTLED) == second
+
+
+async def test_a_lost_group_is_made_anew_where_delivery_was(
+    stream: ResponseStream, redis: Redis, replies: Replies, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Destroyed by somebody: an error is logged, and reading goes on with the oldest entry that was not delivered."""
+    delivered, pending = await replies.put(response()), await replies.put(response(message_id="pending"))
+    await read(stream)
+    await stream.acknowledge([delivered])
+    await stream.tend()
+    await redis.xgroup_destroy(STREAM, GROUP)
+    await replies.put(response(message_id="new"))
+    await stream.tend()
+    found = await read(stream)
+    assert [entry.event.message_id for entry in found] == ["pending", "new"]
+    assert found[0].id == pending
+    assert "consumer group was lost" in "".join(capfd.readouterr())
+
+
+async def test_a_blocked_reader_survives_the_loss_of_the_group(
+    stream: ResponseStream, redis: Redis, replies: Replies
+) -> None:
+    """NOGROUP in the middle of reading makes the group anew instead of ending the subscriber."""
+    await read_nothing(stream)
+    await redis.xgroup_destroy(STREAM, GROUP)
+    await replies.put(response(message_id="new"))
+    assert await stream.read() == []
+    assert [entry.event.message_id for entry in await read(stream)] == ["new"]
+
+
+async def read_nothing(stream: ResponseStream) -> None:
+    """Look through the own pending entries, of which there are none."""
+    assert await stream.read() == []
+
+
+async def test_the_living_are_registered_and_the_silent_forgotten(stream: ResponseStream, redis: Redis) -> None:
+    """`tend` writes the time of this subscriber, and drops a name that has been silent for long, with its consumer."""
+    await redis.hset(contracts.SUBSCRIBERS, "dead", "1000")
+    await redis.xgroup_createconsumer(STREAM, GROUP, "dead")
+    await stream.tend()
+    await stream.tend()
+    assert list(await redis.hgetall(contracts.SUBSCRIBERS)) == ["one"]
+    names = [consumer["name"] for consumer in await redis.xinfo_consumers(STREAM, GROUP)]
+    assert "dead" not in names

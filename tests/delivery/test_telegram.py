@@ -1,0 +1,113 @@
+"""Telegram: each request to the letter, and what its answers mean."""
+
+import pytest
+
+from msgctl.config import Settings
+from msgctl.delivery.posting import Poster
+from msgctl.delivery.telegram import Telegram
+from msgctl.errors import BadAddress, DeliveryUnknown, FaultClass, ProviderRejected, ProviderUnreachable
+from msgctl.messages import Channel
+from tests.delivery.providers import Answer, Providers
+from tests.delivery.replies import response
+
+
+@pytest.fixture
+def telegram(settings: Settings, poster: Poster) -> Telegram:
+    """The handler."""
+    return Telegram(settings, poster)
+
+
+async def test_the_request(telegram: Telegram, providers: Providers) -> None:
+    """sendMessage gets the chat, the text, what is replied to and the parse mode; its message_id is the id."""
+    metadata = {"chatId": 42, "replyToMessageId": 7, "parseMode": "HTML"}
+    sent = await telegram.send(response(Channel.TELEGRAM, metadata), "Olá", first=True)
+    assert sent == "1"
+    [request] = providers.requests
+    assert request.path == "/bot123456:AAF-secret_of_the_bot/sendMessage"
+    assert request.headers["Content-Type"] == "application/json"
+    assert request.json == {
+        "chat_id": 42,
+        "text": "Olá",
+        "parse_mode": "HTML",
+        "reply_parameters": {"message_id": 7, "allow_sending_without_reply": True},
+    }
+
+
+async def test_only_the_first_part_is_a_reply(telegram: Telegram, providers: Providers) -> None:
+    """Further parts do not quote the user's message again."""
+    await telegram.send(response(Channel.TELEGRAM, {"chatId": 42, "replyToMessageId": 7}), "b", first=False)
+    assert providers.requests[0].json == {"chat_id": 42, "text": "b"}
+
+
+async def test_mark_up_that_cannot_be_parsed_goes_as_plain_text(telegram: Telegram, providers: Providers) -> None:
+    """A parse failure costs the mark-up, once, and not the reply."""
+    await telegram.send(
+        response(Channel.TELEGRAM, {"chatId": 42, "parseMode": "MarkdownV2"}), "2*3 = 6", first=True
+    )
+    assert [request.json.get("parse_mode") for request in providers.requests] == ["MarkdownV2", None]
+
+
+@pytest.mark.parametrize(
+    ("status", "document", "fault", "retry_after"),
+    [
+        (403, {"ok": False, "description": "Forbidden: bot was blocked"}, FaultClass.FINAL, None),
+        (400, {"ok": False, "description": "Bad Request: chat not found"}, FaultClass.FINAL, None),
+        (429, {"ok": False, "parameters": {"retry_after": 5}}, FaultClass.TRANSIENT, 5.0),
+        (502, {}, FaultClass.TRANSIENT, None),
+    ],
+)
+async def test_what_a_refusal_means(
+    telegram: Telegram,
+    providers: Providers,
+    status: int,
+    document: dict[str, object],
+    fault: FaultClass,
+    retry_after: float | None,
+) -> None:
+    """403 and 400 are final; 429 waits as long as it asks; 5xx may pass."""
+    providers.answers.append((status, document))
+    with pytest.raises(ProviderRejected) as raised:
+        await telegram.send(response(Channel.TELEGRAM, {"chatId": 42}), "x", first=True)
+    assert (raised.value.fault, raised.value.retry_after) == (fault, retry_after)
+    assert raised.value.code == f"telegram_{status}"
+
+
+@pytest.mark.parametrize("answer", ["cut", "hang", (200, {"ok": True})])
+async def test_no_answer_is_unknown(settings: Settings, providers: Providers, answer: Answer) -> None:
+    """A request that was written and got no usable answer may have arrived: that is said, not guessed."""
+    hasty = settings.model_copy(update={"delivery": settings.delivery.model_copy(update={"timeout": 0.3})})
+    providers.answers.append(answer)
+    async with Poster(hasty) as poster:
+        with pytest.raises(DeliveryUnknown):
+            await Telegram(hasty, poster).send(response(Channel.TELEGRAM, {"chatId": 42}), "x", first=True)
+    assert len(providers.requests) == 1
+
+
+async def test_a_refused_connection_is_for_certain_not_sent(settings: Settings, poster: Poster) -> None:
+    """Nobody listens: nothing was sent, and no error names the token."""
+    nowhere = settings.telegram.model_copy(update={"base_url": "http://127.0.0.1:9"})
+    telegram = Telegram(settings.model_copy(update={"telegram": nowhere}), poster)
+    with pytest.raises(ProviderUnreachable) as raised:
+        await telegram.send(response(Channel.TELEGRAM, {"chatId": 42}), "x", first=True)
+    assert "AAF-secret_of_the_bot" not in f"{raised.value!r} {raised.value.__cause__!r}"
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"chatId": None},
+        {"chatId": True},
+        {"chatId": {"id": 1}},
+        {"chatId": 1, "parseMode": "Word"},
+        {"chatId": 1, "replyToMessageId": "7"},
+    ],
+)
+async def test_bad_metadata_is_final(
+    telegram: Telegram, providers: Providers, metadata: dict[str, object]
+) -> None:
+    """Metadata that names no chat is a typed, final failure, and nothing is called."""
+    with pytest.raises(BadAddress) as raised:
+        await telegram.send(response(Channel.TELEGRAM, metadata), "x", first=True)
+    assert raised.value.fault is FaultClass.FINAL
+    assert providers.requests == []

@@ -1,0 +1,134 @@
+"""WhatsApp by Meta and by Twilio: each request to the letter, and what their answers mean."""
+
+import pytest
+
+from msgctl.config import Settings
+from msgctl.delivery.posting import Poster
+from msgctl.delivery.whatsapp import WhatsApp
+from msgctl.errors import BadAddress, DeliveryFailed, DeliveryUnknown, FaultClass
+from msgctl.messages import Channel
+from tests.delivery.providers import Providers
+from tests.delivery.replies import response
+
+TO = {"to": "5511999990000"}
+BY_TWILIO = TO | {"provider": "twilio"}
+
+
+@pytest.fixture
+def whatsapp(settings: Settings, poster: Poster) -> WhatsApp:
+    """The handler."""
+    return WhatsApp(settings, poster)
+
+
+async def test_the_request_to_meta(whatsapp: WhatsApp, providers: Providers) -> None:
+    """The Cloud API gets a text message that carries our id back in its status webhooks."""
+    assert await whatsapp.send(response(Channel.WHATSAPP, TO, message_id="m-1"), "Olá", first=True) == "wamid.1"
+    [request] = providers.requests
+    assert request.path == "/v23.0/1065/messages"
+    assert request.headers["Authorization"] == "Bearer meta-token"
+    assert request.json == {
+        "messaging_product": "whatsapp",
+        "recipient_type": "individual",
+        "to": "+5511999990000",
+        "type": "text",
+        "text": {"body": "Olá"},
+        "biz_opaque_callback_data": "m-1",
+    }
+
+
+async def test_the_request_to_twilio(whatsapp: WhatsApp, providers: Providers) -> None:
+    """Twilio gets a form with both addresses, and basic authentication."""
+    assert await whatsapp.send(response(Channel.WHATSAPP, BY_TWILIO), "Olá & tchau", first=True) == "SM1"
+    [request] = providers.requests
+    assert request.path == "/2010-04-01/Accounts/AC1/Messages.json"
+    assert request.form == {
+        "From": "whatsapp:+14155238886",
+        "To": "whatsapp:+5511999990000",
+        "Body": "Olá & tchau",
+    }
+
+
+def test_each_provider_has_its_limit(whatsapp: WhatsApp) -> None:
+    """4096 characters at Meta, 1600 at Twilio."""
+    text = "abc. " * 1000
+    by_meta = whatsapp.parts(response(Channel.WHATSAPP, TO, text=text))
+    by_twilio = whatsapp.parts(response(Channel.WHATSAPP, BY_TWILIO, text=text))
+    assert (len(by_meta), len(by_twilio)) == (2, 4)
+    assert max(map(len, by_meta)) <= 4096
+    assert max(map(len, by_twilio)) <= 1600
+
+
+@pytest.mark.parametrize(
+    ("metadata", "status", "document", "code", "fault"),
+    [
+        (TO, 400, {"error": {"code": 131047}}, "whatsapp_131047", FaultClass.FINAL),
+        (TO, 400, {"error": {"code": 131056}}, "whatsapp_131056", FaultClass.TRANSIENT),
+        (TO, 429, {"error": {"code": 130429}}, "whatsapp_130429", FaultClass.TRANSIENT),
+        (TO, 401, {"error": {"code": 190}}, "whatsapp_190", FaultClass.FINAL),
+        (TO, 503, {}, "whatsapp_503", FaultClass.TRANSIENT),
+        (BY_TWILIO, 429, {"code": 20429}, "twilio_20429", FaultClass.TRANSIENT),
+        (BY_TWILIO, 400, {"code": 63016}, "twilio_63016", FaultClass.FINAL),
+        (BY_TWILIO, 400, {"code": 21211}, "twilio_21211", FaultClass.FINAL),
+        (BY_TWILIO, 302, {}, "twilio_302", FaultClass.FINAL),
+    ],
+)
+async def test_what_a_refusal_means(
+    whatsapp: WhatsApp,
+    providers: Providers,
+    metadata: dict[str, str],
+    status: int,
+    document: dict[str, object],
+    code: str,
+    fault: FaultClass,
+) -> None:
+    """The provider's own number decides, else the status; the number is the code of the failure."""
+    providers.answers.append((status, document))
+    with pytest.raises(DeliveryFailed) as raised:
+        await whatsapp.send(response(Channel.WHATSAPP, metadata), "x", first=True)
+    assert (raised.value.code, raised.value.fault) == (code, fault)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "status", "document"),
+    [
+        (TO, 500, {"error": {"code": 131000}}),
+        (TO, 200, {"messages": []}),
+        (BY_TWILIO, 201, {}),
+    ],
+)
+async def test_what_the_provider_does_not_know_itself(
+    whatsapp: WhatsApp, providers: Providers, metadata: dict[str, str], status: int, document: dict[str, object]
+) -> None:
+    """131000 and a success without an id leave it open whether it was sent."""
+    providers.answers.append((status, document))
+    with pytest.raises(DeliveryUnknown):
+        await whatsapp.send(response(Channel.WHATSAPP, metadata), "x", first=True)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"to": "ana"},
+        {"to": 5511999990000},
+        {"to": "+0123456789"},
+        TO | {"provider": "pigeon"},
+        TO | {"provider": {}},
+    ],
+)
+async def test_bad_metadata_is_final(
+    whatsapp: WhatsApp, providers: Providers, metadata: dict[str, object]
+) -> None:
+    """Metadata that names no phone or no provider is a typed, final failure, and nothing is called."""
+    with pytest.raises(BadAddress):
+        await whatsapp.send(response(Channel.WHATSAPP, metadata), "x", first=True)
+    assert providers.requests == []
+
+
+async def test_a_provider_that_is_not_set_up_says_what_to_set(settings: Settings, poster: Poster) -> None:
+    """Without a token the failure names the setting."""
+    bare = settings.whatsapp.model_copy(update={"phone_number_id": ""})
+    whatsapp = WhatsApp(settings.model_copy(update={"whatsapp": bare}), poster)
+    with pytest.raises(BadAddress, match=r"\[whatsapp\] phone_number_id") as raised:
+        await whatsapp.send(response(Channel.WHATSAPP, TO), "x", first=True)
+    assert raised.value.code == "not_configured"

@@ -1,0 +1,45 @@
+"""A whole gateway on a free port, in this process, and clients for it."""
+
+from collections.abc import AsyncIterator, Callable
+
+import aiohttp
+import pytest
+from redis.asyncio import Redis
+
+from daemons.gateway.app import serve
+from msgctl.agents import Agent, Agents
+from msgctl.config import Settings
+from tests.gateway.clients import Client, Pipeline, running
+
+
+@pytest.fixture
+async def gateway(settings: Settings) -> AsyncIterator[str]:
+    """The URL of a gateway."""
+    async with running(serve, settings) as life:
+        yield life.status.result().removeprefix("listening at ")
+
+
+@pytest.fixture
+async def client_of(gateway: str, settings: Settings) -> AsyncIterator[Callable[[str], Client]]:
+    """Makes a client for a user."""
+    async with aiohttp.ClientSession() as http:
+        yield lambda user_id: Client(gateway, settings, user_id, http)
+
+
+@pytest.fixture
+def client(client_of: Callable[[str], Client]) -> Client:
+    """The client of user `ana`."""
+    return client_of("ana")
+
+
+@pytest.fixture
+async def agent(settings: Settings) -> Agent:
+    """An agent of user `ana`."""
+    async with Agents(settings) as agents:
+        return await agents.add(user_id="ana", name="Ana's agent", webhook_path="chat")
+
+
+@pytest.fixture
+async def pipeline(redis: Redis, settings: Settings) -> Pipeline:
+    """What is behind the gateway; the test says when it answers."""
+    return Pipeline(redis, settings)

@@ -1,0 +1,70 @@
+"""Listing and replaying dead letters, and forgetting messages that are over."""
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.messages import State
+from msgctl.operations import Operations
+from tests.traffic import Traffic
+
+
+async def test_dead_letters_are_listed_with_their_error(traffic: Traffic, operations: Operations) -> None:
+    """Each has its error and whose it was, and not its text."""
+    await traffic.failed("m1", "m2")
+    letters = await operations.dead_letters.newest(10)
+    assert {letter["messageId"] for letter in letters} == {"m1", "m2"}
+    assert {letter["error"]["code"] for letter in letters} == {"n8n_rejected"}
+    assert "message" not in letters[0]
+    assert await operations.dead_letters.count() == 2
+
+
+async def test_a_listing_is_bounded(traffic: Traffic, operations: Operations) -> None:
+    """No more are listed than were asked for, and the rest can be paged to."""
+    await traffic.failed("m1", "m2", "m3")
+    first = await operations.dead_letters.newest(2)
+    rest = await operations.dead_letters.newest(2, 2)
+    assert (len(first), len(rest)) == (2, 1)
+    assert {letter["messageId"] for letter in first + rest} == {"m1", "m2", "m3"}
+
+
+async def test_a_missing_letter_stops_no_replay(traffic: Traffic, operations: Operations, redis: Redis) -> None:
+    """The hash of one is gone and one is no dead letter: the third is replayed all the same."""
+    await traffic.failed("gone", "dead")
+    await traffic.completed("fine")
+    await redis.delete(contracts.job_key("gone"))
+    outcomes = [replay async for replay in operations.dead_letters.replay(["gone", "fine", "dead"])]
+    assert outcomes == [("gone", "missing"), ("fine", "not_failed"), ("dead", "replayed")]
+    assert (await operations.status("dead"))["state"] == "waiting"
+
+
+async def test_all_ids_are_found(traffic: Traffic, operations: Operations) -> None:
+    """Every dead letter as of now, once."""
+    await traffic.failed("m1", "m2", "m3")
+    assert sorted(await operations.dead_letters.ids()) == ["m1", "m2", "m3"]
+
+
+async def test_cleaning_forgets_only_what_is_old_enough(
+    traffic: Traffic, operations: Operations, redis: Redis
+) -> None:
+    """Of two completed messages the older one goes; a dead letter of the same age stays."""
+    await traffic.completed("old")
+    await traffic.completed("new")
+    await traffic.failed("dead")
+    now = (await redis.time())[0] * 1000
+    for message_id in ("old", "dead"):
+        await redis.hset(contracts.job_key(message_id), contracts.FIELD_FINISHED, str(now - 10_000))
+    cleaning = operations.cleaning
+    assert await cleaning.count(State.COMPLETED, now - 5_000) == 1
+    assert sum([count async for count in cleaning.remove(State.COMPLETED, now - 5_000)]) == 1
+    states = [await traffic.queue.find(message_id) for message_id in ("old", "new", "dead")]
+    assert [job.state if job else None for job in states] == [None, State.COMPLETED, State.FAILED]
+    assert (await operations.stats()).total == 2
+
+
+async def test_workers_tell_what_they_have_in_hand(traffic: Traffic, operations: Operations) -> None:
+    """A live worker is listed with the ids it runs; one that never was is not."""
+    assert await operations.workers.alive() == []
+    await traffic.claims.heartbeat([], "busy")
+    await traffic.active("m")
+    (worker,) = await operations.workers.alive()
+    assert (worker["name"], worker["state"], worker["running"]) == ("w1", "busy", ["m"])

@@ -1,0 +1,84 @@
+"""Health: every reason is found, and nothing else is."""
+
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from msgctl import contracts, redisdb
+from msgctl.config import Settings
+from msgctl.operations import Operations
+from msgctl.rqueue import Queue
+from tests.traffic import Traffic
+
+
+def judged_by(settings: Settings, redis: Redis, **limits: Any) -> Operations:
+    """Operations with other limits of health."""
+    strict = settings.model_copy(update={"health": settings.health.model_copy(update=limits)})
+    return Operations(strict, redis, Queue(redis, strict))
+
+
+async def codes(operations: Operations) -> list[str]:
+    """The codes of all reasons, after checking that they and the verdict agree."""
+    health = await operations.health()
+    assert health.healthy is (not health.reasons)
+    return [reason.code for reason in health.reasons]
+
+
+async def test_a_staffed_empty_queue_is_healthy(traffic: Traffic, operations: Operations) -> None:
+    """A live worker and a live subscriber are all it takes."""
+    await traffic.staffed()
+    assert await codes(operations) == []
+
+
+async def test_nobody_at_work_is_two_reasons(operations: Operations) -> None:
+    """No worker and no subscriber are told apart, and both are told."""
+    assert await codes(operations) == ["no_worker", "no_subscriber"]
+
+
+async def test_a_silent_subscriber_is_dead(traffic: Traffic, operations: Operations, redis: Redis) -> None:
+    """One whose last sign of life is eleven seconds old does not count."""
+    await traffic.staffed()
+    seconds, _ = await redis.time()
+    await redis.hset(contracts.SUBSCRIBERS, "s1", str((seconds - 11) * 1000))
+    assert await codes(operations) == ["no_subscriber"]
+
+
+async def test_too_many_waiting(traffic: Traffic, settings: Settings, redis: Redis) -> None:
+    """The limit itself is still healthy; one more is not."""
+    await traffic.staffed()
+    await traffic.waiting("m1")
+    assert await codes(judged_by(settings, redis, max_waiting=1)) == []
+    await traffic.waiting("m2")
+    assert await codes(judged_by(settings, redis, max_waiting=1)) == ["too_many_waiting"]
+
+
+@pytest.mark.parametrize(("limit", "found"), [(0.5, []), (0.49, ["too_many_failed"])])
+async def test_too_many_failed(
+    traffic: Traffic, settings: Settings, redis: Redis, limit: float, found: list[str]
+) -> None:
+    """One of two failed: more than 49 %, not more than 50 %."""
+    await traffic.staffed()
+    await traffic.failed("m1")
+    await traffic.completed("m2")
+    assert await codes(judged_by(settings, redis, max_failed_ratio=limit)) == found
+
+
+async def test_a_message_that_waits_too_long(traffic: Traffic, operations: Operations, redis: Redis) -> None:
+    """The age of the oldest waiting message counts, however few there are."""
+    await traffic.staffed()
+    await traffic.waiting("m")
+    assert await codes(operations) == []
+    seconds, _ = await redis.time()
+    await redis.hset(contracts.job_key("m"), contracts.FIELD_READY, str((seconds - 301) * 1000))
+    assert await codes(operations) == ["waiting_too_long"]
+
+
+async def test_a_redis_that_is_down_is_a_finding(settings: Settings) -> None:
+    """No error is raised and no count is made up."""
+    down = settings.model_copy(update={"redis": settings.redis.model_copy(update={"port": 1})})
+    redis = redisdb.connect(down)
+    health = await Operations(down, redis, Queue(redis, down)).health()
+    await redis.aclose()
+    assert (health.healthy, health.stats) == (False, None)
+    assert [reason.code for reason in health.reasons] == ["redis_unavailable"]

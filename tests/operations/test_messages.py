@@ -1,0 +1,69 @@
+"""Looking at one message."""
+
+from typing import Any, cast
+
+import pytest
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.errors import NotFound
+from msgctl.operations import Operations
+from tests.traffic import Traffic
+
+
+async def test_the_status_of_a_waiting_message_is_the_contracts(traffic: Traffic, operations: Operations) -> None:
+    """What has not begun has no progress, no end, no error and no delivery."""
+    await traffic.waiting("m")
+    assert await operations.status("m") == {
+        "messageId": "m",
+        "state": "waiting",
+        "progress": 0,
+        "finishedOn": None,
+        "attempts": 0,
+    }
+
+
+async def test_a_completed_message_tells_when_it_ended(
+    traffic: Traffic, operations: Operations, redis: Redis
+) -> None:
+    """`finishedOn` is in Unix milliseconds and `progress` is 100."""
+    await traffic.completed("m")
+    seconds, _ = await redis.time()
+    status = await operations.status("m")
+    assert (status["state"], status["progress"]) == ("completed", 100)
+    assert abs(status["finishedOn"] / 1000 - seconds) < 60
+
+
+async def test_a_failed_message_tells_why(traffic: Traffic, operations: Operations) -> None:
+    """The error is its class, its code and its text, and nothing that is not the outside's business."""
+    await traffic.failed("m")
+    status = await operations.status("m")
+    assert status["state"] == "failed"
+    assert status["error"] == {"class": "final", "code": "n8n_rejected", "text": "n8n answered 400."}
+
+
+async def test_the_status_tells_of_the_delivery(traffic: Traffic, operations: Operations, redis: Redis) -> None:
+    """Its state and the provider's id, once there is a record of it."""
+    await traffic.completed("m")
+    record = {"state": "SENT", "channel": "telegram", "providerId": "42", "attempts": "1"}
+    await cast("Any", redis).hset(contracts.DELIVERY + "m", mapping=record)
+    assert (await operations.status("m"))["delivery"] == {"state": "SENT", "providerId": "42"}
+
+
+async def test_another_users_message_does_not_exist(traffic: Traffic, operations: Operations) -> None:
+    """A message of someone else and one that never was are refused in the same words."""
+    await traffic.waiting("m", user="ana")
+    assert (await operations.status("m", user_id="ana"))["state"] == "waiting"
+    with pytest.raises(NotFound) as foreign:
+        await operations.status("m", user_id="bia")
+    with pytest.raises(NotFound) as absent:
+        await operations.status("none", user_id="bia")
+    assert str(foreign.value) == str(absent.value)
+
+
+async def test_an_operator_sees_the_message_and_each_run(traffic: Traffic, operations: Operations) -> None:
+    """`show` has the text, whose it is, and the record of the run that failed."""
+    await traffic.failed("m")
+    shown = await operations.messages.show("m")
+    assert (shown["message"], shown["userId"], shown["runs"]) == ("hello", "ana", 1)
+    assert [record["code"] for record in shown["records"]] == ["n8n_rejected"]

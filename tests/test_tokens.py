@@ -1,0 +1,254 @@
+"""Tokens: what is issued is accepted, and nothing else is."""
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from msgctl import tokens
+from msgctl.config import Settings
+from msgctl.errors import ConfigurationError, InvalidInput, Unauthorized
+from msgctl.tokens import Verifier
+
+SECRET = "a secret of the tests, 32 bytes or more"
+Change = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def with_auth(**auth: Any) -> Settings:
+    """Settings with this `auth` section; leeway 0 unless said otherwise."""
+    return Settings.model_validate({"auth": {"jwt_secret": SECRET, "leeway": 0, **auth}})
+
+
+def good_claims() -> dict[str, Any]:
+    """Claims that are accepted."""
+    now = int(time.time())
+    return {"sub": "ana", "iat": now, "exp": now + 60}
+
+
+def signed(claims: dict[str, Any], *, secret: str = SECRET, algorithm: str = "HS256", **header: Any) -> str:
+    """A token over any claims."""
+    return jwt.encode(claims, secret, algorithm=algorithm, headers=header or None)
+
+
+def raw(header: dict[str, Any], claims: Any) -> str:
+    """A token over JSON that the library would not write, with a true HS256 signature."""
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, claims)]
+    signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
+        b".".join(parts), SECRET.encode()
+    )
+    return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
+
+
+def test_what_is_issued_is_accepted() -> None:
+    """A token that `issue` made tells the user and the end of its life."""
+    settings = with_auth()
+    claims = tokens.verify(settings, tokens.issue(settings, "ana", 60))
+    assert claims.user_id == "ana"
+    assert claims.expires_at == pytest.approx(time.time() + 60, abs=5)
+
+
+def test_issuer_and_audience_are_written_and_required() -> None:
+    """With `issuer` and `audience` set, our own tokens have both and others are refused."""
+    settings = with_auth(issuer="https://id.example", audience="msgctl")
+    assert tokens.verify(settings, tokens.issue(settings, "ana", 60)).user_id == "ana"
+    for change in ({"iss": "https://id.example"}, {"aud": "msgctl"}, {"iss": "other", "aud": "msgctl"}, {}):
+        with pytest.raises(Unauthorized):
+            tokens.verify(settings, signed({**good_claims(), **change}))
+
+
+def without(name: str) -> Change:
+    """Good claims but for one."""
+    return lambda claims: {key: value for key, value in claims.items() if key != name}
+
+
+def having(**changed: Any) -> Change:
+    """Good claims with some changed."""
+    return lambda claims: {**claims, **changed}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        without("exp"),
+        without("sub"),
+        having(exp=None),
+        having(exp=int(time.time()) - 1),
+        having(exp=0),
+        having(exp=-1),
+        having(exp=True),
+        having(exp="9999999999"),
+        having(exp="soon"),
+        having(exp=float("inf")),
+        having(exp=float("nan")),
+        having(exp=[9999999999]),
+        having(exp={}),
+        having(nbf=int(time.time()) + 600),
+        having(nbf="later"),
+        having(iat=int(time.time()) + 600),
+        having(iat=float("inf")),
+        having(sub=""),
+        having(sub=None),
+        having(sub=7),
+        having(sub=["ana"]),
+        having(sub="a" * 129),
+        having(sub="ana\n"),
+        having(sub="ana\u202e"),
+        having(aud="another service"),
+        having(aud=["msgctl"]),
+    ],
+)
+def test_bad_claims_are_refused(change: Change) -> None:
+    """A token with a true signature and any one bad claim is refused."""
+    token = raw({"alg": "HS256", "typ": "JWT"}, change(good_claims()))
+    with pytest.raises(Unauthorized):
+        tokens.verify(with_auth(), token)
+
+
+def forged() -> dict[str, str]:
+    """Tokens that nobody with the secret signed as HS256."""
+    good = signed(good_claims())
+    header, payload, signature = good.split(".")
+    none = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').rstrip(b"=").decode()
+    other = base64.urlsafe_b64encode(json.dumps({**good_claims(), "sub": "eve"}).encode()).rstrip(b"=").decode()
+    return {
+        "empty": "",
+        "dots": "..",
+        "one part": "abc",
+        "two parts": f"{header}.{payload}",
+        "four parts": f"{good}.{signature}",
+        "no signature": f"{header}.{payload}.",
+        "alg none": f"{none}.{payload}.",
+        "alg none, with the signature": f"{none}.{payload}.{signature}",
+        "payload exchanged": f"{header}.{other}.{signature}",
+        "signature cut": good[:-2],
+        "another secret": signed(good_claims(), secret="another secret of the tests, 32 bytes"),
+        "HS512": signed(good_claims(), algorithm="HS512", secret=SECRET * 2),
+        "HS384 by name": f"{header.replace('I1NiI', 'M4NCI')}.{payload}.{signature}",
+        "typ of something else": signed(good_claims(), typ="logout+jwt"),
+        "typ is no text": raw({"alg": "HS256", "typ": 7}, good_claims()),
+        "crit unknown": raw({"alg": "HS256", "crit": ["x"], "x": 1, "b64": False}, good_claims()),
+        "claims are a list": raw({"alg": "HS256"}, [1, 2]),
+        "claims are null": raw({"alg": "HS256"}, None),
+        "header is a list": base64.urlsafe_b64encode(b"[]").decode() + f".{payload}.{signature}",
+        "not base64": "!!!.???.###",
+        "not ascii": "ä.ö.ü",
+        "lone surrogate": "\ud800.a.b",
+        "deep": base64.urlsafe_b64encode(b"[" * 3000).rstrip(b"=").decode() + f".{payload}.{signature}",
+        "huge": "a" * 100_000,
+        "spaces": f" {good} ",
+        "NUL": good + "\0",
+    }
+
+
+@pytest.mark.parametrize("name", sorted(forged()))
+def test_forged_tokens_are_refused_alike(name: str) -> None:
+    """Every token that is not ours gets the same refusal, which tells nothing of the reason."""
+    with pytest.raises(Unauthorized) as refusal:
+        tokens.verify(with_auth(), forged()[name])
+    with pytest.raises(Unauthorized) as expired:
+        tokens.verify(with_auth(), signed({**good_claims(), "exp": 1}))
+    assert str(refusal.value) == str(expired.value)
+
+
+def test_leeway_bears_with_clocks_that_differ() -> None:
+    """Within the leeway an expired token is accepted, and its end is told with the leeway in it."""
+    expired = {**good_claims(), "exp": int(time.time()) - 5}
+    assert tokens.verify(with_auth(leeway=30), signed(expired)).expires_at == expired["exp"] + 30
+    with pytest.raises(Unauthorized):
+        tokens.verify(with_auth(leeway=1), signed(expired))
+
+
+def test_a_remembered_token_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verifier that knows a token refuses it all the same once it has expired."""
+    settings = with_auth()
+    verifier, token = Verifier(settings), tokens.issue(settings, "ana", 60)
+    assert verifier.verify(token) is verifier.verify(token)
+    later = time.time() + 61
+    monkeypatch.setattr(time, "time", lambda: later)
+    with pytest.raises(Unauthorized):
+        verifier.verify(token)
+
+
+def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many tokens come, only so many are remembered, and no token itself is."""
+    monkeypatch.setattr(tokens, "REMEMBERED", 3)
+    settings = with_auth()
+    verifier = Verifier(settings)
+    for number in range(10):
+        verifier.verify(tokens.issue(settings, f"user{number}", 60))
+    assert len(verifier._known) == 3
+    assert all(len(digest) == 32 for digest in verifier._known)
+
+
+@pytest.mark.parametrize("secret", ["", "short", "x" * 31])
+def test_a_weak_secret_is_a_configuration_error(secret: str) -> None:
+    """A missing or short secret stops the gateway before it opens, with the exit code for that."""
+    with pytest.raises(ConfigurationError, match="jwt_secret") as refusal:
+        Verifier(with_auth(jwt_secret=secret))
+    assert refusal.value.exit_code == 78
+    with pytest.raises(ConfigurationError):
+        tokens.issue(with_auth(jwt_secret=secret), "ana", 60)
+
+
+@pytest.mark.parametrize(("user", "lifetime"), [("", 60), ("x" * 129, 60), ("a\nb", 60), ("ana", 0), ("ana", -5)])
+def test_what_would_be_refused_is_not_issued(user: str, lifetime: float) -> None:
+    """`issue` makes no token that `verify` would refuse."""
+    with pytest.raises(InvalidInput):
+        tokens.issue(with_auth(), user, lifetime)
+
+
+def key_pair(algorithm: str) -> tuple[str, str]:
+    """A private and a public key in PEM."""
+    makers: dict[str, Callable[[], Any]] = {
+        "RS256": lambda: rsa.generate_private_key(65537, 2048),
+        "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
+        "EdDSA": ed25519.Ed25519PrivateKey.generate,
+        "weak RSA": lambda: rsa.generate_private_key(65537, 1024),
+        "other curve": lambda: ec.generate_private_key(ec.SECP384R1()),
+    }
+    private = makers[algorithm]()
+    return (
+        private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+        private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
+    )
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
+def test_public_keys_verify_their_own_algorithm_alone(algorithm: str) -> None:
+    """With a public key its tokens are accepted, while HS256 over that public key, the classic forgery, is not."""
+    private, public = key_pair(algorithm)
+    settings = with_auth(algorithm=algorithm, public_key=public)
+    assert tokens.verify(settings, jwt.encode(good_claims(), private, algorithm=algorithm)).user_id == "ana"
+    header = base64.urlsafe_b64encode(b'{"alg":"HS256"}').rstrip(b"=")
+    payload = base64.urlsafe_b64encode(json.dumps(good_claims()).encode()).rstrip(b"=")
+    signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
+        header + b"." + payload, public.encode()
+    )
+    confused = b".".join([header, payload, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
+    with pytest.raises(Unauthorized):
+        tokens.verify(settings, confused)
+    with pytest.raises(ConfigurationError, match="private key"):
+        tokens.issue(settings, "ana", 60)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "key"),
+    [("RS256", "ES256"), ("RS256", "weak RSA"), ("ES256", "other curve"), ("EdDSA", "RS256")],
+)
+def test_a_key_that_does_not_fit_is_a_configuration_error(algorithm: str, key: str) -> None:
+    """A key of another kind, a short RSA key, another curve: refused before anything is verified with it."""
+    with pytest.raises(ConfigurationError, match="public_key"):
+        Verifier(with_auth(algorithm=algorithm, public_key=key_pair(key)[1]))
+
+
+@pytest.mark.parametrize("text", ["", "no key", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"])
+def test_text_that_is_no_key_is_a_configuration_error(text: str) -> None:
+    """What cannot be read as PEM is told, not raised as the library's own error."""
+    with pytest.raises(ConfigurationError, match="PEM"):
+        Verifier(with_auth(algorithm="RS256", public_key=text))

@@ -1,0 +1,70 @@
+"""Messages in every state, made by the queue's own scripts, for tests of what looks at them."""
+
+import pytest
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.messages import Message
+from msgctl.retry import Never
+from msgctl.rqueue import Claimed, Claims, Queue
+from tests.rqueue.conftest import commit, failure
+
+ERROR = b'{"class":"final","code":"n8n_rejected","text":"n8n answered 400.","at":"2026-01-01T00:00:01.000Z"}'
+
+
+class Traffic:
+    """Puts messages into the queue and works them, as worker `w1`.
+
+    Args:
+        redis: the test's client.
+        settings: the test's settings.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self.queue = Queue(redis, settings)
+        self.claims = Claims(redis, settings, "w1")
+        self._redis = redis
+
+    async def waiting(self, message_id: str, *, user: str = "ana", conversation: str = "") -> None:
+        """A message that waits."""
+        message = Message(
+            message_id=message_id,
+            conversation_id=conversation or f"of-{message_id}",
+            agent_id="a",
+            user_id=user,
+            message="hello",
+            timestamp="2026-01-01T00:00:00.000Z",
+        )
+        await self.queue.enqueue(message, digest=message.digest())
+
+    async def active(self, message_id: str, *, user: str = "ana") -> Claimed:
+        """A message that is being worked; nothing else may wait."""
+        await self.waiting(message_id, user=user)
+        (claimed,) = await self.claims.claim(1)
+        return claimed
+
+    async def completed(self, message_id: str, text: str = "an answer") -> None:
+        """A message that was answered."""
+        assert await commit(self.claims, await self.active(message_id), text)
+
+    async def failed(self, *message_ids: str) -> None:
+        """Dead letters."""
+        for message_id in message_ids:
+            await self.fail(await self.active(message_id))
+
+    async def fail(self, claimed: Claimed) -> None:
+        """End what is being worked as a dead letter."""
+        assert await self.claims.fail(claimed, Never(), error=ERROR, record=ERROR, failure=failure(claimed))
+
+    async def staffed(self) -> None:
+        """A worker and a subscriber that are alive."""
+        await self.claims.heartbeat([], "idle")
+        seconds, _ = await self._redis.time()
+        await self._redis.hset(contracts.SUBSCRIBERS, "s1", str(seconds * 1000))
+
+
+@pytest.fixture
+def traffic(redis: Redis, settings: Settings) -> Traffic:
+    """Messages in every state, in the test's own Redis."""
+    return Traffic(redis, settings)
