@@ -6,13 +6,15 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIN    := uv pip compile pyproject.toml --universal --python-version 3.11 --extra embedded --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lock clean
+.PHONY: help demo install test check format lock clean
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.runtime ## Start everything on this machine and watch messages go through
 	@$(BIN)/msgctl demo
+
+install: $(VENV)/.runtime ## Make .venv with msgctl in it
 
 test: $(VENV)/.dev ## Run the whole suite against real servers that it starts itself
 	@$(BIN)/pytest -n auto $(ARGS)

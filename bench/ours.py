@@ -9,9 +9,10 @@ import uvloop
 
 from bench import messages
 from daemons.worker.loop import WAKE_BLOCK, WorkLoop
+from msgctl.breakers import Breakers
 from msgctl.config import Settings, load
 from msgctl.pipeline import Pipeline
-from msgctl.redisdb import connect, dedicated
+from msgctl.redisdb import Watch, connect, dedicated
 from msgctl.rqueue import Claimed, Claims, Progress, Queue, Registration
 
 

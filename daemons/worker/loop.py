@@ -116,10 +116,12 @@ class WorkLoop:
                 await asyncio.sleep(OUTAGE_PAUSE)
 
     async def _fill(self, slots: Slots) -> bool:
-        """Claim into the free slots; whether all of them are taken now."""
-        for claimed in await self._claims.claim(slots.free):
-            slots.start(claimed)
-        return not slots.free
+        """Claim into the free slots; whether there was a message for each of them, and there may be more."""
+        free = slots.free
+        claimed = await self._claims.claim(free)
+        for one in claimed:
+            slots.start(one)
+        return len(claimed) == free
 
     async def _claim_quarantine(self, slots: Slots) -> None:
         """Run one message after the other until there are no more."""

@@ -40,17 +40,21 @@ end
 -- Put a message where a worker finds it: at the end of its queue, or at the front if it has been there before.
 local function make_ready(id, now, front)
   local job = K.rq_job .. id
-  local queue = redis.call('HGET', job, 'origin')
+  local fields = redis.call('HMGET', job, 'origin', K.field_quarantined)
   redis.call('HSET', job, 'status', 'queued', 'enqueued_at', iso(now), K.field_ready, now)
-  redis.call(front and 'LPUSH' or 'RPUSH', K.rq_queue .. queue, id)
+  if fields[2] then
+    redis.call('RPUSH', K.rq_queue .. K.quarantine, id)
+    return
+  end
+  redis.call(front and 'LPUSH' or 'RPUSH', K.rq_queue .. fields[1], id)
   wake()
 end
 
--- A message that may have killed its workers waits apart, still the head of its conversation.
+-- A message that may have killed its workers waits apart from now on, still the head of its conversation.
 local function quarantine(id, now)
-  redis.call('HSET', K.rq_job .. id, 'status', 'queued', 'enqueued_at', iso(now), K.field_ready, now)
+  redis.call('HSET', K.rq_job .. id, K.field_quarantined, 1)
   redis.call('SADD', K.rq_queues, K.rq_queue .. K.quarantine)
-  redis.call('RPUSH', K.rq_queue .. K.quarantine, id)
+  make_ready(id, now, false)
 end
 
 -- A message leaves its conversation for good: the next one, if any, comes into play.

@@ -41,8 +41,7 @@ local function look(id, fields, proof)
   if status ~= 'queued' then return 'unworkable' end
   local stamp = id .. ' ' .. runs .. ' ' .. ready
   if proof == stamp then return 'not_queued' end
-  local crashes = tonumber(fields[7] or 0)
-  local queue = crashes > 0 and redis.call('LLEN', K.rq_queue .. K.quarantine) > 0 and K.quarantine or origin
+  local queue = fields[7] and K.quarantine or origin
   if is_overtaken(K.rq_queue .. queue, id, ready) then return 'overtaken', queue, stamp end
 end
 
@@ -65,7 +64,7 @@ for i = 2, #ARGV, 2 do
   local id = redis.call('LINDEX', K.mailbox .. conversation, 0)
   if id then
     local fields = redis.call('HMGET', K.rq_job .. id, 'status', 'origin', K.field_runs, K.field_ready,
-      K.field_message, K.field_conversation, K.field_crashes, 'worker_name')
+      K.field_message, K.field_conversation, K.field_quarantined, 'worker_name')
     local fault, queue, stamp = look(id, fields, proof)
     if fault then
       if mend then bring_back(conversation, id, fault, fields) end

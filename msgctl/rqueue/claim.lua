@@ -12,6 +12,8 @@
 local worker, slots, lease, max_wait = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local from_quarantine = ARGV[5] == '1'
 local now = now_ms()
+local OURS = {}
+for priority = 1, 10 do OURS[K.queue .. priority] = true end
 local claimed = {}
 
 local function overdue_queue()
@@ -46,12 +48,21 @@ local function pop(fair)
   return pop_by_priority()
 end
 
+-- A second entry of a message that is elsewhere by now; dropping it costs nothing.
+local ELSEWHERE = {deferred = true, started = true, scheduled = true, finished = true, failed = true}
+
 local function start(id)
   local job = K.rq_job .. id
+  if redis.call('TYPE', job).ok ~= 'hash' then
+    redis.call('HSET', K.parked, id, 'no hash')
+    return
+  end
   local fields = redis.call('HMGET', job, 'status', 'origin', K.field_message, K.field_attempts, K.field_holds,
     K.field_conversation)
-  if fields[1] ~= 'queued' or not fields[3] or not fields[6] then
-    redis.call('HSET', K.parked, id, fields[1] or 'no hash')
+  if ELSEWHERE[fields[1]] then return end
+  if fields[1] ~= 'queued' or not OURS[fields[2]] or not fields[3] or not fields[6] then
+    redis.call('HSET', K.parked, id, fields[1] or 'no status')
+    if fields[6] then advance(fields[6], id, now) end
     return
   end
   local run = redis.call('HINCRBY', job, K.field_runs, 1)

@@ -10,7 +10,7 @@ local conversation = fields[3]
 local mailbox, now = K.mailbox .. conversation, now_ms()
 redis.call('ZREM', K.rq_failed .. fields[2], id)
 redis.call('PERSIST', job)
-redis.call('HDEL', job, K.field_finished)
+redis.call('HDEL', job, K.field_finished, K.field_quarantined)
 redis.call('HSET', job, 'status', 'deferred', 'ended_at', '', K.field_attempts, 0, K.field_crashes, 0,
   K.field_holds, 0, K.field_progress, 0)
 redis.call('HSETNX', K.conversation .. conversation, 'user', fields[4])

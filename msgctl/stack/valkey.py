@@ -63,10 +63,15 @@ class Valkey(Server):
 
     async def is_ready(self, pid: int) -> bool:
         """Whether this very process answers and has its data in memory."""
+        client = Redis(
+            host=LOOPBACK,
+            port=self.port,
+            password=self.password or None,
+            socket_timeout=1.0,  # whoever else has taken the port may never answer
+            retry=Retry(NoBackoff(), 0),
+        )
         try:
-            async with Redis(
-                host=LOOPBACK, port=self.port, password=self.password or None, retry=Retry(NoBackoff(), 0)
-            ) as client:
+            async with client:
                 info = await client.info()
         except (exceptions.RedisError, OSError):
             return False

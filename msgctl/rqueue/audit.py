@@ -1,0 +1,131 @@
+"""The auditor: is the head of every conversation in play, in exactly one of queue, running, scheduled?
+
+Each script keeps that true by itself. The auditor is for what nobody foresaw: a key that was deleted by hand, an old
+script, a backup that was read in. It walks by SCAN and in slices, so that Redis serves others meanwhile.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.messages import Record
+from msgctl.redisdb import Script, unavailable_as_error
+
+AUDIT = Script.beside(__file__, "audit")
+FORGET = Script.beside(__file__, "forget")
+
+BATCH = 200
+"""Conversations looked at in one call."""
+SLICE = 1000
+"""Ids of a queue read in one call."""
+INTERVAL = 60.0
+"""Seconds between two audits, whoever makes them."""
+SECOND_LOOK = 0.2
+"""Seconds after which a suspect is looked at again."""
+
+
+class Stuck(Record, frozen=True):
+    """The head of a conversation that is not in play."""
+
+    conversation_id: str
+    message_id: str
+    fault: str
+    """gone · over · unworkable · held_back · no_lease · not_scheduled · not_queued."""
+    queue: str = ""
+    proof: str = ""
+
+
+class Audit:
+    """Looks through the mailboxes.
+
+    Args:
+        redis: a client of `redisdb.connect`.
+        settings: names Redis in errors.
+
+    Each method raises RedisUnavailable when Redis does not answer.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+
+    async def is_due(self) -> bool:
+        """Whether it is time for an audit and this caller shall make it: one a minute among all workers."""
+        with unavailable_as_error(self._settings):
+            taken = await self._redis.set(contracts.AUDITED, "1", px=round(INTERVAL * 1000), nx=True)
+        return bool(taken)
+
+    async def run(self, *, mend: bool) -> list[Stuck]:
+        """Look at every mailbox, twice where something seems wrong, and return what is.
+
+        Args:
+            mend: bring the stuck ones back into play. A message that is doubly queued by that runs once all the same.
+        """
+        suspects = [stuck async for batch in self._mailboxes() for stuck in await self._look(batch)]
+        if not suspects:
+            return []
+        await asyncio.sleep(SECOND_LOOK)
+        suspects = await self._look([(one.conversation_id, "") for one in suspects])
+        proofs = await self._prove(suspects)
+        found = await self._look([(one.conversation_id, proofs.get(one.proof, "")) for one in suspects], mend=mend)
+        return [stuck for stuck in found if stuck.fault != "overtaken"]
+
+    async def forget_workers(self) -> int:
+        """Strike workers that died without a word off RQ's registers; how many."""
+        names = (*contracts.QUEUES, contracts.QUARANTINE)
+        with unavailable_as_error(self._settings):
+            return cast("int", await FORGET(self._redis, *names))
+
+    async def absent(self, queue: str, message_ids: Iterable[str]) -> set[str]:
+        """Those of `message_ids` that are not in a queue and were not while this was found out.
+
+        The list is read from its tail: what is pushed meanwhile only makes ids appear twice, and what is claimed
+        is taken from the other end.
+        """
+        missing, start = set(message_ids), 0
+        while missing:
+            with unavailable_as_error(self._settings):
+                ids = await cast(
+                    "Any", self._redis.lrange(contracts.RQ_QUEUE + queue, -start - SLICE, -start - 1)
+                )
+            missing.difference_update(ids)
+            if len(ids) < SLICE:
+                break
+            start += SLICE
+        return missing
+
+    async def _mailboxes(self) -> AsyncIterator[list[tuple[str, str]]]:
+        cursor, pattern = -1, contracts.MAILBOX + "*"
+        while cursor != 0:
+            with unavailable_as_error(self._settings):
+                cursor, keys = await self._redis.scan(max(cursor, 0), pattern, 1000, "list")
+            for start in range(0, len(keys), BATCH):
+                names = (key.removeprefix(contracts.MAILBOX) for key in keys[start : start + BATCH])
+                yield [(name, "") for name in names]
+
+    async def _look(self, conversations: Sequence[tuple[str, str]], *, mend: bool = False) -> list[Stuck]:
+        """Run the script on conversations, each with a proof or nothing."""
+        found: list[Stuck] = []
+        for start in range(0, len(conversations), BATCH):
+            arguments = [part for pair in conversations[start : start + BATCH] for part in pair]
+            with unavailable_as_error(self._settings):
+                rows = await AUDIT(self._redis, int(mend), *arguments)
+            found += [Stuck(*row) for row in rows]
+        return found
+
+    async def _prove(self, suspects: Sequence[Stuck]) -> dict[str, str]:
+        """The proofs of those that were overtaken and are not in their queue."""
+        queues: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        for one in suspects:
+            if one.fault == "overtaken":
+                queues[one.queue][one.message_id] = one.proof
+        proven: dict[str, str] = {}
+        for queue, proofs in queues.items():
+            for message_id in await self.absent(queue, proofs):
+                proven[proofs[message_id]] = proofs[message_id]
+        return proven

@@ -1,0 +1,74 @@
+"""`msgctl agent`, `msgctl token` and `msgctl db`."""
+
+from pathlib import Path
+
+import jwt
+import psycopg
+
+from msgctl.config import Settings
+from tests.cli.conftest import Invoke
+
+ADD = ("agent", "add", "--user", "ana", "--name", "Support", "--webhook", "support/chat")
+
+
+async def test_add_prints_the_id(msgctl: Invoke, tmp_path: Path) -> None:
+    """The id alone for people, the whole agent as JSON."""
+    plain = await msgctl(*ADD)
+    assert (plain.code, len(plain.lines)) == (0, 1)
+    (tmp_path / "prompt.txt").write_text("Seja gentil.")
+    added = (await msgctl(*ADD, "--prompt-file", "prompt.txt", "-o", "json")).json
+    assert added["systemPrompt"] == "Seja gentil."
+    listed = (await msgctl("agent", "list", "-o", "json")).json
+    assert listed["schema"] == "msgctl.agents/1"
+    assert [item["id"] for item in listed["items"]] == [plain.lines[0], added["id"]]
+
+
+async def test_list_can_be_of_one_user(msgctl: Invoke) -> None:
+    """Others' agents are not in it, and ids are not broken in 80 columns."""
+    (added,) = (await msgctl(*ADD)).lines
+    assert (await msgctl("agent", "list", "--user", "ana", "-o", "ids")).lines == [added]
+    assert (await msgctl("agent", "list", "--user", "bia", "-o", "ids")).lines == []
+    table = await msgctl("agent", "list")
+    assert added in table.stdout
+    assert max(map(len, table.lines)) <= 80
+    assert "\x1b" not in table.stdout
+
+
+async def test_a_webhook_that_leads_elsewhere_is_2(msgctl: Invoke) -> None:
+    """It is told how one looks."""
+    outcome = await msgctl("agent", "add", "--user", "a", "--name", "n", "--webhook", "http://elsewhere/x")
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert "support/chat" in outcome.stderr
+
+
+async def test_a_token_is_printed_alone(msgctl: Invoke, settings: Settings) -> None:
+    """It is the named user's, for as long as was said, and nothing else is printed."""
+    secret = settings.auth.jwt_secret.get_secret_value()
+    plain = await msgctl("token", "issue", "--user", "ana")
+    assert (plain.code, plain.stderr, len(plain.lines)) == (0, "", 1)
+    claims = jwt.decode(plain.lines[0], secret, algorithms=["HS256"])
+    assert (claims["sub"], claims["exp"] - claims["iat"]) == ("ana", 3600)
+    token = (await msgctl("token", "issue", "--user", "ana", "--lifetime", "90s", "-o", "json")).json["token"]
+    claims = jwt.decode(token, secret, algorithms=["HS256"])
+    assert claims["exp"] - claims["iat"] == 90
+
+
+async def test_a_token_without_a_secret_is_78(msgctl: Invoke) -> None:
+    """It says which setting is missing."""
+    outcome = await msgctl("token", "issue", "--user", "ana", environ={"MSGCTL_AUTH_JWT_SECRET": ""})
+    assert (outcome.code, outcome.stdout) == (78, "")
+    assert "jwt_secret" in outcome.stderr
+
+
+async def test_migrate_makes_the_tables_once(msgctl: Invoke, postgres_settings: Settings) -> None:
+    """The first time it names what it applied, the second time nothing."""
+    url = postgres_settings.postgres.url.get_secret_value()
+    environ = {"MSGCTL_POSTGRES_URL": url}
+    missing = await msgctl("agent", "list", environ=environ)
+    assert missing.code == 78
+    assert "msgctl db migrate" in missing.stderr
+    first = await msgctl("db", "migrate", "-o", "json", environ=environ)
+    assert (first.code, first.json["applied"]) == (0, ["0001_agents"])
+    assert (await msgctl("db", "migrate", "-o", "json", environ=environ)).json["applied"] == []
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        assert (await (await connection.execute("SELECT count(*) FROM agents")).fetchone()) == (0,)

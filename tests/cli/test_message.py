@@ -1,0 +1,153 @@
+"""`msgctl message`: sending, waiting, showing."""
+
+import asyncio
+
+import pytest
+from redis.asyncio import Redis
+
+from msgctl.messages import Channel
+from tests.cli.conftest import Invoke
+from tests.processes import until
+from tests.rqueue.conftest import commit
+from tests.traffic import Traffic
+
+
+async def test_send_puts_a_message_into_the_queue(msgctl: Invoke, traffic: Traffic, agent_id: str) -> None:
+    """What was asked for is what waits, as its agent's owner's."""
+    outcome = await msgctl(
+        *("message", "send", "Olá", "--agent", agent_id, "--conversation", "c", "--channel", "telegram"),
+        *("--metadata", '{"chatId": 42}', "--priority", "2", "--id", "m", "-o", "json"),
+    )
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert outcome.json == {
+        "schema": "msgctl.receipt/1",
+        "messageId": "m",
+        "conversationId": "c",
+        "jobId": "m",
+        "repeated": False,
+    }
+    job = await traffic.queue.find("m")
+    assert job is not None
+    message = job.message
+    assert (message.message, message.user_id, message.priority) == ("Olá", "ana", 2)
+    assert (message.channel, message.channel_metadata) == (Channel.TELEGRAM, {"chatId": 42})
+
+
+async def test_sending_the_same_again_is_the_same_message(msgctl: Invoke, agent_id: str) -> None:
+    """The second time is told to be one; other words under the same id are refused with 6."""
+    send = ("message", "send", "--agent", agent_id, "--id", "m", "-o", "json")
+    first, second = await msgctl(*send, "hello"), await msgctl(*send, "hello")
+    assert (first.json["repeated"], second.json["repeated"]) == (False, True)
+    assert first.json["conversationId"] == second.json["conversationId"]
+    assert (await msgctl(*send, "other")).code == 6
+
+
+async def test_count_sends_many(msgctl: Invoke, traffic: Traffic, agent_id: str) -> None:
+    """Each has an id of its own, and `-o ids` prints these alone."""
+    outcome = await msgctl("message", "send", "hello", "--agent", agent_id, "--count", "120", "-o", "ids")
+    assert outcome.code == 0
+    assert len(set(outcome.lines)) == 120
+    assert (await traffic.queue.stats()).waiting == 120
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (["", "--agent", "AGENT"], 2, "message"),
+        (["x", "--agent", "AGENT", "--priority", "11"], 2, "priority"),
+        (["x", "--agent", "AGENT", "--metadata", "[]"], 2, "--metadata"),
+        (["x", "--agent", "AGENT", "--metadata", "{"], 2, "--metadata"),
+        (["x", "--agent", "AGENT", "--conversation", "a b"], 2, "conversationId"),
+        (["x", "--agent", "AGENT", "--count", "2", "--id", "m"], 2, "--id"),
+        (["x", "--agent", "AGENT", "--wait", "--timeout", "soon"], 2, "soon"),
+        (["x", "--agent", "5f0c7c1e-0000-4000-8000-000000000000"], 3, "no such agent"),
+        (["x", "--agent", "AGENT", "--user", "bia"], 3, "no such agent"),
+    ],
+)
+async def test_what_the_gateway_would_refuse_is_refused(
+    msgctl: Invoke, redis: Redis, agent_id: str, arguments: list[str], code: int, complaint: str
+) -> None:
+    """One line that names the fault, and nothing is stored."""
+    given = [agent_id if argument == "AGENT" else argument for argument in arguments]
+    outcome = await msgctl("message", "send", *given)
+    assert (outcome.code, outcome.stdout) == (code, "")
+    (line,) = outcome.stderr.splitlines()
+    assert complaint in line
+    assert await redis.dbsize() == 0
+
+
+async def test_wait_prints_the_reply(msgctl: Invoke, traffic: Traffic, agent_id: str) -> None:
+    """The reply's text alone is on standard output, lines and all."""
+    sending = asyncio.create_task(msgctl("message", "send", "hello", "--agent", agent_id, "--wait"))
+    await answer(traffic, "I am\nwell. \x1b[31mRed?")
+    outcome = await sending
+    assert (outcome.code, outcome.stdout, outcome.stderr) == (0, "I am\nwell. ?[31mRed?\n", "")
+
+
+async def test_wait_as_json_has_status_and_response(msgctl: Invoke, traffic: Traffic, agent_id: str) -> None:
+    """Receipt, status and response are one record."""
+    sending = asyncio.create_task(msgctl("message", "send", "hello", "--agent", agent_id, "--wait", "-o", "json"))
+    await answer(traffic, "Well.")
+    record = (await sending).json
+    assert (record["state"], record["progress"]) == ("completed", 100)
+    assert record["response"]["message"] == "Well."
+
+
+async def test_wait_ends_with_4_when_the_message_fails(msgctl: Invoke, traffic: Traffic, agent_id: str) -> None:
+    """The error is told on standard error."""
+    sending = asyncio.create_task(msgctl("message", "send", "hello", "--agent", agent_id, "--wait"))
+    await until(lambda: waiting(traffic), "the message to wait")
+    (claimed,) = await traffic.claims.claim(1)
+    await traffic.fail(claimed)
+    outcome = await sending
+    assert (outcome.code, outcome.stdout) == (4, "")
+    assert "n8n_rejected" in outcome.stderr
+
+
+async def test_wait_ends_with_75_when_no_reply_comes(msgctl: Invoke, agent_id: str) -> None:
+    """The line says how to look at the message later."""
+    outcome = await msgctl("message", "send", "hello", "--agent", agent_id, "--wait", "--timeout", "0.5s")
+    assert (outcome.code, outcome.stdout) == (75, "")
+    assert "msgctl status" in outcome.stderr
+
+
+@pytest.mark.parametrize("command", [("message", "show"), ("status",)])
+async def test_show_tells_everything(msgctl: Invoke, traffic: Traffic, command: tuple[str, ...]) -> None:
+    """`status` is the same command; times are RFC 3339 beside the contract's milliseconds."""
+    await traffic.failed("m")
+    outcome = await msgctl(*command, "m", "-o", "json")
+    assert outcome.code == 0
+    record = outcome.json
+    assert record["schema"] == "msgctl.message/1"
+    assert (record["messageId"], record["state"], record["attempts"]) == ("m", "failed", 0)
+    assert record["error"]["code"] == "n8n_rejected"
+    assert isinstance(record["finishedOn"], int)
+    assert record["finishedAt"].endswith("Z")
+
+
+async def test_show_tells_people_what_to_do(msgctl: Invoke, traffic: Traffic) -> None:
+    """A line a field, and for a dead letter how to put it back to work."""
+    await traffic.failed("m")
+    outcome = await msgctl("message", "show", "m")
+    assert outcome.code == 0
+    assert any(line.split() == ["state", "failed"] for line in outcome.lines)
+    assert "msgctl dlq replay m" in outcome.stderr
+
+
+async def test_a_message_that_is_not_there_is_3(msgctl: Invoke) -> None:
+    """One line on standard error."""
+    outcome = await msgctl("message", "show", "none")
+    assert (outcome.code, outcome.stdout) == (3, "")
+    assert outcome.stderr == "msgctl: There is no such message.\n"
+
+
+async def waiting(traffic: Traffic) -> bool:
+    """Whether anything waits."""
+    return (await traffic.queue.stats()).waiting > 0
+
+
+async def answer(traffic: Traffic, text: str) -> None:
+    """Answer the next message."""
+    await until(lambda: waiting(traffic), "the message to wait")
+    (claimed,) = await traffic.claims.claim(1)
+    assert await commit(traffic.claims, claimed, text)

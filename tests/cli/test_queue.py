@@ -1,0 +1,90 @@
+"""`msgctl queue` and `msgctl worker`."""
+
+import pytest
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from tests.cli.conftest import Invoke
+from tests.traffic import Traffic
+
+COUNTS = {"waiting": 0, "active": 0, "completed": 1, "failed": 2, "delayed": 0, "paused": 0, "total": 3}
+
+
+@pytest.mark.parametrize("command", [("queue", "stats"), ("stats",)])
+async def test_stats_counts_by_state(msgctl: Invoke, traffic: Traffic, command: tuple[str, ...]) -> None:
+    """The seven counts of the contract, as JSON and as a line each."""
+    await traffic.completed("m1")
+    await traffic.failed("m2", "m3")
+    outcome = await msgctl(*command, "-o", "json")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert outcome.json == {"schema": "msgctl.stats/1", **COUNTS}
+    table = await msgctl(*command)
+    assert [tuple(line.split()) for line in table.lines] == [(name, str(n)) for name, n in COUNTS.items()]
+
+
+@pytest.mark.parametrize("command", [("queue", "health"), ("health",)])
+async def test_health_is_an_exit_code(msgctl: Invoke, traffic: Traffic, command: tuple[str, ...]) -> None:
+    """0 when all is well; 4, and every reason, when not."""
+    outcome = await msgctl(*command, "-o", "json")
+    assert (outcome.code, outcome.json["healthy"]) == (4, False)
+    assert [reason["code"] for reason in outcome.json["reasons"]] == ["no_worker", "no_subscriber"]
+    assert "msgctl start worker" in (await msgctl(*command)).stderr
+    await traffic.staffed()
+    outcome = await msgctl(*command, "-o", "json")
+    assert (outcome.code, outcome.json["healthy"], outcome.json["reasons"]) == (0, True, [])
+
+
+async def test_health_of_a_missing_redis_is_still_json(msgctl: Invoke) -> None:
+    """A script that asked for JSON gets it, and exit 69."""
+    outcome = await msgctl("queue", "health", "-o", "json", environ={"MSGCTL_REDIS_PORT": "1"})
+    assert (outcome.code, outcome.json["healthy"], outcome.json["stats"]) == (69, False, None)
+    assert [reason["code"] for reason in outcome.json["reasons"]] == ["redis_unavailable"]
+
+
+CLEAN = ("queue", "clean", "--state", "completed", "--older-than")
+
+
+async def test_clean_counts_before_it_removes(msgctl: Invoke, traffic: Traffic, redis: Redis) -> None:
+    """A dry run and an unconfirmed run remove nothing; `--yes` removes what is old enough and no more."""
+    await traffic.completed("old")
+    await traffic.completed("new")
+    aged = str((await redis.time())[0] * 1000 - 8 * 86_400_000)
+    await redis.hset(contracts.job_key("old"), contracts.FIELD_FINISHED, aged)
+    dry = await msgctl(*CLEAN, "7d", "--dry-run", "-o", "json")
+    assert (dry.code, dry.json["matched"], dry.json["removed"]) == (0, 1, 0)
+    unconfirmed = await msgctl(*CLEAN, "7d")
+    assert (unconfirmed.code, unconfirmed.stdout) == (6, "")
+    assert "1 completed messages" in unconfirmed.stderr
+    assert "--yes" in unconfirmed.stderr
+    assert (await traffic.queue.stats()).completed == 2
+    done = await msgctl(*CLEAN, "7d", "--yes", "-o", "json")
+    assert (done.code, done.json["removed"]) == (0, 1)
+    assert await traffic.queue.find("old") is None
+    assert await traffic.queue.find("new") is not None
+
+
+async def test_cleaning_nothing_is_5(msgctl: Invoke, traffic: Traffic) -> None:
+    """The query was fine, and nothing answers to it."""
+    await traffic.completed("new")
+    assert (await msgctl(*CLEAN, "7d", "--yes")).code == 5
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--state", "waiting", "--older-than", "7d"], ["--state", "failed", "--older-than", "7x"]]
+)
+async def test_clean_takes_only_what_is_over(msgctl: Invoke, arguments: list[str]) -> None:
+    """Messages in play cannot be named, and a duration must be one: exit 2."""
+    outcome = await msgctl("queue", "clean", *arguments)
+    assert (outcome.code, outcome.stdout) == (2, "")
+
+
+async def test_workers_are_listed(msgctl: Invoke, traffic: Traffic) -> None:
+    """Only those that are alive, with what they have in hand."""
+    empty = await msgctl("worker", "list", "-o", "json")
+    assert empty.json == {"schema": "msgctl.workers/1", "items": []}
+    await traffic.claims.heartbeat([], "busy")
+    await traffic.active("m")
+    (worker,) = (await msgctl("worker", "list", "-o", "json")).json["items"]
+    assert (worker["name"], worker["state"], worker["running"]) == ("w1", "busy", ["m"])
+    assert (await msgctl("worker", "list", "-o", "ids")).stdout == "w1\n"
+    assert "w1" in (await msgctl("worker", "list")).stdout

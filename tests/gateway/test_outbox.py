@@ -1,0 +1,107 @@
+"""The queue of one socket: in order, bounded, and never waited for by anybody but its own writer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from daemons.gateway.outbox import MAX_SIZE, Outbox
+from tests.processes import until
+
+
+class Peer:
+    """A client that reads while `reading` is set."""
+
+    def __init__(self) -> None:
+        self.reading = asyncio.Event()
+        self.reading.set()
+        self.got: list[Any] = []
+        self.given_up = 0
+
+    async def send(self, message: Any) -> None:
+        """ASGI's `send`."""
+        await self.reading.wait()
+        self.got.append(message.get("text", message.get("code")))
+
+    def give_up(self) -> None:
+        """Called when it is too slow."""
+        self.given_up += 1
+
+
+@pytest.fixture
+async def peer() -> Peer:
+    """A client that reads."""
+    return Peer()
+
+
+@pytest.fixture
+async def outbox(peer: Peer) -> AsyncIterator[Outbox]:
+    """Its outbox, of 8 frames and a short patience, being written."""
+    outbox = Outbox(peer.send, max_frames=8, timeout=0.2, give_up=peer.give_up)
+    writer = asyncio.create_task(outbox.run())
+    yield outbox
+    writer.cancel()
+    await asyncio.gather(writer, return_exceptions=True)
+
+
+async def test_frames_are_written_in_order(peer: Peer, outbox: Outbox) -> None:
+    """First in, first out, and a close is the last."""
+    outbox.put(["1", "2"])
+    outbox.put(["3"])
+    outbox.close(1001, "bye")
+    outbox.put(["4"])
+    await until(lambda: peer.got == ["1", "2", "3", 1001], "all to be written")
+
+
+async def test_too_many_waiting_frames_are_the_end(peer: Peer, outbox: Outbox) -> None:
+    """The ninth waiting frame gives the client up, once, and what waited is dropped."""
+    peer.reading.clear()
+    outbox.put(map(str, range(7)), held=1)
+    assert peer.given_up == 0
+    outbox.put(["8"], held=1)
+    outbox.put(["9"])
+    assert peer.given_up == 1
+
+
+async def test_too_large_a_backlog_is_the_end(peer: Peer, outbox: Outbox) -> None:
+    """One large reply is no reason; another one behind it is."""
+    peer.reading.clear()
+    outbox.put(["x" * (MAX_SIZE + 1)])
+    assert peer.given_up == 0
+    outbox.put(["y"])
+    assert peer.given_up == 1
+
+
+async def test_a_frame_that_is_not_read_in_time_is_the_end(peer: Peer, outbox: Outbox) -> None:
+    """A client that stops reading is given up after the send timeout, also while it is being closed."""
+    peer.reading.clear()
+    outbox.put(["1"])
+    outbox.close(4401, "token expired")
+    await until(lambda: peer.given_up == 1, "the client to be given up")
+
+
+async def test_what_a_client_asked_for_waits_for_the_client(peer: Peer, outbox: Outbox) -> None:
+    """Far more frames than may wait are written to a client that reads, none lost."""
+    await outbox.offer(map(str, range(100)))
+    await until(lambda: peer.got == [str(number) for number in range(100)], "all to be written")
+    assert peer.given_up == 0
+
+
+async def test_offering_ends_with_the_client(peer: Peer, outbox: Outbox) -> None:
+    """Whoever offers to a client that is given up is not kept waiting."""
+    peer.reading.clear()
+    await asyncio.wait_for(outbox.offer(map(str, range(100))), 30)
+    assert peer.given_up == 1
+
+
+async def test_a_client_that_is_gone_is_no_fault() -> None:
+    """uvicorn's OSError ends the writer, and offers with it."""
+
+    async def gone(_: Any) -> None:
+        raise OSError("gone")
+
+    outbox = Outbox(gone, max_frames=8, timeout=1, give_up=lambda: pytest.fail("given up"))
+    writer = asyncio.create_task(outbox.run())
+    await asyncio.wait_for(outbox.offer(map(str, range(100))), 30)
+    await writer

@@ -1,0 +1,275 @@
+"""The protocol of a socket without a socket: what is answered, in which order, and what is shown once."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from daemons.gateway.frames import Resumption
+from daemons.gateway.session import MAX_REMEMBERED, Session
+from daemons.gateway.texts import choose
+from msgctl.config import Settings
+from msgctl.errors import NotFound, RedisUnavailable
+from msgctl.intake import Receipt, Submission
+from msgctl.messages import Channel, Failure, Reply, Response
+
+AGENT = "00000000-0000-4000-8000-000000000000"
+RESUME = '{"type":"resume","data":{"conversationId":"c","afterSeq":%d}}'
+MESSAGE = json.dumps({"type": "message", "data": {"agentId": AGENT, "content": "oi", "messageId": "m"}})
+
+
+@pytest.fixture
+def session() -> Session:
+    """A session in Portuguese."""
+    return Session("ws-1", choose(Settings()))
+
+
+def response(seq: int | None, *, conversation: str = "c", message_id: str = "") -> Response:
+    """A reply of a conversation."""
+    return Response(
+        message_id=message_id or f"m{seq}",
+        conversation_id=conversation,
+        agent_id=AGENT,
+        response=Reply(message=f"reply {seq}"),
+        channel=Channel.WEB,
+        timestamp="2026-02-02T10:00:05.000Z",
+        seq=seq,
+    )
+
+
+def failure(timestamp: str = "t1") -> Failure:
+    """A message that could not be answered."""
+    return Failure(
+        message_id="m",
+        conversation_id="c",
+        user_id="ana",
+        channel=Channel.WEB,
+        code="n8n_timeout",
+        timestamp=timestamp,
+    )
+
+
+def shown(frames: Sequence[str]) -> list[Any]:
+    """Frames in short: the number of a reply, else the type."""
+    decoded = [json.loads(frame) for frame in frames]
+    return [frame["data"].get("seq") if frame["type"] == "message" else frame["type"] for frame in decoded]
+
+
+def resume(session: Session, after_seq: int, missed: Sequence[int]) -> list[Any]:
+    """Ask and answer a resumption; what is shown for it."""
+    question = session.receive(RESUME % after_seq)
+    assert isinstance(question, Resumption)
+    frames = session.resumed(question, [response(seq) for seq in missed], recovered=True)
+    return shown([*frames, *session.release()])
+
+
+def bad_frames() -> dict[str, tuple[str, str]]:
+    """Frames that are refused: the code and the words that name what is wrong."""
+
+    def message(**data: Any) -> str:
+        return json.dumps({"type": "message", "data": {"agentId": AGENT, "content": "oi", **data}})
+
+    return {
+        "": ("bad_json", ""),
+        "hello": ("bad_json", ""),
+        "{": ("bad_json", ""),
+        '{"type":"ping"}}': ("bad_json", ""),
+        '{"type":"ping","data":{"a":' + "[" * 5000 + "]" * 5000 + "}}": ("bad_json", ""),
+        '{"type":"message","data":{"content":"\\udc00"}}': ("bad_json", ""),
+        "null": ("validation_error", "object"),
+        "[]": ("validation_error", "object"),
+        '"ping"': ("validation_error", "object"),
+        "7": ("validation_error", "object"),
+        "{}": ("validation_error", "type"),
+        '{"data":{}}': ("validation_error", "type"),
+        '{"type":7}': ("validation_error", "type"),
+        '{"type":"shout","data":{}}': ("validation_error", "type"),
+        '{"type":"connected","data":{"socketId":"x"}}': ("validation_error", "type"),
+        '{"type":"message"}': ("validation_error", "data"),
+        '{"type":"message","data":null}': ("validation_error", "data"),
+        '{"type":"message","data":[]}': ("validation_error", "data"),
+        '{"type":"message","data":{}}': ("validation_error", "data.agentId"),
+        '{"type":"message","data":{"agentId":"x","content":"oi"}}': ("validation_error", "data.agentId"),
+        message(content=""): ("validation_error", "data.content"),
+        message(content="a" * 8001): ("validation_error", "data.content"),
+        message(content=7): ("validation_error", "data.content"),
+        message(message="oi"): ("validation_error", "data.message"),
+        message(channel="api"): ("validation_error", "data.channel"),
+        message(priority="5"): ("validation_error", "data.priority"),
+        message(priority=True): ("validation_error", "data.priority"),
+        message(priority=0): ("validation_error", "data.priority"),
+        message(conversationId="a b"): ("validation_error", "data.conversationId"),
+        message(messageId=""): ("validation_error", "data.messageId"),
+        message()[:-1] + ',"extra":1}': ("validation_error", "extra"),
+        '{"type":"resume","data":{"conversationId":"c"}}': ("validation_error", "data.afterSeq"),
+        '{"type":"resume","data":{"afterSeq":0}}': ("validation_error", "data.conversationId"),
+        '{"type":"resume","data":{"conversationId":"c","afterSeq":-1}}': ("validation_error", "data.afterSeq"),
+        '{"type":"resume","data":{"conversationId":"c","afterSeq":"0"}}': ("validation_error", "data.afterSeq"),
+        '{"type":"resume","data":{"conversationId":"c","afterSeq":1e300}}': ("validation_error", "data.afterSeq"),
+        '{"type":"ping","data":7}': ("validation_error", "data"),
+    }
+
+
+@pytest.mark.parametrize("text", bad_frames(), ids=map(str, range(len(bad_frames()))))
+def test_a_bad_frame_is_answered_by_name(text: str, session: Session) -> None:
+    """Each malformed frame is answered by one `error` that names what is wrong; nothing is held back for it."""
+    code, words = bad_frames()[text]
+    answer = session.receive(text)
+    assert isinstance(answer, str)
+    frame = json.loads(answer)
+    assert frame["type"] == "error"
+    assert frame["data"].keys() == {"code", "message"}
+    assert frame["data"]["code"] == code
+    assert words in frame["data"]["message"]
+    assert shown(session.deliver(response(1))) == [1]
+
+
+def test_an_error_names_the_message_it_is_about(session: Session) -> None:
+    """A refused `message` frame whose id can be read is answered with that id."""
+    answer = session.receive('{"type":"message","data":{"messageId":"m-7","content":""}}')
+    assert isinstance(answer, str)
+    assert json.loads(answer)["data"]["messageId"] == "m-7"
+
+
+def test_the_first_frame_tells_the_socket_its_id(session: Session) -> None:
+    """`connected` as the seed has it."""
+    assert json.loads(session.connected()) == {"type": "connected", "data": {"socketId": "ws-1"}}
+
+
+@pytest.mark.parametrize(
+    "text", ['{"type":"ping"}', '{"type":"ping","data":{}}', '{"type":"ping","data":{"n":1}}']
+)
+def test_ping_is_answered_by_pong(text: str, session: Session) -> None:
+    """With data or without."""
+    assert session.receive(text) == '{"type":"pong","data":{}}'
+
+
+def test_a_message_becomes_a_submission_on_the_web(session: Session) -> None:
+    """What the client says reaches the pipeline as it was said, on channel web."""
+    said = {"agentId": AGENT, "content": "oi", "conversationId": "c", "priority": 2, "messageId": "m"}
+    assert session.receive(json.dumps({"type": "message", "data": said})) == Submission(
+        agent_id=AGENT, message="oi", conversation_id="c", priority=2, message_id="m", channel=Channel.WEB
+    )
+
+
+def test_queued_and_processing_come_before_any_reply(session: Session) -> None:
+    """However quick the reply: first `queued`, then `processing` as the seed has it, then what came meanwhile."""
+    assert isinstance(session.receive(MESSAGE), Submission)
+    assert session.deliver(response(1, message_id="m")) == []
+    assert session.progress("m", 10) == []
+    assert session.held == 2
+    queued, processing = map(json.loads, session.accepted(Receipt("m", "c", repeated=False)))
+    assert queued == {"type": "queued", "data": {"message": "Mensagem recebida, processando..."}}
+    assert processing == {
+        "type": "processing",
+        "data": {"conversationId": "c", "messageId": "m", "jobId": "m", "status": "processing"},
+    }
+    assert shown(session.release()) == [1, "progress"]
+    assert shown(session.deliver(response(2))) == [2]
+
+
+def test_a_refusal_lets_live_frames_go(session: Session) -> None:
+    """After a refused message what waited is shown, and the error tells neither host nor secret."""
+    question = session.receive(MESSAGE)
+    assert isinstance(question, Submission)
+    session.deliver(response(1))
+    (frame,) = session.refuse(RedisUnavailable("Redis at redis://db.internal:6379 does not answer."), question)
+    assert json.loads(frame) == {
+        "type": "error",
+        "data": {
+            "code": "redis_unavailable",
+            "message": "A fila está indisponível no momento. Tente de novo em instantes.",
+            "messageId": "m",
+        },
+    }
+    assert shown(session.release()) == [1]
+
+
+def test_a_reply_is_the_seeds(session: Session) -> None:
+    """The `message` frame has the seed's fields, and `seq`."""
+    (frame,) = session.deliver(response(4))
+    assert json.loads(frame) == {
+        "type": "message",
+        "data": {
+            "messageId": "m4",
+            "conversationId": "c",
+            "message": "reply 4",
+            "timestamp": "2026-02-02T10:00:05.000Z",
+            "metadata": {"model": None, "tokensUsed": None, "processingTime": None, "finishReason": None},
+            "seq": 4,
+        },
+    }
+
+
+def test_a_live_reply_is_shown_once(session: Session) -> None:
+    """A redelivered reply is dropped; one of another conversation with the same number is not."""
+    assert shown(session.deliver(response(1))) == [1]
+    assert session.deliver(response(1)) == []
+    assert shown(session.deliver(response(1, conversation="d"))) == [1]
+
+
+def test_a_reply_without_a_number_is_known_by_its_message(session: Session) -> None:
+    """What another program published has no `seq`, is shown without one, and once."""
+    (frame,) = session.deliver(response(None, message_id="foreign"))
+    assert "seq" not in json.loads(frame)["data"]
+    assert session.deliver(response(None, message_id="foreign")) == []
+
+
+def test_resume_brings_what_was_missed_before_what_comes_live(session: Session) -> None:
+    """Live replies wait for `resumed`; what both bring is shown once, in order."""
+    question = session.receive(RESUME % 2)
+    assert isinstance(question, Resumption)
+    assert session.deliver(response(5)) == []
+    assert session.deliver(response(6)) == []
+    frames = session.resumed(question, [response(seq) for seq in (3, 4, 5)], recovered=False)
+    assert shown(frames) == [3, 4, 5, "resumed"]
+    assert json.loads(frames[-1])["data"] == {"conversationId": "c", "recovered": False}
+    assert shown(session.release()) == [6]
+
+
+def test_resume_brings_only_what_this_socket_has_not_shown(session: Session) -> None:
+    """A gap is filled without what came live around it; asking twice brings nothing twice."""
+    session.deliver(response(3))
+    assert resume(session, 0, [1, 2, 3]) == [1, 2, "resumed"]
+    assert resume(session, 0, [1, 2, 3]) == ["resumed"]
+
+
+def test_what_the_client_says_it_has_is_not_shown_again(session: Session) -> None:
+    """A late redelivery of a reply up to `afterSeq`, which came by an earlier socket, is dropped."""
+    assert resume(session, 4, []) == ["resumed"]
+    assert session.deliver(response(4)) == []
+    assert shown(session.deliver(response(5))) == [5]
+
+
+def test_another_users_conversation_is_refused(session: Session) -> None:
+    """`not_found`, without a message id, since none was named."""
+    question = session.receive(RESUME % 0)
+    assert isinstance(question, Resumption)
+    (frame,) = session.refuse(NotFound("There is no such conversation."), question)
+    assert json.loads(frame)["data"] == {"code": "not_found", "message": "Não encontrado."}
+
+
+def test_a_failed_message_is_told_once(session: Session) -> None:
+    """A dead letter is an `error` with the message's id; told again only if it failed again."""
+    (frame,) = session.fail(failure())
+    assert json.loads(frame) == {
+        "type": "error",
+        "data": {
+            "code": "n8n_timeout",
+            "message": "Não foi possível responder a esta mensagem.",
+            "messageId": "m",
+        },
+    }
+    assert session.fail(failure()) == []
+    assert shown(session.fail(failure("t2"))) == ["error"]
+
+
+def test_the_memory_is_bounded(session: Session) -> None:
+    """A socket that lives long remembers its latest replies only."""
+    for seq in range(1, 3 * MAX_REMEMBERED):
+        session.deliver(response(seq))
+        resume(session, 0, [])
+    assert len(session._shown) == MAX_REMEMBERED
+    assert len(session._floors) == 1
+    assert session.deliver(response(3 * MAX_REMEMBERED - 1)) == []

@@ -1,0 +1,343 @@
+"""`/ws/chat` over real sockets, to the letter of the contract."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from redis.asyncio import Redis
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from daemons.gateway.app import serve
+from msgctl import contracts, tokens
+from msgctl.agents import Agent, Agents
+from msgctl.config import Settings
+from msgctl.messages import Channel, Reply, Response
+from tests.gateway.clients import Chat, Client, Pipeline, running
+from tests.processes import until
+
+
+async def test_the_seeds_dialogue(client: Client, agent: Agent, pipeline: Pipeline) -> None:
+    """`connected`, then for a `message`: `queued`, `processing`, and the reply, each as the seed has it."""
+    async with pipeline.delivering(), client.socket() as chat:
+        assert (await chat.hear("connected")).keys() == {"socketId"}
+        await chat.say("message", agentId=agent.id, content="Olá, como posso ajudar?")
+        assert await chat.hear("queued") == {"message": "Mensagem recebida, processando..."}
+        processing = await chat.hear("processing")
+        assert processing == {
+            "conversationId": processing["conversationId"],
+            "messageId": processing["messageId"],
+            "jobId": processing["messageId"],
+            "status": "processing",
+        }
+        claimed = await pipeline.answer("Olá! Como posso ajudar você hoje?")
+        assert claimed.message.message == "Olá, como posso ajudar?"
+        assert await chat.hear("message") == {
+            "messageId": processing["messageId"],
+            "conversationId": processing["conversationId"],
+            "message": "Olá! Como posso ajudar você hoje?",
+            "timestamp": "2026-02-02T10:00:05.000Z",
+            "metadata": {
+                "model": "gpt-4o-mini",
+                "tokensUsed": 120,
+                "processingTime": 2500,
+                "finishReason": "stop",
+            },
+            "seq": 1,
+        }
+
+
+async def test_a_failed_message_is_told(client: Client, agent: Agent, pipeline: Pipeline) -> None:
+    """A dead letter is an `error` frame with the message's id."""
+    async with pipeline.delivering(), client.socket() as chat:
+        processing = await start(chat, agent)
+        await pipeline.fail()
+        error = await chat.hear("error")
+        assert (error["code"], error["messageId"]) == ("n8n_rejected", processing["messageId"])
+
+
+async def start(chat: Chat, agent: Agent, **data: object) -> Any:
+    """Open the dialogue with a message; the data of its `processing` frame."""
+    await chat.hear("connected")
+    return await talk(chat, agent, **data)
+
+
+async def talk(chat: Chat, agent: Agent, **data: object) -> Any:
+    """Send a message; the data of its `processing` frame."""
+    await chat.say("message", agentId=agent.id, content="oi", **data)
+    await chat.hear("queued")
+    return await chat.hear("processing")
+
+
+async def test_the_subprotocol_carries_a_token(client: Client) -> None:
+    """`msgctl.v1, bearer.JWT` lets in, and only `msgctl.v1` is echoed."""
+    async with client.socket("", subprotocols=["msgctl.v1", f"bearer.{client.token}"]) as chat:
+        await chat.hear("connected")
+        assert chat.socket.subprotocol == "msgctl.v1"
+
+
+async def test_every_bad_login_is_4401(client: Client, settings: Settings) -> None:
+    """No token, a bad one, an expired one, two at once: let in, told 4401, and nothing else ever."""
+    expired = tokens.issue(settings.model_copy(), "ana", 1)
+    queries = ["", "token=", "token=x.y.z", "ticket=", "ticket=nonsense", f"token={client.token}&token={client.token}"]
+    queries += [f"token={client.token}&ticket=x", f"TOKEN={client.token}", f"token={client.token}x", "%ff=%00"]
+    assert expired
+    for query in queries:
+        async with client.socket(query) as chat:
+            assert (await chat.closed())[0] == 4401, query
+            with pytest.raises(ConnectionClosed):
+                await chat.hear()
+    bad: Any = ["msgctl.v1", "bearer.x.y.z"]
+    async with client.socket("", subprotocols=bad) as chat:
+        assert chat.socket.subprotocol == "msgctl.v1"  # else a browser would hide the code behind its own 1006
+        assert (await chat.closed())[0] == 4401
+
+
+async def test_a_socket_ends_with_its_token(client: Client, settings: Settings) -> None:
+    """4401 in the second that the token expires, leeway included, and not before."""
+    token = tokens.issue(settings.model_copy(), "ana", 1)
+    strict = settings.model_copy(update={"auth": settings.auth.model_copy(update={"leeway": 1.0})})
+    async with running(serve, strict) as life, aiohttp.ClientSession() as http:
+        mine = Client(life.status.result().removeprefix("listening at "), strict, "ana", http)
+        token, issued = tokens.issue(strict, "ana", 1), int(time.time())
+        async with mine.socket(f"token={token}") as chat:
+            await chat.hear("connected")
+            assert await chat.closed() == (4401, "token expired")
+            assert time.time() >= issued + 2 - 0.1
+
+
+async def test_another_path_is_no_socket(client: Client) -> None:
+    """A handshake elsewhere is refused with 404 in the one shape."""
+    with pytest.raises(InvalidStatus) as refusal:
+        async with connect(f"{client.url.replace('http', 'ws')}/ws/other?token={client.token}"):
+            pass
+    assert refusal.value.response.status_code == 404
+    assert msgspec.json.decode(refusal.value.response.body or b"")["error"]["code"] == "not_found"
+
+
+async def test_bad_frames_leave_the_socket_open(client: Client, agent: Agent) -> None:
+    """Text that is no frame, binary frames, unknown types: each is answered, and then a good frame works."""
+    async with client.socket() as chat:
+        await chat.hear("connected")
+        for frame in ("x", "[]", '{"type":"shout"}', b'{"type":"ping"}', b"\xff", "", "{" * 60_000):
+            await chat.socket.send(frame)
+            assert (await chat.hear("error"))["code"] in {"bad_json", "validation_error"}
+        await chat.say("ping")
+        assert await chat.hear("pong") == {}
+        await talk(chat, agent)
+
+
+async def test_a_refused_message_is_an_error_frame(
+    client: Client, client_of: Callable[[str], Client], agent: Agent, settings: Settings
+) -> None:
+    """Another's agent, another's conversation, an id used for something else: `error`, and the socket stays."""
+    async with Agents(settings) as agents:
+        hers = await agents.add(user_id="eve", name="Eve's agent", webhook_path="chat")
+    async with client.socket() as chat:
+        await start(chat, agent, messageId="m", conversationId="c")
+        await chat.say("message", agentId=agent.id, content="tchau", messageId="m")
+        assert await chat.hear("error") == {
+            "code": "conflict",
+            "message": "Este identificador já foi usado para outra mensagem.",
+            "messageId": "m",
+        }
+    async with client_of("eve").socket() as chat:
+        await chat.hear("connected")
+        refusals = []
+        for agent_id, conversation in ((agent.id, "own"), (hers.id[:-4] + "0000", "own"), (hers.id, "c")):
+            await chat.say("message", agentId=agent_id, content="oi", conversationId=conversation)
+            refusals.append(await chat.hear("error"))
+        await chat.say("resume", conversationId="c", afterSeq=0)
+        refusals.append(await chat.hear("error"))
+        assert refusals == [{"code": "not_found", "message": "Não encontrado."}] * 4
+
+
+async def test_another_user_hears_nothing(
+    client: Client, client_of: Callable[[str], Client], agent: Agent, pipeline: Pipeline
+) -> None:
+    """A socket named by another user's message, or that asked for another's conversation, never hears of it."""
+    eve = client_of("eve")
+    async with pipeline.delivering(), client.socket() as mine, eve.socket("token=" + eve.token + "&progress=1") as hers:
+        her_socket = (await hers.hear("connected"))["socketId"]
+        await hers.say("resume", conversationId="c", afterSeq=0)
+        assert await hers.hear("resumed") == {"conversationId": "c", "recovered": True}
+        named = {"agentId": agent.id, "message": "oi", "channelMetadata": {"websocketId": her_socket}}
+        assert (await client.post({**named, "conversationId": "c"})).status == 202
+        await start(mine, agent, conversationId="c")
+        for _ in range(2):
+            await pipeline.answer()
+            await mine.hear("message")
+        await hers.say("ping")
+        await hers.hear("pong")  # and nothing before it
+
+
+async def test_a_rest_message_is_answered_on_the_socket_it_names(
+    client: Client, agent: Agent, pipeline: Pipeline
+) -> None:
+    """`channelMetadata.websocketId` takes a response to that socket of the same user, and to that one alone."""
+    async with pipeline.delivering(), client.socket() as named, client.socket() as other:
+        socket_id = (await named.hear("connected"))["socketId"]
+        await other.hear("connected")
+        body = {"agentId": agent.id, "message": "oi", "channelMetadata": {"websocketId": socket_id}}
+        assert (await client.post(body)).status == 202
+        await pipeline.answer("by name")
+        assert (await named.hear("message"))["message"] == "by name"
+        await other.say("ping")
+        await other.hear("pong")
+
+
+async def test_a_conversation_goes_on_after_a_reconnect(client: Client, agent: Agent, pipeline: Pipeline) -> None:
+    """What came while nobody listened is resumed in order, without what is known, and live replies follow."""
+    async with pipeline.delivering():
+        async with client.socket() as chat:
+            await start(chat, agent, conversationId="c")
+            await pipeline.answer("1")
+            assert (await chat.hear("message"))["seq"] == 1
+            for _ in range(4):
+                await talk(chat, agent, conversationId="c")
+        for number in range(2, 6):
+            await pipeline.answer(str(number))
+        async with client.socket() as chat:
+            await chat.hear("connected")
+            await chat.say("resume", conversationId="c", afterSeq=1)
+            replies = [await chat.hear("message") for _ in range(4)]
+            assert [(reply["seq"], reply["message"]) for reply in replies] == [(n, str(n)) for n in range(2, 6)]
+            assert await chat.hear("resumed") == {"conversationId": "c", "recovered": True}
+            await chat.say("resume", conversationId="c", afterSeq=0)
+            assert (await chat.hear("message"))["seq"] == 1  # the rest this socket has been shown
+            await chat.hear("resumed")
+            assert (await client.post({"agentId": agent.id, "message": "oi", "conversationId": "c"})).status == 202
+            await pipeline.answer("6")
+            assert (await chat.hear("message"))["seq"] == 6
+
+
+async def test_a_history_that_no_longer_reaches_back_is_told(
+    settings: Settings, redis: Redis, agent: Agent
+) -> None:
+    """With fewer replies kept than were missed: those that are left, and `recovered: false`."""
+    history = settings.history.model_copy(update={"replies": 2})
+    short = settings.model_copy(update={"history": history})
+    pipeline = Pipeline(redis, short)
+    async with running(serve, short) as life, aiohttp.ClientSession() as http, pipeline.delivering():
+        client = Client(life.status.result().removeprefix("listening at "), short, "ana", http)
+        for number in range(1, 6):
+            await client.post({"agentId": agent.id, "message": "oi", "conversationId": "c"})
+            await pipeline.answer(str(number))
+        async with client.socket() as chat:
+            await chat.hear("connected")
+            await chat.say("resume", conversationId="c", afterSeq=1)
+            assert [(await chat.hear("message"))["seq"] for _ in range(2)] == [4, 5]
+            assert await chat.hear("resumed") == {"conversationId": "c", "recovered": False}
+
+
+async def test_a_long_gap_is_resumed_whole(
+    client: Client, agent: Agent, pipeline: Pipeline, settings: Settings, redis: Redis
+) -> None:
+    """A gap of many large replies, more than may wait for a slow client, comes whole and in order."""
+    await client.post({"agentId": agent.id, "message": "oi", "conversationId": "c", "messageId": "m"})
+    async with pipeline.delivering():
+        await pipeline.answer("first")
+    count = 2 * settings.gateway.max_queued_frames
+    replies = {reply(number, "x" * 10_000): number for number in range(2, count + 2)}
+    await redis.zadd(contracts.REPLIES + "c", replies)
+    async with client.socket() as chat:
+        await chat.hear("connected")
+        await chat.say("resume", conversationId="c", afterSeq=1)
+        assert [(await chat.hear("message"))["seq"] for _ in range(count)] == list(range(2, count + 2))
+        await chat.hear("resumed")
+
+
+def reply(seq: int, text: str) -> str:
+    """A kept reply of conversation `c`."""
+    response = Response(
+        message_id=f"m{seq}",
+        conversation_id="c",
+        agent_id="a",
+        response=Reply(message=text),
+        channel=Channel.WEB,
+        timestamp="t",
+        user_id="ana",
+        seq=seq,
+    )
+    return response.to_json().decode()
+
+
+async def test_progress_is_told_only_to_who_asked(client: Client, agent: Agent, pipeline: Pipeline) -> None:
+    """`&progress=1` brings `progress` frames; another socket of the same user gets none; nobody listens for nobody."""
+    channel = contracts.PROGRESS_CHANNEL
+    query = f"token={client.token}&progress=1"
+    async with pipeline.delivering(), client.socket() as quiet:
+        await quiet.hear("connected")
+        assert await subscribers(pipeline.redis, channel) == 0
+        async with client.socket(query) as curious:
+            await curious.hear("connected")
+            await until(lambda: heard(pipeline.redis, channel, 1), "the gateway to listen for progress")
+            processing = await talk(curious, agent)
+            await pipeline.answer()
+            frames = [await curious.hear(), await curious.hear()]
+            progress = next(frame["data"] for frame in frames if frame["type"] == "progress")
+            assert progress == {"messageId": processing["messageId"], "progress": 100}
+        await until(lambda: heard(pipeline.redis, channel, 0), "the gateway to stop listening")
+        await quiet.say("ping")
+        await quiet.hear("pong")
+
+
+async def subscribers(redis: Redis, channel: str) -> int:
+    """How many listen to a channel."""
+    ((_, count),) = await redis.pubsub_numsub(channel)
+    return int(count)
+
+
+async def heard(redis: Redis, channel: str, count: int) -> bool:
+    """Whether just so many listen to a channel."""
+    return await subscribers(redis, channel) == count
+
+
+async def test_a_frame_too_big_is_1009(client: Client, settings: Settings) -> None:
+    """64 KiB are read; one byte more, or a megabyte, ends the socket with 1009."""
+    limit = settings.gateway.max_body
+    async with client.socket() as chat:
+        await chat.hear("connected")
+        await chat.socket.send(" " * limit)
+        assert (await chat.hear("error"))["code"] == "bad_json"
+        await chat.socket.send(" " * (limit + 1))
+        assert (await chat.closed())[0] == 1009
+    async with client.socket() as chat:
+        await chat.hear("connected")
+        await chat.socket.send("é" * (limit // 2 + 1))
+        assert (await chat.closed())[0] == 1009
+    async with client.socket() as chat:
+        await chat.hear("connected")
+        with pytest.raises(ConnectionClosed):
+            await chat.socket.send(" " * 1_000_000)
+            await chat.hear()
+
+
+async def test_a_slow_reader_is_closed_while_others_go_on(
+    settings: Settings, redis: Redis, agent: Agent
+) -> None:
+    """A client that stops reading gets 4408 once its queue is full; its neighbour misses nothing."""
+    tight = {"max_queued_frames": 16, "send_timeout": 1.0}
+    gateway = settings.gateway.model_copy(update=tight)
+    settings = settings.model_copy(update={"gateway": gateway})
+    async with running(serve, settings) as life, aiohttp.ClientSession() as http:
+        client = Client(life.status.result().removeprefix("listening at "), settings, "ana", http)
+        async with client.socket() as chat:
+            slow = await slow_socket(client)
+            neighbour = await start(chat, agent, conversationId="d")
+            assert neighbour["conversationId"] == "d"
+            (inbox,) = await redis.hkeys(contracts.GATEWAYS)
+            slow_id, number = await socket_of(redis, but=chat_id(chat)), 0
+            while await redis.exists(contracts.SOCKET + slow_id):
+                number += 1
+                await put(redis, inbox, slow_id, number)
+                await asyncio.sleep(0)
+                assert number < 5000, "it should have been given up by now"
+            await chat.say("ping")
+            await chat.hear("pong")
+            assert slow.close_code_after_reading() == 4408

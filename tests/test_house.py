@@ -1,0 +1,108 @@
+"""The house rules that a linter does not know: names, sizes, keys, and documents that are true."""
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from msgctl import contracts
+from msgctl.config.sources import known_settings
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted([*ROOT.glob("msgctl/**/*.py"), *ROOT.glob("daemons/**/*.py")])
+SCRIPTS = sorted(ROOT.glob("msgctl/**/*.lua"))
+README = (ROOT / "README.md").read_text("utf-8")
+SHAPELESS = {"utils", "util", "common", "helpers", "helper", "manager", "misc", "core", "base"}
+
+
+def test_daemons_is_our_own_package() -> None:
+    """Another distribution has this import name too; what is imported here must be ours."""
+    daemons = importlib.import_module("daemons")
+    assert Path(str(daemons.__file__)) == ROOT / "daemons" / "__init__.py"
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *SCRIPTS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_literal_key_stands_in_contracts_only(path: Path) -> None:
+    """Names that other processes see are written down once."""
+    if path == ROOT / "msgctl" / "contracts.py":
+        return
+    text = path.read_text("utf-8")
+    found = _string_literals(text) if path.suffix == ".py" else re.findall(r"'([^'\n]*)'", _uncommented(text))
+    literal = [one for one in found if re.match(r"(rq|msgctl|pubsub):\S", one)]
+    assert not literal, f"{path.name} spells out {literal}; use msgctl.contracts"
+
+
+def _string_literals(text: str) -> list[str]:
+    tree = ast.parse(text)
+    documents = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents
+    ]
+
+
+def _uncommented(lua: str) -> str:
+    return re.sub(r"--.*", "", lua)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_stay_small_and_well_named(path: Path) -> None:
+    """No file over 350 lines, no name that says nothing."""
+    assert len(path.read_text("utf-8").splitlines()) <= 350
+    assert path.stem.strip("_") not in SHAPELESS
+
+
+def test_half_the_files_are_short_and_nine_functions_in_ten_too() -> None:
+    """The house stays one to live in: half the files under 120 lines, nine functions in ten under 30."""
+    lengths = sorted(len(path.read_text("utf-8").splitlines()) for path in SOURCES)
+    assert lengths[len(lengths) // 2] < 120
+    functions = sorted(
+        (node.end_lineno or 0) - node.lineno + 1
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    assert functions[len(functions) * 9 // 10] < 30
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_every_script_uses_names_that_exist(path: Path) -> None:
+    """A misspelt name in the table K would be nil, and the key wrong."""
+    used = set(re.findall(r"\bK\.(\w+)", path.read_text("utf-8")))
+    assert used <= set(contracts.LUA_NAMES), used - set(contracts.LUA_NAMES)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_every_script_begins_by_saying_what_it_does(path: Path) -> None:
+    """A glossary of its keys stands on top of each script."""
+    assert path.read_text("utf-8").startswith("-- ")
+
+
+def test_the_readme_begins_with_the_two_commands() -> None:
+    """A newcomer sees what it is and the two commands on the first screen."""
+    first_screen = README.splitlines()[:24]
+    assert any(line.startswith("make demo") for line in first_screen)
+    assert any(line.startswith("make test") for line in first_screen)
+
+
+def test_every_make_target_in_the_readme_exists() -> None:
+    """No command in the README leads nowhere."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for target in re.findall(r"^make ([a-z-]+)", README, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_setting_in_the_readme_exists() -> None:
+    """`section.name` and MSGCTL_SECTION_NAME in the README are settings."""
+    known = {f"MSGCTL_{section}_{name}".upper() for section, name, _ in known_settings()}
+    for variable in re.findall(r"\bMSGCTL_[A-Z0-9]+_[A-Z0-9_]+\b", README):
+        assert variable in known, variable
