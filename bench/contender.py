@@ -26,8 +26,9 @@ class Usage(msgspec.Struct, frozen=True):
     """Seconds of CPU."""
 
 
-Run = Callable[[int], None]
-"""Does so many jobs, or runs for so many seconds."""
+Finished = Callable[[], None]
+Run = Callable[[int, Finished], None]
+"""Does so many jobs, or runs for so many seconds; then it calls the function it was given, and cleans up."""
 
 RUNS: dict[tuple[str, str], Run] = {
     ("rq-fork", "drain"): partial(stock.drain, fork=True),
@@ -47,9 +48,13 @@ def main(name: str, action: str, number: int) -> None:
     sys.stdout.flush()
     sys.stdin.readline()
     begun, cpu = time.perf_counter(), cpu_so_far()
-    run(number)
-    usage = Usage(seconds=time.perf_counter() - begun, cpu=cpu_so_far() - cpu)
-    sys.stdout.write(msgspec.json.encode(usage).decode() + "\n")
+
+    def finish() -> None:
+        usage = Usage(seconds=time.perf_counter() - begun, cpu=cpu_so_far() - cpu)
+        sys.stdout.write(msgspec.json.encode(usage).decode() + "\n")
+        sys.stdout.flush()
+
+    run(number, finish)
 
 
 def cpu_so_far() -> float:

@@ -25,6 +25,22 @@ def cpu_seconds(pid: int) -> float:
     return own + sum(int(ticks) for ticks in fields[CHILDREN_TIMES]) / CLOCK_TICKS
 
 
+def descendants(pid: int) -> list[int]:
+    """A process and all processes below it that live."""
+    found = [pid]
+    for one in found:
+        for children in Path(f"/proc/{one}/task").glob("*/children"):
+            found += map(int, children.read_text("ascii").split())
+    return found
+
+
+def machine_busy() -> float:
+    """CPU seconds all processes of this machine have used since it started."""
+    ticks = [int(field) for field in Path("/proc/stat").read_text("ascii").splitlines()[0].split()[1:9]]
+    user, nice, system, _idle, _iowait, irq, softirq, _steal = ticks
+    return (user + nice + system + irq + softirq) / CLOCK_TICKS
+
+
 def peak_memory(pid: int) -> int:
     """The most resident memory a process has had, in bytes."""
     status = Path(f"/proc/{pid}/status").read_text("utf-8")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -15,18 +16,22 @@ from msgctl.pipeline import Pipeline
 from msgctl.redisdb import Watch, connect, dedicated
 from msgctl.rqueue import Claimed, Claims, Progress, Queue, Registration
 
+Finished = Callable[[], None]
+
 
 class NoSteps(Pipeline):
     """A pipeline that knows the answer at once and only commits it.
 
     Args:
         claims: the worker's.
-        count: commits after which `done` is set.
+        count: commits after which it is done.
+        finish: called then.
     """
 
-    def __init__(self, claims: Claims, count: int) -> None:
+    def __init__(self, claims: Claims, count: int, finish: Finished) -> None:
         self._claims = claims
         self._left = count
+        self._finish = finish
         self.done = asyncio.Event()
 
     async def work(self, claimed: Claimed) -> None:
@@ -34,44 +39,50 @@ class NoSteps(Pipeline):
         await messages.commit(self._claims, claimed)
         self._left -= 1
         if not self._left:
-            self.done.set()
+            self.end()
+
+    def end(self) -> None:
+        """Stop the clock, then the loop."""
+        self._finish()
+        self.done.set()
 
 
-def fill(count: int) -> None:
+def fill(count: int, finish: Finished) -> None:
     """Enqueue messages, one at a time, each in a conversation of its own."""
-    uvloop.run(_fill(count))
+    uvloop.run(_fill(count, finish))
 
 
-def drain(count: int) -> None:
+def drain(count: int, finish: Finished) -> None:
     """Work so many messages in the worker's loop."""
-    uvloop.run(_run(load().settings, count, None))
+    uvloop.run(_run(load().settings, count, None, finish))
 
 
-def idle(seconds: int) -> None:
+def idle(seconds: int, finish: Finished) -> None:
     """Run the worker's loop with nothing to do."""
-    uvloop.run(_run(load().settings, 0, seconds))
+    uvloop.run(_run(load().settings, 0, seconds, finish))
 
 
-def drain_bare(count: int) -> None:
+def drain_bare(count: int, finish: Finished) -> None:
     """Claim batches and commit them, without a loop, slots or heartbeats."""
-    uvloop.run(_drain_bare(load().settings, count))
+    uvloop.run(_drain_bare(load().settings, count, finish))
 
 
-async def _fill(count: int) -> None:
+async def _fill(count: int, finish: Finished) -> None:
     settings = load().settings
     async with connect(settings) as redis:
         queue = Queue(redis, settings)
         for number in range(count):
             await messages.enqueue(queue, number, count)
+        finish()
 
 
-async def _run(settings: Settings, count: int, seconds: float | None) -> None:
+async def _run(settings: Settings, count: int, seconds: float | None, finish: Finished) -> None:
     name = f"bench-{os.getpid()}"
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(connect(settings))
         waiting = await stack.enter_async_context(dedicated(settings, blocking=WAKE_BLOCK))
         claims, progress = Claims(redis, settings, name), Progress(redis, settings)
-        pipeline = NoSteps(claims, count)
+        pipeline = NoSteps(claims, count, finish)
         registration = Registration(settings, name)
         await registration.begin()
         stack.push_async_callback(registration.end)
@@ -85,11 +96,11 @@ async def _run(settings: Settings, count: int, seconds: float | None) -> None:
             waiting=waiting,
         )
         if seconds is not None:
-            asyncio.get_running_loop().call_later(seconds, pipeline.done.set)
+            asyncio.get_running_loop().call_later(seconds, pipeline.end)
         await loop.run(pipeline.done, pipeline.done)
 
 
-async def _drain_bare(settings: Settings, count: int) -> None:
+async def _drain_bare(settings: Settings, count: int, finish: Finished) -> None:
     async with connect(settings) as redis:
         claims = Claims(redis, settings, f"bench-{os.getpid()}")
         commit = partial(messages.commit, claims)
@@ -97,3 +108,4 @@ async def _drain_bare(settings: Settings, count: int) -> None:
             claimed = await claims.claim(settings.worker.concurrency)
             await asyncio.gather(*map(commit, claimed))
             count -= len(claimed)
+        finish()

@@ -6,7 +6,6 @@ import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from daemons._process import Life, main
 from msgctl import logs
@@ -17,6 +16,7 @@ from msgctl.delivery.outage import Outage
 from msgctl.delivery.posting import Poster
 from msgctl.delivery.router import Router, handlers
 from msgctl.delivery.stream import ResponseStream
+from msgctl.delivery.tasks import cancel
 from msgctl.redisdb import check_durability, connect, unavailable_as_error
 
 TEND_INTERVAL = 1.0
@@ -73,12 +73,12 @@ async def _run(
     ]
     stopped = asyncio.create_task(life.stopping.wait())
     await asyncio.wait([stopped, tending, *hearing], return_when=asyncio.FIRST_COMPLETED)
-    await _cancel(*hearing)
+    await cancel(*hearing)
     draining = asyncio.create_task(router.drain(settings.delivery.timeout + DRAIN_MARGIN))
     hurried = asyncio.create_task(life.hurried.wait())
     await asyncio.wait([draining, hurried], return_when=asyncio.FIRST_COMPLETED)
     failed = [task for task in (tending, *hearing) if task.done() and not task.cancelled() and task.exception()]
-    await _cancel(draining, hurried, stopped, tending)
+    await cancel(draining, hurried, stopped, tending)
     await Outage(settings, "leave").attempt(stream.leave)
     for task in failed:
         task.result()
@@ -106,12 +106,6 @@ async def _for_ever(settings: Settings, what: str, step: Callable[[], Awaitable[
     outage = Outage(settings, what)
     while True:
         await outage.attempt(step)
-
-
-async def _cancel(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ CONVERSATION = "msgctl:conversation:"  # + id: HASH {user, seq, routed, floor}
 HISTORY = "msgctl:history:"  # + conversation: LIST of Turn as JSON, oldest first, bounded
 REPLIES = "msgctl:replies:"  # + conversation: ZSET of Response as JSON by seq, bounded
 IDENTITY = "msgctl:identity:"  # + message id: HASH {digest, body}: the 202 that was given, kept for 24 h
+IDENTITY_REMOVED = "removed"  # field of an identity: its message was forgotten on purpose
 IDEMPOTENCY = "msgctl:idempotency:"  # + user + ":" + key: STRING, the message id that key stands for
 PARKED = "msgctl:parked"  # HASH of ids whose job hash cannot be worked, to the status it had
 AUDITED = "msgctl:audited"  # STRING with a TTL: the mailboxes were looked through a moment ago

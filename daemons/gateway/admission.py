@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from daemons.gateway.standing import Standing
 from msgctl.config import Settings
 from msgctl.delivery.sockets import Missed, Sockets
 from msgctl.errors import Unavailable
@@ -16,13 +17,15 @@ class Admission:
     Args:
         intake: accepts messages.
         sockets: where sockets and conversations are known to all gateways.
+        standing: says when Redis has no room.
         settings: `redis.timeout` bounds each question.
 
     Each method raises RedisUnavailable where Redis does not answer, Unavailable where it takes too long.
     """
 
-    def __init__(self, intake: Intake, sockets: Sockets, settings: Settings) -> None:
+    def __init__(self, intake: Intake, sockets: Sockets, standing: Standing, settings: Settings) -> None:
         self._intake = intake
+        self._standing = standing
         self._sockets = sockets
         self._timeout = settings.redis.timeout
 
@@ -34,6 +37,7 @@ class Admission:
         A message whose answer came too late may be in the queue all the same; sent again with its messageId or
         Idempotency-Key it still runs once.
         """
+        self._standing.demand_room()
         async with self._deadline():
             return await self._intake.accept(
                 submission, user_id, idempotency_key=idempotency_key, socket_id=socket_id

@@ -56,6 +56,7 @@ async def serve(settings: Settings, life: Life, *, fd: int | None = None) -> Non
             await redisdb.check_durability(redis, settings)
         agents = await stack.enter_async_context(Agents(settings))
         gateway = Gateway(settings, redis, agents, verifier)
+        await stack.enter_async_context(gateway.standing.watching())
         await stack.enter_async_context(gateway.hub.running())
         await gateway.run(server.listen(settings, fd), life)
 
@@ -80,9 +81,9 @@ class Gateway:
         self._texts = choose(settings)
         self._tickets = Tickets(redis, settings)
         self._credentials = Credentials(verifier, self._tickets)
-        self._admission = Admission(Intake(queue, agents), sockets, settings)
+        self.standing = Standing(redis, settings)
+        self._admission = Admission(Intake(queue, agents), sockets, self.standing, settings)
         self._operations = Operations(settings, redis, queue)
-        self._standing = Standing(redis, settings)
         self.hub = Hub(sockets, ProgressFeed(settings), settings)
 
     async def run(self, listener: socket.socket, life: Life) -> None:
@@ -102,7 +103,7 @@ class Gateway:
         accept = AcceptMessage(credentials, self._admission, texts=texts, max_body=self._settings.gateway.max_body)
         queue = QueueRoutes(credentials, operations, texts)
         chat = ChatSocket(
-            credentials, self._admission, self.hub, self._standing, settings=self._settings, texts=texts
+            credentials, self._admission, self.hub, self.standing, settings=self._settings, texts=texts
         )
         return [
             Route("/api/messages", accept, methods=["POST"]),
@@ -112,7 +113,7 @@ class Gateway:
             Route("/api/messages/queue/health", queue.health),
             Route("/api/ws-ticket", TicketRoute(credentials, self._tickets).answer, methods=["POST"]),
             Route("/healthz", healthz),
-            Route("/readyz", Readiness(self._standing).answer),
+            Route("/readyz", Readiness(self.standing).answer),
             Route("/ws/chat", self._only_sockets),
             *docs.routes(),
         ]
@@ -124,5 +125,5 @@ class Gateway:
         return refuse_route(426, self._texts, {"upgrade": "websocket"})
 
     async def _farewell(self) -> None:
-        self._standing.stopping = True
+        self.standing.stopping = True
         await self.hub.dismiss_all(self._texts.going_away)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
+from daemons._process import cancel
 from daemons.gateway.connection import GOING_AWAY, Connection
 from daemons.gateway.progress import ProgressFeed
 from msgctl import logs
@@ -51,14 +52,12 @@ class Hub:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Listen and beat until left."""
-        tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._beat())]
+        chores = (self._listen(), self._beat(), self._progress.run())
+        tasks = [asyncio.create_task(chore) for chore in chores]
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self._progress.stop()
+            await cancel(*tasks)
 
     @asynccontextmanager
     async def holding(self, connection: Connection) -> AsyncIterator[None]:

@@ -17,8 +17,8 @@ log = logs.get(__name__)
 
 PAUSE = 0.5
 """Seconds before Redis is asked again after it failed."""
-PATIENCE = 5.0
-"""Seconds one look at the channel may wait inside Redis."""
+PATIENCE = 1.0
+"""Seconds one look at the channel may take, and so the listening may outlast the last who wanted it."""
 
 
 class Progress(Record, kw_only=True, frozen=True):
@@ -44,45 +44,42 @@ class ProgressFeed:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._listeners: dict[str, set[Connection]] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._wanted = asyncio.Event()
 
     def add(self, connection: Connection) -> None:
         """A socket asks for progress."""
         self._listeners.setdefault(connection.user_id, set()).add(connection)
-        if self._task is None:
-            self._task = asyncio.create_task(self._listen())
+        self._wanted.set()
 
     def discard(self, connection: Connection) -> None:
-        """A socket is gone; the last one ends the listening."""
+        """A socket is gone; with the last one the listening ends."""
         of_user = self._listeners.get(connection.user_id, set())
         of_user.discard(connection)
         if not of_user:
             self._listeners.pop(connection.user_id, None)
-        if not self._listeners and self._task:
-            self._task.cancel()
-            self._task = None
+        if not self._listeners:
+            self._wanted.clear()
 
-    async def stop(self) -> None:
-        """End the listening."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
-
-    async def _listen(self) -> None:
+    async def run(self) -> None:
+        """Listen whenever a socket wants to know, for ever."""
         while True:
-            client = dedicated(self._settings, blocking=PATIENCE)
-            listener = client.pubsub(ignore_subscribe_messages=True)
+            await self._wanted.wait()
             try:
-                with unavailable_as_error(self._settings):
-                    await listener.subscribe(PROGRESS_CHANNEL)
-                    while True:
-                        self._hand_on(await listener.get_message(timeout=PATIENCE))
+                await self._listen()
             except RedisUnavailable:
                 await asyncio.sleep(PAUSE)
-            finally:
-                await cast("Any", listener).aclose()
-                await client.aclose()
+
+    async def _listen(self) -> None:
+        client = dedicated(self._settings, blocking=PATIENCE)
+        listener = client.pubsub(ignore_subscribe_messages=True)
+        try:
+            with unavailable_as_error(self._settings):
+                await listener.subscribe(PROGRESS_CHANNEL)
+                while self._wanted.is_set():
+                    self._hand_on(await listener.get_message(timeout=PATIENCE))
+        finally:
+            await cast("Any", listener).aclose()
+            await client.aclose()
 
     def _hand_on(self, message: dict[str, Any] | None) -> None:
         if message is None:

@@ -1,16 +1,21 @@
-"""Whether this gateway can serve: for probes, and for the sockets it must not take any more."""
+"""Whether this gateway can serve, and go on to: for probes, new messages and new sockets."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 from redis.asyncio import Redis
 
+from daemons._process import cancel
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable, Unavailable
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import Watch, unavailable_as_error
 
 PATIENCE = 1.0
 """Seconds a probe may take."""
+INTERVAL = 1.0
+"""Seconds between two looks at Redis's memory."""
 
 
 class Standing:
@@ -24,7 +29,25 @@ class Standing:
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
         self._settings = settings
+        self._watch = Watch(redis, settings)
         self.stopping = False
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Keep an eye on Redis until left."""
+        task = asyncio.create_task(self._look())
+        try:
+            yield
+        finally:
+            await cancel(task)
+
+    def demand_room(self) -> None:
+        """Pass if Redis has room for another message.
+
+        Raises:
+            RedisUnavailable: at the last look it had not.
+        """
+        self._watch.demand_room()
 
     async def check(self) -> None:
         """Pass if the gateway can serve.
@@ -41,3 +64,9 @@ class Standing:
                     await cast("Any", self._redis.ping())
         except TimeoutError:
             raise RedisUnavailable("Redis does not answer within a second.") from None
+
+    async def _look(self) -> None:
+        while True:
+            with suppress(RedisUnavailable):  # whoever needs it then hears of that by himself
+                await self._watch.look()
+            await asyncio.sleep(INTERVAL)

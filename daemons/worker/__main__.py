@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from daemons._process import Life, argument_parser, main
+from daemons.worker.auditing import auditing
 from daemons.worker.loop import WAKE_BLOCK, WorkLoop
 from msgctl import logs
 from msgctl.agents import Agents
@@ -18,7 +19,7 @@ from msgctl.errors import RedisUnavailable
 from msgctl.history import History
 from msgctl.pipeline import Pipeline
 from msgctl.redisdb import Watch, check_durability, connect, dedicated
-from msgctl.rqueue import Claims, Progress, Registration
+from msgctl.rqueue import Audit, Claims, Progress, Registration
 from msgctl.workflow import Workflow
 
 log = logs.get(__name__)
@@ -50,6 +51,8 @@ async def serve(settings: Settings, life: Life, *, quarantine: bool = False) -> 
             workflow=await stack.enter_async_context(Workflow(settings)),
         )
         await stack.enter_async_context(registered(settings, name))
+        if not quarantine:
+            await stack.enter_async_context(auditing(Audit(redis, settings)))
         loop = WorkLoop(
             settings,
             name,

@@ -3,6 +3,7 @@
 Data goes to standard output, everything else to standard error; the exit code tells scripts what happened.
 """
 
+import io
 import sys
 
 from msgctl.cli._exit import run
@@ -13,4 +14,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """The program `msgctl`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # no terminal is too poor to be told something
     sys.exit(run(make_root(), sys.argv[1:]))

@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 
 from msgctl.cli._context import Context
 from msgctl.cli._output import note
-from msgctl.errors import MsgctlError
+from msgctl.errors import InvalidInput, MsgctlError
 
 INTERRUPTED = 130
 
@@ -26,6 +26,7 @@ def run(root: Any, args: list[str]) -> int:
     """
     state = Context()
     try:
+        _check_encoding(args)
         result = root.main(args=args, prog_name="msgctl", standalone_mode=False, obj=state)
     except TyperException as error:
         _show_usage(error)
@@ -39,6 +40,13 @@ def run(root: Any, args: list[str]) -> int:
         _show(f"a bug: {type(error).__name__}: {error}. Add --debug for the traceback.", debug=state.debug)
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _check_encoding(args: list[str]) -> None:
+    """Bytes of the command line that are no UTF-8 arrive as halves of characters, which nothing can store."""
+    for argument in args:
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise InvalidInput(f"The argument {argument!a} is not UTF-8.")
 
 
 def _show(line: str, *, debug: bool) -> None:

@@ -17,7 +17,7 @@ class Entry(NamedTuple):
     summary: str
     """Its line in `msgctl --help`."""
     example: str = ""
-    """What the help of a function ends with."""
+    """A line to copy, for the help of a function whose own text has none."""
 
 
 class LazyGroup(TyperGroup):
@@ -45,5 +45,5 @@ def load_command(name: str, entry: Entry) -> Any:
         group = typer.main.get_group(found)
         return group.commands[verb] if verb else group
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(name, epilog=f"Example: {entry.example}")(found)
+    alone.command(name, epilog=entry.example and f"Example: {entry.example}")(found)
     return typer.main.get_command(alone)

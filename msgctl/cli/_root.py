@@ -23,6 +23,7 @@ ENTRIES = {
     "message": Entry("message", "app", "Send a message, and see what became of it."),
     "queue": Entry("queue", "app", "Counts and health of the queue; clean it."),
     "dlq": Entry("dlq", "app", "The dead letters: list them, replay them."),
+    "verify": Entry("verify", "verify", "Do the pipeline's promises hold, right now?"),
     "worker": Entry("worker", "app", "Who works the queue."),
     "agent": Entry("agent", "app", "The AI agents messages are written to."),
     "token": Entry("token", "app", "Tokens for the gateway."),

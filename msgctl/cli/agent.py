@@ -9,6 +9,7 @@ import typer
 from msgctl.cli._noun import noun
 from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, print_json, print_listing, print_text
 from msgctl.cli._session import run
+from msgctl.errors import InvalidInput
 
 app = noun("The AI agents messages are written to.")
 
@@ -29,7 +30,7 @@ def add(
     output: RecordOutput = RecordShape.TABLE,
 ) -> None:
     """Add an agent and print its id."""
-    text = prompt_file.read_text("utf-8") if prompt_file else prompt
+    text = _read(prompt_file) if prompt_file else prompt
     agent = run(
         context,
         lambda session: session.agents.add(user_id=user, name=name, webhook_path=webhook, system_prompt=text),
@@ -38,6 +39,13 @@ def add(
         print_json({"schema": "msgctl.agent/1", **msgspec.to_builtins(agent)})
     else:
         print_text(agent.id)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{file} is no text in UTF-8.") from None
 
 
 @app.command("list", epilog="Example: msgctl agent list --user ana")

@@ -1,9 +1,9 @@
 """`msgctl message`: send one, see what became of it."""
 
-import json
 import uuid
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from msgctl.cli._noun import noun
@@ -67,9 +67,6 @@ def show(
 
 def _parse_metadata(text: str) -> dict[str, Any]:
     try:
-        metadata = json.loads(text)
-    except (ValueError, RecursionError):
-        metadata = None
-    if not isinstance(metadata, dict):
-        raise InvalidInput("""--metadata must be a JSON object, e.g. '{"chatId": 42}'.""")
-    return metadata
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError):
+        raise InvalidInput("""--metadata must be a JSON object, e.g. '{"chatId": 42}'.""") from None

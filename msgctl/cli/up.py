@@ -12,6 +12,8 @@ from msgctl.stack.interrupts import Interrupts
 from msgctl.stack.options import Options
 from msgctl.stack.up import Pipeline
 
+DAEMONS = ("worker", "subscriber", "gateway")
+
 
 def up(
     context: typer.Context,
@@ -66,6 +68,7 @@ def _announce(pipeline: Pipeline, output: RecordShape) -> None:
     running = pipeline.running
     if output is RecordShape.JSON:
         places = {name: place for name, place in vars(running).items() if name != "settings"}
-        print_json({**places, "pids": pipeline.supervisor.pids})
+        pids = pipeline.supervisor.pids
+        print_json({**places, "pids": {kind: pids.get(kind, []) for kind in DAEMONS}})
     else:
         console.show(running, console.program())

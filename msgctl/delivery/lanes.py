@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 
 from msgctl.delivery.entry import Entry
+from msgctl.delivery.tasks import cancel
 
 QUEUED_PER_SLOT = 4
 """Entries that may wait in memory for each one that is worked; further ones wait in Redis."""
@@ -47,9 +48,7 @@ class Lanes:
         if not self._tasks:
             return
         _, late = await asyncio.wait(self._tasks, timeout=patience)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        await cancel(*late)
 
     async def _move(self, key: str) -> None:
         queue = self._queues[key]

@@ -3,9 +3,11 @@
 from msgctl.operations.cleaning import Cleaning
 from msgctl.operations.dead_letters import DeadLetters, Replay
 from msgctl.operations.entrance import Operations
+from msgctl.operations.findings import Violation
 from msgctl.operations.health import Checkup, Health, Reason
 from msgctl.operations.messages import Messages
 from msgctl.operations.replies import Replies, Watch
+from msgctl.operations.verification import Verdict, Verification
 from msgctl.operations.workers import Workers
 
 __all__ = [
@@ -18,6 +20,9 @@ __all__ = [
     "Reason",
     "Replay",
     "Replies",
+    "Verdict",
+    "Verification",
+    "Violation",
     "Watch",
     "Workers",
 ]

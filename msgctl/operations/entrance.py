@@ -10,6 +10,7 @@ from msgctl.operations.dead_letters import DeadLetters
 from msgctl.operations.health import Checkup, Health
 from msgctl.operations.messages import Messages
 from msgctl.operations.replies import Replies
+from msgctl.operations.verification import Verification
 from msgctl.operations.workers import Workers
 from msgctl.rqueue import Queue, Stats
 
@@ -31,6 +32,7 @@ class Operations:
         self.workers = Workers(settings, redis, queue)
         self.replies = Replies(settings, redis, self.messages)
         self.checkup = Checkup(settings, redis, queue)
+        self.verification = Verification(settings, redis)
 
     async def status(self, message_id: str, *, user_id: str | None = None) -> dict[str, Any]:
         """The state of a message, as `GET /api/messages/{id}/status` answers it; see `Messages.status`."""

@@ -24,6 +24,12 @@ local function iso(ms)
     math.floor(rest / 3600), math.floor(rest % 3600 / 60), rest % 60, ms % 1000)
 end
 
+-- Fields of a job hash; none where another program has put something else under its name.
+local function read_job(id, ...)
+  local fields = redis.pcall('HMGET', K.rq_job .. id, ...)
+  return fields.err and {} or fields
+end
+
 -- Wake one idle worker that is alive; it blocks on its own list, so a token is never lost between two looks.
 local function wake()
   local worker = redis.call('SPOP', K.idle_workers)
@@ -63,7 +69,7 @@ local function advance(conversation, id, now)
   redis.call('LREM', mailbox, 1, id)
   local head = redis.call('LINDEX', mailbox, 0)
   while head do
-    local job = redis.call('HMGET', K.rq_job .. head, 'status', 'origin')
+    local job = read_job(head, 'status', 'origin')
     if job[1] == 'deferred' then
       redis.call('ZREM', K.rq_deferred .. job[2], head)
       make_ready(head, now, false)

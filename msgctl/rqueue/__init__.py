@@ -1,5 +1,6 @@
 """RQ's side: the queue in RQ's own keys and format, written by our scripts, read truly by RQ's tools."""
 
+from msgctl.rqueue.audit import Audit, Stuck
 from msgctl.rqueue.claims import Claimed, Claims, Committed, Tended
 from msgctl.rqueue.job import Job
 from msgctl.rqueue.progress import Progress
@@ -7,6 +8,7 @@ from msgctl.rqueue.queue import Enqueued, Queue, Stats, Verdict
 from msgctl.rqueue.worker import Registration
 
 __all__ = [
+    "Audit",
     "Claimed",
     "Claims",
     "Committed",
@@ -16,6 +18,7 @@ __all__ = [
     "Queue",
     "Registration",
     "Stats",
+    "Stuck",
     "Tended",
     "Verdict",
 ]

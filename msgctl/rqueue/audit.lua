@@ -15,6 +15,8 @@
 -- Safe to send twice: a head that was mended is in play.
 local mend = ARGV[1] == '1'
 local now = now_ms()
+local OURS = {}
+for priority = 1, 10 do OURS[K.queue .. priority] = true end
 local OVER = {finished = true, failed = true, canceled = true, stopped = true}
 
 -- Whether something that became ready later stands before it.
@@ -22,14 +24,14 @@ local function is_overtaken(list, id, ready)
   local first = redis.call('LINDEX', list, 0)
   if first == id then return false end
   if not first then return true end
-  return tonumber(redis.call('HGET', K.rq_job .. first, K.field_ready) or 0) > (tonumber(ready) or 0) + 1000
+  return (tonumber(read_job(first, K.field_ready)[1]) or 0) > (tonumber(ready) or 0) + 1000
 end
 
 -- The fault of a head, and the queue in which it should be.
 local function look(id, fields, proof)
   local status, origin, runs, ready = fields[1], fields[2], fields[3] or '0', fields[4] or '0'
   if not status and not origin and not fields[5] then return 'gone' end
-  if not origin or not fields[5] or not fields[6] then return 'unworkable' end
+  if not OURS[origin] or not fields[5] or not fields[6] then return 'unworkable' end
   if OVER[status] then return 'over' end
   if status == 'deferred' then return 'held_back' end
   if status == 'started' then
@@ -63,8 +65,8 @@ for i = 2, #ARGV, 2 do
   local conversation, proof = ARGV[i], ARGV[i + 1]
   local id = redis.call('LINDEX', K.mailbox .. conversation, 0)
   if id then
-    local fields = redis.call('HMGET', K.rq_job .. id, 'status', 'origin', K.field_runs, K.field_ready,
-      K.field_message, K.field_conversation, K.field_quarantined, 'worker_name')
+    local fields = read_job(id, 'status', 'origin', K.field_runs, K.field_ready, K.field_message,
+      K.field_conversation, K.field_quarantined, 'worker_name')
     local fault, queue, stamp = look(id, fields, proof)
     if fault then
       if mend then bring_back(conversation, id, fault, fields) end

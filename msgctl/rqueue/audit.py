@@ -1,7 +1,7 @@
 """The auditor: is the head of every conversation in play, in exactly one of queue, running, scheduled?
 
-Each script keeps that true by itself. The auditor is for what nobody foresaw: a key that was deleted by hand, an old
-script, a backup that was read in. It walks by SCAN and in slices, so that Redis serves others meanwhile.
+Each script keeps that true by itself. The auditor is for what nobody foresaw: a key that was deleted by hand, a
+backup that was read in. It walks by SCAN and in slices, so that Redis serves others meanwhile.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ class Audit:
         """Look at every mailbox, twice where something seems wrong, and return what is.
 
         Args:
-            mend: bring the stuck ones back into play. A message that is doubly queued by that runs once all the same.
+            mend: bring the stuck ones back into play.
         """
         suspects = [stuck async for batch in self._mailboxes() for stuck in await self._look(batch)]
         if not suspects:
@@ -90,9 +90,7 @@ class Audit:
         missing, start = set(message_ids), 0
         while missing:
             with unavailable_as_error(self._settings):
-                ids = await cast(
-                    "Any", self._redis.lrange(contracts.RQ_QUEUE + queue, -start - SLICE, -start - 1)
-                )
+                ids = await cast("Any", self._redis.lrange(contracts.RQ_QUEUE + queue, -start - SLICE, -start - 1))
             missing.difference_update(ids)
             if len(ids) < SLICE:
                 break
@@ -105,8 +103,7 @@ class Audit:
             with unavailable_as_error(self._settings):
                 cursor, keys = await self._redis.scan(max(cursor, 0), pattern, 1000, "list")
             for start in range(0, len(keys), BATCH):
-                names = (key.removeprefix(contracts.MAILBOX) for key in keys[start : start + BATCH])
-                yield [(name, "") for name in names]
+                yield [(str(key).removeprefix(contracts.MAILBOX), "") for key in keys[start : start + BATCH]]
 
     async def _look(self, conversations: Sequence[tuple[str, str]], *, mend: bool = False) -> list[Stuck]:
         """Run the script on conversations, each with a proof or nothing."""

@@ -21,7 +21,7 @@ local function overdue_queue()
   for priority = 2, 10 do
     local head = redis.call('LINDEX', K.rq_queue .. K.queue .. priority, 0)
     if head then
-      local ready = tonumber(redis.call('HGET', K.rq_job .. head, K.field_ready) or now)
+      local ready = tonumber(read_job(head, K.field_ready)[1]) or now
       if now - ready > max_wait / 2 and (not oldest or ready < oldest) then
         oldest, found = ready, K.queue .. priority
       end
@@ -51,24 +51,26 @@ end
 -- A second entry of a message that is elsewhere by now; dropping it costs nothing.
 local ELSEWHERE = {deferred = true, started = true, scheduled = true, finished = true, failed = true}
 
+local function count(field)
+  return tonumber(string.match(field or '0', '^%d+$'))
+end
+
 local function start(id)
   local job = K.rq_job .. id
-  if redis.call('TYPE', job).ok ~= 'hash' then
-    redis.call('HSET', K.parked, id, 'no hash')
-    return
-  end
-  local fields = redis.call('HMGET', job, 'status', 'origin', K.field_message, K.field_attempts, K.field_holds,
-    K.field_conversation)
+  local fields = read_job(id, 'status', 'origin', K.field_message, K.field_conversation, K.field_attempts,
+    K.field_holds, K.field_runs, K.field_crashes)
   if ELSEWHERE[fields[1]] then return end
-  if fields[1] ~= 'queued' or not OURS[fields[2]] or not fields[3] or not fields[6] then
-    redis.call('HSET', K.parked, id, fields[1] or 'no status')
-    if fields[6] then advance(fields[6], id, now) end
+  local attempts, holds, runs, crashes = count(fields[5]), count(fields[6]), count(fields[7]), count(fields[8])
+  local is_whole = fields[1] == 'queued' and OURS[fields[2]] and fields[3] and fields[4]
+  if not (is_whole and attempts and holds and runs and crashes) then
+    redis.call('HSET', K.parked, id, fields[1] or 'no hash')
+    if fields[4] then advance(fields[4], id, now) end
     return
   end
-  local run = redis.call('HINCRBY', job, K.field_runs, 1)
+  local run = runs + 1
   local member, when = id .. ':' .. run, iso(now)
   redis.call('HSET', job, 'status', 'started', 'started_at', when, 'last_heartbeat', when, 'worker_name', worker,
-    K.field_progress, 0)
+    K.field_progress, 0, K.field_runs, run)
   redis.call('PERSIST', job)
   redis.call('ZADD', K.leases, now + lease, member)
   redis.call('ZADD', K.rq_wip .. fields[2], math.floor(now / 1000) + 31536000, member)
@@ -76,7 +78,7 @@ local function start(id)
     'last_heartbeat', now / 1000, 'worker_name', worker)
   redis.call('ZADD', K.rq_executions .. id, math.floor(now / 1000) + 31536000, run)
   redis.call('SADD', K.rq_worker .. worker .. K.rq_worker_executions, member)
-  claimed[#claimed + 1] = {id, run, fields[3], tonumber(fields[4] or 0), tonumber(fields[5] or 0), fields[6]}
+  claimed[#claimed + 1] = {id, run, fields[3], attempts, holds, fields[4]}
 end
 
 if redis.call('EXISTS', K.rq_suspended) == 0 then

@@ -6,7 +6,7 @@ from typing import Any, cast
 import msgspec
 from redis.asyncio import Redis
 
-from msgctl import contracts
+from msgctl import contracts, logs
 from msgctl.config import Settings
 from msgctl.messages import Draft, Failure, Message, Turn
 from msgctl.redisdb import Script, unavailable_as_error
@@ -18,7 +18,12 @@ DISOWN = Script.beside(__file__, "disown")
 FAIL = Script.beside(__file__, "fail")
 HAND_BACK = Script.beside(__file__, "hand_back")
 HEARTBEAT = Script.beside(__file__, "heartbeat")
+PARK = Script.beside(__file__, "park")
 TEND = Script.beside(__file__, "tend")
+
+log = logs.get(__name__)
+
+_message = msgspec.json.Decoder(Message)
 
 CRASH = b'{"class":"crash","code":"worker_crashed","text":"The worker that ran it was lost, repeatedly."}'
 
@@ -87,22 +92,22 @@ class Claims:
         max_wait = round(self._settings.worker.max_wait * 1000)
         with unavailable_as_error(self._settings):
             rows = await CLAIM(self._redis, self._worker, slots, self._lease, max_wait, int(quarantine))
-        return [
-            Claimed(msgspec.json.decode(text, type=Message), run, attempts, holds)
-            for _, run, text, attempts, holds, _ in rows
-        ]
+        claimed = []
+        for message_id, run, text, attempts, holds, conversation_id in rows:
+            message = _read(text)
+            if message and (message.message_id, message.conversation_id) == (message_id, conversation_id):
+                claimed.append(Claimed(message, run, attempts, holds))
+            else:
+                await self._park(message_id, run)
+        return claimed
 
     async def heartbeat(self, leases: Sequence[str], state: str) -> list[str]:
         """Tell that this worker lives and renew its leases; return those it has lost."""
         ttl = round(self._settings.worker.lease * 2)
         with unavailable_as_error(self._settings):
-            return cast(
-                "list[str]", await HEARTBEAT(self._redis, self._worker, self._lease, ttl, state, *leases)
-            )
+            return cast("list[str]", await HEARTBEAT(self._redis, self._worker, self._lease, ttl, state, *leases))
 
-    async def commit(
-        self, claimed: Claimed, response: Draft, turns: tuple[Turn, Turn]
-    ) -> Committed | None:
+    async def commit(self, claimed: Claimed, response: Draft, turns: tuple[Turn, Turn]) -> Committed | None:
         """Finish a message and hand its response over, in one step; None if the lease is lost.
 
         Args:
@@ -182,11 +187,24 @@ class Claims:
                 return False
             return bool(await self._redis.pexpire(keeper, ttl))
 
+    async def _park(self, message_id: str, run: int) -> None:
+        """Set a message aside that cannot be read; its conversation goes on without it."""
+        log.error("A job hash cannot be read and is parked", messageId=message_id)
+        with unavailable_as_error(self._settings):
+            await PARK(self._redis, message_id, run)
+
     async def retire(self) -> None:
         """Be woken no more."""
         with unavailable_as_error(self._settings):
             await cast("Any", self._redis.srem(contracts.IDLE_WORKERS, self._worker))
             await self._redis.delete(contracts.WAKE + self._worker)
+
+
+def _read(text: str) -> Message | None:
+    try:
+        return _message.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
 
 
 def progress_event(message: Message, progress: int) -> bytes:

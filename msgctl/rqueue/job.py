@@ -57,9 +57,7 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
                 runs=int(fields.get(contracts.FIELD_RUNS, 0)),
                 crashes=int(fields.get(contracts.FIELD_CRASHES, 0)),
                 error=_json(fields.get(contracts.FIELD_ERROR)),
-                finished_on=int(fields[contracts.FIELD_FINISHED])
-                if contracts.FIELD_FINISHED in fields
-                else None,
+                finished_on=int(fields[contracts.FIELD_FINISHED]) if contracts.FIELD_FINISHED in fields else None,
                 created_at=fields.get("created_at", ""),
                 worker=fields.get("worker_name", ""),
                 records=_records(fields),

@@ -192,9 +192,7 @@ class Queue:
                     cursor, entries = await self._redis.zscan(registry + queue, max(cursor, 0), count=500)
                 yield [str(message_id) for message_id, _ in entries]
 
-    async def remove(
-        self, status: Literal["finished", "failed"], ended_before: int, ids: Sequence[str]
-    ) -> int:
+    async def remove(self, status: Literal["finished", "failed"], ended_before: int, ids: Sequence[str]) -> int:
         """Forget those of `ids` that ended with `status` before a time (Unix milliseconds); how many."""
         with unavailable_as_error(self._settings):
             return cast("int", await REMOVE(self._redis, status, ended_before, *ids))

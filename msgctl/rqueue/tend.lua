@@ -29,7 +29,8 @@ for priority = 1, 10 do
   local queue = K.queue .. priority
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.rq_scheduled .. queue, '-inf', now / 1000, 'LIMIT', 0, most)) do
     redis.call('ZREM', K.rq_scheduled .. queue, id)
-    if redis.call('HGET', K.rq_job .. id, 'status') == 'scheduled' then
+    local fields = read_job(id, 'status', 'origin')
+    if fields[1] == 'scheduled' and fields[2] then
       make_ready(id, now, true)
       promoted = promoted + 1
     end
@@ -40,7 +41,8 @@ end
 
 local function failure(id)
   local fields = redis.call('HMGET', K.rq_job .. id, K.field_message)
-  local message = cjson.decode(fields[1])
+  local readable, message = pcall(cjson.decode, fields[1])
+  if not readable or type(message) ~= 'table' then message = {} end
   return cjson.encode({messageId = id, conversationId = message.conversationId, userId = message.userId,
     channel = message.channel, channelMetadata = message.channelMetadata or nil, code = 'worker_crashed',
     timestamp = iso(now)})
@@ -50,9 +52,10 @@ local ended = {}
 if now >= grace then ended = redis.call('ZRANGEBYSCORE', K.leases, '-inf', now, 'LIMIT', 0, most) end
 for _, member in ipairs(ended) do
   local id, run = string.match(member, '^(.+):(%d+)$')
-  local fields = redis.call('HMGET', K.rq_job .. id, 'origin', 'worker_name')
-  if not fields[1] then
-    redis.call('ZREM', K.leases, member)
+  local fields = read_job(id, 'origin', 'worker_name')
+  if not fields[1] then  -- its hash was deleted: only the traces of this run are left
+    local worker = redis.call('HGET', K.rq_execution .. member, 'worker_name')
+    for priority = 1, 10 do release(id, run, K.queue .. priority, worker or '') end
   else
     release(id, run, fields[1], fields[2])
     local crashes = redis.call('HINCRBY', K.rq_job .. id, K.field_crashes, 1)

@@ -59,9 +59,7 @@ class Registration:
         self._redis.close()
 
     def _register(self) -> None:
-        worker = RegisteredWorker(
-            list(QUEUES), name=self._name, connection=self._redis, serializer=JSONSerializer
-        )
+        worker = RegisteredWorker(list(QUEUES), name=self._name, connection=self._redis, serializer=JSONSerializer)
         worker.register_birth()  # type: ignore[no-untyped-call]  # RQ leaves it untyped
         worker.set_state("idle")
         self._worker = worker

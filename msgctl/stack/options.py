@@ -3,6 +3,7 @@
 import base64
 import os
 import secrets
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +80,9 @@ class Options:
         Args:
             before: what `read` found.
             addresses: where the servers, the stand-in and the gateway are.
+
+        Raises:
+            ConfigurationError: an address is not acceptable, or the file cannot be written.
         """
         values = {key: _plain(before.settings, key) for key in ADDRESSES}
         if before.path is not None and before.path.absolute() != self.file:
@@ -87,8 +91,13 @@ class Options:
                 key: _plain(before.settings, key) for key, origin in before.origins.items() if origin == ours
             }
         values |= self._missing(before) | dict(addresses) | dict(self.settings)
+        load(
+            before.path, flags=values
+        )  # nothing unacceptable may get into the file, or no later run could read it
         config_file.update(self.file, values)
         environment = self._environment(values)
+        if sys.stderr.isatty() and ("logs", "format") not in before.origins:
+            environment["MSGCTL_LOGS_FORMAT"] = "text"  # the daemons see a pipe, but it ends at a person
         return load(self.file, environ=environment).settings, environment
 
     def _missing(self, before: Loaded) -> dict[Key, Any]:

@@ -62,12 +62,13 @@ async def spawn(command: Command) -> Process:
 
 
 async def run(command: Command) -> int:
-    """Run a command to its end and return its exit code; if we are cancelled, it is killed."""
+    """Run a command to its end and return its exit code; if we are cancelled, it and its children are killed."""
     process = await spawn(command)
     try:
         return await process.wait()
     finally:
-        await stop(process, signal.SIGKILL, grace=0)
+        if process.returncode is None:
+            await _kill_session(process)
 
 
 async def stop(process: Process | None, number: int, *, grace: float) -> None:
@@ -77,13 +78,25 @@ async def stop(process: Process | None, number: int, *, grace: float) -> None:
     if process.returncode is None:
         with suppress(ProcessLookupError):
             process.send_signal(number)
+    # Not asyncio.timeout: before Python 3.11.4 it fails in a task that is being cancelled, as ours may be.
+    leaving = asyncio.ensure_future(process.wait())
     try:
-        async with asyncio.timeout(grace):
+        await asyncio.wait([leaving], timeout=grace)
+        if not leaving.done():
+            with suppress(ProcessLookupError):
+                process.kill()
+            await leaving
+    finally:
+        leaving.cancel()
+
+
+async def _kill_session(process: Process) -> None:
+    """Kill a process with its children, and return once the last of them writes nothing any more."""
+    with suppress(ProcessLookupError):
+        while True:  # its children are not ours to wait for
+            os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+            await asyncio.sleep(0.01)
 
 
 def tail(log: Path, lines: int = 5) -> str:

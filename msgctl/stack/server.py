@@ -6,6 +6,7 @@ import os
 import secrets
 import signal
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -73,17 +74,13 @@ class Server(ABC):
             ConfigurationError: the extra is not installed, or the folder cannot be used.
             Unavailable: it stopped again or did not serve in time; the text holds the end of its log.
         """
-        fixed = self.port
         self._stopping = False
-        await self.prepare()
-        await self._acquire_lock()
-        for _ in range(1 if fixed else PORT_ATTEMPTS):
-            # Another process may take a free port before the server does, hence several attempts.
-            self.port = fixed or ports.free_port()
-            self._process = await process.spawn(self.command())
-            if await self._serves():
-                return
-        raise Unavailable(f"{self.name} does not start; see {self.log}:\n{process.tail(self.log)}")
+        try:
+            await self.prepare()
+            await self._launch()
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Stop it in order; after ten seconds, kill it."""
@@ -104,13 +101,14 @@ class Server(ABC):
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
             try:
-                await self.start()
+                await self._launch()
             except Unavailable as error:
                 log.error("Server does not start", server=self.name, error=error.message)  # noqa: TRY400 - no bug
 
     async def prepare(self) -> None:
         """Make what must be there before the process starts."""
         self.identity.make_folder(self.folder)
+        await self._acquire_lock()
 
     @abstractmethod
     def command(self) -> Command:
@@ -143,19 +141,25 @@ class Server(ABC):
             f"{self.folder} is in use by another msgctl. Stop that one, or choose another --data-dir."
         )
 
-    async def _serves(self) -> bool:
-        """Wait until it is ready (True), has gone (False) or has been too slow; what is no use is stopped."""
-        assert self._process  # noqa: S101 - for the type checker: it was started a line before
-        try:
+    async def _launch(self) -> None:
+        fixed = self.port
+        for _ in range(1 if fixed else PORT_ATTEMPTS):
+            # Another process may take a free port before the server does, hence several attempts.
+            self.port = fixed or ports.free_port()
+            self._process = await process.spawn(self.command())
+            if await self._serves(self._process):
+                return
+            await process.stop(self._process, self.stop_signal, grace=10)
+        raise Unavailable(f"{self.name} does not start; see {self.log}:\n{process.tail(self.log)}")
+
+    async def _serves(self, started: asyncio.subprocess.Process) -> bool:
+        """Wait until it is ready (True), has gone or has been too slow (False)."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(self.patience):
-                while self._process.returncode is None:
-                    if await self.is_ready(self._process.pid):
+                while started.returncode is None:
+                    if await self.is_ready(started.pid):
                         return True
                     await asyncio.sleep(0.01)
-        except BaseException as fault:
-            await process.stop(self._process, signal.SIGKILL, grace=0)
-            if not isinstance(fault, TimeoutError):
-                raise
         return False
 
 

@@ -2,22 +2,22 @@
 
 import asyncio
 import json
-import os
-import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from msgctl.agents import Agents
 from msgctl.config import Settings
-from tests.processes import environment
+from tests.processes import PATIENCE, environment
 from tests.traffic import traffic
 
-__all__ = ["Invoke", "Outcome", "agent_id", "msgctl", "traffic"]
+__all__ = ["Invoke", "Outcome", "agent_id", "msgctl", "started", "traffic"]
 
 
 @dataclass(frozen=True)
@@ -39,29 +39,47 @@ class Outcome:
         return self.stdout.splitlines()
 
 
-Invoke = Callable[..., Awaitable[Outcome]]
+class Invoke(Protocol):
+    """`await msgctl("queue", "stats")`."""
+
+    def __call__(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Coroutine[Any, Any, Outcome]:
+        """Run one invocation to its end; `environ` adds to its environment."""
+        ...
+
+
+@asynccontextmanager
+async def started(
+    settings: Settings, *arguments: str, folder: Path, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[Process]:
+    """An invocation that runs, and does not outlive the test; Ctrl-C reaches it even from xdist's processes."""
+    program = (
+        "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "runpy.run_module('msgctl', run_name='__main__', alter_sys=True)"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-c", program, *arguments),
+        env=environment(settings) | {"COLUMNS": "80"} | dict(environ or {}),
+        cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
 
 
 @pytest.fixture
 def msgctl(settings: Settings, tmp_path: Path) -> Invoke:
-    """Runs `msgctl ARGUMENTS` in an empty folder; `environ` adds to its environment."""
+    """Runs `msgctl ARGUMENTS` in an empty folder."""
 
     async def invoke(*arguments: str, environ: Mapping[str, str] | None = None) -> Outcome:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "msgctl", *arguments),
-            env=environment(settings) | {"COLUMNS": "80"} | dict(environ or {}),
-            cwd=tmp_path,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            stdout, stderr = await asyncio.wait_for(process.communicate(), 120)
-        finally:
-            if process.returncode is None:
-                os.kill(process.pid, signal.SIGKILL)
-                await process.wait()
+        async with started(settings, *arguments, folder=tmp_path, environ=environ) as process:
+            stdout, stderr = await asyncio.wait_for(process.communicate(), PATIENCE)
         assert process.returncode is not None
         return Outcome(process.returncode, stdout.decode(), stderr.decode())
 

@@ -57,6 +57,8 @@ async def test_count_sends_many(msgctl: Invoke, traffic: Traffic, agent_id: str)
         (["x", "--agent", "AGENT", "--priority", "11"], 2, "priority"),
         (["x", "--agent", "AGENT", "--metadata", "[]"], 2, "--metadata"),
         (["x", "--agent", "AGENT", "--metadata", "{"], 2, "--metadata"),
+        (["x", "--agent", "AGENT", "--metadata", '{"a": "\\ud800"}'], 2, "--metadata"),
+        (["\udcff", "--agent", "AGENT"], 2, "not UTF-8"),
         (["x", "--agent", "AGENT", "--conversation", "a b"], 2, "conversationId"),
         (["x", "--agent", "AGENT", "--count", "2", "--id", "m"], 2, "--id"),
         (["x", "--agent", "AGENT", "--wait", "--timeout", "soon"], 2, "soon"),
@@ -65,7 +67,7 @@ async def test_count_sends_many(msgctl: Invoke, traffic: Traffic, agent_id: str)
     ],
 )
 async def test_what_the_gateway_would_refuse_is_refused(
-    msgctl: Invoke, redis: Redis, agent_id: str, arguments: list[str], code: int, complaint: str
+    msgctl: Invoke, redis: Redis, agent_id: str, *, arguments: list[str], code: int, complaint: str
 ) -> None:
     """One line that names the fault, and nothing is stored."""
     given = [agent_id if argument == "AGENT" else argument for argument in arguments]
@@ -119,7 +121,7 @@ async def test_show_tells_everything(msgctl: Invoke, traffic: Traffic, command: 
     assert outcome.code == 0
     record = outcome.json
     assert record["schema"] == "msgctl.message/1"
-    assert (record["messageId"], record["state"], record["attempts"]) == ("m", "failed", 0)
+    assert (record["messageId"], record["state"], record["runs"]) == ("m", "failed", 1)
     assert record["error"]["code"] == "n8n_rejected"
     assert isinstance(record["finishedOn"], int)
     assert record["finishedAt"].endswith("Z")

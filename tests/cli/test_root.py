@@ -1,7 +1,6 @@
 """What every command has in common: help, typos, errors, exit codes."""
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -10,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from msgctl import __version__, redisdb
+from msgctl import __version__
 from msgctl.cli._lazy import load_command
 from msgctl.cli._root import ENTRIES
 from msgctl.config import Settings
-from msgctl.rqueue import Queue
-from tests.cli.conftest import Invoke
-from tests.processes import environment, until
+from tests.cli.conftest import Invoke, started
+from tests.processes import PATIENCE, until
+from tests.traffic import Traffic
 
 HEAVY = {"redis", "psycopg", "pydantic", "rich", "msgspec", "asyncio", "structlog", "rq", "aiohttp"}
 
@@ -59,9 +58,8 @@ def test_every_command_says_what_it_does_and_shows_one_example(name: str) -> Non
     """Help is a sentence, options that are explained, and a line to copy."""
     command = COMMANDS[name]
     assert command.help
-    assert command.epilog
-    assert command.epilog.startswith("Example: ")
-    assert "msgctl " in command.epilog
+    assert f"{command.help}\n{command.epilog}".count("Example: ") == 1
+    assert "msgctl " in f"{command.help}\n{command.epilog}".partition("Example: ")[2]
     for parameter in command.params:
         assert parameter.help, parameter.name
 
@@ -159,41 +157,26 @@ async def test_config_is_a_global_option(msgctl: Invoke, tmp_path: Path) -> None
     assert (await msgctl("--config", "none.toml", "stats")).code == 78
 
 
-async def test_a_reader_who_leaves_is_no_error(settings: Settings) -> None:
+async def test_a_reader_who_leaves_is_no_error(settings: Settings, tmp_path: Path) -> None:
     """`msgctl config show | head -1` says nothing of broken pipes."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "msgctl", "config", "show", "-o", "jsonl"),
-        env=environment(settings),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    process.stdout._transport.close()  # type: ignore[attr-defined]  # what `head` does when it has enough
-    _, stderr = await asyncio.wait_for(process.communicate(), 60)
+    async with started(settings, "config", "show", "-o", "jsonl", folder=tmp_path) as process:
+        assert process.stdout is not None
+        process.stdout._transport.close()  # type: ignore[attr-defined]  # what `head` does when it has enough
+        _, stderr = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert (process.returncode, stderr) == (0, b"")
 
 
-async def test_interrupting_is_quiet_and_130(settings: Settings, agent_id: str) -> None:
+async def test_interrupting_is_quiet_and_130(
+    settings: Settings, agent_id: str, traffic: Traffic, tmp_path: Path
+) -> None:
     """Ctrl-C while waiting for a reply leaves no traceback."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "msgctl", "message", "send", "hello", "--agent", agent_id, "--wait", "--id", "m"),
-        env=environment(settings),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    await _until_accepted(settings, "m")
-    os.kill(process.pid, signal.SIGINT)
-    stdout, stderr = await asyncio.wait_for(process.communicate(), 60)
-    assert (process.returncode, stdout, stderr) == (130, b"", b"")
-
-
-async def _until_accepted(settings: Settings, message_id: str) -> None:
-    redis = redisdb.connect(settings)
 
     async def accepted() -> bool:
-        return await Queue(redis, settings).find(message_id) is not None
+        return await traffic.queue.find("m") is not None
 
-    await until(accepted, "the message to be accepted")
-    await redis.aclose()
+    arguments = ("message", "send", "hello", "--agent", agent_id, "--wait", "--id", "m")
+    async with started(settings, *arguments, folder=tmp_path) as process:
+        await until(accepted, "the message to be accepted")
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert (process.returncode, stdout, stderr) == (130, b"", b"")

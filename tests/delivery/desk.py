@@ -10,6 +10,7 @@ from msgctl.config import Settings
 from msgctl.delivery.posting import Poster
 from msgctl.delivery.router import Router, handlers
 from msgctl.delivery.stream import ResponseStream
+from msgctl.delivery.tasks import cancel
 from msgctl.redisdb import connect
 
 
@@ -43,9 +44,7 @@ class Desk:
 
     async def kill(self) -> None:
         """Stop in the middle of whatever it does, as a killed process would."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel(*self._tasks)
         await self.router.drain(0)
         await self.stream.close()
         await self._poster.__aexit__()

@@ -96,7 +96,7 @@ async def test_offering_ends_with_the_client(peer: Peer, outbox: Outbox) -> None
 
 
 async def test_a_client_that_is_gone_is_no_fault() -> None:
-    """uvicorn's OSError ends the writer, and offers with it."""
+    """Uvicorn's OSError ends the writer, and offers with it."""
 
     async def gone(_: Any) -> None:
         raise OSError("gone")

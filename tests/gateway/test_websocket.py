@@ -1,9 +1,8 @@
 """`/ws/chat` over real sockets, to the letter of the contract."""
 
-import asyncio
-import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -81,12 +80,17 @@ async def test_the_subprotocol_carries_a_token(client: Client) -> None:
         assert chat.socket.subprotocol == "msgctl.v1"
 
 
-async def test_every_bad_login_is_4401(client: Client, settings: Settings) -> None:
-    """No token, a bad one, an expired one, two at once: let in, told 4401, and nothing else ever."""
-    expired = tokens.issue(settings.model_copy(), "ana", 1)
-    queries = ["", "token=", "token=x.y.z", "ticket=", "ticket=nonsense", f"token={client.token}&token={client.token}"]
+async def test_every_bad_login_is_4401(client: Client) -> None:
+    """No token, a bad one, another's name for it, two at once: let in, told 4401, and nothing else ever."""
+    queries = [
+        "",
+        "token=",
+        "token=x.y.z",
+        "ticket=",
+        "ticket=nonsense",
+        f"token={client.token}&token={client.token}",
+    ]
     queries += [f"token={client.token}&ticket=x", f"TOKEN={client.token}", f"token={client.token}x", "%ff=%00"]
-    assert expired
     for query in queries:
         async with client.socket(query) as chat:
             assert (await chat.closed())[0] == 4401, query
@@ -100,7 +104,6 @@ async def test_every_bad_login_is_4401(client: Client, settings: Settings) -> No
 
 async def test_a_socket_ends_with_its_token(client: Client, settings: Settings) -> None:
     """4401 in the second that the token expires, leeway included, and not before."""
-    token = tokens.issue(settings.model_copy(), "ana", 1)
     strict = settings.model_copy(update={"auth": settings.auth.model_copy(update={"leeway": 1.0})})
     async with running(serve, strict) as life, aiohttp.ClientSession() as http:
         mine = Client(life.status.result().removeprefix("listening at "), strict, "ana", http)
@@ -162,7 +165,11 @@ async def test_another_user_hears_nothing(
 ) -> None:
     """A socket named by another user's message, or that asked for another's conversation, never hears of it."""
     eve = client_of("eve")
-    async with pipeline.delivering(), client.socket() as mine, eve.socket("token=" + eve.token + "&progress=1") as hers:
+    async with (
+        pipeline.delivering(),
+        client.socket() as mine,
+        eve.socket("token=" + eve.token + "&progress=1") as hers,
+    ):
         her_socket = (await hers.hear("connected"))["socketId"]
         await hers.say("resume", conversationId="c", afterSeq=0)
         assert await hers.hear("resumed") == {"conversationId": "c", "recovered": True}
@@ -268,7 +275,7 @@ def reply(seq: int, text: str) -> str:
 
 
 async def test_progress_is_told_only_to_who_asked(client: Client, agent: Agent, pipeline: Pipeline) -> None:
-    """`&progress=1` brings `progress` frames; another socket of the same user gets none; nobody listens for nobody."""
+    """`&progress=1` brings `progress` frames; another socket of the same user gets none."""
     channel = contracts.PROGRESS_CHANNEL
     query = f"token={client.token}&progress=1"
     async with pipeline.delivering(), client.socket() as quiet:
@@ -313,31 +320,31 @@ async def test_a_frame_too_big_is_1009(client: Client, settings: Settings) -> No
         assert (await chat.closed())[0] == 1009
     async with client.socket() as chat:
         await chat.hear("connected")
-        with pytest.raises(ConnectionClosed):
+        with suppress(ConnectionClosed):
             await chat.socket.send(" " * 1_000_000)
-            await chat.hear()
+        assert (await chat.closed())[0] in {1009, 1006}  # 1006: it was cut off before it had read why
 
 
-async def test_a_slow_reader_is_closed_while_others_go_on(
-    settings: Settings, redis: Redis, agent: Agent
-) -> None:
+async def test_a_slow_reader_is_closed_while_others_go_on(settings: Settings, redis: Redis, agent: Agent) -> None:
     """A client that stops reading gets 4408 once its queue is full; its neighbour misses nothing."""
     tight = {"max_queued_frames": 16, "send_timeout": 1.0}
     gateway = settings.gateway.model_copy(update=tight)
     settings = settings.model_copy(update={"gateway": gateway})
     async with running(serve, settings) as life, aiohttp.ClientSession() as http:
         client = Client(life.status.result().removeprefix("listening at "), settings, "ana", http)
-        async with client.socket() as chat:
-            slow = await slow_socket(client)
-            neighbour = await start(chat, agent, conversationId="d")
-            assert neighbour["conversationId"] == "d"
-            (inbox,) = await redis.hkeys(contracts.GATEWAYS)
-            slow_id, number = await socket_of(redis, but=chat_id(chat)), 0
-            while await redis.exists(contracts.SOCKET + slow_id):
-                number += 1
-                await put(redis, inbox, slow_id, number)
-                await asyncio.sleep(0)
-                assert number < 5000, "it should have been given up by now"
-            await chat.say("ping")
-            await chat.hear("pong")
-            assert slow.close_code_after_reading() == 4408
+        async with client.socket() as neighbour, client.socket(max_queue=1) as slow:
+            await neighbour.hear("connected")
+            socket_id = (await slow.hear("connected"))["socketId"]
+            inbox = contracts.INBOX + str(await redis.hget(contracts.SOCKET + socket_id, "gateway"))
+            seq = 0
+            while await redis.exists(contracts.SOCKET + socket_id):
+                seq += 1
+                assert seq < 2000, "it should have been given up by now"
+                frame = {"socket": socket_id, "conversation": "c", "seq": seq, "kind": "response"}
+                await redis.xadd(inbox, {**frame, "body": reply(seq, "x" * 100_000)})  # type: ignore[dict-item]
+                await neighbour.say("ping")
+                await neighbour.hear("pong")
+            with suppress(ConnectionClosed):
+                while True:
+                    await slow.hear("message")
+            assert (await slow.closed())[0] == 4408

@@ -5,8 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -21,6 +19,7 @@ from msgctl.stack import ports, postgres, server, valkey
 from msgctl.stack.identity import Identity
 from msgctl.stack.postgres import Postgres
 from msgctl.stack.valkey import Valkey
+from tests.stack.watching import is_alive, owner, wait_until
 
 START_BOTH = """
 import asyncio, sys
@@ -36,27 +35,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that is only waiting to be reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def owner(pid: int | None) -> int:
-    """The user that a process runs as."""
-    return Path(f"/proc/{pid}").stat().st_uid
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait for a condition; fail if it does not come true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
 
 
 async def test_valkey_keeps_what_it_takes(tmp_path: Path) -> None:
@@ -114,7 +92,7 @@ async def test_stopping_is_forgiving(kind: type[Valkey | Postgres], tmp_path: Pa
     await running.stop()
     await running.stop()
     assert running.pid is None
-    assert not alive(pid)
+    assert not is_alive(pid)
 
 
 def test_killing_the_parent_ends_the_servers(tmp_path: Path) -> None:
@@ -124,10 +102,10 @@ def test_killing_the_parent_ends_the_servers(tmp_path: Path) -> None:
     with parent.stdout:
         pids = [int(word) for word in parent.stdout.readline().split()]
     assert len(pids) == 2
-    assert all(alive(pid) for pid in pids)
+    assert all(is_alive(pid) for pid in pids)
     parent.kill()
     parent.wait()
-    wait_until(lambda: not any(alive(pid) for pid in pids))
+    wait_until(lambda: not any(is_alive(pid) for pid in pids), "the servers to end")
 
 
 async def test_two_servers_never_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,8 @@ signal.signal(signal.SIGTERM, leave)
 if "78" in sys.argv:
     print("daemon: [auth] jwt_secret is too short.", flush=True)
     sys.exit(78)
+while "mute" in sys.argv:
+    time.sleep(0.05)
 print("x" * 200_000 if "long" in sys.argv else "a line", flush=True)
 print("ready", flush=True)
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notice:
@@ -62,6 +64,11 @@ def make(tmp_path: Path, lines: list[tuple[str, str]]) -> Callable[..., Daemon]:
 def starts(folder: Path) -> list[int]:
     """The process ids of all starts so far."""
     return [int(line) for line in (folder / "starts").read_text().split()]
+
+
+def exists(pid: int) -> bool:
+    """Whether there is a process of this id, be it only one that waits to be reaped."""
+    return Path(f"/proc/{pid}").exists()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -101,7 +108,7 @@ async def test_exit_78_stops_everything_and_is_told(make: Callable[..., Daemon],
         async with Supervisor([make("78"), make(name="gateway-1")], grace=10):
             raise AssertionError("it must not open")
     assert len(starts(tmp_path)) <= 2
-    await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in starts(tmp_path)))
+    await until(lambda: not any(exists(pid) for pid in starts(tmp_path)))
 
 
 async def test_stopping_waits_for_the_drain_and_a_second_signal_hurries_it(
@@ -111,7 +118,7 @@ async def test_stopping_waits_for_the_drain_and_a_second_signal_hurries_it(
     supervisor = Supervisor([make("stubborn")], grace=60)
     await supervisor.__aenter__()
     stopping = asyncio.create_task(supervisor.stop())
-    await until(lambda: (tmp_path / "signals").exists())
+    await until((tmp_path / "signals").exists)
     assert not stopping.done()
     assert supervisor.pids
     supervisor.hurry()
@@ -127,7 +134,7 @@ async def test_one_that_does_not_leave_is_killed_after_its_grace(
     async with Supervisor([make("stubborn")], grace=0.3):
         pass
     assert time.monotonic() - begun < 20
-    assert not Path(f"/proc/{starts(tmp_path)[0]}").exists()
+    assert not exists(starts(tmp_path)[0])
 
 
 async def test_a_line_beyond_all_bounds_breaks_nothing(
@@ -138,11 +145,11 @@ async def test_a_line_beyond_all_bounds_breaks_nothing(
         await until(lambda: ("worker-1", "ready") in lines)
 
 
-async def test_cancelling_kills_at_once(make: Callable[..., Daemon], tmp_path: Path) -> None:
-    """A start that is cancelled leaves no process."""
-    task = asyncio.create_task(Supervisor([make()], grace=10).__aenter__())
+async def test_a_start_that_is_cancelled_leaves_no_process(make: Callable[..., Daemon], tmp_path: Path) -> None:
+    """Ctrl-C while a daemon is not ready yet stops it all the same."""
+    task = asyncio.create_task(Supervisor([make("mute")], grace=10).__aenter__())
     await until((tmp_path / "starts").exists)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await until(lambda: not Path(f"/proc/{starts(tmp_path)[0]}").exists())
+    await until(lambda: not exists(starts(tmp_path)[0]))

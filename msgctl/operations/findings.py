@@ -1,0 +1,44 @@
+"""What a verification finds, and the form all its checks share."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from msgctl.messages import Record
+
+
+class Violation(Record, frozen=True):
+    """One invariant that does not hold for one message, conversation, run or key."""
+
+    invariant: str
+    """`I1` to `I7`, see `Verification`."""
+    subject: str
+    """The id it is about."""
+    problem: str
+
+
+class Suspect(NamedTuple):
+    """A violation as of one look, and the key to look at again."""
+
+    key: str
+    violation: Violation
+
+
+class Check(Protocol):
+    """Looks at keys of one kind, each look at what is true now; never writes."""
+
+    def concerns(self, key: str) -> bool:
+        """Whether this key is of its kind."""
+        ...
+
+    async def look(self, keys: Sequence[str]) -> list[Suspect]:
+        """What is wrong with these keys.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        ...
+
+
+def suspect(key: str, invariant: str, subject: str, problem: str) -> Suspect:
+    """A suspicion about a key."""
+    return Suspect(key, Violation(invariant, subject, problem))

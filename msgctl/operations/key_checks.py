@@ -1,0 +1,89 @@
+"""Verification of keys (I6): each has an owner or expires, so that memory comes back to where it was."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.operations.findings import Suspect, suspect
+from msgctl.redisdb import unavailable_as_error
+
+OWN = "msgctl:"
+STANDING = {
+    contracts.LEASES,
+    contracts.TENDED,
+    contracts.PARKED,
+    contracts.BREAKERS,
+    contracts.IDLE_WORKERS,
+    contracts.RESPONSES,
+    contracts.RESPONSES_SETTLED,
+    contracts.POSTPONED,
+    contracts.SUBSCRIBERS,
+    contracts.GATEWAYS,
+}
+"""Keys of which there is one, for good."""
+
+
+class Ownership:
+    """Every key of ours that does not expire belongs to something that is there.
+
+    A job hash is judged with its message; RQ's keys of other programs are none of ours.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self._settings = settings
+        self._redis = redis
+
+    def concerns(self, key: str) -> bool:
+        """Our prefix, and RQ's keys of single runs and workers."""
+        if key.startswith((contracts.RQ_EXECUTION, contracts.RQ_EXECUTIONS, contracts.RQ_WORKER)):
+            return True
+        return key.startswith(OWN) and not key.startswith(contracts.MAILBOX) and key not in STANDING
+
+    async def look(self, keys: Sequence[str]) -> list[Suspect]:
+        """Which of these keys nobody will ever remove."""
+        lasting = await self._lasting(keys)
+        return [
+            suspect(key, "I6", key, "it does not expire, and nothing owns it")
+            for key in lasting
+            if not await self._has_owner(key)
+        ]
+
+    async def _lasting(self, keys: Sequence[str]) -> list[str]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in keys:
+            pipeline.pttl(key)
+        with unavailable_as_error(self._settings):
+            times = await pipeline.execute()
+        return [key for key, left in zip(keys, times, strict=True) if left == -1]
+
+    async def _has_owner(self, key: str) -> bool:
+        for prefix, ask in self._owners():
+            if key.startswith(prefix):
+                with unavailable_as_error(self._settings):
+                    return bool(await ask(key.removeprefix(prefix)))
+        return False
+
+    def _owners(self) -> list[tuple[str, Callable[[str], Any]]]:
+        """How to ask for the owner of a key, by the prefix of the key; the first that fits counts."""
+        return [
+            (contracts.RQ_EXECUTIONS, self._is_running),
+            (contracts.RQ_EXECUTION, self._holds_lease),
+            (contracts.RQ_WORKER, self._is_worked),
+        ]
+
+    async def _holds_lease(self, member: str) -> bool:
+        return await self._redis.zscore(contracts.LEASES, member) is not None
+
+    async def _is_running(self, message_id: str) -> bool:
+        runs = await cast("Any", self._redis.hget(contracts.job_key(message_id), contracts.FIELD_RUNS))
+        return await self._holds_lease(f"{message_id}:{runs}")
+
+    async def _is_worked(self, name: str) -> bool:
+        """A worker's own hash must expire; the set of its runs may last as long as one of them holds a lease."""
+        if not name.endswith(contracts.RQ_WORKER_EXECUTIONS):
+            return False
+        runs = await cast("Any", self._redis.smembers(contracts.RQ_WORKER + name))
+        return any([await self._holds_lease(run) for run in runs])

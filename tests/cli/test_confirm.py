@@ -1,0 +1,39 @@
+"""Asking a person, on a real terminal."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from msgctl.config import Settings
+from tests.processes import PATIENCE, environment
+from tests.traffic import Traffic
+
+
+@pytest.mark.parametrize(("said", "code", "left"), [("y\n", 0, 0), ("n\n", 6, 1), ("\n", 6, 1)])
+async def test_a_person_is_asked(
+    settings: Settings, traffic: Traffic, tmp_path: Path, *, said: str, code: int, left: int
+) -> None:
+    """On a terminal the number is told and only a yes goes on; the question is not on standard output."""
+    await traffic.failed("m")
+    ours, theirs = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "msgctl", "dlq", "replay", "--all"),
+        env=environment(settings),
+        cwd=tmp_path,
+        stdin=theirs,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    os.write(ours, said.encode())  # the terminal keeps it until it is read
+    stdout, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+    shown = os.read(ours, 4096).decode()
+    os.close(ours)
+    assert process.returncode == code
+    assert "1 dead letters will be replayed. [y/N]" in shown
+    assert b"[y/N]" not in stdout
+    assert (await traffic.queue.stats()).failed == left

@@ -1,0 +1,32 @@
+"""`msgctl verify`."""
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from tests.cli.conftest import Invoke
+from tests.traffic import Traffic
+
+
+async def test_verify_is_an_exit_code(msgctl: Invoke, traffic: Traffic, redis: Redis) -> None:
+    """0 and the counts when every promise holds; 4, the invariant and the id when one is broken."""
+    await traffic.waiting("m1")
+    whole = await msgctl("verify", "-o", "json")
+    assert (whole.code, whole.stderr) == (0, "")
+    assert whole.json == {
+        "schema": "msgctl.verdict/1",
+        "holds": True,
+        "messages": {"waiting": 1},
+        "violations": [],
+        "violated": 0,
+        "limit": 100,
+    }
+    assert "Every invariant holds." in (await msgctl("verify")).stderr
+
+    await redis.delete(contracts.RQ_QUEUE + "messages:5")
+    broken = await msgctl("verify", "-o", "json")
+    problem = "it is said to be queued and is in no queue"
+    assert (broken.code, broken.json["violated"]) == (4, 1)
+    assert broken.json["violations"] == [{"invariant": "I4", "subject": "m1", "problem": problem}]
+    table = await msgctl("verify")
+    assert (table.code, table.stderr.strip()) == (4, "msgctl: 1 violations (I4: 1).")
+    assert ["I4", "m1", *problem.split()] in [line.split() for line in table.lines]

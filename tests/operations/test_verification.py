@@ -1,0 +1,157 @@
+"""`verify`: silent on a healthy pipeline, and names each promise that is broken, with the id."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.delivery.stream import ResponseStream
+from msgctl.delivery.web import Web
+from msgctl.messages import State
+from msgctl.operations import Operations, verification
+from tests.traffic import Traffic
+
+Damage = Callable[[Any], Awaitable[object]]
+
+
+async def deliver(redis: Any, settings: Settings) -> None:
+    """Route every response that waits, as a subscriber does."""
+    stream = ResponseStream(redis, settings, "s1")
+    await stream.ensure_group()
+    await stream.read()  # what was pending: nothing
+    web = [entry for entry in await stream.read() if entry.channel == "web"]
+    await Web(redis, settings).route(web)
+    await stream.close()
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing moves here, so the looks may follow each other at once."""
+    monkeypatch.setattr(verification, "PAUSE", 0.0)
+
+
+@pytest.fixture
+async def busy(traffic: Traffic, redis: Any, settings: Settings) -> Traffic:
+    """A pipeline with a message in every place."""
+    await traffic.staffed()
+    await traffic.completed("delivered")
+    await deliver(redis, settings)
+    await traffic.completed("answered")
+    await traffic.failed("dead")
+    await traffic.active("runs")
+    await traffic.waiting("waits")
+    await traffic.waiting("behind", conversation="of-waits")
+    return traffic
+
+
+async def test_a_healthy_pipeline_is_found_healthy(busy: Traffic, operations: Operations) -> None:
+    """With a message in every place no violation is found, and each is counted where it is."""
+    verdict = await operations.verification.run()
+    assert verdict.violations == []
+    assert verdict.holds
+    assert verdict.messages == {"delivered": 1, "delivering": 1, "dead letter": 1, "running": 1, "waiting": 2}
+
+
+def job(message_id: str) -> str:
+    """The job hash of a message."""
+    return contracts.job_key(message_id)
+
+
+async def commit_again(redis: Any) -> None:
+    """A second response for a message, as a commit without a fence would write it."""
+    body = {"messageId": "answered", "conversationId": "of-answered", "channel": "web", "seq": 2}
+    await redis.xadd(
+        contracts.RESPONSES, {"kind": "response", "channel": "web", "body": msgspec.json.encode(body)}
+    )
+
+
+async def acknowledge_unseen(redis: Any) -> None:
+    """A response that was read, acknowledged and never delivered."""
+    read = await redis.xreadgroup("delivery", "s1", {contracts.RESPONSES: ">"})
+    await redis.xack(contracts.RESPONSES, "delivery", *(entry_id for entry_id, _ in read[0][1]))
+
+
+async def send_twice(redis: Any) -> None:
+    """A record of a delivery to a phone that shows one part with two ids of the provider."""
+    record = {"state": "SENT", "channel": "telegram", "part": 1, "providerId": "1,2"}
+    await redis.hset(contracts.DELIVERY + "delivered", mapping=record)
+
+
+async def skip_numbers(redis: Any) -> None:
+    """A kept response under another number than its own."""
+    (body,) = await redis.zrange(contracts.REPLIES + "of-answered", 0, -1)
+    await redis.zincrby(contracts.REPLIES + "of-answered", 4, body)
+
+
+DAMAGES: list[tuple[str, str, Damage]] = [
+    ("I1", "waits", lambda redis: redis.delete(job("waits"))),
+    ("I1", "answered", acknowledge_unseen),
+    ("I1", "behind", lambda redis: redis.lrem(contracts.MAILBOX + "of-waits", 0, "behind")),
+    ("I1", "waits", lambda redis: redis.expire(job("waits"), 1000)),
+    ("I1", "dead", lambda redis: redis.zrem(contracts.RQ_FAILED + "messages:5", "dead")),
+    ("I1", "answered", lambda redis: redis.hdel(job("answered"), contracts.FIELD_COMMITTED)),
+    ("I2", "answered", commit_again),
+    ("I2", "waits", lambda redis: redis.hset(job("waits"), contracts.FIELD_COMMITTED, "1 1 1-1")),
+    ("I3", "of-answered", skip_numbers),
+    ("I4", "waits", lambda redis: redis.lpop(contracts.RQ_QUEUE + "messages:5")),
+    ("I4", "behind", lambda redis: redis.hset(job("behind"), "status", "queued")),
+    ("I4", "runs", lambda redis: redis.zrem(contracts.LEASES, "runs:1")),
+    ("I4", "runs:1", lambda redis: redis.zadd(contracts.LEASES, {"runs:1": 1})),
+    ("I4", "runs", lambda redis: redis.hset(job("runs"), "status", "scheduled")),
+    ("I5", "waits", lambda redis: redis.hset(job("waits"), contracts.FIELD_ATTEMPTS, 4)),
+    ("I5", "runs", lambda redis: redis.hset(job("runs"), contracts.FIELD_CRASHES, 5)),
+    ("I6", "msgctl:forgotten", lambda redis: redis.set("msgctl:forgotten", 1)),
+    ("I6", contracts.HISTORY + "of-answered", lambda redis: redis.persist(contracts.HISTORY + "of-answered")),
+    ("I6", "dead", lambda redis: redis.persist(job("dead"))),
+    ("I6", contracts.RQ_EXECUTION + "x:1", lambda redis: redis.hset(contracts.RQ_EXECUTION + "x:1", "id", 1)),
+    ("I7", "delivered", send_twice),
+]
+
+
+@pytest.mark.parametrize(("invariant", "subject", "damage"), DAMAGES)
+async def test_each_broken_promise_is_named(
+    *, busy: Traffic, operations: Operations, redis: Any, invariant: str, subject: str, damage: Damage
+) -> None:
+    """Whatever is broken on purpose is found, under its invariant and its id."""
+    await damage(redis)
+    await redis.hset(contracts.TENDED, mapping={"at": 2**53, "grace": 0})
+    verdict = await operations.verification.run()
+    assert not verdict.holds
+    assert (invariant, subject) in {(one.invariant, one.subject) for one in verdict.violations}, verdict.violations
+
+
+async def test_what_moves_is_no_violation(
+    traffic: Traffic, operations: Operations, redis: Any, settings: Settings
+) -> None:
+    """While messages come, run and end, a verification that looks all the time complains of none."""
+    stop = asyncio.Event()
+
+    async def work() -> None:
+        for number in range(300):
+            await traffic.completed(f"m{number}")
+            if number % 7 == 0:
+                await deliver(redis, settings)
+        stop.set()
+
+    working = asyncio.create_task(work())
+    verdicts = []
+    while not stop.is_set():
+        verdicts.append(await operations.verification.run())
+    await working
+    assert [verdict.violations for verdict in verdicts if not verdict.holds] == []
+    final = await operations.verification.run()
+    assert sum(final.messages.values()) == 300
+
+
+async def test_a_message_removed_on_purpose_is_not_missed(
+    traffic: Traffic, operations: Operations, redis: Any
+) -> None:
+    """`queue clean` forgets messages; their identities, which last, are no violation."""
+    await traffic.failed("dead")
+    assert [count async for count in operations.cleaning.remove(State.FAILED, 2**53)] == [1]
+    assert await redis.exists(contracts.IDENTITY + "dead")
+    assert (await operations.verification.run()).violations == []
