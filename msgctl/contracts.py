@@ -52,6 +52,7 @@ FIELD_FINISHED = "msgctl_finished"  # Unix milliseconds
 
 # ── Our keys ────────────────────────────────────────────────────────────────────────────────────────────
 LEASES = "msgctl:leases"  # ZSET of `job:execution` by the millisecond the lease ends: who may commit
+CLAIMED = "msgctl:claimed:"  # + worker name: STRING with a TTL, the ticket of its last claim and what that took
 TENDED = "msgctl:tended"  # HASH {at, grace}: when someone last looked after leases, until when none is reaped
 MAILBOX = "msgctl:mailbox:"  # + conversation: LIST of ids, the head alone is in play
 CONVERSATION = "msgctl:conversation:"  # + id: HASH {user, seq, routed, floor}
@@ -67,6 +68,7 @@ BREAKERS = "msgctl:breakers"  # HASH of webhook path to "openUntilMs openings": 
 BREAKER = "msgctl:breaker:"  # + webhook path: HASH {streak, BUCKET:good, BUCKET:bad} with a TTL
 BREAKER_PROBE = ":probe"  # msgctl:breaker:PATH + this: STRING with a TTL, someone tries a half-open workflow
 IDLE_WORKERS = "msgctl:workers:idle"  # SET of worker names with free slots, to be woken
+ORDER = "msgctl:order:"  # + worker name: STRING with a TTL, what an operator told it: drain or stop
 WAKE = "msgctl:wake:"  # + worker name: LIST, a token wakes the worker that blocks on it
 RESPONSES = "msgctl:responses"  # STREAM of responses (and failures) to deliver, the durable truth
 RESPONSES_GROUP = "delivery"  # its consumer group

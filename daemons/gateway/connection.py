@@ -24,6 +24,7 @@ SLOW_CONSUMER = 4408
 GOING_AWAY = 1001
 TOO_BIG = 1009
 TRY_LATER = 1013
+NO_STATUS = 1005
 MAX_LIFE = 2_592_000.0
 """Seconds after which a socket must show its token again, however long that is good: 30 days."""
 
@@ -68,13 +69,13 @@ class Connection:
             give_up=lambda: cut(SLOW_CONSUMER, "slow consumer"),
         )
 
-    async def serve(self, receive: Receive) -> None:
-        """Speak with the client until either side ends it."""
+    async def serve(self, receive: Receive) -> int:
+        """Speak with the client until either side ends it; the close code."""
         lifetime = min(max(0.0, self._claims.expires_at - time.time()), MAX_LIFE)
         expiry = asyncio.get_running_loop().call_later(lifetime, self.close, UNAUTHORIZED, "token expired")
         writer = asyncio.create_task(self._outbox.run())
         try:
-            await self._read(receive)
+            return await self._read(receive)
         finally:
             expiry.cancel()
             writer.cancel()
@@ -100,11 +101,11 @@ class Connection:
         """Show how far a message has come."""
         self._outbox.put(self._session.progress(message_id, progress), held=self._session.held)
 
-    async def _read(self, receive: Receive) -> None:
+    async def _read(self, receive: Receive) -> int:
         while True:
             event = await receive()
             if event["type"] == "websocket.disconnect":
-                return
+                return int(event.get("code") or NO_STATUS)
             if not self._closing:
                 await self._hear(event.get("text"))
 

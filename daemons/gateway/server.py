@@ -12,8 +12,11 @@ from starlette.types import ASGIApp
 from daemons._process import Life
 from daemons.gateway.protocols import SocketProtocol, http_protocol
 from daemons.gateway.texts import Texts
+from msgctl import logs
 from msgctl.config import Settings
 from msgctl.errors import ConfigurationError, Unavailable
+
+log = logs.get(__name__)
 
 BACKLOG = 2048
 KEEP_ALIVE = 75
@@ -83,15 +86,18 @@ async def run(
     server = _Server(_configure(app, settings, texts))
     serving = asyncio.create_task(server.serve([listener]))
     await _first(serving, server.listening.wait())
-    if not serving.done():
-        life.ready(f"listening at {address(listener)}")
+    if serving.done():
+        return await serving
+    log.info("Gateway ready", address=address(listener))
+    life.ready(f"listening at {address(listener)}")
     await _first(serving, life.stopping.wait())
+    log.info("Gateway stopping: sockets are told, requests in flight end")
     server.stop_accepting()
     await farewell()
     server.should_exit = True
     await _first(serving, life.hurried.wait())
     server.force_exit = True
-    await serving
+    return await serving
 
 
 class _Server(uvicorn.Server):

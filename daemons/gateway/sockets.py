@@ -12,9 +12,12 @@ from daemons.gateway.protocols import CUT
 from daemons.gateway.session import Session
 from daemons.gateway.standing import Standing
 from daemons.gateway.texts import Texts
+from msgctl import logs
 from msgctl.config import Settings
 from msgctl.errors import Unauthorized, Unavailable
 from msgctl.tokens import Claims
+
+log = logs.get(__name__)
 
 
 class ChatSocket:
@@ -68,10 +71,12 @@ class ChatSocket:
 
     async def _hold(self, connection: Connection, receive: Receive) -> None:
         async with self._hub.holding(connection):
+            log.info("WebSocket opened", socketId=connection.socket_id)
             if self._standing.stopping:  # it began to stop while this client was looked at
                 connection.close(GOING_AWAY, self._texts.going_away)
             connection.greet()
-            await connection.serve(receive)
+            code = await connection.serve(receive)
+        log.info("WebSocket closed", socketId=connection.socket_id, code=code)
 
     def _connection(self, claims: Claims, scope: Scope, send: Send) -> Connection:
         session = Session(f"ws-{uuid.uuid4()}", self._texts, remembered=2 * self._settings.history.replies)

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from daemons._process import cancel
+from daemons.worker.orders import Orders
 from daemons.worker.quarantine import Quarantine
 from daemons.worker.slots import Slots
 from daemons.worker.tending import Chore, Tender
@@ -64,8 +65,10 @@ class WorkLoop:
         """Work until `stopping`; then let running messages end until the deadline or until `hurried`."""
         slots = Slots(self._settings.concurrency, self._pipeline.work)
         quarantine = Quarantine(self._claims)
+        orders = Orders(self._claims, stopping)
+        self._chores.append(orders.look)
         try:
-            await self._work(slots, self._claim(slots), quarantine, stopping, hurried)
+            await self._work(slots, self._claim(slots, orders.may_claim), quarantine, stopping, hurried)
         finally:
             await quarantine.stop()
 
@@ -95,10 +98,11 @@ class WorkLoop:
             await self._drain(slots, hurried)
             await cancel(*background)
 
-    async def _claim(self, slots: Slots) -> None:
-        """Fill free slots for ever."""
+    async def _claim(self, slots: Slots, may_claim: asyncio.Event) -> None:
+        """Fill free slots for ever, while that is allowed."""
         reply_lost = False
         while True:
+            await may_claim.wait()
             if not slots.free:
                 await slots.one_freed()
                 continue

@@ -1,15 +1,21 @@
 """`msgctl worker`: who works the queue."""
 
+import asyncio
 import time
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from msgctl.cli._noun import noun
-from msgctl.cli._output import Output, Shape, print_listing
-from msgctl.cli._session import run
+from msgctl.cli._output import Output, Shape, note, print_listing
+from msgctl.cli._session import Session, run
 from msgctl.cli._time import ago
+from msgctl.errors import InvalidInput, NotFound, NothingMatched, TryLater
+from msgctl.rqueue import Order
+
+LOOK_INTERVAL = 0.5
+"""Seconds between two looks at what drained workers still run."""
 
 app = noun("Who works the queue.")
 
@@ -29,6 +35,82 @@ def list_workers(context: typer.Context, output: Output = Shape.TABLE) -> None:
     workers = run(context, lambda session: session.operations.workers.alive())
     records = [_for_people(worker) for worker in workers] if output is Shape.TABLE else workers
     print_listing(records, output, schema="msgctl.worker/1", columns=COLUMNS, key="name")
+
+
+Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Which workers.")]
+Every = Annotated[bool, typer.Option("--all", help="All that are alive.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Return once they run nothing; meanwhile say what they run.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait at most.")]
+
+
+@app.command(epilog="Example: msgctl worker drain --all --wait")
+def drain(
+    context: typer.Context,
+    names: Names = None,
+    *,
+    every: Every = False,
+    wait: Wait = False,
+    timeout: Timeout = 300,
+) -> None:
+    """Let workers finish what they run and take nothing new, until `msgctl worker resume`."""
+    run(context, lambda session: _order(session, names, Order.DRAIN, every=every, wait=timeout if wait else None))
+
+
+@app.command(epilog="Example: msgctl worker resume --all")
+def resume(context: typer.Context, names: Names = None, *, every: Every = False) -> None:
+    """Let drained workers take messages again."""
+    run(context, lambda session: _order(session, names, None, every=every, wait=None))
+
+
+@app.command(epilog="Example: msgctl worker stop worker-vm-4711-9f3a --wait")
+def stop(
+    context: typer.Context,
+    names: Names = None,
+    *,
+    every: Every = False,
+    wait: Wait = False,
+    timeout: Timeout = 300,
+) -> None:
+    """Let workers finish what they run and leave; whoever supervises them may start new ones."""
+    run(context, lambda session: _order(session, names, Order.STOP, every=every, wait=timeout if wait else None))
+
+
+async def _order(
+    session: Session, names: list[str] | None, order: Order | None, *, every: bool, wait: float | None
+) -> None:
+    workers = session.operations.workers
+    alive = [worker["name"] for worker in await workers.alive()]
+    if bool(names) == every:
+        raise InvalidInput("Name the workers, or say --all. See them: msgctl worker list")
+    unknown = sorted(set(names or []) - set(alive))
+    if unknown:
+        raise NotFound(f"There is no live worker {', '.join(unknown)}. See them: msgctl worker list")
+    chosen = names or alive
+    if not chosen:
+        raise NothingMatched("No worker is alive.")
+    await workers.tell(chosen, order)
+    if wait is not None:
+        await _wait_until_idle(session, set(chosen), wait)
+
+
+async def _wait_until_idle(session: Session, names: set[str], seconds: float) -> None:
+    told = ""
+    deadline = time.monotonic() + seconds
+    while True:
+        busy = [
+            worker
+            for worker in await session.operations.workers.alive()
+            if worker["name"] in names and worker["running"]
+        ]
+        if not busy:
+            return
+        running = "; ".join(f"{worker['name']} runs {', '.join(worker['running'])}" for worker in busy)
+        if running != told:
+            note(running)
+            told = running
+        if time.monotonic() > deadline:
+            raise TryLater(f"After {seconds:g} s {len(busy)} of {len(names)} workers still run something.")
+        await asyncio.sleep(LOOK_INTERVAL)
 
 
 def _for_people(worker: dict[str, Any]) -> dict[str, Any]:

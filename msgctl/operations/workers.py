@@ -1,14 +1,17 @@
 """The workers that are alive, and what each has in hand."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from redis.asyncio import Redis
 
 from msgctl.config import Settings
-from msgctl.contracts import RQ_WORKER, RQ_WORKER_EXECUTIONS
+from msgctl.contracts import ORDER, RQ_WORKER, RQ_WORKER_EXECUTIONS
 from msgctl.redisdb import unavailable_as_error
-from msgctl.rqueue import Queue
+from msgctl.rqueue import Order, Queue
 
+ORDER_LASTS = 86_400
+"""Seconds after which an order that nobody took back is forgotten."""
 FIELDS = ("state", "hostname", "pid", "birth", "last_heartbeat")
 
 
@@ -39,6 +42,22 @@ class Workers:
             _describe(name, *answer)
             for name, answer in zip(names, zip(answers[::2], answers[1::2], strict=True), strict=True)
         ]
+
+    async def tell(self, names: Sequence[str], order: Order | None) -> None:
+        """Give workers an order, in force for a day; None takes it back.
+
+        Args:
+            names: of live workers.
+            order: what they shall do.
+        """
+        pipeline = self._redis.pipeline(transaction=False)
+        for name in names:
+            if order is None:
+                pipeline.delete(ORDER + name)
+            else:
+                pipeline.set(ORDER + name, order, ex=ORDER_LASTS)
+        with unavailable_as_error(self._settings):
+            await pipeline.execute()
 
 
 def _describe(name: str, fields: list[str | None], running: set[str]) -> dict[str, Any]:

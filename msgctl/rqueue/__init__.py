@@ -1,7 +1,7 @@
 """RQ's side: the queue in RQ's own keys and format, written by our scripts, read truly by RQ's tools."""
 
 from msgctl.rqueue.audit import Audit, Stuck
-from msgctl.rqueue.claims import Claimed, Claims, Committed, Tended
+from msgctl.rqueue.claims import Claimed, Claims, Committed, Order, Tended
 from msgctl.rqueue.job import Job
 from msgctl.rqueue.progress import Progress
 from msgctl.rqueue.queue import Enqueued, Queue, Stats, Verdict
@@ -14,6 +14,7 @@ __all__ = [
     "Committed",
     "Enqueued",
     "Job",
+    "Order",
     "Progress",
     "Queue",
     "Registration",

@@ -6,11 +6,13 @@
 --   rq:wip, rq:execution, rq:executions, rq:worker:W:executions   what RQ's tools read
 --   msgctl:parked            HASH  ids whose hash cannot be worked, and why: never executed, never lost from sight
 --   msgctl:workers:idle      SET   this worker, if slots stay free: the next ENQUEUE wakes it
+--   msgctl:claimed:W         STRING  the ticket of this worker's last claim, and what it took
 --
+-- ARGV: worker, free slots, lease in ms, longest wait in ms, 1 to take from the quarantine alone, ticket.
+-- Safe to send twice: a ticket that was used gets what it got, as far as its leases still hold.
 -- Returns a list of {id, run, message, attempts, holds, conversation}.
--- With ARGV[5] = 1 it takes from the quarantine alone.
 local worker, slots, lease, max_wait = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local from_quarantine = ARGV[5] == '1'
+local from_quarantine, ticket = ARGV[5] == '1', ARGV[6]
 local now = now_ms()
 local OURS = {}
 for priority = 1, 10 do OURS[K.queue .. priority] = true end
@@ -81,6 +83,23 @@ local function start(id)
   claimed[#claimed + 1] = {id, run, fields[3], attempts, holds, fields[4]}
 end
 
+-- What this very claim took when it was sent before.
+local function taken_before()
+  local stub = redis.call('GET', K.claimed .. worker) or ''
+  if string.sub(stub, 1, #ticket) ~= ticket then return nil end
+  local rows = {}
+  for id, run in string.gmatch(string.sub(stub, #ticket + 1), ' (%S+):(%d+)') do
+    local fields = read_job(id, K.field_message, K.field_attempts, K.field_holds, K.field_conversation)
+    if holds_lease(id, run) and fields[1] then
+      rows[#rows + 1] = {id, tonumber(run), fields[1], count(fields[2]), count(fields[3]), fields[4]}
+    end
+  end
+  return rows
+end
+
+local before = taken_before()
+if before then return before end
+
 if redis.call('EXISTS', K.rq_suspended) == 0 then
   while #claimed < slots do
     local id = pop((now + #claimed) % 2 == 0)
@@ -89,7 +108,12 @@ if redis.call('EXISTS', K.rq_suspended) == 0 then
   end
 end
 
-if #claimed > 0 then note_worker(worker, 'HSET', 'state', 'busy') end
+if #claimed > 0 then
+  note_worker(worker, 'HSET', 'state', 'busy')
+  local stub = {ticket}
+  for _, row in ipairs(claimed) do stub[#stub + 1] = row[1] .. ':' .. row[2] end
+  redis.call('SET', K.claimed .. worker, table.concat(stub, ' '), 'PX', lease)
+end
 if from_quarantine then return claimed end
 redis.call(#claimed < slots and 'SADD' or 'SREM', K.idle_workers, worker)
 return claimed

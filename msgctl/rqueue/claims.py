@@ -1,6 +1,8 @@
 """The worker's side of the queue: claim, keep, commit, fail, hand back; each one atomic script."""
 
+import secrets
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any, cast
 
 import msgspec
@@ -52,6 +54,15 @@ class Committed(msgspec.Struct, frozen=True):
     stream_id: str
 
 
+class Order(StrEnum):
+    """What an operator can tell a worker."""
+
+    DRAIN = "drain"
+    """Finish what runs, take nothing new until told otherwise."""
+    STOP = "stop"
+    """Finish what runs, and leave."""
+
+
 class Tended(msgspec.Struct, frozen=True):
     """What looking after everybody's messages came to."""
 
@@ -89,9 +100,9 @@ class Claims:
             slots: how many may be taken, at least 1.
             quarantine: take from the quarantine and from nowhere else; such a worker is not woken.
         """
-        max_wait = round(self._settings.worker.max_wait * 1000)
+        max_wait, ticket = round(self._settings.worker.max_wait * 1000), secrets.token_hex(8)
         with unavailable_as_error(self._settings):
-            rows = await CLAIM(self._redis, self._worker, slots, self._lease, max_wait, int(quarantine))
+            rows = await CLAIM(self._redis, self._worker, slots, self._lease, max_wait, int(quarantine), ticket)
         claimed = []
         for message_id, run, text, attempts, holds, conversation_id in rows:
             message = _read(text)
@@ -193,11 +204,17 @@ class Claims:
         with unavailable_as_error(self._settings):
             await PARK(self._redis, message_id, run)
 
+    async def order(self) -> Order | None:
+        """What an operator told this worker, if that is still in force."""
+        with unavailable_as_error(self._settings):
+            told = await self._redis.get(contracts.ORDER + self._worker)
+        return Order(told) if told in set(Order) else None
+
     async def retire(self) -> None:
         """Be woken no more."""
         with unavailable_as_error(self._settings):
             await cast("Any", self._redis.srem(contracts.IDLE_WORKERS, self._worker))
-            await self._redis.delete(contracts.WAKE + self._worker)
+            await self._redis.delete(contracts.WAKE + self._worker, contracts.CLAIMED + self._worker)
 
 
 def _read(text: str) -> Message | None:

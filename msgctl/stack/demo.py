@@ -55,7 +55,7 @@ class Demo:
         """
         begun = time.monotonic()
         lines: deque[str] = deque(maxlen=15)
-        self.console.print("Starting Valkey, PostgreSQL, an n8n stand-in, worker, subscriber and gateway ...")
+        self.console.print("Starting Valkey, PostgreSQL, an n8n stand-in, worker, subscriber and gateway.")
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="msgctl-demo-")))
             recorder = await stack.enter_async_context(Recorder())
@@ -68,7 +68,6 @@ class Demo:
             board = await self._send_and_show(pipeline, recorder, agent, token)
             if missing := board.missing():
                 raise MsgctlError(_complain(missing, list(lines)))
-            self.console.print()
             board.show_replies()
             board.show_times(started)
             if keep:

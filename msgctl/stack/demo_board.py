@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -93,7 +94,7 @@ class Board:
 
     def show_replies(self) -> None:
         """Print what the customers read."""
-        table = Table("channel", "said", "reply", title="Replies", title_justify="left")
+        table = Table("channel", "said", "reply", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for row in self.rows.values():
             table.add_row(row.channel, Text(row.text), Text(row.reply))
         self._console.print(table)
@@ -105,8 +106,8 @@ class Board:
             started: seconds until everything was up.
         """
         waits = [row.milliseconds for row in self.rows.values()]
-        table = Table("time", title="Times", title_justify="left")
-        table.add_column("", justify="right")
+        table = Table("times", box=box.SIMPLE_HEAD, padding=0)
+        table.add_column(justify="right")
         table.add_row("servers and daemons up", f"{started:.1f} s")
         table.add_row("fastest reply", f"{min(waits)} ms")
         table.add_row("median reply", f"{statistics.median(waits):.0f} ms")
@@ -124,7 +125,7 @@ class Board:
         return statistics.median(own) if own else 0.0
 
     def _draw(self) -> Table:
-        table = Table("channel", "message")
+        table = Table("channel", "message", box=box.SIMPLE_HEAD, padding=0)
         for progress, step in STEPS.items():
             table.add_column(f"{progress}\n{step}", justify="center")
         table.add_column("state")

@@ -19,7 +19,7 @@ from msgctl.agents import Agent, Agents
 from msgctl.config import Settings
 from msgctl.intake import Intake, Submission
 from msgctl.messages import State
-from msgctl.rqueue import Queue
+from msgctl.rqueue import Order, Queue
 from msgctl.stack.n8n import Behaviour, N8nStandIn
 from tests.processes import Daemon, until
 
@@ -162,6 +162,34 @@ async def test_a_second_sigterm_hands_back_at_once(settings: Settings, sender: S
     assert (job.state, job.attempts, job.crashes) == (State.WAITING, 0, 0)
     async with Daemon("worker", settings):
         await sender.reached("m", State.COMPLETED)
+
+
+async def test_a_drained_worker_finishes_and_waits(
+    settings: Settings, sender: Sender, redis: Any, n8n: N8nStandIn
+) -> None:
+    """Told to drain, it ends what runs and takes nothing new until the order is taken back."""
+    n8n.reset(Behaviour(delay=1500))
+    async with Daemon("worker", settings) as worker:
+        await sender.send("runs")
+        await until(lambda: n8n.calls["runs"], "the first call")
+        (name,) = await sender.queue.live_workers()
+        await redis.set(contracts.ORDER + name, Order.DRAIN)
+        await worker.said("Drained")
+        await sender.reached("runs", State.COMPLETED)
+        await sender.send("waits")
+        await redis.set(contracts.ORDER + name, Order.DRAIN)
+        assert not await redis.sismember(contracts.IDLE_WORKERS, name)
+        assert (await sender.queue.stats()).waiting == 1
+        await redis.delete(contracts.ORDER + name)
+        await sender.reached("waits", State.COMPLETED)
+
+
+async def test_a_worker_that_is_told_to_stop_leaves(settings: Settings, sender: Sender, redis: Any) -> None:
+    """The order is obeyed like a signal."""
+    async with Daemon("worker", settings) as worker:
+        (name,) = await sender.queue.live_workers()
+        await redis.set(contracts.ORDER + name, Order.STOP)
+        assert await worker.exited() == 0
 
 
 async def test_a_killed_worker_loses_nothing(settings: Settings, sender: Sender, n8n: N8nStandIn) -> None:

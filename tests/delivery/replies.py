@@ -43,28 +43,28 @@ class Replies:
     """
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self.redis = redis
 
     async def commit(self, reply: Response) -> Response:
         """Give the next number of its conversation to a response and put it where subscribers find it."""
         key = contracts.CONVERSATION + reply.conversation_id
-        await self._redis.hset(key, "user", reply.user_id or "")
-        seq = await self._redis.hincrby(key, "seq", 1)
+        await self.redis.hset(key, "user", reply.user_id or "")
+        seq = await self.redis.hincrby(key, "seq", 1)
         numbered = msgspec.structs.replace(reply, seq=seq)
         entry = await self.put(numbered)
         complete = msgspec.structs.replace(numbered, stream_id=entry)
-        await self._redis.zadd(contracts.REPLIES + reply.conversation_id, {complete.to_json(): seq})
+        await self.redis.zadd(contracts.REPLIES + reply.conversation_id, {complete.to_json(): seq})
         for channel in (
             contracts.RESPONSE_CHANNEL + reply.channel,
             contracts.CONVERSATION_CHANNEL + reply.conversation_id,
         ):
-            await self._redis.publish(channel, complete.to_json())
+            await self.redis.publish(channel, complete.to_json())
         return complete
 
     async def put(self, event: Response | Failure) -> str:
         """Put an event into the stream alone; the id of its entry."""
         kind = "failure" if isinstance(event, Failure) else "response"
-        entry: str = await self._redis.xadd(
+        entry: str = await self.redis.xadd(
             contracts.RESPONSES, {"kind": kind, "channel": event.channel, "body": event.to_json()}
         )
         return entry
@@ -84,5 +84,5 @@ class Replies:
 
     async def pending(self) -> int:
         """Entries that are delivered to a consumer and not acknowledged."""
-        found = await self._redis.xpending(contracts.RESPONSES, contracts.RESPONSES_GROUP)
+        found = await self.redis.xpending(contracts.RESPONSES, contracts.RESPONSES_GROUP)
         return int(found["pending"])

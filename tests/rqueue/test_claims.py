@@ -179,6 +179,27 @@ async def test_a_claim_whose_reply_was_lost_is_disowned(enqueue: Enqueue, claims
     assert [one.message.message_id for one in await claims.claim(5)] == ["unknown"]
 
 
+async def test_a_claim_that_is_sent_again_gives_the_same(
+    enqueue: Enqueue, claims: Claims, redis: Any, monkeypatch: Any
+) -> None:
+    """redis-py sends a claim again when its reply got lost: what the first one took is not forgotten."""
+    for name in ("first", "second", "third"):
+        await enqueue(name)
+    send, sent = redis.evalsha, []
+
+    async def send_twice(*command: Any) -> Any:
+        sent.append(await send(*command))
+        return await send(*command)
+
+    await claims.claim(1)  # Redis knows the script from now on
+    monkeypatch.setattr(redis, "evalsha", send_twice)
+    (claimed,) = await claims.claim(1)
+    assert claimed.message.message_id == "second"
+    assert len(sent) == 1
+    (another,) = await claims.claim(1)
+    assert another.message.message_id == "third"
+
+
 async def test_heartbeats_name_lost_leases_but_not_ended_ones(
     enqueue: Enqueue, claims: Claims, redis: Any
 ) -> None:

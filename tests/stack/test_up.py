@@ -177,6 +177,32 @@ def test_data_ports_secrets_and_own_settings_survive_a_restart(tmp_path: Path) -
         assert answer.status_code == 200
 
 
+def test_a_second_signal_hands_back_what_runs(tmp_path: Path) -> None:
+    """SIGTERM waits for a message in work; a second one ends it at once, and the next run still has the message."""
+    up = Up(tmp_path / "data", "--embedded", "--port", "0")
+    agent = up.msgctl("agent", "add", "--user", "ana", "--name", "Echo", "--webhook", "echo")
+    headers = {"Authorization": f"Bearer {up.msgctl('token', 'issue', '--user', 'ana')}"}
+    requests.post(f"{up.told['n8n']}/__control", json={"mode": "hang"}, timeout=10)
+    messages = f"{up.told['gateway']}/api/messages"
+    body = {"agentId": agent, "message": "Hello", "messageId": "m1"}
+    assert requests.post(messages, json=body, headers=headers, timeout=10).status_code == 202
+    wait_until(lambda: _state(messages, headers) == "active", "the message to be in work")
+    worker = _pids(up, "worker")[0]
+    up.process.terminate()
+    wait_until(lambda: _pids(up, "gateway") == [], "the idle daemons to leave")
+    assert is_alive(worker)
+    up.process.terminate()
+    up.stop()
+    with running(tmp_path / "data", "--embedded") as second:
+        assert second.told["gateway"] == up.told["gateway"]
+        wait_until(lambda: _state(messages, headers) == "completed", "the message to be completed")
+
+
+def _state(messages: str, headers: dict[str, str]) -> str:
+    answer = requests.get(f"{messages}/m1/status", headers=headers, timeout=10)
+    return str(answer.json()["data"]["state"])
+
+
 def test_killing_it_leaves_no_process(tmp_path: Path) -> None:
     """SIGKILL of the supervisor takes daemons, stand-in and servers along, and the next run starts."""
     first = Up(tmp_path / "data", "--embedded", "--port", "0")

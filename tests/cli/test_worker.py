@@ -1,0 +1,44 @@
+"""`msgctl worker drain`, `resume` and `stop`, against a real worker."""
+
+from typing import Any
+
+from msgctl.config import Settings
+from msgctl.messages import State
+from msgctl.stack.n8n import Behaviour, N8nStandIn
+from tests.cli.conftest import Invoke
+from tests.processes import Daemon, until
+
+
+async def test_draining_tells_what_still_runs(
+    msgctl: Invoke, settings: Settings, agent_id: str, n8n: N8nStandIn
+) -> None:
+    """`drain --wait` names the message on standard error and returns once it has ended; `resume` takes it back."""
+    n8n.reset(Behaviour(delay=3000))
+    send = ("message", "send", "hi", "--user", "u", "--agent", agent_id, "--id")
+    async with Daemon("worker", settings) as worker:
+        assert (await msgctl(*send, "running")).code == 0
+        await until(lambda: n8n.calls["running"], "the call")
+        drained = await msgctl("worker", "drain", "--all", "--wait")
+        assert (drained.code, drained.stdout) == (0, "")
+        assert "runs running" in drained.stderr
+        await worker.said("Drained")
+        assert (await msgctl(*send, "next")).code == 0
+        assert (await msgctl("stats", "-o", "json")).json["waiting"] == 1
+        assert (await msgctl("worker", "resume", "--all")).code == 0
+        n8n.reset()
+
+        async def answered() -> Any:
+            shown = await msgctl("status", "next", "-o", "json")
+            return shown.json["state"] == State.COMPLETED
+
+        await until(answered, "the next message to be answered")
+
+
+async def test_stopping_a_worker_ends_its_process(msgctl: Invoke, settings: Settings) -> None:
+    """It leaves with 0; a name nobody has is exit 3, none at all exit 2 or 5."""
+    async with Daemon("worker", settings) as worker:
+        assert (await msgctl("worker", "stop", "nobody")).code == 3
+        assert (await msgctl("worker", "stop")).code == 2
+        assert (await msgctl("worker", "stop", "--all", "--wait")).code == 0
+        assert await worker.exited() == 0
+    assert (await msgctl("worker", "drain", "--all")).code == 5

@@ -1,0 +1,168 @@
+"""The subscriber as a process: delivery, death, outage, signals."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from msgctl import contracts, redisdb
+from msgctl.config import Settings
+from msgctl.delivery.record import DeliveryState, find
+from msgctl.delivery.sockets import Sockets
+from msgctl.messages import Channel
+from msgctl.stack.valkey import Valkey
+from tests.delivery.providers import Providers
+from tests.delivery.replies import Replies, response
+from tests.processes import Daemon, until
+
+CHAT = {"chatId": 42}
+
+
+@pytest.fixture
+async def providers() -> AsyncIterator[Providers]:
+    """Strict providers."""
+    async with Providers() as providers:
+        yield providers
+
+
+@pytest.fixture
+def settings(settings: Settings, providers: Providers) -> Settings:
+    """The common settings, with Telegram at the local provider and quick takeovers."""
+    telegram = {"base_url": providers.url, "token": "123456:AAF-secret_of_the_bot"}
+    document = settings.model_dump() | {"telegram": telegram, "delivery": {"takeover": 2, "timeout": 5}}
+    return Settings.model_validate(document)
+
+
+@pytest.fixture
+def replies(redis: Redis) -> Replies:
+    """Commits replies as the worker does."""
+    return Replies(redis)
+
+
+async def has_state(redis: Redis, message_id: str, state: DeliveryState) -> bool:
+    """Whether a delivery has come that far."""
+    record = await find(redis, message_id)
+    return record is not None and record.state is state
+
+
+async def reached(redis: Redis, message_id: str, state: DeliveryState) -> None:
+    """Return once a delivery has come that far."""
+    await until(lambda: has_state(redis, message_id, state), f"{message_id} to be {state}")
+
+
+async def test_it_delivers_and_leaves_in_order(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """Web and phone go through; it is registered while it lives; SIGTERM ends it with 0 and takes it off the register."""
+    sockets = Sockets(redis, settings, "g1")
+    await sockets.register("s1", "ana")
+    async with Daemon("subscriber", settings) as daemon:
+        assert await redis.hlen(contracts.SUBSCRIBERS) == 1
+        web = await replies.commit(response(metadata={"websocketId": "s1"}))
+        phone = await replies.commit(response(Channel.TELEGRAM, CHAT))
+        await reached(redis, web.message_id, DeliveryState.SENT)
+        await reached(redis, phone.message_id, DeliveryState.SENT)
+        daemon.process.terminate()
+        assert await daemon.exited() == 0
+    assert await redis.hlen(contracts.SUBSCRIBERS) == 0
+    assert await redis.xinfo_consumers(contracts.RESPONSES, contracts.RESPONSES_GROUP) == []
+    assert phone.message_id in daemon.output
+    assert "AAF-secret_of_the_bot" not in daemon.output
+
+
+async def test_a_foreign_response_is_delivered_once(
+    settings: Settings, redis: Redis, providers: Providers
+) -> None:
+    """Three subscribers listen; the provider is called once."""
+    foreign = response(Channel.TELEGRAM, CHAT, message_id="foreign", user=None)
+    async with Daemon("subscriber", settings), Daemon("subscriber", settings), Daemon("subscriber", settings):
+
+        async def all_listen() -> bool:
+            return bool(await redis.pubsub_numpat() >= 3)
+
+        await until(all_listen, "three subscriptions")
+        await redis.publish("pubsub:response:telegram", foreign.to_json())
+        await reached(redis, "foreign", DeliveryState.SENT)
+    assert len(providers.requests) == 1
+
+
+async def test_a_killed_subscriber_is_taken_over(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """kill -9 in the middle of one send: that one is UNKNOWN, what waited behind it is sent by the other, in order."""
+    providers.answers.append("hang")
+    async with Daemon("subscriber", settings) as doomed:
+        first = await replies.commit(response(Channel.TELEGRAM, CHAT, text="1"))
+        await until(lambda: providers.requests, "the call")
+        behind = [await replies.commit(response(Channel.TELEGRAM, CHAT, text=text)) for text in ("2", "3")]
+        doomed.process.kill()
+        await doomed.exited()
+    async with Daemon("subscriber", settings):
+        await reached(redis, first.message_id, DeliveryState.UNKNOWN)
+        for reply in behind:
+            await reached(redis, reply.message_id, DeliveryState.SENT)
+    assert providers.texts() == ["1", "2", "3"]
+
+
+async def test_sigterm_lets_a_send_end(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """What is being sent when SIGTERM comes is SENT; what waits behind it is left to the next subscriber."""
+    providers.slow = lambda _request: 0.7
+    async with Daemon("subscriber", settings) as daemon:
+        first = await replies.commit(response(Channel.TELEGRAM, CHAT, text="1"))
+        second = await replies.commit(response(Channel.TELEGRAM, CHAT, text="2"))
+        await until(lambda: providers.requests, "the call")
+        daemon.process.send_signal(signal.SIGTERM)
+        assert await daemon.exited() == 0
+    assert await has_state(redis, first.message_id, DeliveryState.SENT)
+    assert await find(redis, second.message_id) is None
+    async with Daemon("subscriber", settings):
+        await reached(redis, second.message_id, DeliveryState.SENT)
+
+
+async def test_an_outage_of_redis_is_survived(settings: Settings, tmp_path: Path, providers: Providers) -> None:
+    """Redis restarts: two lines in the log, and what is committed afterwards is delivered without a restart of ours."""
+    server = Valkey(tmp_path / "valkey", password="x")
+    await server.start()
+    own = settings.redis.model_copy(update={"port": server.port, "password": type(settings.redis.password)("x")})
+    alone = settings.model_copy(update={"redis": own})
+    try:
+        async with Daemon("subscriber", alone) as daemon:
+            await server.stop()
+            await daemon.said("Redis client error")
+            await server.start()
+            await daemon.said("Redis answers again")
+            async with redisdb.connect(alone) as redis:
+                reply = await Replies(redis).commit(response(Channel.TELEGRAM, CHAT))
+                await reached(redis, reply.message_id, DeliveryState.SENT)
+    finally:
+        await server.stop()
+
+
+async def test_an_idle_subscriber_waits_inside_redis(settings: Settings, redis: Redis) -> None:
+    """Nothing to do: a handful of commands a second, the rest is waiting."""
+    async with Daemon("subscriber", settings):
+        before = (await redis.info("stats"))["total_commands_processed"]
+        await asyncio.sleep(3)
+        after = (await redis.info("stats"))["total_commands_processed"]
+    assert after - before < 30
+
+
+async def test_a_redis_that_forgets_is_refused(settings: Settings, tmp_path: Path) -> None:
+    """Without an append-only file it does not start, says how to mend it, and exits 78."""
+    server = Valkey(tmp_path / "valkey", password="x")
+    await server.start()
+    own = settings.redis.model_copy(update={"port": server.port, "password": type(settings.redis.password)("x")})
+    alone = settings.model_copy(update={"redis": own})
+    try:
+        async with redisdb.connect(alone) as redis:
+            await redis.config_set("appendonly", "no")
+        async with Daemon("subscriber", alone) as daemon:
+            assert await daemon.exited() == 78
+        assert "CONFIG SET appendonly yes" in daemon.output
+    finally:
+        await server.stop()

@@ -1,0 +1,133 @@
+"""Foreign publishers: what another program publishes is delivered once, and what is ours is left alone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.delivery.adoption import Adoption
+from msgctl.delivery.tasks import cancel
+from msgctl.messages import Channel, Response
+from tests.delivery.replies import Replies, response
+from tests.processes import until
+
+FOREIGN = {
+    "messageId": "foreign-1",
+    "conversationId": "c9",
+    "agentId": "a1",
+    "response": {"message": "Olá", "tokensUsed": 1, "model": "gpt", "finishReason": "stop"},
+    "channelMetadata": {"chatId": 42},
+    "timestamp": "2026-11-23T12:00:00Z",
+    "processingTime": 5,
+}
+
+
+@pytest.fixture
+async def listeners(settings: Settings, redis: Redis) -> AsyncIterator[list[Adoption]]:
+    """Three subscribers that listen."""
+    listeners = [Adoption(redis, settings) for _ in range(3)]
+
+    async def listen(adoption: Adoption) -> None:
+        while True:
+            await adoption.listen()
+
+    tasks = [asyncio.create_task(listen(adoption)) for adoption in listeners]
+
+    async def all_listen() -> bool:
+        return bool(await redis.pubsub_numpat() >= 3)
+
+    await until(all_listen, "three subscriptions")
+    yield listeners
+    await cancel(*tasks)
+    for adoption in listeners:
+        await adoption.close()
+
+
+async def stream(redis: Redis) -> list[Response]:
+    """The responses in the durable stream."""
+    entries = await redis.xrange(contracts.RESPONSES)
+    return [msgspec.json.decode(fields["body"], type=Response) for _, fields in entries]
+
+
+async def marked(redis: Redis, listeners: list[Adoption]) -> None:
+    """Publish a last foreign response and wait until it is adopted, so that all before it has been heard."""
+    last = FOREIGN | {"messageId": "last"}
+    await redis.publish("pubsub:response:telegram", msgspec.json.encode(last))
+
+    async def adopted() -> bool:
+        return any(reply.message_id == "last" for reply in await stream(redis))
+
+    await until(adopted, "the last publication to be adopted")
+    await asyncio.gather(
+        *(adoption.adopt("telegram", msgspec.json.encode(last).decode()) for adoption in listeners)
+    )
+
+
+async def test_a_foreign_response_is_adopted_once(redis: Redis, listeners: list[Adoption]) -> None:
+    """Three hear it, twice; it enters the stream once, its channel taken from the name it was published under."""
+    for _ in range(2):
+        await redis.publish("pubsub:response:telegram", msgspec.json.encode(FOREIGN))
+    await marked(redis, listeners)
+    replies = [reply for reply in await stream(redis) if reply.message_id == "foreign-1"]
+    assert len(replies) == 1
+    assert replies[0].channel is Channel.TELEGRAM
+    assert replies[0].channel_metadata == {"chatId": 42}
+
+
+async def test_ours_are_left_alone(redis: Redis, replies: Replies, listeners: list[Adoption]) -> None:
+    """A response that COMMIT published is in the stream already, and stays there once."""
+    await replies.commit(response(message_id="ours"))
+    await marked(redis, listeners)
+    assert [reply.message_id for reply in await stream(redis)].count("ours") == 1
+
+
+async def test_one_of_ours_relayed_by_another_program_is_left_alone(
+    redis: Redis, listeners: list[Adoption]
+) -> None:
+    """`streamId` counts wherever it stands in the JSON."""
+    relayed = {"streamId": "1-1"} | FOREIGN
+    await redis.publish("pubsub:response:telegram", msgspec.json.encode(relayed))
+    await marked(redis, listeners)
+    assert [reply.message_id for reply in await stream(redis)] == ["last"]
+
+
+async def test_the_word_stream_id_in_a_text_does_not_count(redis: Redis, listeners: list[Adoption]) -> None:
+    """Only a key of the response itself makes it ours."""
+    tricky = FOREIGN | {"response": {"message": "streamId"}, "channelMetadata": {"chatId": 1, "streamId": "x"}}
+    await redis.publish("pubsub:response:telegram", msgspec.json.encode(tricky))
+    await marked(redis, listeners)
+    assert "foreign-1" in [reply.message_id for reply in await stream(redis)]
+
+
+async def test_foreign_numbers_are_not_believed(redis: Redis, listeners: list[Adoption]) -> None:
+    """A `seq` of another program's making cannot make ROUTE skip what is ours."""
+    await redis.publish("pubsub:response:web", msgspec.json.encode(FOREIGN | {"seq": 10**9}))
+    await marked(redis, listeners)
+    assert {reply.seq for reply in await stream(redis)} == {None}
+
+
+@pytest.mark.parametrize(
+    "published",
+    [
+        "not JSON, and secret",
+        "[]",
+        '{"messageId": "x"}',
+        msgspec.json.encode(FOREIGN | {"messageId": "a:b c"}).decode(),
+        msgspec.json.encode(FOREIGN | {"channel": "pigeon"}).decode(),
+        "\x00\x01",
+    ],
+)
+async def test_what_cannot_be_read_is_dropped(
+    redis: Redis, listeners: list[Adoption], published: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is logged, without its text, and listening goes on."""
+    await redis.publish("pubsub:response:telegram", published)
+    await marked(redis, listeners)
+    assert [reply.message_id for reply in await stream(redis)] == ["last"]
+    output = "".join(capfd.readouterr())
+    assert "cannot be read" in output
+    assert "secret" not in output

@@ -1,0 +1,137 @@
+"""A gateway's register of sockets: lives, outages, what was missed, the inbox."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.delivery.sockets import Sockets
+from msgctl.errors import NotFound
+from msgctl.messages import Channel
+from tests.delivery.replies import Replies, response
+from tests.processes import until
+
+
+@pytest.fixture
+def sockets(redis: Redis, settings: Settings) -> Sockets:
+    """Gateway g1's."""
+    return Sockets(redis, settings, "g1")
+
+
+async def push(redis: Redis, number: int) -> None:
+    """Put a frame into g1's inbox, as ROUTE does."""
+    await redis.xadd(
+        contracts.INBOX + "g1",
+        {"socket": "s1", "conversation": "c1", "seq": number, "kind": "response", "body": "{}"},
+    )
+
+
+async def test_a_socket_lives_as_long_as_it_beats(redis: Redis, settings: Settings, sockets: Sockets) -> None:
+    """A registered socket expires by itself; a beat prolongs it and says that the gateway lives."""
+    await sockets.register("s1", "ana")
+    assert await redis.hgetall(contracts.SOCKET + "s1") == {"gateway": "g1", "user": "ana"}
+    ttl = settings.gateway.socket_ttl * 1000
+    await redis.pexpire(contracts.SOCKET + "s1", 1000)
+    await sockets.beat(["s1"])
+    assert ttl / 2 < await redis.pttl(contracts.SOCKET + "s1") <= ttl
+    assert int(await redis.hget(contracts.GATEWAYS, "g1") or 0) > 0
+
+
+async def test_a_beat_brings_back_what_redis_forgot(redis: Redis, sockets: Sockets) -> None:
+    """After an outage longer than the TTL a living socket is known again, with its conversations."""
+    await sockets.register("s1", "ana")
+    await sockets.join("s1", "c1")
+    await redis.delete(contracts.SOCKET + "s1", contracts.SOCKETS + "c1")
+    await sockets.beat(["s1", "never-registered"])
+    assert await redis.hget(contracts.SOCKET + "s1", "user") == "ana"
+    assert await redis.smembers(contracts.SOCKETS + "c1") == {"s1"}
+    assert await redis.exists(contracts.SOCKET + "never-registered") == 0
+
+
+async def test_a_closed_socket_leaves_nothing(redis: Redis, sockets: Sockets) -> None:
+    """Neither its hash nor its membership, and no beat revives it."""
+    await sockets.register("s1", "ana")
+    await sockets.join("s1", "c1")
+    assert await redis.pttl(contracts.SOCKETS + "c1") > 0
+    await sockets.unregister("s1", ["c1"])
+    await sockets.beat(["s1"])
+    assert await redis.exists(contracts.SOCKET + "s1", contracts.SOCKETS + "c1") == 0
+
+
+async def test_what_was_missed(replies: Replies, sockets: Sockets) -> None:
+    """The web responses after the number, in order."""
+    for number in range(12):
+        channel = Channel.TELEGRAM if number == 5 else Channel.WEB
+        await replies.commit(response(channel, text=str(number)))
+    missed = await sockets.missed("c1", "ana", 3)
+    assert [reply.seq for reply in missed.responses] == [4, 5, 7, 8, 9, 10, 11, 12]
+    assert missed.recovered
+
+
+@pytest.mark.parametrize(("after", "recovered"), [(4, False), (5, True), (6, True)])
+async def test_a_history_that_does_not_reach_back_says_so(
+    redis: Redis, replies: Replies, sockets: Sockets, after: int, recovered: bool
+) -> None:
+    """With everything up to 5 cut away, who left before 5 is told that something is missing."""
+    for _ in range(8):
+        await replies.commit(response())
+    await redis.zremrangebyscore(contracts.REPLIES + "c1", "-inf", 5)
+    await redis.hset(contracts.CONVERSATION + "c1", "floor", 5)
+    missed = await sockets.missed("c1", "ana", after)
+    assert [reply.seq for reply in missed.responses] == [seq for seq in (6, 7, 8) if seq > after]
+    assert missed.recovered is recovered
+
+
+async def test_an_unknown_conversation_is_empty(sockets: Sockets) -> None:
+    """Nobody's conversation resumes empty and whole."""
+    missed = await sockets.missed("nobodys", "ana", 7)
+    assert (missed.responses, missed.recovered) == ([], True)
+
+
+async def test_another_users_conversation_does_not_exist(replies: Replies, sockets: Sockets) -> None:
+    """Eva cannot resume ana's conversation."""
+    await replies.commit(response())
+    with pytest.raises(NotFound):
+        await sockets.missed("c1", "eva", 0)
+
+
+async def test_frames_come_in_order_and_are_trimmed(redis: Redis, sockets: Sockets) -> None:
+    """What was there before and what comes while reading, each once; the inbox does not keep what was read."""
+    for number in range(3):
+        await push(redis, number)
+    stream = sockets.frames()
+    got = [frame.seq for frame in await anext(stream)]
+    waiting = asyncio.ensure_future(anext(stream))
+    await push(redis, 3)
+    got += [frame.seq for frame in await waiting]
+    assert got == [0, 1, 2, 3]
+    await close(stream)
+    left = await redis.xrange(contracts.INBOX + "g1")
+    assert [fields["seq"] for _, fields in left] == [
+        "3"
+    ]  # the last batch is trimmed once it is asked for the next
+
+
+async def test_frames_survive_a_cut_connection(redis: Redis, sockets: Sockets) -> None:
+    """Every connection of the reader is killed in the middle of its wait: the next frame comes all the same."""
+    stream = sockets.frames()
+    waiting = asyncio.ensure_future(anext(stream))
+
+    async def reading() -> bool:
+        return any(client["cmd"] == "xread" for client in await redis.client_list())
+
+    await until(reading, "the reader to wait inside Redis")
+    for client in await redis.client_list():
+        if client["cmd"] == "xread":
+            await redis.client_kill(client["addr"])
+    await push(redis, 7)
+    assert [frame.seq for frame in await waiting] == [7]
+    await close(stream)
+
+
+async def close(stream: AsyncIterator[object]) -> None:
+    """End an iteration and let go of its connection."""
+    await stream.aclose()  # type: ignore[attr-defined]  # an asynchronous generator has it

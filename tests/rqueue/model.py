@@ -1,0 +1,196 @@
+"""The queue as plain Python: what every script is held against, move by move."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgctl.retry import Again, Never
+
+MAX_CRASHES = 2
+MAX_MAILBOX = 4
+
+Lease = tuple[str, int]
+"""A message id and the number of its run."""
+
+
+@dataclass
+class Entry:
+    """One accepted message."""
+
+    id: str
+    conversation: str
+    user: str
+    priority: int
+    status: str = "deferred"
+    runs: int = 0
+    attempts: int = 0
+    crashes: int = 0
+    holds: int = 0
+    worker: str = ""
+    quarantined: bool = False
+    recorded: set[int] = field(default_factory=set)
+    """Runs that ended without an answer and were recorded."""
+    committed: tuple[int, int] | None = None
+    """The run that committed, and the number its response got."""
+
+
+class Model:
+    """What must be true of the queue after any sequence of moves."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.queues: dict[int, list[str]] = {priority: [] for priority in range(1, 11)}
+        self.quarantine: list[str] = []
+        self.mailboxes: dict[str, list[str]] = {}
+        self.owners: dict[str, str] = {}
+        self.identities: dict[str, tuple[str, Any]] = {}
+        self.keys: dict[tuple[str, str], str] = {}
+        self.numbers: dict[str, int] = {}
+        self.responses: list[tuple[str, str, int]] = []
+
+    # ── what clients do ─────────────────────────────────────────────────────────────────────────────────
+
+    def enqueue(self, entry: Entry, body: Any, key: str) -> tuple[str, str]:
+        """Offer a message; the verdict and the id it stands under."""
+        message_id = self.keys.get((entry.user, key), entry.id)
+        if message_id in self.identities:
+            return ("repeated" if self.identities[message_id] == (entry.user, body) else "conflict"), message_id
+        if self.owners.get(entry.conversation, entry.user) != entry.user:
+            return "foreign", message_id
+        mailbox = self.mailboxes.setdefault(entry.conversation, [])
+        if len(mailbox) >= MAX_MAILBOX:
+            return "full", message_id
+        self.owners[entry.conversation] = entry.user
+        self.identities[message_id] = (entry.user, body)
+        if key:
+            self.keys[entry.user, key] = message_id
+        self.entries[message_id] = entry
+        mailbox.append(message_id)
+        if mailbox == [message_id]:
+            self._make_ready(entry, front=False)
+        return "accepted", message_id
+
+    # ── what workers do ─────────────────────────────────────────────────────────────────────────────────
+
+    def claim(self, worker: str, slots: int, *, quarantine: bool = False) -> list[Lease]:
+        """Take up to `slots` messages, soonest priority first."""
+        taken: list[Lease] = []
+        sources = [self.quarantine] if quarantine else list(self.queues.values())
+        for source in sources:
+            while source and len(taken) < slots:
+                entry = self.entries[source.pop(0)]
+                entry.status, entry.worker = "started", worker
+                entry.runs += 1
+                taken.append((entry.id, entry.runs))
+        return taken
+
+    def holds(self, lease: Lease) -> bool:
+        """Whether this run still has its lease."""
+        entry = self.entries.get(lease[0])
+        return entry is not None and entry.status == "started" and entry.runs == lease[1]
+
+    def ended(self, lease: Lease) -> bool:
+        """Whether this run ended by itself."""
+        entry = self.entries.get(lease[0])
+        if entry is None:
+            return False
+        return lease[1] in entry.recorded or (entry.committed is not None and entry.committed[0] == lease[1])
+
+    def commit(self, lease: Lease) -> int | None:
+        """Answer a message; the number of the response, or None without the lease."""
+        entry = self.entries.get(lease[0])
+        if entry is None or not self.holds(lease):
+            committed = entry.committed if entry else None
+            return committed[1] if committed and committed[0] == lease[1] else None
+        number = self.numbers[entry.conversation] = self.numbers.get(entry.conversation, 0) + 1
+        self.responses.append((entry.id, entry.conversation, number))
+        entry.committed, entry.status = (lease[1], number), "finished"
+        self._advance(entry)
+        return number
+
+    def fail(self, lease: Lease, decision: Again | Never) -> bool:
+        """End an attempt without an answer; whether that is recorded."""
+        entry = self.entries.get(lease[0])
+        if entry is None or not self.holds(lease):
+            return entry is not None and lease[1] in entry.recorded
+        entry.recorded.add(lease[1])
+        if isinstance(decision, Never) or decision.charged:
+            entry.attempts, entry.holds = entry.attempts + 1, 0
+        else:
+            entry.holds += 1
+        if isinstance(decision, Never):
+            self._bury(entry)
+        else:
+            entry.status = "scheduled"
+        return True
+
+    def hand_back(self, leases: list[Lease]) -> int:
+        """Give messages to the others; how many were still held."""
+        held = [lease for lease in leases if self.holds(lease)]
+        for message_id, _ in held:
+            self._make_ready(self.entries[message_id], front=True)
+        return len(held)
+
+    # ── what anyone does ────────────────────────────────────────────────────────────────────────────────
+
+    def reap(self, leases: list[Lease]) -> tuple[int, int]:
+        """The leases ran out: how many were reaped, and how many of these are dead letters."""
+        buried = 0
+        for message_id, run in leases:
+            entry = self.entries[message_id]
+            entry.crashes += 1
+            if entry.crashes > MAX_CRASHES:
+                entry.recorded.add(run)
+                self._bury(entry)
+                buried += 1
+            else:
+                entry.quarantined = entry.quarantined or entry.crashes == MAX_CRASHES
+                self._make_ready(entry, front=True)
+        return len(leases), buried
+
+    def promote(self, message_ids: list[str]) -> int:
+        """Their pause is over; how many there were."""
+        for message_id in message_ids:
+            self._make_ready(self.entries[message_id], front=True)
+        return len(message_ids)
+
+    def replay(self, message_id: str) -> str:
+        """Give a dead letter a fresh budget."""
+        entry = self.entries.get(message_id)
+        if entry is None:
+            return "missing"
+        if entry.status != "failed":
+            return "not_failed"
+        entry.status, entry.attempts, entry.crashes, entry.holds = "deferred", 0, 0, 0
+        entry.quarantined = False
+        mailbox = self.mailboxes.setdefault(entry.conversation, [])
+        mailbox.insert(1, message_id)
+        if mailbox == [message_id]:
+            self._make_ready(entry, front=True)
+        return "replayed"
+
+    def remove(self, status: str, message_ids: list[str]) -> int:
+        """Forget what is over; how many of these there were."""
+        over = [each for each in message_ids if each in self.entries and self.entries[each].status == status]
+        for message_id in over:
+            del self.entries[message_id]
+        return len(over)
+
+    # ── within ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _make_ready(self, entry: Entry, *, front: bool) -> None:
+        entry.status = "queued"
+        if entry.quarantined:
+            self.quarantine.append(entry.id)
+        else:
+            queue = self.queues[entry.priority]
+            queue.insert(0 if front else len(queue), entry.id)
+
+    def _bury(self, entry: Entry) -> None:
+        entry.status = "failed"
+        self._advance(entry)
+
+    def _advance(self, entry: Entry) -> None:
+        mailbox = self.mailboxes[entry.conversation]
+        mailbox.remove(entry.id)
+        if mailbox and self.entries[mailbox[0]].status == "deferred":
+            self._make_ready(self.entries[mailbox[0]], front=False)
