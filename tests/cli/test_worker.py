@@ -14,7 +14,7 @@ async def test_draining_tells_what_still_runs(
 ) -> None:
     """`drain --wait` names the message on standard error and returns once it has ended; `resume` takes it back."""
     n8n.reset(Behaviour(delay=3000))
-    send = ("message", "send", "hi", "--user", "u", "--agent", agent_id, "--id")
+    send = ("message", "send", "hi", "--user", "ana", "--agent", agent_id, "--id")
     async with Daemon("worker", settings) as worker:
         assert (await msgctl(*send, "running")).code == 0
         await until(lambda: n8n.calls["running"], "the call")

@@ -53,6 +53,11 @@ class Echoing:
             await self._redis.evalsha(*command)
         return await self._redis.evalsha(*command)
 
+    async def eval(self, *command: Any) -> Any:
+        if self.twice:
+            await self._redis.eval(*command)
+        return await self._redis.eval(*command)
+
 
 class QueueMachine(RuleBasedStateMachine):
     """Clients, two workers, time that passes, and an operator."""
