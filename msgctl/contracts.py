@@ -82,6 +82,11 @@ SOCKET = "msgctl:socket:"  # + socket id: HASH {gateway, user} with a TTL
 SOCKETS = "msgctl:sockets:"  # + conversation: SET of socket ids that joined it
 TICKET = "msgctl:ticket:"  # + SHA-256 of the ticket: STRING, whom it lets into the WebSocket once, for 30 s
 DELIVERY = "msgctl:delivery:"  # + message id: HASH {state, channel, attempts, part, providerId, code, text, …}
+EVENTS = "msgctl:events"  # STREAM, the ledger: every transition of every message, bounded
+EVENTS_LIMIT = "1000000"  # entries it never exceeds, whoever trims it or does not
+EVENTS_PROJECTED = "msgctl:events:projected"  # STRING, the stream id up to which PostgreSQL has the ledger
+EVENTS_LOST = "msgctl:events:lost"  # STRING, how many events were cut before PostgreSQL had them
+CANARY = "msgctl:canary"  # HASH {id, sentAt, arrivedAt}: the synthetic message, times in Unix milliseconds
 PROGRESS_CHANNEL = "msgctl:progress"  # PUBLISH of {messageId, conversationId, userId, progress} for observers
 
 # ── Channels of the contract ────────────────────────────────────────────────────────────────────────────

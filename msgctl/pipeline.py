@@ -136,7 +136,8 @@ class Pipeline:
     def _reach(self, claimed: Claimed, progress: int, step: str) -> None:
         message = claimed.message
         log.debug(step, messageId=message.message_id, conversationId=message.conversation_id, progress=progress)
-        self._progress.note(claimed, progress)
+        if progress < 80:  # the commit itself tells of 80 and 100
+            self._progress.note(claimed, progress)
 
     async def _end_attempt(self, claimed: Claimed, failure: AttemptFailed, begun: float) -> None:
         decision = retry.decide(

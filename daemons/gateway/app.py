@@ -72,7 +72,7 @@ class Gateway:
     """
 
     def __init__(self, settings: Settings, redis: Redis, agents: Agents, verifier: Verifier) -> None:
-        queue = Queue(redis, settings)
+        queue = Queue(redis, settings, actor="gateway")
         name = (
             f"{socket.gethostname()}-{secrets.token_hex(4)}"  # another one after a restart: its sockets are gone
         )

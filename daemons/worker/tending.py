@@ -55,7 +55,7 @@ class Tender:
             except RedisUnavailable as outage:
                 self._next_heartbeat = 0.0  # at once when Redis is back: leases may have run out meanwhile
                 log.warning("Redis client error: cannot tend", error=outage.message)
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(min(INTERVAL, self._renewal))
 
     async def _heartbeat(self) -> None:
         if time.monotonic() < self._next_heartbeat:

@@ -6,7 +6,7 @@ import psycopg
 
 from msgctl import logs
 from msgctl.agents.cache import Cache
-from msgctl.agents.database import connection_arguments, connection_string
+from msgctl.postgres import connection_arguments, connection_string
 from msgctl.config import Settings
 from msgctl.contracts import AGENT_NOTIFICATIONS
 

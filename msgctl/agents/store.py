@@ -9,7 +9,7 @@ import psycopg
 
 from msgctl.agents.agent import Agent, check_webhook_path
 from msgctl.agents.cache import Cache
-from msgctl.agents.database import Connection, Database
+from msgctl.postgres import Connection, Database
 from msgctl.agents.listener import listen
 from msgctl.config import Settings
 from msgctl.errors import ConfigurationError, InvalidInput

@@ -236,6 +236,46 @@ class Callback(Section):
     """Hosts that may be called although they are private or not https, each `host` or `host:port`."""
 
 
+class Events(Section):
+    """The ledger: every transition of every message, in Redis at once and from there in PostgreSQL."""
+
+    stream: int = Field(200_000, ge=1000, le=1_000_000)
+    """Events kept in Redis, about five a message; beyond it the oldest go, even if PostgreSQL was down and lacks
+    them."""
+    project: bool = True
+    """Whether subscribers carry events into PostgreSQL."""
+    retention: int = Field(30, ge=1, le=3650)
+    """Days events are kept in PostgreSQL."""
+
+
+class Canary(Section):
+    """A synthetic message that goes the whole way, so that silence is noticed."""
+
+    interval: float = Field(0.0, ge=0, le=86_400)
+    """Seconds between two of them; 0: none. `msgctl up` sets 30."""
+    agent: str = Field("", pattern=r"^$|^[0-9a-fA-F-]{36}$")
+    """The id of an agent it is written to, so that n8n takes part. Empty: the worker answers it by itself."""
+    late: Seconds = 120.0
+    """Seconds without an arrival after which the pipeline counts as unhealthy."""
+
+
+class Metrics(Section):
+    """GET /metrics of each daemon, for Prometheus."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: int = Field(0, ge=0, le=65535)
+    """The port; 0: none. One daemon a port: `msgctl up` numbers its own daemons upwards from here, and where this
+    is 0 takes free ones."""
+
+
+class Tracing(Section):
+    """OpenTelemetry spans; they need the extra, `pip install 'msgctl[tracing]'`."""
+
+    endpoint: str = Field("", pattern=r"^$|^https?://[^\s?#]+$")
+    """The collector's OTLP address over HTTP, e.g. http://localhost:4318; empty: no spans."""
+
+
 class Health(Section):
     """When the queue counts as unhealthy."""
 
@@ -276,5 +316,9 @@ class Settings(Section):
     twilio: Twilio = Twilio()
     telegram: Telegram = Telegram()
     callback: Callback = Callback()
+    events: Events = Events()
+    canary: Canary = Canary()
+    metrics: Metrics = Metrics()
+    tracing: Tracing = Tracing()
     health: Health = Health()
     logs: Logs = Logs()

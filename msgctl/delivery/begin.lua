@@ -19,13 +19,6 @@ local function over(state)
   return {'over', state}
 end
 
-local function is_after(one, other)
-  local ms, n = string.match(one, '^(%d+)-(%d+)$')
-  local other_ms, other_n = string.match(other, '^(%d+)-(%d+)$')
-  if ms == other_ms then return tonumber(n) > tonumber(other_n) end
-  return tonumber(ms) > tonumber(other_ms)
-end
-
 -- Whether a stream entry is still to be delivered: not yet read by anyone, or read and not acknowledged.
 local function is_open(stream_id)
   local group = delivery_group()
@@ -52,6 +45,7 @@ if state == 'SENDING' then
   if not repeatable then
     redis.call('HSET', key, 'state', 'UNKNOWN', 'endedAt', now, 'code', 'sender_lost',
       'text', 'The subscriber ended while it was sending this: it may have arrived.')
+    note(id, 'unknown', 'subscriber', 'code', 'sender_lost')
     return over('UNKNOWN')
   end
 elseif state and state ~= 'NEW' then
@@ -63,4 +57,7 @@ if due then return {'behind', due} end
 redis.call('HSETNX', key, 'createdAt', now)
 redis.call('HSET', key, 'state', 'SENDING', 'token', token, 'channel', channel, 'sendingAt', now)
 redis.call('PEXPIRE', key, ttl)
-return {'go', tonumber(record[3] or 0), redis.call('HINCRBY', key, 'attempts', 1)}
+local part, attempts = tonumber(record[3] or 0), redis.call('HINCRBY', key, 'attempts', 1)
+note(id, 'sending', 'subscriber', 'channel', channel, 'part', part, 'attempt', attempts,
+  'repeatable', repeatable and 1 or 0)
+return {'go', part, attempts}

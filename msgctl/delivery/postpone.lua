@@ -20,7 +20,10 @@ local now = now_ms()
 local due = pause < 0 and -pause or now + pause
 redis.call('HSETNX', key, 'createdAt', now)
 redis.call('HSET', key, 'state', 'NEW', 'channel', channel, 'body', body)
-if ARGV[7] ~= '' then redis.call('HSET', key, 'code', ARGV[7], 'text', ARGV[8]) end
+if ARGV[7] ~= '' then
+  redis.call('HSET', key, 'code', ARGV[7], 'text', ARGV[8])
+  note(id, 'postponed', 'subscriber', 'code', ARGV[7], 'again_ms', due - now)
+end
 redis.call('PEXPIRE', key, tonumber(ARGV[9]) + math.max(0, due - now))
 redis.call('ZADD', K.postponed, due, id)
 return 1

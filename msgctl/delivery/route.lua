@@ -64,6 +64,10 @@ local function deliver(number, frame)
     redis.call('HSET', record, 'state', socket and 'SENT' or 'KEPT', 'channel', 'web', 'attempts', 1,
       'createdAt', now, 'endedAt', now, 'providerId', socket or '')
     redis.call('PEXPIRE', record, record_ttl)
+    note(tostring(event.messageId), socket and 'sent' or 'kept', 'subscriber', 'channel', 'web', 'seq', number,
+      'provider', socket or '')
+  else
+    note(tostring(event.messageId), 'told', 'subscriber', 'sockets', reached)
   end
 end
 

@@ -22,6 +22,10 @@ STANDING = {
     contracts.POSTPONED,
     contracts.SUBSCRIBERS,
     contracts.GATEWAYS,
+    contracts.EVENTS,
+    contracts.EVENTS_PROJECTED,
+    contracts.EVENTS_LOST,
+    contracts.CANARY,
 }
 """Keys of which there is one, for good."""
 

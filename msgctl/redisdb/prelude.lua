@@ -6,6 +6,15 @@ local function now_ms()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
+-- The ledger: one event of one message, in the same step as the transition it tells of. Its time is its stream id.
+--   what  accepted queued claimed committed failed held crashed quarantined buried replayed handed_back parked
+--         removed adopted sending part_sent postponed sent delivery_failed unknown kept told
+--   by    who did it: the name of a worker or subscriber, or what kind of program or person
+--   ...   evidence as names and values. Never the text of a message, a phone number or a token.
+local function note(id, what, by, ...)
+  redis.call('XADD', K.events, 'MAXLEN', '~', K.events_limit, '*', 'id', id, 'what', what, 'by', by, ...)
+end
+
 -- RQ's date format, from Unix milliseconds (civil-from-days, H. Hinnant's algorithm; Lua in Redis has no os.date).
 local function iso(ms)
   local seconds = math.floor(ms / 1000)
@@ -59,6 +68,7 @@ end
 -- A message that may have killed its workers waits apart from now on, still the head of its conversation.
 local function quarantine(id, now)
   redis.call('HSET', K.rq_job .. id, K.field_quarantined, 1)
+  note(id, 'quarantined', 'reaper')
   redis.call('SADD', K.rq_queues, K.rq_queue .. K.quarantine)
   make_ready(id, now, false)
 end
@@ -73,6 +83,7 @@ local function advance(conversation, id, now)
     if job[1] == 'deferred' then
       redis.call('ZREM', K.rq_deferred .. job[2], head)
       make_ready(head, now, false)
+      note(head, 'queued', 'conversation', 'after', id)
       return
     end
     if job[1] then return end  -- it is in play already
@@ -104,14 +115,23 @@ local function release(id, run, origin, worker)
 end
 
 -- Dead letter: failed for RQ, out of its conversation, and its sender is told through the durable stream.
-local function bury(id, now, ttl_ms, failure)
+local function bury(id, now, ttl_ms, failure, by, code)
   local job = K.rq_job .. id
+  note(id, 'buried', by, 'code', code)
   local fields = redis.call('HMGET', job, 'origin', K.field_conversation, K.field_channel)
   redis.call('HSET', job, 'status', 'failed', 'ended_at', iso(now), K.field_finished, now)
   redis.call('PEXPIRE', job, ttl_ms)
   redis.call('ZADD', K.rq_failed .. fields[1], math.floor((now + ttl_ms) / 1000), id)
   redis.call('XADD', K.responses, '*', 'kind', 'failure', 'channel', fields[3], 'body', failure)
   advance(fields[2], id, now)
+end
+
+-- Whether one stream id lies behind another.
+local function is_after(one, other)
+  local ms, n = string.match(one, '^(%d+)-(%d+)$')
+  local other_ms, other_n = string.match(other, '^(%d+)-(%d+)$')
+  if ms == other_ms then return tonumber(n) > tonumber(other_n) end
+  return tonumber(ms) > tonumber(other_ms)
 end
 
 -- What Redis knows of the consumer group of the responses, or nil if there is none.

@@ -52,11 +52,13 @@ local function bring_back(conversation, id, fault, fields)
     advance(conversation, id, now)
   elseif fault == 'unworkable' then
     redis.call('HSET', K.parked, id, fields[1] or 'no status')
+    note(id, 'parked', 'auditor', 'code', 'unworkable')
     advance(conversation, id, now)
   elseif fault ~= 'overtaken' then
     if fault == 'held_back' then redis.call('ZREM', K.rq_deferred .. fields[2], id) end
     if fault == 'no_lease' then release(id, fields[3] or '0', fields[2], fields[8] or '') end
     make_ready(id, now, true)
+    note(id, 'queued', 'auditor', 'code', fault)
   end
 end
 

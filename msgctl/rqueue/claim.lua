@@ -66,6 +66,7 @@ local function start(id)
   local is_whole = fields[1] == 'queued' and OURS[fields[2]] and fields[3] and fields[4]
   if not (is_whole and attempts and holds and runs and crashes) then
     redis.call('HSET', K.parked, id, fields[1] or 'no hash')
+    note(id, 'parked', worker, 'code', 'unworkable')
     if fields[4] then advance(fields[4], id, now) end
     return
   end
@@ -80,6 +81,7 @@ local function start(id)
     'last_heartbeat', now / 1000, 'worker_name', worker)
   redis.call('ZADD', K.rq_executions .. id, math.floor(now / 1000) + 31536000, run)
   redis.call('SADD', K.rq_worker .. worker .. K.rq_worker_executions, member)
+  note(id, 'claimed', worker, 'run', run, 'attempt', attempts + 1)
   claimed[#claimed + 1] = {id, run, fields[3], attempts, holds, fields[4]}
 end
 

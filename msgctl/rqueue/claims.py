@@ -28,6 +28,8 @@ log = logs.get(__name__)
 _message = msgspec.json.Decoder(Message)
 
 CRASH = b'{"class":"crash","code":"worker_crashed","text":"The worker that ran it was lost, repeatedly."}'
+SILENCE = 5.0
+"""Seconds beyond its lease after which a silent worker counts as gone."""
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -114,17 +116,27 @@ class Claims:
 
     async def heartbeat(self, leases: Sequence[str], state: str) -> list[str]:
         """Tell that this worker lives and renew its leases; return those it has lost."""
-        ttl = round(self._settings.worker.lease * 2)
+        ttl = round(self._settings.worker.lease + SILENCE)
         with unavailable_as_error(self._settings):
             return cast("list[str]", await HEARTBEAT(self._redis, self._worker, self._lease, ttl, state, *leases))
 
-    async def commit(self, claimed: Claimed, response: Draft, turns: tuple[Turn, Turn]) -> Committed | None:
+    async def commit(
+        self,
+        claimed: Claimed,
+        response: Draft,
+        turns: tuple[Turn, Turn],
+        *,
+        steps: str = "",
+        execution: str = "",
+    ) -> Committed | None:
         """Finish a message and hand its response over, in one step; None if the lease is lost.
 
         Args:
             claimed: what was worked.
             response: what the agent said; its number and its stream entry are given here.
             turns: the customer's and the agent's, for the history.
+            steps: how long each step took, `step:ms,…`, for the ledger.
+            execution: n8n's id of the execution, where it tells one.
         """
         history = self._settings.history
         with unavailable_as_error(self._settings):
@@ -140,11 +152,21 @@ class Claims:
                 round(history.ttl * 1000),
                 round(self._settings.retention.completed * 1000),
                 progress_event(claimed.message, 100),
+                steps,
+                execution,
             )
         return Committed(*row) if row else None
 
     async def fail(
-        self, claimed: Claimed, decision: Again | Never, *, error: bytes, record: bytes, failure: Failure
+        self,
+        claimed: Claimed,
+        decision: Again | Never,
+        *,
+        error: bytes,
+        record: bytes,
+        failure: Failure,
+        fault: str = "",
+        steps: str = "",
     ) -> bool:
         """End an attempt without an answer; False if the lease is lost.
 
@@ -153,7 +175,9 @@ class Claims:
             decision: of `retry.decide`.
             error: JSON `{class, code, text, at}`, the message's last error.
             record: JSON of this run, kept with the message.
-            failure: told to the sender if this was the end.
+            failure: told to the sender if this was the end; its code goes into the ledger.
+            fault: the class of the error, for the ledger.
+            steps: how long each step took, `step:ms,…`, for the ledger.
         """
         again = isinstance(decision, Again)
         with unavailable_as_error(self._settings):
@@ -167,6 +191,9 @@ class Claims:
                 record,
                 round(self._settings.retention.failed * 1000),
                 failure.to_json(),
+                fault,
+                failure.code,
+                steps,
             )
         return bool(kept)
 
@@ -185,7 +212,10 @@ class Claims:
         """Promote what is due, reap what lost its worker, expire what is over."""
         worker, keep = self._settings.worker, self._settings.retention
         with unavailable_as_error(self._settings):
-            row = await TEND(self._redis, 200, worker.max_crashes, round(keep.failed * 1000), CRASH)
+            row = await TEND(
+                self._redis,
+                *(200, worker.max_crashes, round(keep.failed * 1000), CRASH, self._settings.events.stream),
+            )
         return Tended(*row)
 
     async def keep_quarantine(self, seconds: float) -> bool:

@@ -8,8 +8,10 @@
 --   msgctl:history:C         LIST  two turns more, the oldest gone
 --   msgctl:replies:C         ZSET  what a socket that comes back can still have
 --   msgctl:responses         STREAM what is to be delivered
+--   msgctl:events            STREAM committed, with how long each step took
 --   pubsub:response:CHANNEL, pubsub:conversation:C   the observers' door
 --
+-- ARGV[11], [12]: `step:ms,…` and n8n's execution id or '', for the ledger.
 -- `response` is a JSON object without its closing brace: seq and streamId are known only here.
 -- Safe to send twice: the second run finds what the first wrote.
 -- Returns {seq, streamId}, or {} if the lease is lost.
@@ -54,6 +56,8 @@ redis.call('PEXPIRE', conversation_key, conversation_ttl)
 
 redis.call('PUBLISH', K.response_channel .. channel, complete)
 redis.call('PUBLISH', K.conversation_channel .. conversation, complete)
+-- The note of 80 % would come after the lease is gone, so it is told from here.
+redis.call('PUBLISH', K.progress_channel, (string.gsub(ARGV[10], '"progress":100', '"progress":80')))
 redis.call('PUBLISH', K.progress_channel, ARGV[10])
 
 redis.call('HSET', job, 'status', 'finished', 'ended_at', iso(now), K.field_finished, now, K.field_progress, 100,
@@ -61,5 +65,7 @@ redis.call('HSET', job, 'status', 'finished', 'ended_at', iso(now), K.field_fini
 redis.call('PEXPIRE', job, completed_ttl)
 redis.call('ZADD', K.rq_finished .. origin, math.floor((now + completed_ttl) / 1000), id)
 note_worker(worker, 'HINCRBY', 'successful_job_count', 1)
+note(id, 'committed', worker, 'run', run, 'seq', seq, 'stream', stream_id, 'conversation', conversation,
+  'channel', channel, 'steps', ARGV[11], 'execution', ARGV[12])
 advance(conversation, id, now)
 return {seq, stream_id}

@@ -12,6 +12,7 @@ for _, member in ipairs(redis.call('SMEMBERS', K.rq_worker .. worker .. K.rq_wor
     local origin = redis.call('HGET', K.rq_job .. id, 'origin')
     release(id, run, origin, worker)
     make_ready(id, now, true)
+    note(id, 'handed_back', worker, 'run', run, 'code', 'claim_reply_lost')
     count = count + 1
   end
 end

@@ -7,6 +7,7 @@
 --   msgctl:conversation:C  HASH  {user, seq, …}: who began it
 --   msgctl:identity:ID     HASH  {user, digest, conversation}: what was answered, kept for 24 h
 --   msgctl:idempotency:U:K STRING the message id that a client's key stands for
+--   msgctl:events          STREAM accepted
 --
 -- Safe to send twice: the second run finds the identity and answers the same.
 -- Returns {verdict, id, conversation}; verdict ∈ accepted, repeated, conflict, foreign, full.
@@ -14,6 +15,7 @@ local id, user, conversation, queue = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local message, digest, data, description = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local channel, priority, idempotency_key = ARGV[9], ARGV[10], ARGV[11]
 local identity_ttl, conversation_ttl, max_mailbox = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
+local actor = ARGV[15]
 
 local key_name = K.idempotency .. user .. ':' .. idempotency_key
 if idempotency_key ~= '' then
@@ -49,6 +51,7 @@ redis.call('HSET', K.rq_job .. id,
   K.field_channel, channel, K.field_priority, priority, K.field_progress, 0)
 redis.call('SADD', K.rq_queues, K.rq_queue .. queue)
 redis.call('RPUSH', mailbox, id)
+note(id, 'accepted', actor, 'conversation', conversation, 'channel', channel, 'priority', priority, 'ahead', ahead)
 if ahead == 0 then
   make_ready(id, now, false)
 else

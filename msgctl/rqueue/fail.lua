@@ -6,7 +6,7 @@
 --   rq:failed:messages:P      ZSET  the dead letters, by the second they expire
 --
 -- ARGV: id, run, delay in ms (negative: never again), charged 1|0, error JSON, record JSON of this run,
---       TTL of a dead letter in ms, failure JSON for its sender.
+--       TTL of a dead letter in ms, failure JSON for its sender, class and code of the error, `step:ms,…`.
 -- Safe to send twice. Returns 1, or 0 if the lease is lost.
 local id, run, delay, charged = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local job = K.rq_job .. id
@@ -23,11 +23,13 @@ if charged == 1 then
 else
   redis.call('HINCRBY', job, K.field_holds, 1)
 end
+note(id, charged == 1 and 'failed' or 'held', fields[2], 'run', run, 'class', ARGV[9], 'code', ARGV[10],
+  'again_ms', delay, 'steps', ARGV[11])
 if delay >= 0 then
   redis.call('HSET', job, 'status', 'scheduled')
   redis.call('ZADD', K.rq_scheduled .. fields[1], (now + delay) / 1000, id)
 else
   note_worker(fields[2], 'HINCRBY', 'failed_job_count', 1)
-  bury(id, now, tonumber(ARGV[7]), ARGV[8])
+  bury(id, now, tonumber(ARGV[7]), ARGV[8], fields[2], ARGV[10])
 end
 return 1

@@ -8,6 +8,7 @@ for i = 1, #ARGV, 2 do
     local fields = redis.call('HMGET', K.rq_job .. id, 'origin', 'worker_name')
     release(id, run, fields[1], fields[2])
     make_ready(id, now, true)
+    note(id, 'handed_back', fields[2], 'run', run)
     count = count + 1
   end
 end

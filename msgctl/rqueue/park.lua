@@ -10,5 +10,6 @@ local fields = read_job(id, 'origin', 'worker_name', K.field_conversation)
 release(id, run, fields[1], fields[2])
 redis.call('HSET', K.rq_job .. id, 'status', 'stopped')
 redis.call('HSET', K.parked, id, 'unreadable')
+note(id, 'parked', fields[2] or '', 'run', run, 'code', 'unreadable')
 advance(fields[3], id, now_ms())
 return 1

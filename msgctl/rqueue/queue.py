@@ -59,13 +59,15 @@ class Queue:
     Args:
         redis: a client of `redisdb.connect`.
         settings: retention and the limits of a conversation.
+        actor: who puts messages in, as the ledger names it.
 
     Each method raises RedisUnavailable when Redis does not answer or refuses writes.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: Redis, settings: Settings, *, actor: str = "operator") -> None:
         self._redis = redis
         self._settings = settings
+        self._actor = actor
 
     async def enqueue(self, message: Message, *, digest: str, idempotency_key: str = "") -> Enqueued:
         """Offer a message; once this returns ACCEPTED, it is stored and will be worked.
@@ -93,6 +95,7 @@ class Queue:
                 _milliseconds(keep.identity),
                 _milliseconds(history.ttl),
                 history.max_mailbox,
+                self._actor,
             )
         return Enqueued(Verdict(verdict), message_id, conversation_id)
 

@@ -10,6 +10,7 @@ for i = 3, #ARGV do
   if fields[1] == status and tonumber(fields[3] or 0) < keep_since then
     redis.call('ZREM', (status == 'failed' and K.rq_failed or K.rq_finished) .. fields[2], id)
     redis.call('DEL', job, K.delivery .. id)
+    note(id, 'removed', 'operator', 'state', status)
     if redis.call('EXISTS', K.identity .. id) == 1 then redis.call('HSET', K.identity .. id, K.identity_removed, 1) end
     count = count + 1
   end

@@ -15,6 +15,7 @@ redis.call('HSET', job, 'status', 'deferred', 'ended_at', '', K.field_attempts, 
   K.field_holds, 0, K.field_progress, 0)
 redis.call('HSETNX', K.conversation .. conversation, 'user', fields[4])
 redis.call('PEXPIRE', K.conversation .. conversation, tonumber(ARGV[2]))
+note(id, 'replayed', 'operator')
 local head = redis.call('LINDEX', mailbox, 0)
 if head then
   redis.call('LINSERT', mailbox, 'AFTER', head, id)

@@ -2,6 +2,7 @@
 --   PROMOTE: messages whose pause is over go back to their queues.
 --   REAP:    messages whose lease ran out lost their worker; a crash is counted, not an attempt.
 --   EXPIRE:  ids of what has expired leave the registries.
+--   TRIM:    the ledger keeps its bound; what PostgreSQL does not have yet and goes all the same is counted.
 --
 --   rq:scheduled:messages:P           ZSET  due by second
 --   msgctl:leases                     ZSET  ended by millisecond
@@ -12,7 +13,8 @@
 -- When nobody has tended for a while, Redis or all workers were away, and nobody could renew a lease either.
 -- So reaping begins only after a moment of grace, in which those who live can say so.
 --
--- ARGV: most messages to move, crashes before the quarantine, TTL of a dead letter in ms, error JSON of a crash.
+-- ARGV: most messages to move, crashes before the quarantine, TTL of a dead letter in ms, error JSON of a crash,
+--       events the ledger may keep.
 -- Returns {promoted, reaped, buried, messages in quarantine}.
 local most, max_crashes, failed_ttl, error = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local SILENCE, GRACE = 3000, 3000  -- milliseconds
@@ -32,6 +34,7 @@ for priority = 1, 10 do
     local fields = read_job(id, 'status', 'origin')
     if fields[1] == 'scheduled' and fields[2] then
       make_ready(id, now, true)
+      note(id, 'queued', 'promoter')
       promoted = promoted + 1
     end
   end
@@ -59,10 +62,11 @@ for _, member in ipairs(ended) do
   else
     release(id, run, fields[1], fields[2])
     local crashes = redis.call('HINCRBY', K.rq_job .. id, K.field_crashes, 1)
+    note(id, 'crashed', fields[2] or '', 'run', run, 'crashes', crashes)
     reaped = reaped + 1
     if crashes > max_crashes then
       redis.call('HSET', K.rq_job .. id, K.field_error, error, K.field_run .. run, error)
-      bury(id, now, failed_ttl, failure(id))
+      bury(id, now, failed_ttl, failure(id), 'reaper', 'worker_crashed')
       buried = buried + 1
     elseif crashes == max_crashes then
       quarantine(id, now)
@@ -70,5 +74,12 @@ for _, member in ipairs(ended) do
       make_ready(id, now, true)
     end
   end
+end
+
+local cut = redis.call('XTRIM', K.events, 'MAXLEN', '~', ARGV[5])
+if cut > 0 then
+  local first = redis.call('XRANGE', K.events, '-', '+', 'COUNT', 1)[1]
+  local projected = redis.call('GET', K.events_projected) or '0-0'
+  if first and is_after(first[1], projected) then redis.call('INCRBY', K.events_lost, cut) end
 end
 return {promoted, reaped, buried, redis.call('LLEN', K.rq_queue .. K.quarantine)}

@@ -178,7 +178,7 @@ def test_data_ports_secrets_and_own_settings_survive_a_restart(tmp_path: Path) -
 
 
 def test_a_second_signal_hands_back_what_runs(tmp_path: Path) -> None:
-    """SIGTERM waits for a message in work; a second one ends it at once, and the next run still has the message."""
+    """SIGTERM waits for a message in work; a second one ends it at once, and the next run has the message."""
     up = Up(tmp_path / "data", "--embedded", "--port", "0")
     agent = up.msgctl("agent", "add", "--user", "ana", "--name", "Echo", "--webhook", "echo")
     headers = {"Authorization": f"Bearer {up.msgctl('token', 'issue', '--user', 'ana')}"}

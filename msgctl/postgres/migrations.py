@@ -5,7 +5,7 @@ from typing import cast
 
 import psycopg
 
-from msgctl.agents.database import connection_arguments, connection_string, describe, unavailable_as_error
+from msgctl.postgres.database import connection_arguments, connection_string, describe, unavailable_as_error
 from msgctl.config import Settings
 from msgctl.errors import ConfigurationError
 
