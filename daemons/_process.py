@@ -15,7 +15,7 @@ from typing import Any
 
 import uvloop
 
-from msgctl import logs
+from msgctl import logs, spans
 from msgctl.config import Settings, load
 from msgctl.errors import MsgctlError
 
@@ -66,7 +66,11 @@ def main(name: str, serve: Serve, arguments: argparse.Namespace | None = None) -
     try:
         settings = load(arguments.config).settings
         logs.configure(settings, daemon=name)
-        uvloop.run(_live(serve, settings))
+        spans.begin(settings, daemon=name)
+        try:
+            uvloop.run(_live(serve, settings))
+        finally:
+            spans.end()
     except MsgctlError as error:
         sys.stderr.write(f"{name}: {error.message}\n")
         raise SystemExit(error.exit_code) from None

@@ -7,7 +7,10 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable
 
+from daemons._metrics import measured
 from daemons._process import Life, main
+from daemons.canary import singing
+from daemons.projecting import projecting
 from msgctl import logs
 from msgctl.config import Settings
 from msgctl.delivery.adoption import Adoption
@@ -49,6 +52,9 @@ async def serve(settings: Settings, life: Life) -> None:
         with unavailable_as_error(settings):
             await stream.ensure_group()
             await stream.tend()
+        await stack.enter_async_context(projecting(redis, settings))
+        await stack.enter_async_context(singing(redis, settings))
+        await stack.enter_async_context(measured(redis, settings))
         life.ready(f"{name}: {settings.delivery.concurrency} slots a channel")
         log.info("Subscriber ready", subscriber=name, concurrency=settings.delivery.concurrency)
         await _run(settings, life, stream=stream, router=router, adoption=adoption)

@@ -49,6 +49,7 @@ FIELD_ERROR = "msgctl_error"  # JSON {class, code, text, at} of the last failure
 FIELD_RUN = "msgctl_run:"  # + run number: JSON of that attempt's end
 FIELD_COMMITTED = "msgctl_committed"  # "run seq streamId" of the commit
 FIELD_FINISHED = "msgctl_finished"  # Unix milliseconds
+FIELD_SLOTS = "msgctl_slots"  # in the worker's hash: messages it works at once
 
 # ── Our keys ────────────────────────────────────────────────────────────────────────────────────────────
 LEASES = "msgctl:leases"  # ZSET of `job:execution` by the millisecond the lease ends: who may commit
@@ -86,7 +87,8 @@ EVENTS = "msgctl:events"  # STREAM, the ledger: every transition of every messag
 EVENTS_LIMIT = "1000000"  # entries it never exceeds, whoever trims it or does not
 EVENTS_PROJECTED = "msgctl:events:projected"  # STRING, the stream id up to which PostgreSQL has the ledger
 EVENTS_LOST = "msgctl:events:lost"  # STRING, how many events were cut before PostgreSQL had them
-CANARY = "msgctl:canary"  # HASH {id, sentAt, arrivedAt}: the synthetic message, times in Unix milliseconds
+CANARY = "msgctl:canary"  # HASH {id, sentAt, arrivedAt, since}: the synthetic message, times in Unix milliseconds
+CANARY_SENDING = "msgctl:canary:sending"  # STRING with a TTL: somebody sends it right now
 PROGRESS_CHANNEL = "msgctl:progress"  # PUBLISH of {messageId, conversationId, userId, progress} for observers
 
 # ── Channels of the contract ────────────────────────────────────────────────────────────────────────────

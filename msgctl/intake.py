@@ -10,6 +10,7 @@ from typing import Annotated, Any, Protocol
 
 import msgspec
 
+from msgctl import spans
 from msgctl.agents import Agent
 from msgctl.errors import Conflict, InvalidInput, MalformedBody, NotFound, TryLater
 from msgctl.messages import DEFAULT_PRIORITY, Channel, Identifier, Message, Priority, Record, Text
@@ -136,7 +137,8 @@ class Intake:
         if socket_id:
             metadata = {**message.channel_metadata, "websocketId": socket_id}
             message = msgspec.structs.replace(message, channel_metadata=metadata)
-        return _receipt(await self._queue.enqueue(message, digest=digest, idempotency_key=idempotency_key))
+        with spans.of("accept", message.message_id, kind="producer", root=True, channel=message.channel):
+            return _receipt(await self._queue.enqueue(message, digest=digest, idempotency_key=idempotency_key))
 
 
 def _as_message(submission: Submission, user_id: str) -> Message:

@@ -8,6 +8,7 @@ import logging
 import logging.handlers
 import re
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,16 @@ def get(name: str) -> structlog.stdlib.BoundLogger:
     """The logger of a module; bind what a line must carry, e.g. `log.bind(messageId=…)`."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
     return logger
+
+
+def bound(**facts: Any) -> AbstractContextManager[object]:
+    """Within this context, each line of this task carries `facts`, whoever writes it."""
+    return structlog.contextvars.bound_contextvars(**facts)
+
+
+def bind(**facts: Any) -> None:
+    """From here on, until the `bound` around it ends, each line of this task carries `facts` too."""
+    structlog.contextvars.bind_contextvars(**facts)
 
 
 def redact(_logger: Any, _method: str, event: Any) -> Any:

@@ -20,6 +20,10 @@ PRIORITIES = range(1, 11)
 DEFAULT_PRIORITY = 5
 
 
+CANARY_AGENT = "canary"
+"""The agent of a synthetic message that the worker answers itself; no agent of a customer can be called so."""
+
+
 class Channel(StrEnum):
     """Where a message came from and its response goes back to."""
 

@@ -20,14 +20,13 @@ a wait for something that is down, or the dead letters, of which its sender is t
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
 import msgspec
 
-from msgctl import logs, retry
+from msgctl import logs, retry, spans
 from msgctl.agents import Agent, Agents
 from msgctl.breakers import Breakers
 from msgctl.config import Settings
@@ -40,9 +39,10 @@ from msgctl.errors import (
     Unavailable,
 )
 from msgctl.history import History
-from msgctl.messages import Draft, Failure, Message, Reply, Turn
+from msgctl.messages import CANARY_AGENT, Draft, Failure, Message, Reply, Turn
+from msgctl.metrics import ATTEMPTS, DEAD_LETTERS, FAILURES, Steps
 from msgctl.rqueue import Claimed, Claims, Progress
-from msgctl.workflow import Workflow, prepare_payload
+from msgctl.workflow import Answer, Workflow, prepare_payload
 
 log = logs.get(__name__)
 
@@ -81,65 +81,84 @@ class Pipeline:
 
         Whatever happens, it ends in a commit or in a recorded failure; it returns only once that is written.
         """
-        begun = time.monotonic()
-        try:
-            await self._take_steps(claimed, begun)
-        except LeaseLost:
-            log.warning("Lease lost", messageId=claimed.message.message_id, run=claimed.run)
-        except AttemptFailed as failure:
-            await self._end_attempt(claimed, failure, begun)
-        except Unavailable as outage:
-            await self._end_attempt(claimed, DependencyDown(outage.message), begun)
-        except Exception as bug:  # whatever it is, it ends this attempt, never the worker
-            log.exception("A step broke", messageId=claimed.message.message_id)
-            fault = AttemptFailed(f"msgctl itself failed ({type(bug).__name__}); the log has the traceback.")
-            await self._end_attempt(claimed, fault, begun)
+        message, steps = claimed.message, Steps()
+        with (
+            logs.bound(
+                messageId=message.message_id,
+                conversationId=message.conversation_id,
+                attempt=claimed.attempts + 1,
+                step="claim",
+            ),
+            spans.of("work", message.message_id, attempt=claimed.attempts + 1, run=claimed.run),
+        ):
+            await self._work(claimed, steps)
 
-    async def _take_steps(self, claimed: Claimed, begun: float) -> None:
+    async def _work(self, claimed: Claimed, steps: Steps) -> None:
+        try:
+            await self._take_steps(claimed, steps)
+        except LeaseLost:
+            ATTEMPTS.labels("lease_lost").inc()
+            log.warning("Lease lost", run=claimed.run)
+        except AttemptFailed as failure:
+            await self._end_attempt(claimed, failure, steps)
+        except Unavailable as outage:
+            await self._end_attempt(claimed, DependencyDown(outage.message), steps)
+        except Exception as bug:  # whatever it is, it ends this attempt, never the worker
+            log.exception("A step broke")
+            fault = AttemptFailed(f"msgctl itself failed ({type(bug).__name__}); the log has the traceback.")
+            await self._end_attempt(claimed, fault, steps)
+
+    async def _take_steps(self, claimed: Claimed, steps: Steps) -> None:
         message = claimed.message
 
-        self._reach(claimed, 10, "Finding the agent")
+        self._reach(claimed, steps, 10, "agent", "Finding the agent")
         agent = await self._find_agent(message)
 
-        self._reach(claimed, 20, "Reading the history")
+        self._reach(claimed, steps, 20, "history", "Reading the history")
         history = await self._history.read(message.conversation_id)
 
-        self._reach(claimed, 30, "Preparing the payload")
+        self._reach(claimed, steps, 30, "payload", "Preparing the payload")
         payload = prepare_payload(agent, message, history)
 
-        self._reach(claimed, 50, "Calling n8n")
-        async with self._breakers.guard(agent.webhook_path):
-            reply = await self._workflow.call(agent, message, payload)
+        self._reach(claimed, steps, 50, "n8n", "Calling n8n")
+        answer = await self._call(agent, message, payload)
 
-        self._reach(claimed, 80, "Publishing the response")
-        response = _respond(message, reply, milliseconds=_milliseconds_since(begun))
+        self._reach(claimed, steps, 80, "publish", "Publishing the response")
+        response = _respond(message, answer.reply, milliseconds=steps.milliseconds)
         turns = _turns(message, response)
-        committed = await _insist(lambda: self._claims.commit(claimed, response, turns))
+        committed = await _insist(
+            lambda: self._claims.commit(claimed, response, turns, steps=steps.summary, execution=answer.execution)
+        )
         if committed is None:
             raise LeaseLost("The lease ran out before the commit.")
 
-        log.info(
-            "Message completed",
-            messageId=message.message_id,
-            conversationId=message.conversation_id,
-            progress=100,
-            seq=committed.seq,
-            ms=response.processing_time,
-        )
+        steps.end()
+        ATTEMPTS.labels("completed").inc()
+        log.info("Message completed", progress=100, seq=committed.seq, ms=response.processing_time)
+
+    async def _call(self, agent: Agent, message: Message, payload: bytes) -> Answer:
+        if agent.id == CANARY_AGENT:
+            return Answer(Reply(message="I am."))
+        async with self._breakers.guard(agent.webhook_path):
+            with spans.of("n8n", message.message_id, kind="client"):
+                return await self._workflow.ask(agent, message, payload)
 
     async def _find_agent(self, message: Message) -> Agent:
+        if message.agent_id == CANARY_AGENT:  # no agent of anyone's: only `operations.canary` writes to it
+            return Agent(id=CANARY_AGENT, user_id=message.user_id, name="Canary", webhook_path="-")
         agent = await self._agents.find(message.agent_id)
         if agent is None or not agent.active or agent.user_id != message.user_id:
             raise AgentGone("The agent was deleted, disabled or given to another user since.")
         return agent
 
-    def _reach(self, claimed: Claimed, progress: int, step: str) -> None:
-        message = claimed.message
-        log.debug(step, messageId=message.message_id, conversationId=message.conversation_id, progress=progress)
+    def _reach(self, claimed: Claimed, steps: Steps, progress: int, step: str, doing: str) -> None:
+        steps.begin(step)
+        logs.bind(step=step)
+        log.debug(doing, progress=progress)
         if progress < 80:  # the commit itself tells of 80 and 100
             self._progress.note(claimed, progress)
 
-    async def _end_attempt(self, claimed: Claimed, failure: AttemptFailed, begun: float) -> None:
+    async def _end_attempt(self, claimed: Claimed, failure: AttemptFailed, steps: Steps) -> None:
         decision = retry.decide(
             self._policy,
             failure.fault,
@@ -150,7 +169,7 @@ class Pipeline:
         )
         message = claimed.message
         error = {"class": failure.fault, "code": failure.code, "text": failure.message, "at": _now()}
-        record = {**error, "run": claimed.run, "ms": _milliseconds_since(begun)}
+        record = {**error, "run": claimed.run, "ms": steps.milliseconds}
         kept = await _insist(
             lambda: self._claims.fail(
                 claimed,
@@ -158,15 +177,16 @@ class Pipeline:
                 error=msgspec.json.encode(error),
                 record=msgspec.json.encode(record),
                 failure=_apologise(message, failure),
+                fault=failure.fault,
+                steps=steps.summary,
             )
         )
+        steps.end()
+        _count(failure, decision)
         pause = round(decision.delay, 1) if isinstance(decision, retry.Again) else None
         log.log(
             logging.ERROR if pause is None else logging.WARNING,
             "Job failed" if pause is None else "Attempt failed",
-            messageId=message.message_id,
-            conversationId=message.conversation_id,
-            attempt=claimed.attempts + 1,
             code=failure.code,
             error=failure.message,
             again_in=pause,
@@ -229,5 +249,9 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _milliseconds_since(begun: float) -> int:
-    return round((time.monotonic() - begun) * 1000)
+def _count(failure: AttemptFailed, decision: retry.Again | retry.Never) -> None:
+    held = isinstance(decision, retry.Again) and not decision.charged
+    ATTEMPTS.labels("held" if held else "failed").inc()
+    FAILURES.labels(failure.fault, failure.code).inc()
+    if isinstance(decision, retry.Never):
+        DEAD_LETTERS.inc()

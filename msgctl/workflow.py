@@ -3,16 +3,17 @@
 Nothing of a customer's text or of n8n's answer enters an error: both may be private.
 """
 
-import hashlib
-import secrets
+import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
 import aiohttp
 import msgspec
 
+from msgctl import spans
 from msgctl.agents import Agent
 from msgctl.config import Settings
 from msgctl.errors import (
@@ -24,6 +25,7 @@ from msgctl.errors import (
     WorkflowUnreachable,
 )
 from msgctl.messages import Message, Reply, Turn
+from msgctl.metrics import N8N_DURATION
 
 STARTED_TEXT = "Workflow was started"
 """What n8n says when the webhook is set to respond at once: a wrong setting, never a reply."""
@@ -35,10 +37,19 @@ ADVICE = {
     422: "n8n could not read the body",
     500: "the workflow failed: see its executions in n8n",
 }
+EXECUTION = re.compile(r"[\w-]{1,64}")
 CONNECT_TIMEOUT = 10.0
 """Seconds to connect to n8n; after that it counts as down."""
 KEEP_ALIVE = 4.0
 """Seconds an idle connection is kept: one less than Node's own five, so that n8n never closes one we are using."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a workflow answered."""
+
+    reply: Reply
+    execution: str = ""
+    """n8n's id of the execution, where the workflow tells it: `executionId` in the JSON."""
 
 
 class Workflow:
@@ -69,6 +80,10 @@ class Workflow:
             self._session = None
 
     async def call(self, agent: Agent, message: Message, payload: bytes) -> Reply:
+        """As `ask`, and only what the agent said."""
+        return (await self.ask(agent, message, payload)).reply
+
+    async def ask(self, agent: Agent, message: Message, payload: bytes) -> Answer:
         """Ask an agent's workflow for its reply.
 
         Args:
@@ -79,8 +94,22 @@ class Workflow:
         Raises:
             WorkflowUnreachable, WorkflowTimeout, WorkflowRejected, WorkflowMisconfigured, BadReply.
         """
+        begun = time.monotonic()
+        outcome = AttemptFailed.code
         try:
-            return read_reply(await self._post(agent, message, payload))
+            answer = await self._ask(agent, message, payload)
+            outcome = "ok"
+        except AttemptFailed as failure:
+            outcome = failure.code
+            raise
+        finally:
+            N8N_DURATION.labels(outcome).observe(time.monotonic() - begun)
+        return answer
+
+    async def _ask(self, agent: Agent, message: Message, payload: bytes) -> Answer:
+        try:
+            body = await self._post(agent, message, payload)
+            return Answer(read_reply(body), read_execution(body))
         except TimeoutError:
             raise WorkflowTimeout(f"n8n gave no answer within {self._settings.timeout:g} s.") from None
         except aiohttp.ClientConnectorError as error:
@@ -157,12 +186,25 @@ def read_reply(body: bytes) -> Reply:
     return _as_reply(answer)
 
 
+def read_execution(body: bytes) -> str:
+    """The `executionId` of an answer; empty where the workflow does not tell it."""
+    if b"executionId" not in body:
+        return ""
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        found = msgspec.json.decode(body)
+        found = found[0] if isinstance(found, list) and found else found
+        told = found.get("executionId") if isinstance(found, dict) else None
+        if isinstance(told, str | int) and EXECUTION.fullmatch(str(told)):
+            return str(told)
+    return ""
+
+
 def traceparent(message_id: str) -> str:
     """W3C trace context: one trace for a message, whichever process or attempt speaks of it.
 
     https://www.w3.org/TR/trace-context/#traceparent-header
     """
-    return f"00-{hashlib.sha256(message_id.encode()).hexdigest()[:32]}-{secrets.token_hex(8)}-01"
+    return spans.traceparent(message_id)
 
 
 def _as_reply(answer: dict[str, Any]) -> Reply:

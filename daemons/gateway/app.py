@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
+from daemons._metrics import measured
 from daemons._process import Life
 from daemons.gateway import docs, server
 from daemons.gateway.admission import Admission
@@ -58,6 +59,7 @@ async def serve(settings: Settings, life: Life, *, fd: int | None = None) -> Non
         gateway = Gateway(settings, redis, agents, verifier)
         await stack.enter_async_context(gateway.standing.watching())
         await stack.enter_async_context(gateway.hub.running())
+        await stack.enter_async_context(measured(redis, settings))
         await gateway.run(server.listen(settings, fd), life)
 
 

@@ -8,7 +8,9 @@ is behind, and answers pings by itself.
 from typing import Any
 
 import msgspec
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
@@ -72,6 +74,20 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.read_paused = False
             self.transport.resume_reading()
         self.close_timer = self.loop.call_later(LINGER, self.transport.abort)
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send for the application.
+
+        Raises:
+            ClientDisconnected: the socket is closed; also where uvicorn itself closed it a moment ago (bytes that
+                are no frame, a ping without a pong), which it would call a fault of the application.
+        """
+        try:
+            await super().send(message)
+        except RuntimeError:
+            if self.close_sent:
+                raise ClientDisconnected from None
+            raise
 
     def shutdown(self) -> None:
         """End with the server, but not later because of a client that does not read."""

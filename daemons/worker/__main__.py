@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from functools import partial
 
+from daemons._metrics import measured
 from daemons._process import Life, argument_parser, main
 from daemons.worker.auditing import auditing
 from daemons.worker.loop import WAKE_BLOCK, WorkLoop
@@ -50,8 +51,11 @@ async def serve(settings: Settings, life: Life, *, quarantine: bool = False) -> 
             breakers=breakers,
             workflow=await stack.enter_async_context(Workflow(settings)),
         )
-        await stack.enter_async_context(registered(settings, name))
+        await stack.enter_async_context(
+            registered(settings, name, 1 if quarantine else settings.worker.concurrency)
+        )
         if not quarantine:
+            await stack.enter_async_context(measured(redis, settings))
             await stack.enter_async_context(auditing(Audit(redis, settings)))
         loop = WorkLoop(
             settings,
@@ -69,9 +73,9 @@ async def serve(settings: Settings, life: Life, *, quarantine: bool = False) -> 
 
 
 @contextlib.asynccontextmanager
-async def registered(settings: Settings, name: str) -> AsyncIterator[None]:
+async def registered(settings: Settings, name: str, slots: int) -> AsyncIterator[None]:
     """Be one of RQ's workers for as long as the context lasts."""
-    registration = Registration(settings, name)
+    registration = Registration(settings, name, slots)
     await registration.begin()
     try:
         yield

@@ -12,7 +12,9 @@ from contextlib import suppress
 from msgctl import logs
 from msgctl.rqueue import Claims
 
-KEEPING = 30.0
+PROGRAM = ("-m", "daemons.worker", "--quarantine")
+"""What the child runs, by this very Python."""
+KEEPING = 10.0
 """Seconds for which a worker becomes the keeper; renewed each second while the child lives."""
 
 log = logs.get(__name__)
@@ -37,7 +39,7 @@ class Quarantine:
             log.warning("Working the quarantine", waiting=waiting)
             environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
             self._child = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "daemons.worker", "--quarantine", *sys.argv[1:]), env=environment
+                *(sys.executable, *PROGRAM, *sys.argv[1:]), env=environment
             )
 
     async def stop(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from daemons._process import cancel
 from msgctl import logs
+from msgctl.metrics import LEASES_LOST
 from msgctl.rqueue import Claimed
 
 Work = Callable[[Claimed], Awaitable[None]]
@@ -50,6 +51,7 @@ class Slots:
         """Stop what runs under a lease that was lost: another worker has it, or will."""
         if lease in self._running:
             claimed, task = self._running[lease]
+            LEASES_LOST.inc()
             log.warning("Lease lost", messageId=claimed.message.message_id, run=claimed.run)
             task.cancel()
 

@@ -6,9 +6,9 @@ import psycopg
 
 from msgctl import logs
 from msgctl.agents.cache import Cache
-from msgctl.postgres import connection_arguments, connection_string
 from msgctl.config import Settings
 from msgctl.contracts import AGENT_NOTIFICATIONS
+from msgctl.postgres import connection_arguments, connection_string
 
 log = logs.get(__name__)
 

@@ -9,10 +9,10 @@ import psycopg
 
 from msgctl.agents.agent import Agent, check_webhook_path
 from msgctl.agents.cache import Cache
-from msgctl.postgres import Connection, Database
 from msgctl.agents.listener import listen
 from msgctl.config import Settings
 from msgctl.errors import ConfigurationError, InvalidInput
+from msgctl.postgres import Connection, Database
 
 FIND = """
     SELECT id, user_id, name, system_prompt, webhook_path, active FROM agents WHERE id = %(id)s

@@ -17,7 +17,7 @@ REMEMBERED = 86_400_000
 """Milliseconds within which a repeated publication is recognised."""
 WAIT = 10.0
 """Seconds one look waits for a publication."""
-STAMP = '"streamId"'
+STAMP = '"streamId":"'
 TAIL = 64
 """Characters at the end of a publication of ours within which its `streamId` stands."""
 IDENTIFIER = re.compile(IDENTIFIER_PATTERN)

@@ -3,7 +3,7 @@
 import random
 import secrets
 
-from msgctl import logs
+from msgctl import logs, spans
 from msgctl.config import Settings
 from msgctl.delivery.entry import Entry, stamped
 from msgctl.delivery.handler import Handler
@@ -11,6 +11,7 @@ from msgctl.delivery.outage import Outage
 from msgctl.delivery.record import Behind, DeliveryState, Records, Turn
 from msgctl.errors import BadAddress, DeliveryFailed, DeliveryUnknown
 from msgctl.messages import Response
+from msgctl.metrics import DELIVERIES, DELIVERY_DURATION
 from msgctl.retry import Again, Policy, decide
 
 log = logs.get(__name__)
@@ -35,11 +36,18 @@ class Delivering:
         """Send every part that is not sent yet, and record how it ends. Does not raise."""
         response = stamped(entry, response)
         try:
-            while await self._send_next_part(entry, response):
-                pass
+            with (
+                logs.bound(messageId=response.message_id, conversationId=response.conversation_id, step="deliver"),
+                spans.of("deliver", response.message_id, kind="client", channel=response.channel),
+            ):
+                await self._deliver(entry, response)
         except Exception:
             # A fault of ours, not of this delivery: it stays pending, and in sight.
             log.exception("Delivery broke off", messageId=response.message_id, channel=response.channel)
+
+    async def _deliver(self, entry: Entry, response: Response) -> None:
+        while await self._send_next_part(entry, response):
+            pass
 
     async def _send_next_part(self, entry: Entry, response: Response) -> bool:
         """Whether there is another part to send."""
@@ -56,6 +64,7 @@ class Delivering:
             await outage.insist(lambda: self._records.part_sent(entry, turn, provider_id))
             return True
         await outage.insist(lambda: self._records.sent(entry, turn, provider_id))
+        DELIVERIES.labels(response.channel, "sent").inc()
         about = {"messageId": response.message_id, "channel": response.channel}
         log.info("Delivered", providerId=provider_id, parts=parts, **about)
         return False
@@ -79,7 +88,8 @@ class Delivering:
             parts = self._handler.parts(response)
             if turn.part >= len(parts):
                 raise BadAddress("The reply is blank: there is nothing to send.", code="blank_reply")  # noqa: TRY301 - as if the handler had
-            return await self._handler.send(response, parts[turn.part], first=turn.part == 0), len(parts)
+            with DELIVERY_DURATION.labels(response.channel).time():
+                return await self._handler.send(response, parts[turn.part], first=turn.part == 0), len(parts)
         except DeliveryFailed:
             raise
         except Exception as error:
@@ -93,12 +103,14 @@ class Delivering:
         about |= {"code": failure.code, "error": failure.message}
         delay = self._pause(turn, failure)
         if delay is not None:
+            DELIVERIES.labels(response.channel, "postponed").inc()
             log.warning("Delivery failed, to be tried again", delay=round(delay, 1), **about)
             await outage.insist(
                 lambda: self._records.retry(entry, turn, response.to_json(), delay=delay, failure=failure)
             )
             return
         state = DeliveryState.UNKNOWN if isinstance(failure, DeliveryUnknown) else DeliveryState.FAILED
+        DELIVERIES.labels(response.channel, state.lower()).inc()
         log.error("Delivery ended", state=state, **about)
         await outage.insist(lambda: self._records.ended(entry, turn, state, failure))
 

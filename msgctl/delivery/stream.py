@@ -24,8 +24,8 @@ BLOCK = 5.0
 """Seconds a read waits inside Redis; it ends at once when something comes."""
 PUT_BACK = 500
 """Postponed deliveries that one look puts back into the stream."""
-FORGOTTEN = 60_000
-"""Milliseconds after which a silent subscriber leaves the register."""
+FORGOTTEN = 600_000
+"""Milliseconds after which a silent subscriber or gateway leaves its register."""
 STREAM, GROUP = contracts.RESPONSES, contracts.RESPONSES_GROUP
 
 log = logs.get(__name__)

@@ -2,12 +2,12 @@
 --   it says that it lives · what is due again goes back into the stream · who fell silent is forgotten ·
 --   the stream is trimmed, never above what is still to deliver
 --
---   msgctl:subscribers         HASH    name to the ms of its last sign of life
+--   msgctl:subscribers, msgctl:gateways   HASH   name to the ms of its last sign of life
 --   msgctl:postponed           ZSET    due by ms; the body is in msgctl:delivery:ID
 --   msgctl:responses           STREAM  gains what is due, loses what is long delivered
 --   msgctl:responses:settled   STRING  nothing before this id is left to deliver: where a lost group starts anew
 --
--- ARGV: subscriber, most to put back, entries the stream may keep, ms after which a silent subscriber is forgotten.
+-- ARGV: subscriber, most to put back, entries the stream may keep, ms after which who is silent is forgotten.
 -- Returns how many were put back, or -1 if the consumer group is gone.
 local name, most, keep, silence = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = now_ms()
@@ -27,9 +27,11 @@ end
 local group = delivery_group()
 if not group then return -1 end
 
-local subscribers = redis.call('HGETALL', K.subscribers)
-for i = 1, #subscribers, 2 do
-  if now - tonumber(subscribers[i + 1]) > silence then redis.call('HDEL', K.subscribers, subscribers[i]) end
+for _, register in ipairs({K.subscribers, K.gateways}) do
+  local names = redis.call('HGETALL', register)
+  for i = 1, #names, 2 do
+    if now - tonumber(names[i + 1]) > silence then redis.call('HDEL', register, names[i]) end
+  end
 end
 for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', K.responses, K.responses_group)) do
   local facts = {}

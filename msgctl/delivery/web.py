@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
-from msgctl import logs
+from msgctl import logs, spans
 from msgctl.config import Settings
 from msgctl.delivery.entry import Entry
 from msgctl.delivery.record import record_ttl
-from msgctl.messages import Failure
+from msgctl.messages import Failure, Response
+from msgctl.metrics import DELIVERIES
 from msgctl.redisdb import Script
 
 ROUTE = Script.beside(__file__, "route")
@@ -51,6 +52,10 @@ class Web:
             if isinstance(result, ResponseError):
                 log.error("Web response cannot be routed", error=str(result), **about)
             else:
+                if isinstance(entry.event, Response):
+                    DELIVERIES.labels("web", "sent" if result else "kept").inc()
+                with spans.of("deliver", entry.event.message_id, kind="producer", channel="web"):
+                    pass  # all of a batch are routed in one round trip: a moment is all there is to show
                 log.debug("Web response routed", sockets=result, **about)
 
     async def _run(self, entries: Sequence[Entry]) -> list[object]:

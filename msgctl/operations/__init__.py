@@ -6,7 +6,9 @@ from msgctl.operations.entrance import Operations
 from msgctl.operations.findings import Violation
 from msgctl.operations.health import Checkup, Health, Reason
 from msgctl.operations.messages import Messages
+from msgctl.operations.overview import Overview
 from msgctl.operations.replies import Replies, Watch
+from msgctl.operations.snapshot import Snapshot
 from msgctl.operations.verification import Verdict, Verification
 from msgctl.operations.workers import Workers
 
@@ -17,9 +19,11 @@ __all__ = [
     "Health",
     "Messages",
     "Operations",
+    "Overview",
     "Reason",
     "Replay",
     "Replies",
+    "Snapshot",
     "Verdict",
     "Verification",
     "Violation",

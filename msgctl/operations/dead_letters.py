@@ -4,10 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+
+from msgctl.errors import InvalidInput, NotFound, Refused
 from msgctl.rqueue import Job, Queue
 
 BATCH = 100
 """Messages looked up or replayed at once."""
+FOREVER = 2**53
+"""A time, in Unix milliseconds, that nothing ends after."""
+LONGEST_TEXT = 8000
+"""Characters, as at the door."""
 
 
 class Replay(NamedTuple):
@@ -47,6 +54,27 @@ class DeadLetters:
             outcomes = await asyncio.gather(*map(self._queue.replay, batch))
             for message_id, outcome in zip(batch, outcomes, strict=True):
                 yield Replay(message_id, outcome)
+
+    async def drop(self, message_id: str) -> bool:
+        """Forget a dead letter for good; False if it is none any more."""
+        return bool(await self._queue.remove("failed", FOREVER, [message_id]))
+
+    async def rewrite(self, message_id: str, text: str) -> None:
+        """Give a dead letter another text, to be replayed with it.
+
+        Raises:
+            NotFound: there is no such message.
+            Refused: it is no dead letter.
+            InvalidInput: the text is empty or longer than a customer's may be.
+        """
+        job = await self._queue.find(message_id)
+        if job is None:
+            raise NotFound("There is no such message.")
+        if not 1 <= len(text) <= LONGEST_TEXT:
+            raise InvalidInput(f"A message has 1 to {LONGEST_TEXT} characters; this has {len(text)}.")
+        outcome = await self._queue.edit(msgspec.structs.replace(job.message, message=text))
+        if outcome != "edited":
+            raise Refused("Only a dead letter can be edited.")
 
 
 def _summary(job: Job) -> dict[str, Any]:

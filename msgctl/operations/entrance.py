@@ -7,9 +7,13 @@ from redis.asyncio import Redis
 from msgctl.config import Settings
 from msgctl.operations.cleaning import Cleaning
 from msgctl.operations.dead_letters import DeadLetters
+from msgctl.operations.deliveries import Deliveries
 from msgctl.operations.health import Checkup, Health
+from msgctl.operations.listing import Listing
 from msgctl.operations.messages import Messages
+from msgctl.operations.overview import Overview
 from msgctl.operations.replies import Replies
+from msgctl.operations.triage import Triage
 from msgctl.operations.verification import Verification
 from msgctl.operations.workers import Workers
 from msgctl.rqueue import Queue, Stats
@@ -33,6 +37,10 @@ class Operations:
         self.replies = Replies(settings, redis, self.messages)
         self.checkup = Checkup(settings, redis, queue)
         self.verification = Verification(settings, redis)
+        self.overview = Overview(settings, redis, self.checkup, self.workers)
+        self.listing = Listing(settings, redis)
+        self.triage = Triage(settings, redis, queue)
+        self.deliveries = Deliveries(settings, redis)
 
     async def status(self, message_id: str, *, user_id: str | None = None) -> dict[str, Any]:
         """The state of a message, as `GET /api/messages/{id}/status` answers it; see `Messages.status`."""

@@ -6,13 +6,13 @@ from typing import Any, cast
 from redis.asyncio import Redis
 
 from msgctl.config import Settings
-from msgctl.contracts import ORDER, RQ_WORKER, RQ_WORKER_EXECUTIONS
+from msgctl.contracts import FIELD_SLOTS, ORDER, RQ_WORKER, RQ_WORKER_EXECUTIONS
 from msgctl.redisdb import unavailable_as_error
 from msgctl.rqueue import Order, Queue
 
 ORDER_LASTS = 86_400
 """Seconds after which an order that nobody took back is forgotten."""
-FIELDS = ("state", "hostname", "pid", "birth", "last_heartbeat")
+FIELDS = ("state", "hostname", "pid", "birth", "last_heartbeat", FIELD_SLOTS)
 
 
 class Workers:
@@ -30,7 +30,7 @@ class Workers:
         self._queue = queue
 
     async def alive(self) -> list[dict[str, Any]]:
-        """Each live worker as `{name, state, host, pid, bornAt, lastSeenAt, running}`; times in RFC 3339."""
+        """Each live worker as `{name, state, host, pid, bornAt, lastSeenAt, slots, running}`; times in RFC 3339."""
         names = await self._queue.live_workers()
         pipeline = self._redis.pipeline(transaction=False)
         for name in names:
@@ -61,7 +61,7 @@ class Workers:
 
 
 def _describe(name: str, fields: list[str | None], running: set[str]) -> dict[str, Any]:
-    state, host, pid, birth, seen = fields
+    state, host, pid, birth, seen, slots = fields
     return {
         "name": name,
         "state": state,
@@ -69,5 +69,6 @@ def _describe(name: str, fields: list[str | None], running: set[str]) -> dict[st
         "pid": int(pid) if pid else None,
         "bornAt": birth,
         "lastSeenAt": seen,
+        "slots": int(slots) if slots else None,
         "running": sorted(member.rpartition(":")[0] for member in running),
     }

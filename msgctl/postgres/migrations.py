@@ -5,9 +5,9 @@ from typing import cast
 
 import psycopg
 
-from msgctl.postgres.database import connection_arguments, connection_string, describe, unavailable_as_error
 from msgctl.config import Settings
 from msgctl.errors import ConfigurationError
+from msgctl.postgres.database import connection_arguments, connection_string, describe, unavailable_as_error
 
 FOLDER = Path(__file__).with_name("sql")
 ADVISORY_LOCK = 0x6D7367_63746C  # "msgctl": whoever migrates holds it

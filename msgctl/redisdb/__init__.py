@@ -1,7 +1,7 @@
 """Redis, opened with short timeouts, asked whether it keeps what it takes, and spoken to by Lua scripts."""
 
 from msgctl.redisdb.connection import connect, dedicated, describe, unavailable_as_error
-from msgctl.redisdb.safety import Watch, check_durability
+from msgctl.redisdb.safety import Watch, check_durability, is_durable
 from msgctl.redisdb.script import Script
 
 __all__ = [
@@ -11,5 +11,6 @@ __all__ = [
     "connect",
     "dedicated",
     "describe",
+    "is_durable",
     "unavailable_as_error",
 ]

@@ -33,6 +33,15 @@ async def check_durability(redis: Redis, settings: Settings) -> None:
     _demand_durability(info, settings)
 
 
+def is_durable(info: Mapping[str, Any]) -> bool:
+    """Whether a Redis keeps what it takes.
+
+    Args:
+        info: its INFO, sections memory and persistence.
+    """
+    return not _problems(info)
+
+
 class Watch:
     """An eye on a Redis that was safe when this process started; `look` is to be called each second."""
 
@@ -81,17 +90,22 @@ class Watch:
         return None
 
 
-def _demand_durability(info: Mapping[str, Any], settings: Settings) -> None:
-    problems, commands = [], []
+def _problems(info: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong, each with the command that mends it."""
+    found = []
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
-        problems.append(f"maxmemory-policy is {policy}, so accepted messages vanish when memory is short")
-        commands.append("redis-cli CONFIG SET maxmemory-policy noeviction")
+        text = f"maxmemory-policy is {policy}, so accepted messages vanish when memory is short"
+        found.append((text, "redis-cli CONFIG SET maxmemory-policy noeviction"))
     if not int(info.get("aof_enabled", 0)):
-        problems.append("appendonly is off, so accepted messages vanish when Redis stops")
-        commands.append("redis-cli CONFIG SET appendonly yes")
-    if problems:
+        text = "appendonly is off, so accepted messages vanish when Redis stops"
+        found.append((text, "redis-cli CONFIG SET appendonly yes"))
+    return found
+
+
+def _demand_durability(info: Mapping[str, Any], settings: Settings) -> None:
+    if problems := _problems(info):
         raise UnsafeRedis(
-            f"Redis at {describe(settings)} may lose messages: {'; '.join(problems)}. "
-            f"Mend it: {' && '.join(commands)} (and in redis.conf). To start all the same: --accept-data-loss"
+            f"Redis at {describe(settings)} may lose messages: {'; '.join(text for text, _ in problems)}. "
+            f"Mend it: {' && '.join(command for _, command in problems)} (and in redis.conf). To start all the same: --accept-data-loss"
         )

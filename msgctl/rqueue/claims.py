@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from msgctl import contracts, logs
 from msgctl.config import Settings
 from msgctl.messages import Draft, Failure, Message, Turn
+from msgctl.metrics import CLAIMS, CRASHES, DEAD_LETTERS
 from msgctl.redisdb import Script, unavailable_as_error
 from msgctl.retry import Again, Never
 
@@ -110,6 +111,7 @@ class Claims:
             message = _read(text)
             if message and (message.message_id, message.conversation_id) == (message_id, conversation_id):
                 claimed.append(Claimed(message, run, attempts, holds))
+                CLAIMS.labels(message.priority).inc()
             else:
                 await self._park(message_id, run)
         return claimed
@@ -216,7 +218,10 @@ class Claims:
                 self._redis,
                 *(200, worker.max_crashes, round(keep.failed * 1000), CRASH, self._settings.events.stream),
             )
-        return Tended(*row)
+        tended = Tended(*row)
+        CRASHES.inc(tended.reaped)
+        DEAD_LETTERS.inc(tended.buried)
+        return tended
 
     async def keep_quarantine(self, seconds: float) -> bool:
         """Become, or stay, the one worker that works the quarantine; False if another is."""

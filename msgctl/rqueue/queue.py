@@ -9,10 +9,12 @@ from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
-from msgctl.messages import Message, Record
+from msgctl.messages import PRIORITIES, Message, Record
+from msgctl.metrics import ACCEPTED
 from msgctl.redisdb import Script, unavailable_as_error
 from msgctl.rqueue.job import Job, job_data
 
+EDIT = Script.beside(__file__, "edit")
 ENQUEUE = Script.beside(__file__, "enqueue")
 REPLAY = Script.beside(__file__, "replay")
 REMOVE = Script.beside(__file__, "remove")
@@ -97,6 +99,8 @@ class Queue:
                 history.max_mailbox,
                 self._actor,
             )
+        if verdict == Verdict.ACCEPTED:
+            ACCEPTED.labels(message.priority).inc()
         return Enqueued(Verdict(verdict), message_id, conversation_id)
 
     async def find(self, message_id: str) -> Job | None:
@@ -140,16 +144,21 @@ class Queue:
 
     async def oldest_wait(self) -> float | None:
         """Seconds the longest-waiting head of a queue has waited; None if nothing waits."""
+        return max((await self.oldest_waits()).values(), default=None)
+
+    async def oldest_waits(self) -> dict[int, float]:
+        """Seconds the head of each queue has waited, by priority; those where nothing waits are left out."""
         with unavailable_as_error(self._settings):
             pipeline = self._redis.pipeline(transaction=False)
             cast("Any", pipeline.time())
             for queue in contracts.QUEUES:
                 cast("Any", pipeline.lindex(contracts.RQ_QUEUE + queue, 0))
             (seconds, microseconds), *heads = await pipeline.execute()
-            for head in filter(None, heads):
-                cast("Any", pipeline.hget(contracts.job_key(head), contracts.FIELD_READY))
-            ready = [int(value) for value in await pipeline.execute() if value]
-        return max(0.0, seconds + microseconds / 1e6 - min(ready) / 1000) if ready else None
+            for head in heads:
+                cast("Any", pipeline.hget(contracts.job_key(head or ""), contracts.FIELD_READY))
+            ready = zip(PRIORITIES, await pipeline.execute(), strict=True)
+        now = seconds + microseconds / 1e6
+        return {priority: max(0.0, now - int(value) / 1000) for priority, value in ready if value}
 
     async def live_workers(self) -> list[str]:
         """Names of the workers whose heartbeat has not run out."""
@@ -180,6 +189,12 @@ class Queue:
         with unavailable_as_error(self._settings):
             outcome = await REPLAY(self._redis, message_id, _milliseconds(self._settings.history.ttl))
         return cast("Literal['replayed', 'missing', 'not_failed']", outcome)
+
+    async def edit(self, message: Message) -> Literal["edited", "missing", "not_failed"]:
+        """Put another message in a dead letter's place, under the same id."""
+        with unavailable_as_error(self._settings):
+            outcome = await EDIT(self._redis, message.message_id, message.to_json())
+        return cast("Literal['edited', 'missing', 'not_failed']", outcome)
 
     async def ended_ids(self, status: Literal["finished", "failed"]) -> AsyncIterator[list[str]]:
         """Walk the ids of messages that are over, in batches of some hundreds, without holding Redis up.

@@ -8,7 +8,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 
 from msgctl.config import Settings
-from msgctl.contracts import QUEUES
+from msgctl.contracts import FIELD_SLOTS, QUEUES, RQ_WORKER
 from msgctl.redisdb import unavailable_as_error
 
 
@@ -24,11 +24,17 @@ class Registration:
     """The entry of this worker among RQ's workers.
 
     RQ's registration is blocking code, so it runs in a thread, on a connection of its own.
+
+    Args:
+        settings: where Redis is.
+        name: the worker's name, unique among all that live.
+        slots: messages it works at once, for those who look.
     """
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, slots: int = 1) -> None:
         self._settings = settings
         self._name = name
+        self._slots = slots
         redis = settings.redis
         self._redis = Redis(
             host=redis.host,
@@ -62,4 +68,5 @@ class Registration:
         worker = RegisteredWorker(list(QUEUES), name=self._name, connection=self._redis, serializer=JSONSerializer)
         worker.register_birth()  # type: ignore[no-untyped-call]  # RQ leaves it untyped
         worker.set_state("idle")
+        self._redis.hset(RQ_WORKER + self._name, FIELD_SLOTS, self._slots)
         self._worker = worker

@@ -4,8 +4,6 @@ import asyncio
 from types import TracebackType
 from typing import Any, Self
 
-from redis.asyncio import Redis
-
 from msgctl.config import Settings
 from msgctl.delivery.posting import Poster
 from msgctl.delivery.router import Router, handlers
@@ -24,7 +22,7 @@ class Desk:
 
     def __init__(self, settings: Settings, name: str = "desk") -> None:
         self._settings = settings
-        self._redis: Redis = connect(settings)
+        self._redis = connect(settings)
         self._poster = Poster(settings)
         self.stream = ResponseStream(self._redis, settings, name)
         self.router = Router(self._redis, settings, self.stream, handlers(settings, self._poster, self._poster))

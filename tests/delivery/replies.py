@@ -64,10 +64,10 @@ class Replies:
     async def put(self, event: Response | Failure) -> str:
         """Put an event into the stream alone; the id of its entry."""
         kind = "failure" if isinstance(event, Failure) else "response"
-        entry: str = await self.redis.xadd(
+        entry: Any = await self.redis.xadd(
             contracts.RESPONSES, {"kind": kind, "channel": event.channel, "body": event.to_json()}
         )
-        return entry
+        return str(entry)
 
     async def bury(self, message_id: str, conversation: str, metadata: dict[str, Any] | None = None) -> None:
         """Tell of a dead letter of ana's."""

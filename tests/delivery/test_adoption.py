@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -38,7 +39,7 @@ async def listeners(settings: Settings, redis: Redis) -> AsyncIterator[list[Adop
     tasks = [asyncio.create_task(listen(adoption)) for adoption in listeners]
 
     async def all_listen() -> bool:
-        return bool(await redis.pubsub_numpat() >= 3)
+        return sum(client["psub"] == "1" for client in await redis.client_list()) >= 3
 
     await until(all_listen, "three subscriptions")
     yield listeners
@@ -47,7 +48,7 @@ async def listeners(settings: Settings, redis: Redis) -> AsyncIterator[list[Adop
         await adoption.close()
 
 
-async def stream(redis: Redis) -> list[Response]:
+async def stream(redis: Any) -> list[Response]:
     """The responses in the durable stream."""
     entries = await redis.xrange(contracts.RESPONSES)
     return [msgspec.json.decode(fields["body"], type=Response) for _, fields in entries]
@@ -93,6 +94,13 @@ async def test_one_of_ours_relayed_by_another_program_is_left_alone(
     await redis.publish("pubsub:response:telegram", msgspec.json.encode(relayed))
     await marked(redis, listeners)
     assert [reply.message_id for reply in await stream(redis)] == ["last"]
+
+
+async def test_a_stream_id_of_null_is_none(redis: Redis, listeners: list[Adoption]) -> None:
+    """A program that knows our shape and leaves the field empty is a foreign publisher."""
+    await redis.publish("pubsub:response:api", response(Channel.API, message_id="empty").to_json())
+    await marked(redis, listeners)
+    assert "empty" in [reply.message_id for reply in await stream(redis)]
 
 
 async def test_the_word_stream_id_in_a_text_does_not_count(redis: Redis, listeners: list[Adoption]) -> None:

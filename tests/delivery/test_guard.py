@@ -73,7 +73,7 @@ HOSTILE = [
     "{host}:{port}",
     "https:///{host}:{port}/",
     "https://{host}:{port}#@93.184.216.34/",
-    "https://ⅼocalhost/",
+    "https://ⅼocalhost/",  # noqa: RUF001 - a numeral that looks like a letter is meant
     "https://①②⑦.⓪.⓪.①/",
     "https://{host}\r\nHost: x/",
     "https://{host} .example/",
@@ -106,7 +106,10 @@ class Rebinding(AbstractResolver):
         self.answers = list(answers)
 
     async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 - the interface has it
     ) -> list[ResolveResult]:
         """The next answer."""
         return [

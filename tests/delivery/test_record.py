@@ -101,6 +101,7 @@ async def test_attempts_end(settings: Settings, redis: Redis, replies: Replies, 
     ],
 )
 async def test_bad_metadata_is_recorded(
+    *,
     settings: Settings,
     redis: Redis,
     replies: Replies,

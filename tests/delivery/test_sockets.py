@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -98,7 +99,7 @@ async def test_another_users_conversation_does_not_exist(replies: Replies, socke
         await sockets.missed("c1", "eva", 0)
 
 
-async def test_frames_come_in_order_and_are_trimmed(redis: Redis, sockets: Sockets) -> None:
+async def test_frames_come_in_order_and_are_trimmed(redis: Any, sockets: Sockets) -> None:
     """What was there before and what comes while reading, each once; the inbox does not keep what was read."""
     for number in range(3):
         await push(redis, number)

@@ -1,6 +1,7 @@
 """The durable stream: pending entries, takeover, trimming, a lost group."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -72,7 +73,7 @@ async def test_a_silent_subscriber_is_taken_over(
 
 
 async def test_who_keeps_its_hold_is_not_taken_over(
-    stream: ResponseStream, other: ResponseStream, replies: Replies, redis: Redis
+    stream: ResponseStream, other: ResponseStream, replies: Replies, redis: Any
 ) -> None:
     """A renewed hold is as good as a fresh read."""
     await replies.commit(response(message_id="a"))
@@ -90,7 +91,7 @@ async def test_who_keeps_its_hold_is_not_taken_over(
 async def test_who_leaves_hands_over_at_once(
     settings: Settings, redis: Redis, stream: ResponseStream, replies: Replies
 ) -> None:
-    """After `leave` nobody waits for the silence to be long enough; without pending entries the consumer is gone."""
+    """After `leave` nobody waits for the silence to last; without pending entries the consumer is gone."""
     await replies.commit(response(message_id="a"))
     await read(stream)
     await stream.leave()
@@ -105,7 +106,7 @@ async def test_who_leaves_hands_over_at_once(
     assert await redis.xinfo_consumers(STREAM, GROUP) == []
 
 
-async def test_trimming_spares_what_is_to_be_delivered(settings: Settings, redis: Redis, replies: Replies) -> None:
+async def test_trimming_spares_what_is_to_be_delivered(settings: Settings, redis: Any, replies: Replies) -> None:
     """Far above its limit the stream loses what was delivered, and nothing that is pending or was never read."""
     small = settings.delivery.model_copy(update={"max_stream": 1000})
     stream = ResponseStream(redis, settings.model_copy(update={"delivery": small}), "one")
@@ -139,7 +140,7 @@ async def test_the_settled_mark_follows(stream: ResponseStream, redis: Redis, re
 async def test_a_lost_group_is_made_anew_where_delivery_was(
     stream: ResponseStream, redis: Redis, replies: Replies, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Destroyed by somebody: an error is logged, and reading goes on with the oldest entry that was not delivered."""
+    """Somebody destroyed it: an error is logged, and reading goes on with the oldest entry not delivered."""
     delivered, pending = await replies.put(response()), await replies.put(response(message_id="pending"))
     await read(stream)
     await stream.acknowledge([delivered])
@@ -170,7 +171,7 @@ async def read_nothing(stream: ResponseStream) -> None:
 
 
 async def test_the_living_are_registered_and_the_silent_forgotten(stream: ResponseStream, redis: Redis) -> None:
-    """`tend` writes the time of this subscriber, and drops a name that has been silent for long, with its consumer."""
+    """`tend` writes the time of this subscriber, and drops a name that is long silent, with its consumer."""
     await redis.hset(contracts.SUBSCRIBERS, "dead", "1000")
     await redis.xgroup_createconsumer(STREAM, GROUP, "dead")
     await stream.tend()

@@ -18,7 +18,7 @@ def telegram(settings: Settings, poster: Poster) -> Telegram:
 
 
 async def test_the_request(telegram: Telegram, providers: Providers) -> None:
-    """sendMessage gets the chat, the text, what is replied to and the parse mode; its message_id is the id."""
+    """The call carries the chat, the text, what is replied to and the parse mode; `message_id` is the id."""
     metadata = {"chatId": 42, "replyToMessageId": 7, "parseMode": "HTML"}
     sent = await telegram.send(response(Channel.TELEGRAM, metadata), "Olá", first=True)
     assert sent == "1"
@@ -57,6 +57,7 @@ async def test_mark_up_that_cannot_be_parsed_goes_as_plain_text(telegram: Telegr
     ],
 )
 async def test_what_a_refusal_means(
+    *,
     telegram: Telegram,
     providers: Providers,
     status: int,

@@ -73,6 +73,7 @@ def test_each_provider_has_its_limit(whatsapp: WhatsApp) -> None:
     ],
 )
 async def test_what_a_refusal_means(
+    *,
     whatsapp: WhatsApp,
     providers: Providers,
     metadata: dict[str, str],

@@ -8,21 +8,19 @@ import sys
 
 from msgctl import redisdb
 from msgctl.agents import Agents
-from msgctl.config import load
-from msgctl.intake import Intake, Submission
+from msgctl.config import Settings, load
+from msgctl.intake import Intake, Receipt, Submission
 from msgctl.rqueue import Queue
 
 
-async def accept(message_id: str, conversation_id: str, agent_id: str) -> None:
-    """Accept it and say so."""
-    settings = load(None).settings
+async def accept(settings: Settings, message_id: str, conversation_id: str, agent_id: str) -> Receipt:
+    """Accept it as the gateway does."""
     async with redisdb.connect(settings) as redis, Agents(settings) as agents:
         submission = Submission(
             agent_id=agent_id, message="hello", message_id=message_id, conversation_id=conversation_id
         )
-        receipt = await Intake(Queue(redis, settings), agents).accept(submission, "u")
-        sys.stdout.write(receipt.message_id + "\n")
+        return await Intake(Queue(redis, settings), agents).accept(submission, "u")
 
 
 if __name__ == "__main__":
-    asyncio.run(accept(*sys.argv[1:4]))
+    asyncio.run(accept(load(None).settings, *sys.argv[1:4]))

@@ -70,20 +70,21 @@ class Proxy:
         self._lines.add(task)
         try:
             await self._carry(reader, writer)
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # one end went, or the proxy is closed
         finally:
             self._lines.discard(task)
+            await _close(writer)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):
-            answers, upstream = await asyncio.open_connection(*self._target)
-            back = asyncio.create_task(_copy(answers, writer))
-            try:
-                await self._forward(reader, upstream, back, answers)
-            finally:
-                back.cancel()
-                await asyncio.gather(back, return_exceptions=True)
-                for end in (upstream, writer):
-                    end.close()
+        answers, upstream = await asyncio.open_connection(*self._target)
+        back = asyncio.create_task(_copy(answers, writer))
+        try:
+            await self._forward(reader, upstream, back, answers)
+        finally:
+            back.cancel()
+            await asyncio.gather(back, return_exceptions=True)
+            await _close(upstream)
 
     async def _forward(
         self,
@@ -137,3 +138,9 @@ async def _copy(answers: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             writer.write(data)
             await writer.drain()
         writer.close()
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()

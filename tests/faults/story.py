@@ -1,12 +1,15 @@
 """The life of a few messages, to be disturbed at any one call of Redis; and what came of it.
 
-One message fails at n8n once and is retried, one waits behind it in the same conversation, one was left behind by a
+One message fails at n8n once and is retried, one waits behind it in the same conversation, one was left by a
 worker that died, and one is hopeless, for its agent is gone. Between them they take every path of the queue.
 """
 
 import asyncio
+import os
+import signal
+import sys
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -22,8 +25,9 @@ from msgctl.messages import Message, State
 from msgctl.operations import Verification, Violation
 from msgctl.rqueue import Claims, Queue
 from msgctl.stack.n8n import Behaviour, N8nStandIn
+from tests.faults.accepting import accept
 from tests.faults.proxy import Fault, Proxy
-from tests.processes import Daemon, until
+from tests.processes import Daemon, environment, until
 
 FAIL_ONCE = 0.01
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -49,6 +53,8 @@ class Outcome:
     at: int
     command: str
     """The command that was struck, or nothing if the life was over before."""
+    expected: tuple[str, ...] = ANSWERED
+    """What must be answered."""
     extra_calls: int = 0
     """Calls of n8n beyond those needed."""
     crashes: int = 0
@@ -61,8 +67,9 @@ class Outcome:
         """Whether nothing was lost, doubled or broken."""
         return (
             not self.violations
-            and self.responses == dict.fromkeys(ANSWERED, 1)
-            and self.states == {**dict.fromkeys(ANSWERED, State.COMPLETED), HOPELESS: State.FAILED}
+            and self.responses == dict.fromkeys(self.expected, 1)
+            and all(self.states.get(each) == State.COMPLETED for each in self.expected)
+            and self.states.get(HOPELESS, State.FAILED) == State.FAILED
         )
 
 
@@ -99,13 +106,44 @@ class Story:
                         await until(lambda: self._is_over(redis), "the messages to be over")
                 struck = proxy.commands[at - 1] if proxy.struck.is_set() else ""
                 outcome = Outcome(fault or "none", at if fault else len(proxy.commands), struck)
-            await self._judge(outcome, redis)
+            await self._judge(outcome, redis, CALLS_NEEDED)
             return outcome
+
+    async def enter(self, fault: Fault, at: int) -> Outcome:
+        """Accept one message with a fault at the client's door; the client then asks again, and a worker works."""
+        async with redisdb.connect(self.settings) as redis:
+            await redis.flushdb()
+            self._n8n.reset()
+            target = self.settings.redis
+            async with Proxy(target.host, target.port) as proxy:
+                disturbed = self._through(proxy)
+                if fault is Fault.KILL:
+                    await self._accept_and_die(disturbed, proxy, at)
+                else:
+                    proxy.strike(fault, at)
+                    await accept(disturbed, ORPHAN, "c", self._agent_id)
+                struck = proxy.commands[at - 1] if proxy.struck.is_set() else ""
+            await accept(self.settings, ORPHAN, "c", self._agent_id)
+            outcome = Outcome(fault, at, struck, expected=(ORPHAN,))
+            async with working(self.settings):
+                await until(lambda: self._is_over(redis, 1), "the message to be over")
+            await self._judge(outcome, redis, {ORPHAN: 1})
+            return outcome
+
+    async def _accept_and_die(self, disturbed: Settings, proxy: Proxy, at: int) -> None:
+        door = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.faults.accepting", ORPHAN, "c", self._agent_id),
+            env=environment(disturbed),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        proxy.strike(Fault.KILL, at, kill=lambda: os.kill(door.pid, signal.SIGKILL))
+        await door.wait()
 
     async def _kill(self, disturbed: Settings, proxy: Proxy, at: int, redis: Redis) -> None:
         """A worker in a process of its own dies; a clean one finishes."""
         daemon = Daemon("worker", disturbed)
-        proxy.strike(Fault.KILL, at, kill=lambda: daemon.process.kill())
+        proxy.strike(Fault.KILL, at, kill=lambda: os.kill(daemon.process.pid, signal.SIGKILL))
         async with daemon:
             over = asyncio.create_task(until(lambda: self._is_over(redis), "the messages to be over"))
             struck = asyncio.create_task(proxy.struck.wait())
@@ -126,7 +164,7 @@ class Story:
         for member in await redis.zrange(contracts.LEASES, 0, -1):
             await redis.zadd(contracts.LEASES, {str(member): 1})
         seconds, _ = await redis.time()
-        await redis.hset(contracts.TENDED, mapping={"at": seconds * 1000 + 60_000, "grace": 0})  # type: ignore[misc]
+        await redis.hset(contracts.TENDED, mapping={"at": seconds * 1000 + 60_000, "grace": 0})
         await self._offer(queue, RETRIED, "c")
         await self._offer(queue, FOLLOWING, "c")
         await self._offer(queue, HOPELESS, "c-hopeless", agent_id=NOBODY)
@@ -142,20 +180,20 @@ class Story:
         )
         await queue.enqueue(message, digest=message.digest())
 
-    async def _is_over(self, redis: Redis) -> bool:
+    async def _is_over(self, redis: Redis, count: int = len(ANSWERED) + 1) -> bool:
         stats = await Queue(redis, self.settings).stats()
-        return stats.completed + stats.failed == len(ANSWERED) + 1
+        return stats.completed + stats.failed == count
 
     def _through(self, proxy: Proxy) -> Settings:
         redis = self.settings.redis.model_copy(update={"host": "127.0.0.1", "port": proxy.port})
         return self.settings.model_copy(update={"redis": redis})
 
-    async def _judge(self, outcome: Outcome, redis: Redis) -> None:
-        outcome.extra_calls = sum(self._n8n.calls[each] - needed for each, needed in CALLS_NEEDED.items())
+    async def _judge(self, outcome: Outcome, redis: Redis, needed: Mapping[str, int]) -> None:
+        outcome.extra_calls = sum(self._n8n.calls[each] - calls for each, calls in needed.items())
         entries: Any = await redis.xrange(contracts.RESPONSES)
         bodies = [fields["body"] for _, fields in entries if fields["kind"] == "response"]
-        named = [each for each in ANSWERED for body in bodies if f'"{each}"' in body]
-        outcome.responses = {each: named.count(each) for each in ANSWERED}
+        named = [each for each in outcome.expected for body in bodies if f'"{each}"' in body]
+        outcome.responses = {each: named.count(each) for each in outcome.expected}
         for job in await Queue(redis, self.settings).find_many([*ANSWERED, HOPELESS]):
             if job is not None:
                 outcome.states[job.message.message_id] = job.state

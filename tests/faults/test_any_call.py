@@ -3,8 +3,6 @@
 The short form: calls spread over the life. `make chaos` strikes at each of them.
 """
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from msgctl.agents import Agents
@@ -16,12 +14,12 @@ from tests.faults.story import Story
 
 
 @pytest.fixture
-async def story(settings: Settings, n8n: N8nStandIn, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Story]:
+async def story(settings: Settings, n8n: N8nStandIn, monkeypatch: pytest.MonkeyPatch) -> Story:
     """The life to be disturbed."""
     monkeypatch.setattr(verification, "PAUSE", 0.05)
     async with Agents(settings) as agents:
         agent = await agents.add(user_id="u", name="Ana", webhook_path="chat")
-    yield Story(settings, n8n, agent.id)
+    return Story(settings, n8n, agent.id)
 
 
 async def test_an_undisturbed_life(story: Story) -> None:
@@ -52,3 +50,12 @@ async def test_a_worker_that_is_killed(story: Story, at: int) -> None:
     """Another worker takes over what the killed one ran; n8n may be called again, no customer hears twice."""
     outcome = await story.tell(Fault.KILL, at)
     assert outcome.is_whole, outcome
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+async def test_a_client_that_gets_no_answer(story: Story, fault: Fault) -> None:
+    """Whatever happens while a message is accepted, the client may ask again, and it runs once."""
+    outcome = await story.enter(fault, 1)
+    assert outcome.command == "EVALSHA"
+    assert outcome.is_whole, outcome
+    assert outcome.extra_calls == 0

@@ -1,0 +1,126 @@
+"""The servers that are ill-treated: a Valkey, a PostgreSQL and an n8n stand-in of their own, and a client's door."""
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+
+from msgctl import agents, redisdb
+from msgctl.agents import Agents
+from msgctl.config import Settings
+from msgctl.errors import RedisUnavailable
+from msgctl.messages import Message
+from msgctl.rqueue import Queue, Stats, Verdict
+from msgctl.stack.n8n import N8nStandIn
+from msgctl.stack.postgres import Postgres
+from msgctl.stack.valkey import Valkey
+
+USER = "chaos"
+PAUSE = 0.2
+"""Seconds between two tries, or two looks."""
+
+
+@dataclass
+class Place:
+    """Where it happens."""
+
+    folder: Path
+    settings: Settings
+    valkey: Valkey
+    n8n: N8nStandIn
+    agent_id: str
+    redis: Redis
+
+    @property
+    def queue(self) -> Queue:
+        """The queue, as an outsider sees it."""
+        return Queue(self.redis, self.settings)
+
+    def with_worker(self, **worker: Any) -> None:
+        """Change some of `worker.*`, for processes that are started from now on."""
+        changed = self.settings.worker.model_copy(update=worker)
+        self.settings = self.settings.model_copy(update={"worker": changed})
+
+    async def send(self, message_id: str, conversation: str, *, text: str = "hello", priority: int = 5) -> Verdict:
+        """Send a message as a client does who does not give up: the same one again, until it is answered."""
+        message = Message(
+            message_id=message_id,
+            conversation_id=conversation,
+            agent_id=self.agent_id,
+            user_id=USER,
+            message=text,
+            priority=priority,
+            timestamp="2026-01-01T00:00:00.000Z",
+        )
+        while True:
+            try:
+                return (await self.queue.enqueue(message, digest=message.digest())).verdict
+            except RedisUnavailable:
+                await asyncio.sleep(PAUSE)
+
+    async def stats(self) -> Stats:
+        """The counts, once Redis answers."""
+        while True:
+            try:
+                return await self.queue.stats()
+            except RedisUnavailable:
+                await asyncio.sleep(PAUSE)
+
+    async def all_over(self, count: int) -> None:
+        """Return once so many messages are completed or dead letters."""
+        while True:
+            stats = await self.stats()
+            if stats.completed + stats.failed >= count:
+                return
+            await asyncio.sleep(PAUSE)
+
+    async def crash_redis(self) -> None:
+        """Kill -9 Redis, and start it again on the same data and port a second later."""
+        assert self.valkey.pid is not None  # noqa: S101 - for the type checker
+        os.kill(self.valkey.pid, signal.SIGKILL)
+        while self.valkey.pid is not None:  # noqa: ASYNC110 - it is the kernel that knows
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(1)
+        await self.valkey.start()
+
+
+@asynccontextmanager
+async def place(folder: Path | None = None) -> AsyncIterator[Place]:
+    """Start the servers, and stop them at the end.
+
+    Args:
+        folder: for their data; None makes one that is gone at the end.
+    """
+    with tempfile.TemporaryDirectory(prefix="msgctl-chaos-") as temporary:
+        root = folder or Path(temporary)
+        async with (
+            Valkey(root / "valkey") as valkey,
+            Postgres(root / "postgres", durable=False) as postgres,
+            N8nStandIn() as n8n,
+        ):
+            settings = _settings(valkey, postgres, n8n)
+            await agents.migrate(settings)
+            async with Agents(settings) as known:
+                agent = await known.add(user_id=USER, name="Chaos", webhook_path="chat")
+            async with redisdb.connect(settings) as redis:
+                yield Place(root, settings, valkey, n8n, agent.id, redis)
+
+
+def _settings(valkey: Valkey, postgres: Postgres, n8n: N8nStandIn) -> Settings:
+    return Settings.model_validate(
+        {
+            "redis": {"host": "127.0.0.1", "port": valkey.port},
+            "postgres": {"url": postgres.url()},
+            "n8n": {"base_url": n8n.url},
+            "retry": {"base": 0.2, "hold": 0.2},
+            "worker": {"drain": 1.0},
+            "logs": {"level": "warning"},
+        }
+    )

@@ -1,0 +1,42 @@
+"""The canary beside a daemon's own work."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from redis.asyncio import Redis
+
+from daemons._process import cancel
+from msgctl import logs
+from msgctl.agents import Agents
+from msgctl.config import Settings
+from msgctl.errors import MsgctlError
+from msgctl.operations.canary import Canary
+
+INTERVAL = 1.0
+"""Seconds between two looks whether it has arrived."""
+
+log = logs.get(__name__)
+
+
+@contextlib.asynccontextmanager
+async def singing(redis: Redis, settings: Settings) -> AsyncIterator[None]:
+    """Keep a canary for as long as the context lasts, unless `canary.interval` is 0."""
+    if not settings.canary.interval:
+        yield
+        return
+    async with Agents(settings) as agents:
+        task = asyncio.create_task(_look_for_ever(Canary(settings, redis, agents)))
+        try:
+            yield
+        finally:
+            await cancel(task)
+
+
+async def _look_for_ever(canary: Canary) -> None:
+    while True:
+        try:
+            await canary.look()
+        except MsgctlError as problem:
+            log.debug("The canary waits", error=problem.message)
+        await asyncio.sleep(INTERVAL)

@@ -1,0 +1,97 @@
+"""One event of one message, and what a sequence of them comes to. Pure: no I/O, no clock."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Self
+
+import msgspec
+
+from msgctl.messages import Record
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ENDS = frozenset({"sent", "kept", "told", "delivery_failed", "unknown", "buried", "removed", "parked"})
+"""Events after which nobody works on a message by himself any more."""
+
+
+class EventState(StrEnum):
+    """Where the events say that a message is; the queue's own states, and two ways to be out of it."""
+
+    WAITING = "waiting"
+    ACTIVE = "active"
+    DELAYED = "delayed"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    PARKED = "parked"
+    REMOVED = "removed"
+
+
+LEADS_TO = {
+    "accepted": EventState.WAITING,
+    "queued": EventState.WAITING,
+    "claimed": EventState.ACTIVE,
+    "committed": EventState.COMPLETED,
+    "failed": EventState.DELAYED,
+    "held": EventState.DELAYED,
+    "crashed": EventState.WAITING,
+    "quarantined": EventState.WAITING,
+    "buried": EventState.FAILED,
+    "replayed": EventState.WAITING,
+    "handed_back": EventState.WAITING,
+    "parked": EventState.PARKED,
+    "removed": EventState.REMOVED,
+}
+"""The state of the queue after an event; events of delivery change none."""
+
+
+class Event(Record, kw_only=True, frozen=True):
+    """What happened to a message."""
+
+    entry: str
+    """Its entry in the stream of Redis, `milliseconds-number`: the order of all events."""
+    message_id: str
+    what: str
+    actor: str
+    conversation_id: str | None = None
+    evidence: dict[str, str] = msgspec.field(default_factory=dict)
+
+    @classmethod
+    def from_entry(cls, entry: str, fields: Mapping[str, str]) -> Self:
+        """Read an entry of the stream."""
+        evidence = {name: value for name, value in fields.items() if value != "" and name not in _OWN_FIELDS}
+        return cls(
+            entry=entry,
+            message_id=fields.get("id", ""),
+            what=fields.get("what", ""),
+            actor=fields.get("by", ""),
+            conversation_id=fields.get("conversation"),
+            evidence=evidence,
+        )
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Milliseconds since the epoch, and the number within that millisecond."""
+        milliseconds, _, number = self.entry.partition("-")
+        return int(milliseconds), int(number)
+
+    @property
+    def at(self) -> datetime:
+        """When it happened, by the clock of Redis."""
+        return EPOCH + timedelta(milliseconds=self.order[0])
+
+
+_OWN_FIELDS = frozenset({"id", "what", "by", "conversation"})
+
+
+def fold(events: Iterable[Event]) -> dict[str, EventState]:
+    """The state of each message after these events, which must be in their order."""
+    states: dict[str, EventState] = {}
+    for event in events:
+        if event.what in LEADS_TO:
+            states[event.message_id] = LEADS_TO[event.what]
+    return states
+
+
+def entry_of(at: datetime, number: int) -> str:
+    """The id of the stream's entry from the two columns that PostgreSQL keeps of it."""
+    return f"{(at - EPOCH) // timedelta(milliseconds=1)}-{number}"

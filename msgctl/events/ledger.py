@@ -1,0 +1,63 @@
+"""The ledger in Redis: the newest events, as they come."""
+
+from collections.abc import AsyncIterator, Collection
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.events.event import Event
+from msgctl.redisdb import unavailable_as_error
+
+SLICE = 1000
+"""Events read in one call, so that Redis serves others meanwhile."""
+
+
+class Ledger:
+    """Reads the stream of events.
+
+    Args:
+        redis: a client of `redisdb.connect`.
+        settings: names Redis in errors.
+
+    Each method raises RedisUnavailable when Redis does not answer.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+
+    async def after(self, entry: str, most: int = SLICE) -> list[Event]:
+        """The next events behind an entry, oldest first."""
+        with unavailable_as_error(self._settings):
+            found = await cast("Any", self._redis).xrange(contracts.EVENTS, min=f"({entry}", max="+", count=most)
+        return [Event.from_entry(entry, fields) for entry, fields in found]
+
+    async def all_after(self, entry: str) -> AsyncIterator[list[Event]]:
+        """Every event behind an entry that is there now, in slices."""
+        while events := await self.after(entry):
+            yield events
+            entry = events[-1].entry
+
+    async def newest(self, most: int) -> list[Event]:
+        """The last events, oldest first."""
+        with unavailable_as_error(self._settings):
+            found = await cast("Any", self._redis).xrevrange(contracts.EVENTS, count=most)
+        return [Event.from_entry(entry, fields) for entry, fields in reversed(found)]
+
+    async def about(self, message_ids: Collection[str], conversation_id: str | None, entry: str) -> list[Event]:
+        """The events behind an entry that concern some messages, or any message of a conversation."""
+        wanted, found = set(message_ids), []
+        async for events in self.all_after(entry):
+            for event in events:
+                if conversation_id is not None and event.conversation_id == conversation_id:
+                    wanted.add(event.message_id)
+                if event.message_id in wanted:
+                    found.append(event)
+        return found
+
+    async def projected(self) -> str:
+        """The entry up to which PostgreSQL said it has the events."""
+        with unavailable_as_error(self._settings):
+            return str(await self._redis.get(contracts.EVENTS_PROJECTED) or "0-0")

@@ -1,0 +1,38 @@
+"""The steps one message takes, timed."""
+
+import time
+
+from msgctl.metrics.definitions import STEP_DURATION
+
+
+class Steps:
+    """A stopwatch for one attempt; each step ends when the next begins."""
+
+    def __init__(self) -> None:
+        self._begun = self._since = time.monotonic()
+        self._name = ""
+        self._taken: list[tuple[str, float]] = []
+
+    def begin(self, name: str) -> None:
+        """A step begins, and the one before it is over."""
+        self.end()
+        self._name = name
+
+    def end(self) -> None:
+        """The step is over, if one has begun."""
+        now = time.monotonic()
+        if self._name:
+            self._taken.append((self._name, now - self._since))
+            STEP_DURATION.labels(self._name).observe(now - self._since)
+        self._name, self._since = "", now
+
+    @property
+    def milliseconds(self) -> int:
+        """Since the attempt began."""
+        return round((time.monotonic() - self._begun) * 1000)
+
+    @property
+    def summary(self) -> str:
+        """`step:ms,…`, the last one the step that it is in."""
+        taken = [*self._taken, (self._name, time.monotonic() - self._since)] if self._name else self._taken
+        return ",".join(f"{name}:{seconds * 1000:.0f}" for name, seconds in taken)

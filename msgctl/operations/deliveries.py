@@ -1,0 +1,96 @@
+"""The newest deliveries, with what became of each."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.messages import Record
+from msgctl.redisdb import unavailable_as_error
+
+FIELDS = ("state", "attempts", "providerId", "code", "text", "endedAt")
+
+
+class Delivery(Record, kw_only=True, frozen=True):
+    """One response, or the word of a failure, on its way to a customer."""
+
+    stream_id: str
+    message_id: str
+    kind: str
+    channel: str
+    state: str
+    """That of its record; `new` while nothing was tried."""
+    attempts: int
+    provider_id: str
+    code: str
+    text: str
+    at: int
+    """Unix milliseconds of its entry in the stream."""
+
+
+class _Body(msgspec.Struct, rename="camel"):
+    message_id: str = ""
+
+
+class Deliveries:
+    """Reads the durable stream from its end; keep one for as long as you look: it reads each entry once.
+
+    Args:
+        settings: names Redis in errors.
+        redis: a client of `redisdb.connect`.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._entries: dict[str, tuple[str, str, str]] = {}
+
+    async def newest(self, limit: int) -> list[Delivery]:
+        """The newest entries of the stream, each with its record.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        last = next(iter(self._entries), None)
+        with unavailable_as_error(self._settings):
+            found = await self._redis.xrevrange(
+                contracts.RESPONSES, min=f"({last}" if last else "-", count=limit
+            )
+            fresh = {str(stream_id): _entry(fields) for stream_id, fields in found}
+            self._entries = dict(list((fresh | self._entries).items())[:limit])
+            pipeline: Any = self._redis.pipeline(transaction=False)
+            for _, message_id, _ in self._entries.values():
+                pipeline.hmget(contracts.DELIVERY + message_id, FIELDS)
+            records = await pipeline.execute() if self._entries else []
+        return [
+            _delivery(stream_id, entry, record)
+            for (stream_id, entry), record in zip(self._entries.items(), records, strict=True)
+        ]
+
+
+def _entry(fields: Mapping[str, str]) -> tuple[str, str, str]:
+    try:
+        message_id = msgspec.json.decode(fields.get("body", ""), type=_Body).message_id
+    except msgspec.MsgspecError:
+        message_id = ""
+    return fields.get("kind", "?"), message_id, fields.get("channel", "?")
+
+
+def _delivery(stream_id: str, entry: tuple[str, str, str], record: list[str | None]) -> Delivery:
+    kind, message_id, channel = entry
+    state, attempts, provider_id, code, text, _ = record
+    return Delivery(
+        stream_id=stream_id,
+        message_id=message_id,
+        kind=kind,
+        channel=channel,
+        state=state or "new",
+        attempts=int(attempts or 0),
+        provider_id=provider_id or "",
+        code=code or "",
+        text=text or "",
+        at=int(stream_id.partition("-")[0]),
+    )

@@ -1,0 +1,157 @@
+"""Messages by filter, from a bounded window: the newest of each registry, never all of a queue."""
+
+from datetime import datetime
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.messages import PRIORITIES, Record, State
+from msgctl.operations.query import Query
+from msgctl.redisdb import unavailable_as_error
+from msgctl.rqueue.job import STATES
+
+BUDGET = 600
+"""Messages that one look reads at most."""
+FIELDS = (
+    "status",
+    contracts.FIELD_USER,
+    contracts.FIELD_CHANNEL,
+    contracts.FIELD_PRIORITY,
+    contracts.FIELD_PROGRESS,
+    contracts.FIELD_ATTEMPTS,
+    contracts.FIELD_ERROR,
+    contracts.FIELD_FINISHED,
+    contracts.FIELD_READY,
+    "created_at",
+)
+
+
+class Item(Record, kw_only=True, frozen=True):
+    """One message of a listing, without its text."""
+
+    message_id: str
+    state: State
+    user_id: str
+    channel: str
+    priority: int
+    progress: int
+    attempts: int
+    error: str
+    """The code of the last failure; empty: none."""
+    at: int
+    """Unix milliseconds of its end, else since when it has been ready, else of its acceptance."""
+
+
+class Found(Record, kw_only=True, frozen=True):
+    """What a listing found, and how far it looked."""
+
+    items: list[Item]
+    looked_at: int
+    """Messages that were read."""
+    total: int
+    """Messages of the states and priorities asked for."""
+
+
+class Listing:
+    """Finds messages.
+
+    Args:
+        settings: names Redis in errors.
+        redis: a client of `redisdb.connect`.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self._settings = settings
+        self._redis = redis
+
+    async def find(self, query: Query, limit: int) -> Found:
+        """The newest messages that answer to a query.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        with unavailable_as_error(self._settings):
+            if query.message_id:
+                ids, total = [query.message_id], 1
+            else:
+                ids, total = await self._candidates(query)
+            items = await self._read(ids, query)
+            (seconds, _) = await self._redis.time()
+        matching = [item for item in items if _answers(item, query, seconds)]
+        matching.sort(key=lambda item: (-item.at, item.message_id))
+        return Found(items=matching[:limit], looked_at=len(ids), total=total)
+
+    async def _candidates(self, query: Query) -> tuple[list[str], int]:
+        queues = [contracts.queue_name(p) for p in PRIORITIES if query.priority in (None, p)]
+        states = [query.state] if query.state else list(State)
+        sources = [(kind, key + queue) for state in states for kind, key in SOURCES[state] for queue in queues]
+        share = max(10, BUDGET // len(sources))
+        pipeline: Any = self._redis.pipeline(transaction=False)
+        for kind, key in sources:
+            if kind == "list":
+                pipeline.llen(key).lrange(key, -share, -1)
+            else:
+                pipeline.zcard(key).zrange(key, 0, share - 1, desc=kind == "newest")
+        answers = await pipeline.execute()
+        found = [member for members in answers[1::2] for member in members]
+        return list(dict.fromkeys(member.partition(":")[0] for member in found)), sum(answers[::2])
+
+    async def _read(self, ids: list[str], query: Query) -> list[Item]:
+        fields = (*FIELDS, contracts.FIELD_MESSAGE) if query.agent else FIELDS
+        pipeline: Any = self._redis.pipeline(transaction=False)
+        for message_id in ids:
+            pipeline.hmget(contracts.job_key(message_id), fields)
+        rows = await pipeline.execute() if ids else []
+        wanted = f'"agentId":{msgspec.json.encode(query.agent).decode()},'
+        return [
+            item
+            for message_id, row in zip(ids, rows, strict=True)
+            if (not query.agent or wanted in (row[-1] or "")) and (item := _item(message_id, row))
+        ]
+
+
+SOURCES: dict[State, list[tuple[str, str]]] = {
+    State.WAITING: [("list", contracts.RQ_QUEUE), ("oldest", contracts.RQ_DEFERRED)],
+    State.ACTIVE: [("newest", contracts.RQ_WIP)],
+    State.DELAYED: [("oldest", contracts.RQ_SCHEDULED)],
+    State.COMPLETED: [("newest", contracts.RQ_FINISHED)],
+    State.FAILED: [("newest", contracts.RQ_FAILED)],
+}
+"""Where the messages of a state are: a list, or a sorted set read from either end."""
+
+
+def _item(message_id: str, row: list[str | None]) -> Item | None:
+    status, user, channel, priority, progress, attempts, error, finished, ready, created = row[: len(FIELDS)]
+    state = STATES.get(status or "")
+    if state is None or user is None:
+        return None
+    try:
+        code = cast("dict[str, Any]", msgspec.json.decode(error)).get("code", "") if error else ""
+        at = int(finished or ready or 0) or round(datetime.fromisoformat(created or "").timestamp() * 1000)
+        return Item(
+            message_id=message_id,
+            state=state,
+            user_id=user,
+            channel=channel or "",
+            priority=int(priority or 0),
+            progress=int(progress or 0),
+            attempts=int(attempts or 0),
+            error=str(code),
+            at=at,
+        )
+    except (ValueError, AttributeError):  # another program wrote into the hash: it is not listed, `show` may say more
+        return None
+
+
+def _answers(item: Item, query: Query, now: int) -> bool:
+    return (
+        query.state in (None, item.state)
+        and query.channel in (None, item.channel)
+        and query.user in (None, item.user_id)
+        and query.priority in (None, item.priority)
+        and (query.error is None or query.error in item.error)
+        and (query.since is None or item.at >= (now - query.since) * 1000)
+    )

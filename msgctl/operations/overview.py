@@ -1,0 +1,174 @@
+"""The one reader of the overview: a few round trips, none of which walks what grows with the queue."""
+
+import asyncio
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.messages import PRIORITIES, Channel
+from msgctl.operations.flow import Flow
+from msgctl.operations.health import Checkup
+from msgctl.operations.snapshot import (
+    BUCKET,
+    AnswerTimes,
+    BreakerRow,
+    ChannelRow,
+    PriorityRow,
+    Snapshot,
+    WorkerRow,
+)
+from msgctl.operations.workers import Workers
+from msgctl.redisdb import Script, unavailable_as_error
+
+SAMPLE = Script.beside(__file__, "sample")
+SAMPLED = 50
+"""Entries of the durable stream that one look reads."""
+RATE_BUCKETS = 3
+"""Whole buckets that a rate is the mean of."""
+
+Counts = tuple[int, int, int]
+"""Messages that wait, run and are delayed."""
+
+
+class Overview:
+    """Reads the pipeline at an instant; keep one for as long as you look, since it remembers what is over.
+
+    Args:
+        settings: retention, limits of health.
+        redis: a client of `redisdb.connect`.
+        checkup: judges the health.
+        workers: knows who is alive.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis, checkup: Checkup, workers: Workers) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._checkup = checkup
+        self._workers = workers
+        self._flow = Flow(redis, settings)
+
+    async def read(self) -> Snapshot:
+        """Look at everything.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        with unavailable_as_error(self._settings):
+            seconds, microseconds = await self._redis.time()
+        now = seconds + microseconds / 1e6
+        health, workers, counts, ages, trends, sample, breakers = await asyncio.gather(
+            self._checkup.run(),
+            self._workers.alive(),
+            self._counts(),
+            self._ages(now),
+            self._flow.read(now),
+            self._sample(),
+            self._breakers(now),
+        )
+        answered, failed = trends
+        rates = await self._flow.rates_in(now, [sum(row) for row in counts])
+        times, channels, undelivered, partial = sample
+        return Snapshot(
+            at=round(now * 1000),
+            health=health,
+            priorities=_priorities(counts, ages, rates, answered, failed),
+            workers=[_worker(one) for one in workers],
+            channels=channels,
+            undelivered=undelivered,
+            backlog_is_partial=partial,
+            breakers=breakers,
+            answer_times=times,
+            answered=[sum(bucket) for bucket in zip(*answered, strict=True)],
+            failed=[sum(bucket) for bucket in zip(*failed, strict=True)],
+        )
+
+    async def _counts(self) -> list[Counts]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for queue in contracts.QUEUES:
+            cast("Any", pipeline.llen(contracts.RQ_QUEUE + queue))
+            for registry in (contracts.RQ_DEFERRED, contracts.RQ_WIP, contracts.RQ_SCHEDULED):
+                pipeline.zcard(registry + queue)
+        with unavailable_as_error(self._settings):
+            found = await pipeline.execute()
+        return [
+            (queued + deferred, active, delayed)
+            for queued, deferred, active, delayed in zip(*(found[i::4] for i in range(4)), strict=True)
+        ]
+
+    async def _ages(self, now: float) -> list[float | None]:
+        with unavailable_as_error(self._settings):
+            pipeline = self._redis.pipeline(transaction=False)
+            for queue in contracts.QUEUES:
+                cast("Any", pipeline.lindex(contracts.RQ_QUEUE + queue, 0))
+            heads = await pipeline.execute()
+            for head in heads:
+                cast("Any", pipeline.hget(contracts.job_key(head or ""), contracts.FIELD_READY))
+            return [max(0.0, now - int(ready) / 1000) if ready else None for ready in await pipeline.execute()]
+
+    async def _sample(self) -> tuple[AnswerTimes | None, list[ChannelRow], int, bool]:
+        with unavailable_as_error(self._settings):
+            times, flat, total, partial = await SAMPLE(self._redis, SAMPLED)
+        backlogs = dict(zip(flat[::2], flat[1::2], strict=True))
+        rows = [ChannelRow(channel=str(channel), backlog=backlogs.get(channel, 0)) for channel in Channel]
+        return _answer_times(times), rows, total, bool(partial)
+
+    async def _breakers(self, now: float) -> list[BreakerRow]:
+        with unavailable_as_error(self._settings):
+            found: dict[str, str] = await cast("Any", self._redis.hgetall(contracts.BREAKERS))
+        rows = []
+        for workflow, fields in sorted(found.items()):
+            until, _, openings = fields.partition(" ")
+            seconds = max(0.0, int(until) / 1000 - now)
+            rows.append(BreakerRow(workflow=workflow, seconds=round(seconds, 1), openings=int(openings or 0)))
+        return rows
+
+
+def _priorities(
+    counts: list[Counts],
+    ages: list[float | None],
+    rates: list[float | None],
+    answered: list[list[int]],
+    failed: list[list[int]],
+) -> list[PriorityRow]:
+    return [
+        PriorityRow(
+            priority=priority,
+            waiting=waiting,
+            active=active,
+            delayed=delayed,
+            oldest=age,
+            rate_in=rate,
+            rate_out=_recent(done) + _recent(dead),
+            trend=done,
+        )
+        for priority, (waiting, active, delayed), age, rate, done, dead in zip(
+            PRIORITIES, counts, ages, rates, answered, failed, strict=True
+        )
+    ]
+
+
+def _recent(buckets: list[int]) -> float:
+    """Messages a second in the last whole buckets."""
+    return sum(buckets[-RATE_BUCKETS - 1 : -1]) / (RATE_BUCKETS * BUCKET)
+
+
+def _worker(found: dict[str, Any]) -> WorkerRow:
+    return WorkerRow(
+        name=found["name"],
+        state=found["state"] or "?",
+        host=found["host"] or "?",
+        pid=found["pid"],
+        running=found["running"],
+        slots=found["slots"],
+        last_seen=found["lastSeenAt"] or "",
+    )
+
+
+def _answer_times(times: list[int]) -> AnswerTimes | None:
+    if not times:
+        return None
+    ordered = sorted(times)
+    p50, p95 = (ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in (0.5, 0.95))
+    return AnswerTimes(count=len(ordered), p50=p50, p95=p95)

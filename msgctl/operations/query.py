@@ -1,0 +1,80 @@
+"""The words a listing of messages is filtered by: `state:failed channel:web since:15m`."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from msgctl.errors import InvalidInput
+from msgctl.messages import PRIORITIES, Channel, State
+
+WORDS = ("state", "channel", "agent", "user", "priority", "error", "since")
+SPAN = re.compile(r"(\d+)([smhdw])")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class Query(msgspec.Struct, kw_only=True, frozen=True):
+    """What is looked for; None does not matter."""
+
+    state: State | None = None
+    channel: Channel | None = None
+    agent: str | None = None
+    user: str | None = None
+    priority: int | None = None
+    error: str | None = None
+    """The code of the last error, or a part of it."""
+    since: float | None = None
+    """Seconds: only what happened within them."""
+    message_id: str | None = None
+    """This one message."""
+
+
+def parse_query(text: str) -> Query:
+    """Read the words of a filter; a word without a colon is a message's id.
+
+    Raises:
+        InvalidInput: a word or a value that is not known.
+    """
+    values: dict[str, Any] = {}
+    for word in text.split():
+        name, colon, value = word.partition(":")
+        if not colon:
+            values["message_id"] = word
+        elif name not in WORDS or not value:
+            raise InvalidInput(f"{word!r} is not understood; the words are {': '.join(WORDS)}: and an id.")
+        else:
+            values[name] = _READ.get(name, str)(value)
+    return Query(**values)
+
+
+def _read_state(text: str) -> State:
+    if text not in set(State):
+        raise InvalidInput(f"There is no state {text!r}; there are {', '.join(State)}.")
+    return State(text)
+
+
+def _read_channel(text: str) -> Channel:
+    if text not in set(Channel):
+        raise InvalidInput(f"There is no channel {text!r}; there are {', '.join(Channel)}.")
+    return Channel(text)
+
+
+def _read_priority(text: str) -> int:
+    if not text.isdecimal() or int(text) not in PRIORITIES:
+        raise InvalidInput(f"{text!r} is no priority; they go from 1 to 10.")
+    return int(text)
+
+
+def _read_since(text: str) -> float:
+    found = SPAN.fullmatch(text)
+    if not found:
+        raise InvalidInput(f"{text!r} is no duration; write 90s, 15m, 2h or 7d.")
+    return int(found[1]) * SECONDS[found[2]]
+
+
+_READ: dict[str, Any] = {
+    "state": _read_state,
+    "channel": _read_channel,
+    "priority": _read_priority,
+    "since": _read_since,
+}

@@ -1,0 +1,83 @@
+"""What the overview shows, as plain records: the command line prints them, the dashboard draws and records them."""
+
+from msgctl.messages import Record
+from msgctl.operations.health import Health
+
+BUCKET = 10
+"""Seconds that one point of a trend stands for."""
+BUCKETS = 30
+"""Points of a trend: the last five minutes."""
+
+
+class PriorityRow(Record, kw_only=True, frozen=True):
+    """One priority. Rates are messages a second; trends are messages answered in each bucket, oldest first."""
+
+    priority: int
+    waiting: int
+    active: int
+    delayed: int
+    oldest: float | None
+    """Seconds the head of its queue has waited; None if nothing does."""
+    rate_in: float | None
+    """Over the last half minute; None until two looks can be compared."""
+    rate_out: float
+    trend: list[int]
+
+
+class WorkerRow(Record, kw_only=True, frozen=True):
+    """One live worker."""
+
+    name: str
+    state: str
+    host: str
+    pid: int | None
+    running: list[str]
+    slots: int | None
+    """Messages it works at once; None where it does not tell."""
+    last_seen: str
+
+
+class ChannelRow(Record, kw_only=True, frozen=True):
+    """One channel of delivery."""
+
+    channel: str
+    backlog: int
+    """Responses still to be delivered, of those that were looked at."""
+
+
+class BreakerRow(Record, kw_only=True, frozen=True):
+    """A workflow that is not called, or only to probe it."""
+
+    workflow: str
+    seconds: float
+    """How long it stays open; 0: half-open."""
+    openings: int
+
+
+class AnswerTimes(Record, kw_only=True, frozen=True):
+    """How long the newest answers took from claim to commit; n8n is nearly all of it."""
+
+    count: int
+    p50: int
+    p95: int
+
+
+class Snapshot(Record, kw_only=True, frozen=True):
+    """The pipeline at one instant."""
+
+    at: int
+    """Redis's Unix milliseconds."""
+    health: Health
+    priorities: list[PriorityRow]
+    workers: list[WorkerRow]
+    channels: list[ChannelRow]
+    undelivered: int
+    """Responses still to be delivered, all channels."""
+    backlog_is_partial: bool
+    """Whether the channels' backlogs leave some of them out."""
+    breakers: list[BreakerRow]
+    answer_times: AnswerTimes | None
+    answered: list[int]
+    """Messages answered in each bucket, oldest first; the last bucket is still filling."""
+    failed: list[int]
+    """Dead letters in each bucket."""

@@ -1,0 +1,1 @@
+"""The dashboard: the pipeline live on a terminal, or in a browser."""

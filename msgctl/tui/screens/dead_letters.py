@@ -1,0 +1,233 @@
+"""The dead letters: first by what went wrong, then one by one; replayed, dropped, edited."""
+
+from collections.abc import Awaitable, Callable
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from msgctl.errors import MsgctlError
+from msgctl.operations import Snapshot
+from msgctl.operations.triage import Groups, Letter
+from msgctl.tui.text import clock, count
+from msgctl.tui.widgets.pane import NOT_RECORDED, Pane, caption
+from msgctl.tui.widgets.questions import Confirmation, Rewriting
+from msgctl.tui.widgets.table import Heading, Row, Table
+
+GROUPS = (
+    Heading("mark", 4),
+    Heading("count", 6, right=True),
+    Heading("first", 8),
+    Heading("last", 8),
+    Heading("channels", 12),
+    Heading("what went wrong", 0),
+)
+LETTERS = (
+    Heading("mark", 4),
+    Heading("id", 36),
+    Heading("at", 8),
+    Heading("channel", 8),
+    Heading("user", 12),
+    Heading("error", 0),
+)
+
+
+class DeadLettersPane(Pane):
+    """The third tab."""
+
+    LABEL = "Dead"
+    KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("Enter", "open the group, then the message"),
+        ("x  A", "mark this one; all that are listed, or none"),
+        ("R", "replay what is marked, else this one; asks first"),
+        ("D", "drop for good what is marked, else this one; asks first"),
+        ("e", "edit this one's text, then replay it"),
+        ("c", "copy its id"),
+        ("Esc", "back to the groups"),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("x,space", "mark", "Mark", key_display="x"),
+        Binding("A", "mark_all", "Mark all"),
+        Binding("R", "replay", "Replay"),
+        Binding("D", "drop", "Drop"),
+        Binding("e", "edit", "Edit"),
+    ]
+
+    found: Groups | None = None
+    opened: str | None = None
+    """The signature of the group whose letters are listed; None: the groups are."""
+
+    def compose(self) -> ComposeResult:
+        """What was looked at, and one of two lists."""
+        self.marked: set[str] = set()
+        yield caption()
+        yield Table(*GROUPS, id="groups")
+        yield Table(*LETTERS, id="letters")
+
+    def on_mount(self) -> None:
+        """The groups come first."""
+        self.query_one("#letters").display = False
+
+    async def look(self, snapshot: Snapshot) -> None:
+        """Group the newest, and list what is opened."""
+        if self.desk.player:
+            self.say(NOT_RECORDED)
+            return
+        self.found = await self.desk.operations.triage.look()
+        self.marked &= {letter.message_id for group in self.found.groups for letter in group.letters}
+        self.draw()
+
+    def draw(self) -> None:
+        """Show what is known."""
+        if self.found is None:
+            return
+        if self.opened is None:
+            self.query_one("#groups", Table).show(
+                Row(group.signature, (self._mark(group.letters), count(len(group.letters)), *_facts(group.letters)))
+                for group in self.found.groups
+            )
+        else:
+            self.query_one("#letters", Table).show(
+                Row(one.message_id, ("[x]" if one.message_id in self.marked else "[ ]", *_cells(one)))
+                for one in self._letters(self.opened)
+            )
+        found = self.found
+        window = f"the newest {count(found.looked_at)} of {count(found.total)} dead letters"
+        self.say(f"{window}; {count(len(self.marked))} marked{f'; {self.opened}' if self.opened else ''}")
+
+    def leave(self) -> bool:
+        """Esc: from the letters back to the groups, then the marks away."""
+        if self.opened is None:
+            marked = bool(self.marked)
+            self.marked.clear()
+            self.draw()
+            return marked
+        self._open(None)
+        return True
+
+    @on(Table.RowSelected, "#groups")
+    def open_group(self, event: Table.RowSelected) -> None:
+        """Enter opens a group."""
+        event.stop()
+        self._open(self.query_one("#groups", Table).chosen)
+
+    def action_mark(self) -> None:
+        """Mark or unmark what is under the cursor, and go on to the next."""
+        under = set(self._under_cursor())
+        self.marked = self.marked - under if under <= self.marked else self.marked | under
+        self.draw()
+        self._table().action_cursor_down()
+
+    def action_mark_all(self) -> None:
+        """Mark all that are listed; if they are, none."""
+        groups = self.found.groups if self.found else []
+        listed = {
+            one.message_id for group in groups if self.opened in (None, group.signature) for one in group.letters
+        }
+        self.marked = self.marked - listed if listed <= self.marked else self.marked | listed
+        self.draw()
+
+    def action_replay(self) -> None:
+        """Replay, after a question."""
+        self._act("replayed", self._replay_one)
+
+    def action_drop(self) -> None:
+        """Drop, after a question."""
+        self._act("dropped for good", self.desk.operations.dead_letters.drop)
+
+    @work
+    async def action_edit(self) -> None:
+        """Edit the one letter under the cursor, and replay it."""
+        ids = self._under_cursor()
+        if self._refused() or not ids:
+            return
+        if self.opened is None:
+            self.notify("Open the group first: one message is edited at a time.")
+            return
+        letters = self.desk.operations.dead_letters
+        try:
+            found = await self.desk.operations.messages.show(ids[0])
+            text = await self.app.push_screen_wait(Rewriting(ids[0], found["message"]))
+            if text is None:
+                return
+            await letters.rewrite(ids[0], text)
+            await self._replay_one(ids[0])
+        except MsgctlError as error:
+            self.notify(error.message, severity="error", markup=False)
+            return
+        self.notify("Edited and replayed.")
+        await self._look_again()
+
+    @work
+    async def _act(self, done: str, act: Callable[[str], Awaitable[bool]]) -> None:
+        """Ask, then do it to each; what succeeded is unmarked as it goes, so that a second try repeats nothing."""
+        ids = [*self.marked] or self._under_cursor()
+        if self._refused() or not ids:
+            return
+        plural = "dead letter" if len(ids) == 1 else "dead letters"
+        if not await self.app.push_screen_wait(Confirmation(f"{count(len(ids))} {plural} will be {done}. Go on?")):
+            return
+        succeeded = 0
+        try:
+            for message_id in ids:
+                if await act(message_id):
+                    succeeded += 1
+                    self.marked.discard(message_id)
+                    if succeeded % 50 == 0:
+                        self.draw()
+        except MsgctlError as error:
+            self.notify(error.message, severity="error", markup=False)
+        self.notify(f"{count(succeeded)} of {count(len(ids))} {done}.")
+        await self._look_again()
+
+    async def _replay_one(self, message_id: str) -> bool:
+        self.desk.operations.triage.forget(message_id)
+        return [one.outcome async for one in self.desk.operations.dead_letters.replay([message_id])] == ["replayed"]
+
+    async def _look_again(self) -> None:
+        try:
+            self.found = await self.desk.operations.triage.look()
+        except MsgctlError:
+            return  # the banner says so at the next look
+        self.draw()
+
+    def _refused(self) -> bool:
+        refused = self.desk.read_only or self.desk.player is not None
+        if refused:
+            self.notify("This dashboard is read-only.", severity="warning")
+        return refused
+
+    def _open(self, signature: str | None) -> None:
+        self.opened = signature
+        self.query_one("#groups").display = signature is None
+        self.query_one("#letters").display = signature is not None
+        self.draw()
+        self._table().focus()
+
+    def _table(self) -> Table:
+        return self.query_one("#groups" if self.opened is None else "#letters", Table)
+
+    def _letters(self, signature: str) -> list[Letter]:
+        groups = self.found.groups if self.found else []
+        return next((group.letters for group in groups if group.signature == signature), [])
+
+    def _under_cursor(self) -> list[str]:
+        chosen = self._table().chosen
+        if chosen is None:
+            return []
+        return [chosen] if self.opened else [letter.message_id for letter in self._letters(chosen)]
+
+    def _mark(self, letters: list[Letter]) -> str:
+        marked = sum(letter.message_id in self.marked for letter in letters)
+        return "[x]" if marked == len(letters) else "[-]" if marked else "[ ]"
+
+
+def _facts(letters: list[Letter]) -> tuple[str, str, str, str]:
+    channels = ",".join(sorted({letter.channel for letter in letters}))
+    first, last = min(letter.at for letter in letters), max(letter.at for letter in letters)
+    return clock(first), clock(last), channels, letters[0].signature
+
+
+def _cells(letter: Letter) -> tuple[str, ...]:
+    return letter.message_id, clock(letter.at), letter.channel, letter.user_id, f"{letter.code}: {letter.text}"

@@ -1,0 +1,102 @@
+"""The messages, by filter."""
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Input
+
+from msgctl.errors import InvalidInput
+from msgctl.operations import Snapshot
+from msgctl.operations.listing import Item
+from msgctl.operations.query import WORDS, parse_query
+from msgctl.tui.text import clock, count
+from msgctl.tui.widgets.pane import NOT_RECORDED, Pane, caption
+from msgctl.tui.widgets.table import Heading, Row, Table
+
+ROWS = 200
+HEADINGS = (
+    Heading("id", 36),
+    Heading("state", 9),
+    Heading("%", 3, right=True),
+    Heading("pri", 3, right=True),
+    Heading("channel", 8),
+    Heading("tries", 5, right=True),
+    Heading("since", 8),
+    Heading("user", 14),
+    Heading("last error", 0),
+)
+HINT = f"{': '.join(WORDS)}: or an id"
+
+
+class MessagesPane(Pane):
+    """The second tab."""
+
+    LABEL = "Messages"
+    KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("/", f"filter: {HINT}; e.g. state:failed since:15m"),
+        ("Enter", "open the message"),
+        ("c", "copy its id"),
+        ("Esc", "take the filter away"),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "filter", "Filter", key_display="/")]
+
+    def compose(self) -> ComposeResult:
+        """A filter that is there when it is used, what was looked at, and the list."""
+        yield Input(placeholder=HINT, id="filter")
+        yield caption()
+        yield Table(*HEADINGS)
+
+    def on_mount(self) -> None:
+        """The filter is hidden until it is asked for."""
+        self.query_one(Input).display = False
+
+    async def look(self, snapshot: Snapshot) -> None:
+        """List what answers to the filter."""
+        if self.desk.player:
+            self.say(NOT_RECORDED)
+            return
+        text = self.query_one(Input).value
+        try:
+            found = await self.desk.operations.listing.find(parse_query(text), ROWS)
+        except InvalidInput as error:
+            self.say(error.message)
+            return
+        self.query_one(Table).show(_row(item) for item in found.items)
+        looked = f"looked through {count(found.looked_at)} of {count(found.total)}"
+        shown = f"{len(found.items)}{'' if len(found.items) < ROWS else ' (the newest)'}"
+        self.say(f"{f'[{text}] ' if text else ''}{shown} shown; {looked}")
+
+    def filter_by(self, text: str) -> None:
+        """Set the filter, from outside."""
+        field = self.query_one(Input)
+        field.value = text
+        field.display = bool(text)
+
+    def leave(self) -> bool:
+        """Esc takes the filter away."""
+        field = self.query_one(Input)
+        if not field.display:
+            return False
+        self.filter_by("")
+        self.focus_first()
+        return True
+
+    def action_filter(self) -> None:
+        """Ask for a filter."""
+        field = self.query_one(Input)
+        field.display = True
+        field.focus()
+
+    @on(Input.Submitted)
+    def go_on(self, event: Input.Submitted) -> None:
+        """Enter in the filter goes to the list."""
+        event.stop()
+        self.filter_by(event.value.strip())
+        self.focus_first()
+
+
+def _row(item: Item) -> Row:
+    cells = (item.message_id, item.state, item.progress, item.priority, item.channel, item.attempts)
+    return Row(item.message_id, (*cells, clock(item.at), item.user_id, item.error or "-"))

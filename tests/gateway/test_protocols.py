@@ -1,0 +1,107 @@
+"""uvicorn's WebSocket protocol, and what it lacks without us."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from daemons.gateway import server
+from daemons.gateway.protocols import CUT
+from daemons.gateway.texts import choose
+from msgctl.config import Settings
+from tests.gateway.clients import ReportedLife
+from tests.processes import PATIENCE
+
+Serve = Callable[[Scope, Send], Awaitable[Any]]
+
+
+@asynccontextmanager
+async def serving(serve: Serve) -> AsyncIterator[tuple[ClientConnection, "asyncio.Future[Any]"]]:
+    """A client's socket, and what `serve` returned or raised for it once it had been accepted."""
+    outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            outcome.set_result(await serve(scope, send))
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            outcome.set_exception(error)
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    async with listening(app) as port, connect(f"ws://127.0.0.1:{port}/", max_queue=1) as client:
+        yield client, outcome
+
+
+@asynccontextmanager
+async def listening(app: ASGIApp) -> AsyncIterator[int]:
+    """The port of an application that is served as the gateway is."""
+    settings, life = Settings(), ReportedLife()
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+
+    async def farewell() -> None:
+        """Nobody is left to be told."""
+
+    running = asyncio.create_task(
+        server.run(app, listener, life=life, settings=settings, texts=choose(settings), farewell=farewell)
+    )
+    await asyncio.wait_for(life.status, PATIENCE)
+    try:
+        yield port
+    finally:
+        life.stopping.set()
+        await asyncio.wait_for(running, PATIENCE)
+
+
+async def test_sending_after_a_close_is_a_client_that_is_gone() -> None:
+    """A frame for a socket that was closed under the application's hands is an OSError, not a fault of its own."""
+
+    async def serve(scope: Scope, send: Send) -> None:
+        scope["extensions"][CUT](4408, "slow consumer")
+        await send({"type": "websocket.send", "text": "too late"})
+
+    async with serving(serve) as (client, outcome):
+        with pytest.raises(OSError, match=r"^$"):
+            await asyncio.wait_for(outcome, PATIENCE)
+        await asyncio.wait_for(client.wait_closed(), PATIENCE)
+        assert client.close_code == 4408
+
+
+async def test_a_fault_of_the_application_stays_one() -> None:
+    """What is no ASGI message is told as such."""
+
+    async def serve(_: Scope, send: Send) -> None:
+        await send({"type": "websocket.nonsense"})
+
+    async with serving(serve) as (_, outcome):
+        with pytest.raises(RuntimeError):
+            await asyncio.wait_for(outcome, PATIENCE)
+
+
+async def test_a_cut_reaches_a_client_that_did_not_read() -> None:
+    """A socket full to the brim can be closed, once, with a code that its client finds when it reads on."""
+
+    async def serve(scope: Scope, send: Send) -> bool:
+        try:
+            while True:
+                async with asyncio.timeout(1):
+                    await send({"type": "websocket.send", "text": "x" * 100_000})
+        except TimeoutError:
+            scope["extensions"][CUT](4408, "slow consumer")
+            scope["extensions"][CUT](1001, "and again")
+        return True
+
+    async with serving(serve) as (client, outcome):
+        assert await asyncio.wait_for(outcome, PATIENCE)
+        with suppress(ConnectionClosed):
+            async for _ in client:
+                pass
+        assert client.close_code == 4408
