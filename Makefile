@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
-PIN    := uv pip compile pyproject.toml --universal --python-version 3.11 --extra embedded --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
+PIN    := uv pip compile pyproject.toml --universal --python-version 3.11 --extra embedded --extra web --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help demo install test check format lock clean

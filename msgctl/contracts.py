@@ -49,6 +49,7 @@ FIELD_ERROR = "msgctl_error"  # JSON {class, code, text, at} of the last failure
 FIELD_RUN = "msgctl_run:"  # + run number: JSON of that attempt's end
 FIELD_COMMITTED = "msgctl_committed"  # "run seq streamId" of the commit
 FIELD_FINISHED = "msgctl_finished"  # Unix milliseconds
+FIELD_REPLY = "msgctl_reply"  # a Draft as JSON without its last brace: answered, but the lease was lost; the next run has it
 FIELD_SLOTS = "msgctl_slots"  # in the worker's hash: messages it works at once
 
 # ── Our keys ────────────────────────────────────────────────────────────────────────────────────────────
@@ -62,6 +63,8 @@ REPLIES = "msgctl:replies:"  # + conversation: ZSET of Response as JSON by seq, 
 IDENTITY = "msgctl:identity:"  # + message id: HASH {digest, body}: the 202 that was given, kept for 24 h
 IDENTITY_REMOVED = "removed"  # field of an identity: its message was forgotten on purpose
 IDEMPOTENCY = "msgctl:idempotency:"  # + user + ":" + key: STRING, the message id that key stands for
+PAUSED = "msgctl:paused"  # SET of names of RQ queues that nobody claims from
+JOURNAL = "msgctl:journal"  # STREAM of operators' acts, bounded
 PARKED = "msgctl:parked"  # HASH of ids whose job hash cannot be worked, to the status it had
 AUDITED = "msgctl:audited"  # STRING with a TTL: the mailboxes were looked through a moment ago
 QUARANTINE_KEEPER = "msgctl:quarantine:keeper"  # STRING with a TTL: the worker whose child works the quarantine

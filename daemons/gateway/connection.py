@@ -15,9 +15,12 @@ from msgctl.config import Settings
 from msgctl.errors import MalformedBody, MsgctlError, Unavailable
 from msgctl.intake import Receipt, Submission
 from msgctl.messages import Failure, Response
+from msgctl.metrics import FRAMES, SOCKETS_CLOSED
 from msgctl.tokens import Claims
 
 log = logs.get(__name__)
+
+FRAMES_IN = FRAMES.labels("in")
 
 UNAUTHORIZED = 4401
 SLOW_CONSUMER = 4408
@@ -66,8 +69,9 @@ class Connection:
             send,
             max_frames=settings.gateway.max_queued_frames,
             timeout=settings.gateway.send_timeout,
-            give_up=lambda: cut(SLOW_CONSUMER, "slow consumer"),
+            give_up=self._give_up,
         )
+        self._cut = cut
 
     async def serve(self, receive: Receive) -> int:
         """Speak with the client until either side ends it; the close code."""
@@ -88,6 +92,8 @@ class Connection:
 
     def close(self, code: int, reason: str) -> None:
         """End the socket after what is queued already."""
+        if not self._closing:
+            SOCKETS_CLOSED.labels(code).inc()
         self._closing = True
         self._outbox.close(code, reason)
 
@@ -101,11 +107,16 @@ class Connection:
         """Show how far a message has come."""
         self._outbox.put(self._session.progress(message_id, progress), held=self._session.held)
 
+    def _give_up(self) -> None:
+        SOCKETS_CLOSED.labels(SLOW_CONSUMER).inc()
+        self._cut(SLOW_CONSUMER, "slow consumer")
+
     async def _read(self, receive: Receive) -> int:
         while True:
             event = await receive()
             if event["type"] == "websocket.disconnect":
                 return int(event.get("code") or NO_STATUS)
+            FRAMES_IN.inc()
             if not self._closing:
                 await self._hear(event.get("text"))
 

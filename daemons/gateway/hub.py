@@ -15,6 +15,7 @@ from msgctl.delivery.inbox import Frame
 from msgctl.delivery.sockets import Sockets
 from msgctl.errors import RedisUnavailable
 from msgctl.messages import Failure, Response
+from msgctl.metrics import SOCKETS
 
 log = logs.get(__name__)
 
@@ -63,6 +64,7 @@ class Hub:
     async def holding(self, connection: Connection) -> AsyncIterator[None]:
         """Hold a socket while it is open; one that Redis cannot be told of now is made known later."""
         self._connections[connection.socket_id] = connection
+        SOCKETS.inc()
         self._empty.clear()
         if connection.wants_progress:
             self._progress.add(connection)
@@ -71,6 +73,7 @@ class Hub:
             yield
         finally:
             del self._connections[connection.socket_id]
+            SOCKETS.dec()
             if not self._connections:
                 self._empty.set()
             self._progress.discard(connection)

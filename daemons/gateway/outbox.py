@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable
 
 from starlette.types import Message, Send
 
+from msgctl.metrics import FRAMES
+
+FRAMES_OUT = FRAMES.labels("out")
 MAX_SIZE = 1_048_576
 """Characters that may wait for one socket before more of them are its end."""
 
@@ -78,6 +81,7 @@ class Outbox:
                 self._emptied.set()
                 async with asyncio.timeout(self._timeout):
                     await self._send(message)
+                FRAMES_OUT.inc()
                 if message["type"] == "websocket.close":
                     return
         except TimeoutError:

@@ -22,9 +22,7 @@ QUARANTINED = _gauge("quarantined_messages", "Messages in quarantine.")
 BREAKERS_OPEN = _gauge("breakers_open", "Workflows that are left alone for a while.")
 POSTPONED = _gauge("deliveries_postponed", "Deliveries that wait for another try.")
 REDIS_UP = _gauge("redis_up", "Whether Redis answers: 1 or 0.")
-REDIS_DURABLE = _gauge(
-    "redis_durable", "Whether Redis keeps what it takes (noeviction, append-only file): 1 or 0."
-)
+REDIS_DURABLE = _gauge("redis_durable", "Whether Redis keeps what it takes (noeviction, appendonly): 1 or 0.")
 REDIS_MEMORY = _gauge("redis_memory_used_ratio", "Memory in use as a share of maxmemory; 0 without a limit.")
 REDIS_ROUND_TRIP = _gauge("redis_round_trip_seconds", "How long the last question to Redis took.")
 CANARY_AGE = _gauge("canary_age_seconds", "Since the last synthetic message arrived, or the first was sent.")

@@ -2,8 +2,8 @@
 
 Without `canary.agent` the worker answers it itself: it proves the way through Redis, worker, commit, stream and
 subscriber, costs no model a token, and says nothing of n8n, of which the breakers tell. With an agent of yours it
-goes through PostgreSQL and n8n as well. It is a message of its own user and conversation, and is removed once it has
-arrived; observers of `pubsub:response:web` see its reply.
+goes through PostgreSQL and n8n as well. It is a message of its own user and conversation, and is removed once it
+has arrived; observers of `pubsub:response:web` see its reply.
 """
 
 import time
@@ -80,7 +80,11 @@ class Canary:
         message = await self._message()
         if message is None:
             return
-        facts = {"id": message.message_id, "sentAt": _now(), "since": before.get("since") or _now()}
+        facts: dict[Any, Any] = {
+            "id": message.message_id,
+            "sentAt": _now(),
+            "since": before.get("since") or _now(),
+        }
         with unavailable_as_error(self._settings):
             await cast("Any", self._redis.hset(contracts.CANARY, mapping=facts))
         enqueued = await self._queue.enqueue(message, digest=message.digest())

@@ -1,6 +1,5 @@
 """The dead letters: messages that failed for good, until someone replays them or they expire."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -51,7 +50,7 @@ class DeadLetters:
         """Give each a fresh budget of attempts, and tell what became of it; what is missing stops nothing."""
         for start in range(0, len(message_ids), BATCH):
             batch = message_ids[start : start + BATCH]
-            outcomes = await asyncio.gather(*map(self._queue.replay, batch))
+            outcomes = await self._queue.replay_many(batch)
             for message_id, outcome in zip(batch, outcomes, strict=True):
                 yield Replay(message_id, outcome)
 

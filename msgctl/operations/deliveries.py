@@ -56,9 +56,7 @@ class Deliveries:
         """
         last = next(iter(self._entries), None)
         with unavailable_as_error(self._settings):
-            found = await self._redis.xrevrange(
-                contracts.RESPONSES, min=f"({last}" if last else "-", count=limit
-            )
+            found = await self._redis.xrevrange(contracts.RESPONSES, min=f"({last}" if last else "-", count=limit)
             fresh = {str(stream_id): _entry(fields) for stream_id, fields in found}
             self._entries = dict(list((fresh | self._entries).items())[:limit])
             pipeline: Any = self._redis.pipeline(transaction=False)

@@ -73,9 +73,7 @@ class Flow:
         half = len(PRIORITIES)
         return [
             max(0.0, (new - old + answered + failed) / seconds)
-            for new, old, answered, failed in zip(
-                backlogs, then.backlogs, ended[:half], ended[half:], strict=True
-            )
+            for new, old, answered, failed in zip(backlogs, then.backlogs, ended[:half], ended[half:], strict=True)
         ]
 
     async def _count(self, spans: list[tuple[int, str]]) -> list[list[int]]:

@@ -142,7 +142,10 @@ def _item(message_id: str, row: list[str | None]) -> Item | None:
             error=str(code),
             at=at,
         )
-    except (ValueError, AttributeError):  # another program wrote into the hash: it is not listed, `show` may say more
+    except (
+        ValueError,
+        AttributeError,
+    ):  # another program wrote into the hash: it is not listed, `show` may say more
         return None
 
 

@@ -96,11 +96,11 @@ class Gauges:
             newest = await cast("Any", self._redis).xrevrange(contracts.EVENTS, count=1)
             projected, lost = await self._redis.mget(contracts.EVENTS_PROJECTED, contracts.EVENTS_LOST)
             canary = await cast("Any", self._redis.hgetall(contracts.CANARY))
-        behind = _milliseconds(newest[0][0]) - _milliseconds(projected or "0-0") if newest else 0
-        gauges.LEDGER_LAG.set(max(0, min(behind, time.time() * 1000)) / 1000 if self._settings.events.project else 0)
+        behind = _milliseconds(newest[0][0]) - _milliseconds(projected) if newest and projected else 0
+        gauges.LEDGER_LAG.set(max(0, behind) / 1000)
         gauges.EVENTS_LOST.set(int(lost or 0))
         gauges.CANARY_AGE.set(canary_age(canary) or 0)
 
 
-def _milliseconds(entry: str) -> int:
-    return int(entry.partition("-")[0])
+def _milliseconds(entry: Any) -> int:
+    return int(str(entry).partition("-")[0])

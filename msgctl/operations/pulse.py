@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from msgctl.agents.database import Database
+from msgctl.postgres.database import Database
 from msgctl.config import Settings
 from msgctl.errors import MsgctlError
 

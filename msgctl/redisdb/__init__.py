@@ -1,10 +1,12 @@
 """Redis, opened with short timeouts, asked whether it keeps what it takes, and spoken to by Lua scripts."""
 
+from msgctl.redisdb.batch import Batch
 from msgctl.redisdb.connection import connect, dedicated, describe, unavailable_as_error
 from msgctl.redisdb.safety import Watch, check_durability, is_durable
 from msgctl.redisdb.script import Script
 
 __all__ = [
+    "Batch",
     "Script",
     "Watch",
     "check_durability",

@@ -105,7 +105,8 @@ def _problems(info: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _demand_durability(info: Mapping[str, Any], settings: Settings) -> None:
     if problems := _problems(info):
+        what, mend = "; ".join(text for text, _ in problems), " && ".join(command for _, command in problems)
         raise UnsafeRedis(
-            f"Redis at {describe(settings)} may lose messages: {'; '.join(text for text, _ in problems)}. "
-            f"Mend it: {' && '.join(command for _, command in problems)} (and in redis.conf). To start all the same: --accept-data-loss"
+            f"Redis at {describe(settings)} may lose messages: {what}. "
+            f"Mend it: {mend} (and in redis.conf). To start all the same: --accept-data-loss"
         )

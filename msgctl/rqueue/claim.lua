@@ -4,28 +4,32 @@
 --   rq:job:ID                HASH  status started, run number + 1
 --   msgctl:leases            ZSET  gains ID:RUN until the lease ends: the right to commit
 --   rq:wip, rq:execution, rq:executions, rq:worker:W:executions   what RQ's tools read
+--   msgctl:paused            SET   queues that are passed over
 --   msgctl:parked            HASH  ids whose hash cannot be worked, and why: never executed, never lost from sight
 --   msgctl:workers:idle      SET   this worker, if slots stay free: the next ENQUEUE wakes it
 --   msgctl:claimed:W         STRING  the ticket of this worker's last claim, and what it took
 --
 -- ARGV: worker, free slots, lease in ms, longest wait in ms, 1 to take from the quarantine alone, ticket.
 -- Safe to send twice: a ticket that was used gets what it got, as far as its leases still hold.
--- Returns a list of {id, run, message, attempts, holds, conversation}.
+-- Returns a list of {id, run, message, attempts, holds, conversation, reply kept of an earlier run or ''}.
 local worker, slots, lease, max_wait = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local from_quarantine, ticket = ARGV[5] == '1', ARGV[6]
 local now = now_ms()
 local OURS = {}
 for priority = 1, 10 do OURS[K.queue .. priority] = true end
 local claimed = {}
+local paused = {}
+for _, queue in ipairs(redis.call('SMEMBERS', K.paused)) do paused[queue] = true end
 
 local function overdue_queue()
   local oldest, found
   for priority = 2, 10 do
-    local head = redis.call('LINDEX', K.rq_queue .. K.queue .. priority, 0)
+    local queue = K.queue .. priority
+    local head = not paused[queue] and redis.call('LINDEX', K.rq_queue .. queue, 0)
     if head then
       local ready = tonumber(read_job(head, K.field_ready)[1]) or now
       if now - ready > max_wait / 2 and (not oldest or ready < oldest) then
-        oldest, found = ready, K.queue .. priority
+        oldest, found = ready, queue
       end
     end
   end
@@ -35,7 +39,8 @@ end
 local lowest_open = 1
 local function pop_by_priority()
   for priority = lowest_open, 10 do
-    local id = redis.call('LPOP', K.rq_queue .. K.queue .. priority)
+    local queue = K.queue .. priority
+    local id = not paused[queue] and redis.call('LPOP', K.rq_queue .. queue)
     if id then return id end
     lowest_open = priority + 1
   end
@@ -60,7 +65,7 @@ end
 local function start(id)
   local job = K.rq_job .. id
   local fields = read_job(id, 'status', 'origin', K.field_message, K.field_conversation, K.field_attempts,
-    K.field_holds, K.field_runs, K.field_crashes)
+    K.field_holds, K.field_runs, K.field_crashes, K.field_reply)
   if ELSEWHERE[fields[1]] then return end
   local attempts, holds, runs, crashes = count(fields[5]), count(fields[6]), count(fields[7]), count(fields[8])
   local is_whole = fields[1] == 'queued' and OURS[fields[2]] and fields[3] and fields[4]
@@ -82,7 +87,7 @@ local function start(id)
   redis.call('ZADD', K.rq_executions .. id, math.floor(now / 1000) + 31536000, run)
   redis.call('SADD', K.rq_worker .. worker .. K.rq_worker_executions, member)
   note(id, 'claimed', worker, 'run', run, 'attempt', attempts + 1)
-  claimed[#claimed + 1] = {id, run, fields[3], attempts, holds, fields[4]}
+  claimed[#claimed + 1] = {id, run, fields[3], attempts, holds, fields[4], fields[9] or ''}
 end
 
 -- What this very claim took when it was sent before.
@@ -91,9 +96,9 @@ local function taken_before()
   if string.sub(stub, 1, #ticket) ~= ticket then return nil end
   local rows = {}
   for id, run in string.gmatch(string.sub(stub, #ticket + 1), ' (%S+):(%d+)') do
-    local fields = read_job(id, K.field_message, K.field_attempts, K.field_holds, K.field_conversation)
+    local fields = read_job(id, K.field_message, K.field_attempts, K.field_holds, K.field_conversation, K.field_reply)
     if holds_lease(id, run) and fields[1] then
-      rows[#rows + 1] = {id, tonumber(run), fields[1], count(fields[2]), count(fields[3]), fields[4]}
+      rows[#rows + 1] = {id, tonumber(run), fields[1], count(fields[2]), count(fields[3]), fields[4], fields[5] or ''}
     end
   end
   return rows

@@ -10,9 +10,9 @@ from redis.asyncio import Redis
 
 from msgctl import contracts, logs
 from msgctl.config import Settings
-from msgctl.messages import Draft, Failure, Message, Turn
+from msgctl.messages import Draft, Failure, Message, Reply, Turn
 from msgctl.metrics import CLAIMS, CRASHES, DEAD_LETTERS
-from msgctl.redisdb import Script, unavailable_as_error
+from msgctl.redisdb import Batch, Script, unavailable_as_error
 from msgctl.retry import Again, Never
 
 CLAIM = Script.beside(__file__, "claim")
@@ -43,6 +43,8 @@ class Claimed(msgspec.Struct, frozen=True):
     """Charged attempts before this one."""
     holds: int
     """How often in a row it was held for a dependency."""
+    kept: Reply | None = None
+    """What n8n answered in an earlier run whose lease was lost before the commit: delivered, not asked for again."""
 
     @property
     def lease(self) -> str:
@@ -92,6 +94,7 @@ class Claims:
 
     def __init__(self, redis: Redis, settings: Settings, worker: str) -> None:
         self._redis = redis
+        self._batch = Batch(redis)
         self._settings = settings
         self._worker = worker
         self._lease = round(settings.worker.lease * 1000)
@@ -107,10 +110,10 @@ class Claims:
         with unavailable_as_error(self._settings):
             rows = await CLAIM(self._redis, self._worker, slots, self._lease, max_wait, int(quarantine), ticket)
         claimed = []
-        for message_id, run, text, attempts, holds, conversation_id in rows:
+        for message_id, run, text, attempts, holds, conversation_id, kept in rows:
             message = _read(text)
             if message and (message.message_id, message.conversation_id) == (message_id, conversation_id):
-                claimed.append(Claimed(message, run, attempts, holds))
+                claimed.append(Claimed(message, run, attempts, holds, _read_reply(kept)))
                 CLAIMS.labels(message.priority).inc()
             else:
                 await self._park(message_id, run)
@@ -142,8 +145,8 @@ class Claims:
         """
         history = self._settings.history
         with unavailable_as_error(self._settings):
-            row = await COMMIT(
-                self._redis,
+            row = await self._batch.run(
+                COMMIT,
                 claimed.message.message_id,
                 claimed.run,
                 response.to_json()[:-1],
@@ -183,8 +186,8 @@ class Claims:
         """
         again = isinstance(decision, Again)
         with unavailable_as_error(self._settings):
-            kept = await FAIL(
-                self._redis,
+            kept = await self._batch.run(
+                FAIL,
                 claimed.message.message_id,
                 claimed.run,
                 round(decision.delay * 1000) if isinstance(decision, Again) else -1,
@@ -255,6 +258,14 @@ class Claims:
 def _read(text: str) -> Message | None:
     try:
         return _message.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def _read_reply(draft: str) -> Reply | None:
+    """The reply in a response as COMMIT keeps it: without its closing brace."""
+    try:
+        return msgspec.json.decode(f"{draft}}}", type=Draft).response if draft else None
     except (msgspec.MsgspecError, RecursionError):
         return None
 

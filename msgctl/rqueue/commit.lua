@@ -14,7 +14,7 @@
 -- ARGV[11], [12]: `step:ms,…` and n8n's execution id or '', for the ledger.
 -- `response` is a JSON object without its closing brace: seq and streamId are known only here.
 -- Safe to send twice: the second run finds what the first wrote.
--- Returns {seq, streamId}, or {} if the lease is lost.
+-- Returns {seq, streamId}, or {} if the lease is lost; the reply then stays with the message for its next run.
 local id, run, response = ARGV[1], ARGV[2], ARGV[3]
 local user_turn, agent_turn = ARGV[4], ARGV[5]
 local keep_turns, keep_replies = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -22,11 +22,12 @@ local conversation_ttl, completed_ttl = tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local job = K.rq_job .. id
 local fields = redis.call('HMGET', job, 'origin', 'worker_name', K.field_conversation, K.field_channel,
-  K.field_committed)
+  K.field_committed, 'status')
 local origin, worker, conversation, channel, committed = fields[1], fields[2], fields[3], fields[4], fields[5]
 if not holds_lease(id, run) then
   local done_run, seq, stream_id = string.match(committed or '', '^(%d+) (%d+) (.+)$')
   if done_run == run then return {tonumber(seq), stream_id} end
+  if fields[6] and fields[6] ~= 'finished' then redis.call('HSET', job, K.field_reply, response) end
   return {}
 end
 
@@ -62,6 +63,7 @@ redis.call('PUBLISH', K.progress_channel, ARGV[10])
 
 redis.call('HSET', job, 'status', 'finished', 'ended_at', iso(now), K.field_finished, now, K.field_progress, 100,
   K.field_committed, run .. ' ' .. seq .. ' ' .. stream_id)
+redis.call('HDEL', job, K.field_reply)
 redis.call('PEXPIRE', job, completed_ttl)
 redis.call('ZADD', K.rq_finished .. origin, math.floor((now + completed_ttl) / 1000), id)
 note_worker(worker, 'HINCRBY', 'successful_job_count', 1)

@@ -8,4 +8,5 @@ local status = redis.call('HGET', job, 'status')
 if not status then return 'missing' end
 if status ~= 'failed' then return 'not_failed' end
 redis.call('HSET', job, K.field_message, ARGV[2])
+redis.call('HDEL', job, K.field_reply)  -- it answered another text
 return 'edited'

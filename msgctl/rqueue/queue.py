@@ -11,13 +11,18 @@ from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.messages import PRIORITIES, Message, Record
 from msgctl.metrics import ACCEPTED
-from msgctl.redisdb import Script, unavailable_as_error
+from msgctl.redisdb import Batch, Script, unavailable_as_error
 from msgctl.rqueue.job import Job, job_data
 
+CANCEL = Script.beside(__file__, "cancel")
 EDIT = Script.beside(__file__, "edit")
 ENQUEUE = Script.beside(__file__, "enqueue")
+PAUSE = Script.beside(__file__, "pause")
 REPLAY = Script.beside(__file__, "replay")
 REMOVE = Script.beside(__file__, "remove")
+
+
+Outcome = Literal["replayed", "missing", "not_failed"]
 
 
 class Verdict(StrEnum):
@@ -43,7 +48,7 @@ class Enqueued(msgspec.Struct, frozen=True):
 
 
 class Stats(Record, kw_only=True, frozen=True):
-    """How many messages are in which state. With the queue suspended, those waiting count as paused."""
+    """How many messages are in which state. Those that wait in a paused queue count as paused."""
 
     waiting: int
     active: int
@@ -68,6 +73,7 @@ class Queue:
 
     def __init__(self, redis: Redis, settings: Settings, *, actor: str = "operator") -> None:
         self._redis = redis
+        self._batch = Batch(redis)
         self._settings = settings
         self._actor = actor
 
@@ -81,8 +87,8 @@ class Queue:
         """
         keep, history = self._settings.retention, self._settings.history
         with unavailable_as_error(self._settings):
-            verdict, message_id, conversation_id = await ENQUEUE(
-                self._redis,
+            verdict, message_id, conversation_id = await self._batch.run(
+                ENQUEUE,
                 message.message_id,
                 message.user_id,
                 message.conversation_id,
@@ -121,6 +127,7 @@ class Queue:
         """Count the messages in each state, in one round trip and without walking any of them."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.exists(contracts.RQ_SUSPENDED)
+        cast("Any", pipeline.smembers(contracts.PAUSED))
         cast("Any", pipeline.llen(contracts.RQ_QUEUE + contracts.QUARANTINE))
         for queue in contracts.QUEUES:
             cast("Any", pipeline.llen(contracts.RQ_QUEUE + queue))
@@ -129,16 +136,18 @@ class Queue:
             pipeline.zcard(contracts.RQ_FAILED + queue)
             pipeline.zcard(contracts.RQ_SCHEDULED + queue)
         with unavailable_as_error(self._settings):
-            suspended, quarantined, *counts = await pipeline.execute()
-        queued, deferred, active, completed, failed, delayed = (sum(counts[i::6]) for i in range(6))
-        waiting = queued + deferred + quarantined
+            suspended, names, quarantined, *counts = await pipeline.execute()
+        backlogs = dict(zip(contracts.QUEUES, map(sum, zip(counts[::6], counts[1::6], strict=True)), strict=True))
+        active, completed, failed, delayed = (sum(counts[i::6]) for i in range(2, 6))
+        waiting = quarantined + sum(backlogs.values())
+        paused = waiting if suspended else sum(backlogs.get(name, 0) for name in names)
         return Stats(
-            waiting=0 if suspended else waiting,
+            waiting=waiting - paused,
             active=active,
             completed=completed,
             failed=failed,
             delayed=delayed,
-            paused=waiting if suspended else 0,
+            paused=paused,
             total=waiting + active + completed + failed + delayed,
         )
 
@@ -184,11 +193,46 @@ class Queue:
         found = sorted((entry for entries in registries for entry in entries), key=lambda entry: -entry[1])
         return [message_id for message_id, _ in found[offset : offset + limit]]
 
-    async def replay(self, message_id: str) -> Literal["replayed", "missing", "not_failed"]:
+    async def replay(self, message_id: str) -> Outcome:
         """Give a dead letter a fresh budget and put it at the head of its conversation."""
+        return (await self.replay_many([message_id]))[0]
+
+    async def replay_many(self, message_ids: Sequence[str]) -> list[Outcome]:
+        """The same for some hundreds at once, in one atomic step; what is missing stops nothing."""
         with unavailable_as_error(self._settings):
-            outcome = await REPLAY(self._redis, message_id, _milliseconds(self._settings.history.ttl))
-        return cast("Literal['replayed', 'missing', 'not_failed']", outcome)
+            return cast(
+                "list[Outcome]",
+                await REPLAY(self._redis, _milliseconds(self._settings.history.ttl), *message_ids),
+            )
+
+    async def cancel(self, message_id: str, *, error: bytes, failure: bytes) -> str:
+        """End a message that waits as a dead letter; `cancelled`, `missing`, or RQ's status of one that cannot be.
+
+        Args:
+            message_id: the message.
+            error: JSON `{class, code, text, at}`.
+            failure: JSON of a `Failure`, for its sender.
+        """
+        with unavailable_as_error(self._settings):
+            ttl = _milliseconds(self._settings.retention.failed)
+            return cast("str", await CANCEL(self._redis, message_id, ttl, error, failure))
+
+    async def pause(self, queues: Sequence[str] = ()) -> None:
+        """Let nobody claim from these queues any more; from none at all if no name is given."""
+        with unavailable_as_error(self._settings):
+            await PAUSE(self._redis, "pause", *queues)
+
+    async def resume(self, queues: Sequence[str] = ()) -> None:
+        """Let workers claim from these queues again, and wake them; from all if no name is given."""
+        with unavailable_as_error(self._settings):
+            await PAUSE(self._redis, "resume", *queues)
+
+    async def paused(self) -> list[str]:
+        """The queues nobody claims from, soonest first."""
+        with unavailable_as_error(self._settings):
+            suspended = await self._redis.exists(contracts.RQ_SUSPENDED)
+            names: set[str] = await cast("Any", self._redis.smembers(contracts.PAUSED))
+        return [queue for queue in contracts.QUEUES if suspended or queue in names]
 
     async def edit(self, message: Message) -> Literal["edited", "missing", "not_failed"]:
         """Put another message in a dead letter's place, under the same id."""

@@ -1,27 +1,39 @@
--- REPLAY: a dead letter gets a fresh budget and goes to the head of its conversation, right behind what runs.
+-- REPLAY: dead letters get a fresh budget, each at the head of its conversation, right behind what runs.
 --
--- ARGV: id, TTL of the conversation in ms.   Returns replayed, missing or not_failed.
-local id = ARGV[1]
-local job = K.rq_job .. id
-local fields = redis.call('HMGET', job, 'status', 'origin', K.field_conversation, K.field_user)
-if not fields[1] then return 'missing' end
-if fields[1] ~= 'failed' then return 'not_failed' end
-local conversation = fields[3]
-local mailbox, now = K.mailbox .. conversation, now_ms()
-redis.call('ZREM', K.rq_failed .. fields[2], id)
-redis.call('PERSIST', job)
-redis.call('HDEL', job, K.field_finished, K.field_quarantined)
-redis.call('HSET', job, 'status', 'deferred', 'ended_at', '', K.field_attempts, 0, K.field_crashes, 0,
-  K.field_holds, 0, K.field_progress, 0)
-redis.call('HSETNX', K.conversation .. conversation, 'user', fields[4])
-redis.call('PEXPIRE', K.conversation .. conversation, tonumber(ARGV[2]))
-note(id, 'replayed', 'operator')
-local head = redis.call('LINDEX', mailbox, 0)
-if head then
-  redis.call('LINSERT', mailbox, 'AFTER', head, id)
-  redis.call('ZADD', K.rq_deferred .. fields[2], '+inf', id)
-else
-  redis.call('RPUSH', mailbox, id)
-  make_ready(id, now, true)
+--   rq:job:ID               HASH  deferred or queued again; what it was answered in vain stays with it
+--   rq:failed:messages:P    ZSET  loses the id
+--   msgctl:mailbox:C        LIST  gains it behind its head
+--   msgctl:conversation:C   HASH  lives on
+--
+-- ARGV: TTL of a conversation in ms, then ids.   Returns for each replayed, missing or not_failed.
+local conversation_ttl, now = tonumber(ARGV[1]), now_ms()
+
+local function replay(id)
+  local job = K.rq_job .. id
+  local fields = redis.call('HMGET', job, 'status', 'origin', K.field_conversation, K.field_user)
+  if not fields[1] then return 'missing' end
+  if fields[1] ~= 'failed' then return 'not_failed' end
+  local conversation = fields[3]
+  local mailbox = K.mailbox .. conversation
+  redis.call('ZREM', K.rq_failed .. fields[2], id)
+  redis.call('PERSIST', job)
+  redis.call('HDEL', job, K.field_finished, K.field_quarantined)
+  redis.call('HSET', job, 'status', 'deferred', 'ended_at', '', K.field_attempts, 0, K.field_crashes, 0,
+    K.field_holds, 0, K.field_progress, 0)
+  redis.call('HSETNX', K.conversation .. conversation, 'user', fields[4])
+  redis.call('PEXPIRE', K.conversation .. conversation, conversation_ttl)
+  note(id, 'replayed', 'operator')
+  local head = redis.call('LINDEX', mailbox, 0)
+  if head then
+    redis.call('LINSERT', mailbox, 'AFTER', head, id)
+    redis.call('ZADD', K.rq_deferred .. fields[2], '+inf', id)
+  else
+    redis.call('RPUSH', mailbox, id)
+    make_ready(id, now, true)
+  end
+  return 'replayed'
 end
-return 'replayed'
+
+local outcomes = {}
+for i = 2, #ARGV do outcomes[#outcomes + 1] = replay(ARGV[i]) end
+return outcomes

@@ -1,4 +1,4 @@
-"""One trace a message, through gateway, worker, n8n, stream and delivery; without a collector nothing is paid for it.
+"""One trace a message, through gateway, worker, n8n, stream and delivery; without a collector it costs nothing.
 
 Nothing has to travel with the message: the id of its trace, and of the root span in it, follow from its own id.
 OpenTelemetry is imported only by `begin`, and only where `tracing.endpoint` is set.

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -79,7 +80,7 @@ class OtelTracer:
         self._provider.shutdown()
 
 
-def _below(trace_id: int, span_id: int) -> object:
+def _below(trace_id: int, span_id: int) -> Context:
     flags = TraceFlags(TraceFlags.SAMPLED)
     return trace.set_span_in_context(
         NonRecordingSpan(SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags))

@@ -41,7 +41,9 @@ class Recorder:
         """Record a snapshot if its time has come."""
         if snapshot.at < self._next:
             return
-        self._next = snapshot.at + round(EVERY * 1000) - 500  # a look that comes a little early is no reason to skip
+        self._next = (
+            snapshot.at + round(EVERY * 1000) - 500
+        )  # a look that comes a little early is no reason to skip
         await asyncio.to_thread(self._append, snapshot.to_json())
 
     def _append(self, line: bytes) -> None:

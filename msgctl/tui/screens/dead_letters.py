@@ -84,7 +84,9 @@ class DeadLettersPane(Pane):
             return
         if self.opened is None:
             self.query_one("#groups", Table).show(
-                Row(group.signature, (self._mark(group.letters), count(len(group.letters)), *_facts(group.letters)))
+                Row(
+                    group.signature, (self._mark(group.letters), count(len(group.letters)), *_facts(group.letters))
+                )
                 for group in self.found.groups
             )
         else:
@@ -183,7 +185,9 @@ class DeadLettersPane(Pane):
 
     async def _replay_one(self, message_id: str) -> bool:
         self.desk.operations.triage.forget(message_id)
-        return [one.outcome async for one in self.desk.operations.dead_letters.replay([message_id])] == ["replayed"]
+        return [one.outcome async for one in self.desk.operations.dead_letters.replay([message_id])] == [
+            "replayed"
+        ]
 
     async def _look_again(self) -> None:
         try:

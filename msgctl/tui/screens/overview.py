@@ -55,14 +55,15 @@ def facts(snapshot: Snapshot) -> list[str]:
     lines += [f" ! {reason.message}" for reason in health.reasons]
     lines.append(f"workers {len(snapshot.workers)}, slots in use {busy} of {slots}")
     lines += [
-        f" {gauge(len(worker.running), worker.slots)} {worker.name} {worker.state}"
-        for worker in snapshot.workers
+        f" {gauge(len(worker.running), worker.slots)} {worker.name} {worker.state}" for worker in snapshot.workers
     ]
     if times:
         lines.append(f"n8n p50 {times.p50:,} ms, p95 {times.p95:,} ms (last {times.count}, claim to commit)")
     else:
         lines.append("n8n p50 -, p95 - (no answer yet)")
-    lines.append(f"to deliver {count(snapshot.undelivered)}{' (channels: of the first)' * snapshot.backlog_is_partial}")
+    lines.append(
+        f"to deliver {count(snapshot.undelivered)}{' (channels: of the first)' * snapshot.backlog_is_partial}"
+    )
     lines.append(" " + "  ".join(f"{row.channel} {row.backlog}" for row in snapshot.channels))
     lines.append(f"breakers: {'all closed' if not snapshot.breakers else ''}")
     lines += [

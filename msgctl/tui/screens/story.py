@@ -55,7 +55,9 @@ def _steps(found: dict[str, Any]) -> list[str]:
     for percent, step in STEPS:
         mark = "[x]" if found["progress"] >= percent else "[ ]"
         here = "  <- it is here" if percent == found["progress"] < 100 and found["state"] == "active" else ""
-        stopped = "  <- it stopped here" if percent == found["progress"] < 100 and found["state"] == "failed" else ""
+        stopped = (
+            "  <- it stopped here" if percent == found["progress"] < 100 and found["state"] == "failed" else ""
+        )
         lines.append(f"  {mark} {percent:>3} %  {step}{here}{stopped}")
     if found["finishedOn"]:
         took = f", {(found['finishedOn'] - accepted) / 1000:.1f} s after it was accepted" if accepted else ""
@@ -77,8 +79,12 @@ def _attempts(found: dict[str, Any]) -> list[str]:
 def _delivery(record: dict[str, Any] | None) -> list[str]:
     if record is None:
         return ["  nothing was tried yet"]
-    lines = [f"  {record['state']} on {record['channel']}, tries {record['attempts']}, parts sent {record['part']}"]
-    lines += [f"  {name} {clock(record[name])}" for name in ("createdAt", "sendingAt", "endedAt") if record.get(name)]
+    lines = [
+        f"  {record['state']} on {record['channel']}, tries {record['attempts']}, parts sent {record['part']}"
+    ]
+    lines += [
+        f"  {name} {clock(record[name])}" for name in ("createdAt", "sendingAt", "endedAt") if record.get(name)
+    ]
     if record.get("providerId"):
         lines.append(f"  provider's id {record['providerId']}")
     if record.get("code"):

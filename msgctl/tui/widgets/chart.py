@@ -38,6 +38,5 @@ def columns(values: list[int], top: int, height: int) -> list[str]:
     """Columns of `height` rows, top row first; `top` is the value that fills them."""
     heights = [-(-value * height * 8 // top) for value in values]
     return [
-        "".join(BARS[max(0, min(8, eighths - 8 * row))] for eighths in heights)
-        for row in reversed(range(height))
+        "".join(BARS[max(0, min(8, eighths - 8 * row))] for eighths in heights) for row in reversed(range(height))
     ]

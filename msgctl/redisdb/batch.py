@@ -1,0 +1,76 @@
+"""Many calls, one round trip: what is asked of Redis while an answer is on its way goes out together after it.
+
+Under load a script costs the process a third of what it costs alone; with nothing else to send it leaves at once.
+"""
+
+import asyncio
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from msgctl.redisdb.script import Script
+
+LARGEST = 200
+"""Calls that go out together at most, so that one round trip stays short for Redis's other clients."""
+
+Words = tuple[str | bytes | float, ...]
+Call = tuple[Script | None, Words, asyncio.Future[Any]]
+
+
+class Batch:
+    """Groups scripts and commands into pipelines, one at a time. Each call fails or succeeds by itself.
+
+    All of them must be safe to send twice, since redis-py sends a pipeline again when its reply is lost.
+
+    Args:
+        redis: a client of `redisdb.connect`.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._calls: list[Call] = []
+        self._sending: asyncio.Task[None] | None = None
+
+    async def run(self, script: Script, *args: str | bytes | float) -> Any:
+        """Run a script with `args` as ARGV."""
+        try:
+            return await self._add(script, args)
+        except NoScriptError:
+            return await script(self._redis, *args)
+
+    async def command(self, *words: str | bytes | float) -> Any:
+        """Run a command."""
+        return await self._add(None, words)
+
+    def _add(self, script: Script | None, words: Words) -> asyncio.Future[Any]:
+        future = asyncio.get_running_loop().create_future()
+        self._calls.append((script, words, future))
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._send())
+        return future
+
+    async def _send(self) -> None:
+        while self._calls:
+            calls, self._calls = self._calls[:LARGEST], self._calls[LARGEST:]
+            try:
+                results = await self._execute(calls)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer to each of the calls
+                results = [error] * len(calls)
+            for (_, _, future), result in zip(calls, results, strict=True):
+                if future.done():
+                    continue  # whoever asked has gone
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+
+    async def _execute(self, calls: list[Call]) -> list[Any]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for script, words, _ in calls:
+            if script is None:
+                cast("Any", pipeline.execute_command(*words))
+            else:
+                script.queue(pipeline, *words)
+        results: list[Any] = await pipeline.execute(raise_on_error=False)
+        return results

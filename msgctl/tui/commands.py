@@ -1,0 +1,67 @@
+"""What may be typed behind `:`, and what the palette offers."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from msgctl.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from msgctl.tui.app import Dashboard
+
+THEMES = {"dark": "textual-dark", "light": "textual-light"}
+
+
+def run_command(app: "Dashboard", text: str) -> None:
+    """Do what was typed behind the colon.
+
+    Raises:
+        InvalidInput: it is no command.
+    """
+    word, _, rest = text.strip().partition(" ")
+    rest = rest.strip()
+    if word in _COMMANDS:
+        _COMMANDS[word](app, rest)
+        return
+    tab = app.tab_called(word)
+    if not tab:
+        known = ", ".join(sorted(_COMMANDS))
+        raise InvalidInput(f"There is no command {word!r}; there are the names of the tabs, and {known}.")
+    app.show_tab(tab)
+
+
+def _id(app: "Dashboard", rest: str) -> None:
+    if not rest:
+        raise InvalidInput("Say which message: id MESSAGE-ID")
+    app.open_message(rest)
+
+
+def _interval(app: "Dashboard", rest: str) -> None:
+    try:
+        app.set_pace(float(rest))
+    except ValueError:
+        raise InvalidInput("Say how many seconds: interval 5") from None
+
+
+def _theme(app: "Dashboard", rest: str) -> None:
+    """Without a name: the other one of light and dark."""
+    dark = app.current_theme.dark
+    app.theme = THEMES.get(rest, THEMES["light" if dark else "dark"])
+
+
+def _at(app: "Dashboard", rest: str) -> None:
+    if app.desk.player is None:
+        raise InvalidInput("That is for a recording: msgctl dash --replay FILE")
+    app.desk.player.seek(rest)
+    app.action_look()
+
+
+_COMMANDS: dict[str, Callable[["Dashboard", str], None]] = {
+    "id": _id,
+    "filter": lambda app, rest: app.filter_messages(rest),
+    "interval": _interval,
+    "theme": _theme,
+    "at": _at,
+    "pause": lambda app, _: app.action_pause(),
+    "q": lambda app, _: app.exit(),
+    "quit": lambda app, _: app.exit(),
+}

@@ -1,0 +1,64 @@
+"""The lines on top of every tab: where we are, how it stands, and what is in trouble."""
+
+from textual.widgets import Static
+
+from msgctl.operations import Snapshot
+from msgctl.redisdb import describe
+from msgctl.tui.desk import Desk
+from msgctl.tui.text import clean, clock, count, span
+
+
+class Masthead(Static):
+    """Two lines: place and time; the six counts and the health."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(id="masthead", markup=False)
+        self._desk = desk
+
+    def draw(self, snapshot: Snapshot, *, paused: bool) -> None:
+        """Show a snapshot's summary."""
+        desk = self._desk
+        flags = [
+            f"RECORDING PLAYED {desk.player.position}" if desk.player else f"every {desk.interval:g} s",
+            *(["PAUSED (p)"] if paused else []),
+            *(["READ-ONLY"] if desk.read_only else []),
+            *(["recording"] if desk.recorder else []),
+        ]
+        time = clock(snapshot.at, date=True)
+        where = describe(desk.settings) if not desk.player else ""
+        stats = snapshot.health.stats
+        counts = (
+            "  ".join(
+                f"{name} {count(getattr(stats, name))}"
+                for name in ("waiting", "active", "completed", "failed", "delayed", "paused")
+            )
+            if stats
+            else ""
+        )
+        verdict = "OK" if snapshot.health.healthy else "!! UNHEALTHY"
+        self.update(clean(f"msgctl  {time} UTC  {where}  {', '.join(flags)}") + "\n" + f"{counts}  {verdict}")
+
+
+class Banner(Static):
+    """A line that is there while something the pipeline needs is gone."""
+
+    def __init__(self) -> None:
+        super().__init__("", id="banner", markup=False)
+        self.display = False
+
+    def tell(self, troubles: list[str], *, last_good: float | None, now: float) -> None:
+        """Name what is gone and when it was last seen well; none hides the banner.
+
+        Args:
+            troubles: a sentence each.
+            last_good: Unix seconds of the last whole look; None: there was none.
+            now: Unix seconds.
+        """
+        self.display = bool(troubles)
+        if troubles:
+            since = (
+                f"last good {clock(last_good * 1000)} UTC, {span(now - last_good)} ago"
+                if last_good
+                else "never yet"
+            )
+            self.update(clean(f"!! {' '.join(troubles)} ({since}; it is tried again)"))

@@ -1,0 +1,76 @@
+"""Many calls in one round trip, each with its own answer, on a real server."""
+
+import asyncio
+from typing import Any
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from msgctl.config import Settings
+from msgctl.redisdb import Batch, Script, connect
+
+ECHO = Script("return ARGV[1]")
+BREAK = Script("return redis.error_reply('no ' .. ARGV[1])")
+
+
+async def test_each_call_has_its_own_answer(redis: Any) -> None:
+    """Scripts and commands that went out together come back to who asked, in any number."""
+    batch = Batch(redis)
+    answers = await asyncio.gather(*(batch.run(ECHO, str(number)) for number in range(500)))
+    assert answers == [str(number) for number in range(500)]
+    await redis.rpush("list", "a", "b")
+    assert await batch.command("LRANGE", "list", 0, -1) == ["a", "b"]
+
+
+async def test_one_that_fails_fails_alone(redis: Any) -> None:
+    """The neighbours of an error do not notice it."""
+    batch = Batch(redis)
+    calls = (batch.run(ECHO, "x"), batch.run(BREAK, "way"), batch.command("PING"))
+    outcomes: list[Any] = await asyncio.gather(*calls, return_exceptions=True)
+    assert (outcomes[0], outcomes[2]) == ("x", True)
+    assert isinstance(outcomes[1], ResponseError)
+    assert "no way" in str(outcomes[1])
+
+
+async def test_calls_that_wait_share_a_round_trip(redis: Any) -> None:
+    """While one call is on its way, the others gather: many calls, few pipelines."""
+    batch = Batch(redis)
+    sent = []
+    execute = batch._execute
+
+    async def counted(calls: Any) -> list[Any]:
+        sent.append(len(calls))
+        return await execute(calls)
+
+    batch._execute = counted  # type: ignore[method-assign]
+    await asyncio.gather(*(batch.run(ECHO, "x") for _ in range(150)))
+    assert sum(sent) == 150
+    assert len(sent) <= 3
+
+
+async def test_scripts_that_redis_forgot_are_sent_whole(redis: Any) -> None:
+    """After a restart of Redis the first calls know how to help themselves."""
+    await redis.script_flush()
+    batch = Batch(redis)
+    answers = await asyncio.gather(batch.run(ECHO, "a"), batch.run(ECHO, "b"))
+    assert list(answers) == ["a", "b"]
+
+
+async def test_who_leaves_takes_nobody_along(redis: Any) -> None:
+    """A cancelled caller does not disturb the others of its batch."""
+    batch = Batch(redis)
+    leaving = asyncio.create_task(batch.run(ECHO, "x"))
+    staying = asyncio.create_task(batch.run(ECHO, "y"))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert await staying == "y"
+
+
+async def test_an_outage_is_told_to_everyone(settings: Settings) -> None:
+    """Without Redis each caller gets the error, and a later call is tried anew."""
+    nowhere = settings.model_copy(update={"redis": settings.redis.model_copy(update={"port": 9})})
+    async with connect(nowhere) as client:
+        batch = Batch(client)
+        for _ in range(2):
+            outcomes = await asyncio.gather(*(batch.command("PING") for _ in range(3)), return_exceptions=True)
+            assert all(isinstance(outcome, RedisConnectionError) for outcome in outcomes)
