@@ -26,7 +26,7 @@ async def test_one_that_fails_fails_alone(redis: Any) -> None:
     """The neighbours of an error do not notice it."""
     batch = Batch(redis)
     calls = (batch.run(ECHO, "x"), batch.run(BREAK, "way"), batch.command("PING"))
-    outcomes: list[Any] = await asyncio.gather(*calls, return_exceptions=True)
+    outcomes = list(await asyncio.gather(*calls, return_exceptions=True))
     assert (outcomes[0], outcomes[2]) == ("x", True)
     assert isinstance(outcomes[1], ResponseError)
     assert "no way" in str(outcomes[1])
