@@ -1,1 +1,1 @@
-"""What is done to the pipeline on purpose, and whether its promises hold all the same. `make chaos` runs all of it."""
+"""What is done to the pipeline on purpose, and whether its promises hold all the same: `make chaos`."""

@@ -73,8 +73,11 @@ class Crew:
                 sys.executable, *self._program, env=self._environment, stdout=DEVNULL, stderr=DEVNULL
             )
             self._running[post] = process
-            if self._stopping:
+            if self._told_to_stop():  # while it was being started
                 process.terminate()
             await process.wait()
             del self._running[post]
-            self.deaths += not self._stopping
+            self.deaths += not self._told_to_stop()
+
+    def _told_to_stop(self) -> bool:
+        return self._stopping

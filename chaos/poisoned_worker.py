@@ -26,5 +26,5 @@ async def call_or_die(self: Workflow, agent: Agent, message: Message, payload: b
 if __name__ == "__main__":
     arguments: Any = worker.parse()
     Workflow.call = call_or_die  # type: ignore[method-assign]
-    quarantine.PROGRAM = ("-m", "chaos.poisoned_worker", "--quarantine")  # type: ignore[assignment]
+    quarantine.PROGRAM = ("-m", "chaos.poisoned_worker", "--quarantine")
     main("worker", partial(worker.serve, quarantine=arguments.quarantine), arguments)

@@ -6,6 +6,7 @@ import time
 import zlib
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from chaos.crew import Crew
 from chaos.place import Place
 from msgctl import contracts
+from msgctl.messages import State
 from msgctl.operations import Verdict, Verification
 from msgctl.stack.n8n import Behaviour
 from tests.processes import Daemon
@@ -136,10 +138,10 @@ class Storm:
         twice = sum(len(found) - len(set(found)) for found in order.values())
         return Report(
             accepted=plan.messages,
-            lost=plan.messages - over["completed"] - over["failed"],
+            lost=plan.messages - over[State.COMPLETED] - over[State.FAILED],
             committed_twice=twice,
             inversions=sum(_inversions(found, self.conversation(number)) for number, found in order.items()),
-            dead_letters=over["failed"],
+            dead_letters=over[State.FAILED],
             kills=self._kills,
             freezes=self._freezes,
             redis_restarts=1,
@@ -164,7 +166,7 @@ def _inversions(found: list[str], sent: list[str]) -> int:
     """How many messages come after one that was sent later."""
     places = {message_id: number for number, message_id in enumerate(sent)}
     numbers = [places[message_id] for message_id in found]
-    return sum(one > following for one, following in zip(numbers, numbers[1:], strict=False))
+    return sum(one > following for one, following in pairwise(numbers))
 
 
 def _fails_once(message_id: str) -> bool:

@@ -50,6 +50,7 @@ FIELD_RUN = "msgctl_run:"  # + run number: JSON of that attempt's end
 FIELD_COMMITTED = "msgctl_committed"  # "run seq streamId" of the commit
 FIELD_FINISHED = "msgctl_finished"  # Unix milliseconds
 FIELD_REPLY = "msgctl_reply"  # a Draft as JSON without its last brace: answered, but the lease was lost; the next run has it
+FIELD_EDITION = "msgctl_edition"  # of a dead letter: the id of the edited message that was sent in its place
 FIELD_SLOTS = "msgctl_slots"  # in the worker's hash: messages it works at once
 
 # ── Our keys ────────────────────────────────────────────────────────────────────────────────────────────
@@ -62,7 +63,7 @@ HISTORY = "msgctl:history:"  # + conversation: LIST of Turn as JSON, oldest firs
 REPLIES = "msgctl:replies:"  # + conversation: ZSET of Response as JSON by seq, bounded
 IDENTITY = "msgctl:identity:"  # + message id: HASH {digest, body}: the 202 that was given, kept for 24 h
 IDENTITY_REMOVED = "removed"  # field of an identity: its message was forgotten on purpose
-IDEMPOTENCY = "msgctl:idempotency:"  # + user + ":" + key: STRING, the message id that key stands for
+IDEMPOTENCY = "msgctl:idempotency:"  # + length of user:user:key: STRING, the message id that key stands for
 PAUSED = "msgctl:paused"  # SET of names of RQ queues that nobody claims from
 JOURNAL = "msgctl:journal"  # STREAM of operators' acts, bounded
 PARKED = "msgctl:parked"  # HASH of ids whose job hash cannot be worked, to the status it had

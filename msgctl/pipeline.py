@@ -121,7 +121,7 @@ class Pipeline:
         payload = prepare_payload(agent, message, history)
 
         self._reach(claimed, steps, 50, "n8n", "Calling n8n")
-        answer = await self._call(agent, message, payload)
+        answer = Answer(claimed.kept) if claimed.kept else await self._call(agent, message, payload)
 
         self._reach(claimed, steps, 80, "publish", "Publishing the response")
         response = _respond(message, answer.reply, milliseconds=steps.milliseconds)

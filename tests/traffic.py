@@ -24,14 +24,17 @@ class Traffic:
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self.queue = Queue(redis, settings)
         self.claims = Claims(redis, settings, "w1")
+        self.agent_id = "a"
         self._redis = redis
 
-    async def waiting(self, message_id: str, *, user: str = "ana", conversation: str = "") -> None:
+    async def waiting(
+        self, message_id: str, *, user: str = "ana", conversation: str = "", agent: str = "a"
+    ) -> None:
         """A message that waits."""
         message = Message(
             message_id=message_id,
             conversation_id=conversation or f"of-{message_id}",
-            agent_id="a",
+            agent_id=agent,
             user_id=user,
             message="hello",
             timestamp="2026-01-01T00:00:00.000Z",

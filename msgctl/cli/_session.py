@@ -38,10 +38,10 @@ def run(context: typer.Context, body: Callable[[Session], Awaitable[T]]) -> T:
         body: what the command does.
     """
     state = context_of(context)
-    return asyncio.run(_within_session(state.load(_quiet(state)), body))
+    return asyncio.run(_within_session(state.load(quiet(state)), body))
 
 
-def _quiet(state: Context) -> dict[tuple[str, str], Any]:
+def quiet(state: Context) -> dict[tuple[str, str], Any]:
     """The log of a command goes to its terminal alone, and only errors unless `--debug` asks for more."""
     return {("logs", "level"): "debug" if state.debug else "error", ("logs", "directory"): ""}
 

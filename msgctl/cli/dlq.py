@@ -2,97 +2,161 @@
 
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
+from msgctl.cli import _dlq_files, _dlq_replay
+from msgctl.cli._acts import note_act
+from msgctl.cli._complete import complete_ids
 from msgctl.cli._confirm import confirm
 from msgctl.cli._noun import noun
-from msgctl.cli._output import Output, Shape, note, print_listing
+from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_listing, print_record
+from msgctl.cli._query import DryRun, Every, Ids, Reason, Yes, choose, is_open, letters
 from msgctl.cli._session import Session, run
 from msgctl.cli._time import ago, rfc3339
-from msgctl.errors import Incomplete, InvalidInput, NotFound, NothingMatched
+from msgctl.errors import Incomplete, NotFound
+from msgctl.messages import State
+from msgctl.operations.query import Query
+from msgctl.operations.selection import WINDOW, Summary
 
-app = noun("The dead letters: list them, replay them.")
+app = noun("The dead letters: list, group, replay, edit, drop them.")
 
 COLUMNS = {"messageId": "id", "when": "failed", "code": "error", "text": "", "attempts": "attempts"}
+GROUP_COLUMNS = {
+    "group": "group",
+    "count": "count",
+    "signature": "error",
+    "last": "last",
+    "channels": "channels",
+    "sample": "sample",
+}
 
 
-@app.command("list", epilog="Example: msgctl dlq list --limit 20")
+@app.command("list", epilog="Example: msgctl dlq list --channel whatsapp --since 2h")
+@letters
 def list_letters(
     context: typer.Context,
+    query: Query,
+    *,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100,
     output: Output = Shape.TABLE,
 ) -> None:
-    """The dead letters, newest first."""
-    total, letters = run(context, lambda session: _newest(session, limit))
-    if output is Shape.TABLE and total > len(letters):
-        note(f"The newest {len(letters)} of {total}; --limit shows more.")
+    """The dead letters, newest first; a query looks at the newest 10,000 or so."""
+    found = run(context, lambda session: session.operations.selection.newest(query, limit))
+    if output is Shape.TABLE and found.total > found.looked_at and not is_open(query):
+        note(f"Of {found.total} dead letters the newest {found.looked_at} were looked at.")
+    elif output is Shape.TABLE and is_open(query) and found.total > len(found.items):
+        note(f"The newest {len(found.items)} of {found.total}; --limit shows more.")
+    shape = _for_people if output is Shape.TABLE else _for_machines
     print_listing(
-        [_for_people(letter) if output is Shape.TABLE else _for_machines(letter) for letter in letters],
+        [shape(letter) for letter in found.items],
         output,
         schema="msgctl.dead-letter/1",
         columns=COLUMNS,
         key="messageId",
-        extra={"total": total, "limit": limit},
+        extra={"total": found.total, "limit": limit, "lookedAt": found.looked_at, "window": WINDOW},
     )
 
 
-@app.command(epilog="Example: msgctl dlq replay 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10")
-def replay(
+@app.command(epilog="Example: msgctl dlq show 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10")
+def show(
     context: typer.Context,
+    message_id: Annotated[str, typer.Argument(metavar="ID", help="The dead letter.", autocompletion=complete_ids)],
+    output: RecordOutput = RecordShape.TABLE,
+) -> None:
+    """Everything known of one dead letter, with each of its attempts."""
+    found = run(context, lambda session: session.operations.messages.show(message_id))
+    if found["state"] != State.FAILED:
+        raise NotFound(f"It is no dead letter: it is {found['state']}. See: msgctl message show {message_id}")
+    record = {**found, "finishedAt": rfc3339(found["finishedOn"])}
+    print_record(record, output, schema="msgctl.message/1")
+
+
+@app.command(epilog="Example: msgctl dlq groups --since 1d")
+@letters
+def groups(context: typer.Context, query: Query, output: Output = Shape.TABLE) -> None:
+    """The dead letters by what went wrong, the most frequent first; all of them are looked at."""
+    found = run(context, lambda session: session.operations.grouping.read(query))
+    records: list[dict[str, Any]] = [
+        {
+            **msgspec.to_builtins(group),
+            "firstSeenAt": rfc3339(group.first_seen),
+            "lastSeenAt": rfc3339(group.last_seen),
+            **({"last": ago(group.last_seen)} if output is Shape.TABLE else {}),
+        }
+        for group in found
+    ]
+    print_listing(records, output, schema="msgctl.dead-group/1", columns=GROUP_COLUMNS, key="group")
+    if output is Shape.TABLE and records:
+        note(f"Replay one: msgctl dlq replay --group {records[0]['group']} --dry-run")
+
+
+@app.command(epilog="Example: msgctl dlq drop --group 3f2a91c0 --until 7d --dry-run")
+@letters
+def drop(
+    context: typer.Context,
+    query: Query,
+    ids: Ids = None,
     *,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Which dead letters.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All of them, as of now.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    every: Every = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    reason: Reason = "",
     output: Output = Shape.TABLE,
 ) -> None:
-    """Put dead letters back to work with a fresh budget of attempts."""
-    if bool(ids) == every:
-        raise InvalidInput("Name the dead letters to replay, or say --all.")
-    outcomes = run(context, lambda session: _replay(session, ids, dry_run=dry_run, yes=yes, output=output))
-    print_listing(
-        outcomes,
-        output,
-        schema="msgctl.replay/1",
-        columns={"messageId": "id", "outcome": "outcome"},
-        key="messageId",
+    """Forget dead letters for good. There is no undo: `dlq export` keeps a copy."""
+    outcomes = run(
+        context,
+        lambda session: _drop(
+            session, ids, query, every=every, dry_run=dry_run, yes=yes, reason=reason, output=output
+        ),
     )
-    _judge(outcomes)
+    columns = {"messageId": "id", "outcome": "outcome"}
+    print_listing(outcomes, output, schema="msgctl.drop/1", columns=columns, key="messageId")
+    kept = [outcome for outcome in outcomes if outcome["outcome"] == "kept"]
+    if kept:
+        raise Incomplete(
+            f"{len(kept)} of {len(outcomes)} were kept: they are no dead letters, or still to be told."
+        )
 
 
-async def _newest(session: Session, limit: int) -> tuple[int, list[dict[str, Any]]]:
-    letters = session.operations.dead_letters
-    return await letters.count(), await letters.newest(limit)
-
-
-async def _replay(
-    session: Session, named: list[str] | None, *, dry_run: bool, yes: bool, output: Shape
+async def _drop(
+    session: Session,
+    ids: list[str] | None,
+    query: Query,
+    *,
+    every: bool,
+    dry_run: bool,
+    yes: bool,
+    reason: str,
+    output: Shape,
 ) -> list[dict[str, Any]]:
-    letters = session.operations.dead_letters
-    ids = named or await letters.ids()
-    if not ids:
-        raise NothingMatched("There are no dead letters.")
+    chosen = [item.message_id for item in await choose(session, ids, query, every=every)]
     if dry_run:
-        return [{"messageId": message_id, "outcome": "would_replay"} for message_id in ids]
-    if not named:
-        confirm(f"{len(ids)} dead letters will be replayed.", yes=yes, machine=output is not Shape.TABLE)
+        return [{"messageId": message_id, "outcome": "would_drop"} for message_id in chosen]
+    confirm(f"{len(chosen)} dead letters will be forgotten for good.", yes=yes, machine=output is not Shape.TABLE)
+    outcomes = await session.operations.dead_letters.drop_many(chosen)
+    dropped = [message_id for message_id, gone in outcomes.items() if gone]
+    await note_act(session, "dlq drop", dropped, reason=reason, query=query)
     return [
-        {"messageId": replayed.message_id, "outcome": replayed.outcome} async for replayed in letters.replay(ids)
+        {"messageId": message_id, "outcome": "dropped" if gone else "kept"}
+        for message_id, gone in outcomes.items()
     ]
 
 
-def _judge(outcomes: list[dict[str, Any]]) -> None:
-    skipped = [outcome for outcome in outcomes if outcome["outcome"] in {"missing", "not_failed"}]
-    if len(skipped) == len(outcomes) and all(outcome["outcome"] == "missing" for outcome in skipped):
-        raise NotFound("There is no such message.")
-    if skipped:
-        raise Incomplete(f"{len(skipped)} of {len(outcomes)} were not replayed: they are no dead letters.")
+def _for_people(letter: Summary) -> dict[str, Any]:
+    error = letter.error or {}
+    known: dict[str, Any] = msgspec.to_builtins(letter)
+    return {**known, "when": ago(letter.at), "code": error.get("code"), "text": error.get("text")}
 
 
-def _for_people(letter: dict[str, Any]) -> dict[str, Any]:
-    error = letter["error"] or {}
-    return {**letter, "when": ago(letter["finishedOn"]), "code": error.get("code"), "text": error.get("text")}
+def _for_machines(letter: Summary) -> dict[str, Any]:
+    return {**msgspec.to_builtins(letter), "finishedAt": rfc3339(letter.finished_on)}
 
 
-def _for_machines(letter: dict[str, Any]) -> dict[str, Any]:
-    return {**letter, "finishedAt": rfc3339(letter["finishedOn"])}
+app.command(epilog="Example: msgctl dlq replay --group 3f2a91c0 --canary 5 --rate 5/s --stop-on-errors 20%")(
+    letters(_dlq_replay.replay)
+)
+app.command(epilog="Example: msgctl dlq edit ID --text 'a text that n8n takes'")(_dlq_files.edit)
+app.command(epilog="Example: msgctl dlq export --since 1d > letters.jsonl")(letters(_dlq_files.export))
+app.command("import", epilog="Example: msgctl dlq import letters.jsonl")(_dlq_files.import_letters)

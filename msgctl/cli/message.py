@@ -7,9 +7,10 @@ import msgspec
 import typer
 
 from msgctl.cli._noun import noun
-from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_record
+from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_json, print_record
 from msgctl.cli._sending import Order, print_outcomes, send_all
-from msgctl.cli._session import run
+from msgctl.cli._session import Session, run
+from msgctl.cli._story import print_standings, print_story
 from msgctl.cli._time import parse_duration, rfc3339
 from msgctl.errors import InvalidInput
 from msgctl.messages import DEFAULT_PRIORITY, Channel
@@ -63,6 +64,37 @@ def show(
     if output is RecordShape.TABLE and found["state"] == "failed":
         note(f"Put it back to work: msgctl dlq replay {message_id}")
     print_record(record, output, schema="msgctl.message/1")
+
+
+@app.command(epilog="Example: msgctl message trace 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10 --follow")
+def trace(
+    context: typer.Context,
+    *,
+    message_id: Annotated[str, typer.Argument(metavar="[ID]", help="The message.")] = "",
+    conversation: Annotated[str, typer.Option(help="Every message of a conversation instead.")] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it has ended.")] = False,
+    output: RecordOutput = RecordShape.TABLE,
+) -> None:
+    """What happened to a message, hop by hop: where it stopped, and what to do."""
+    if bool(message_id) == bool(conversation):
+        raise InvalidInput("Name a message, or a --conversation.")
+    run(context, lambda session: _trace(session, message_id, conversation, output, follow=follow))
+
+
+async def _trace(
+    session: Session, message_id: str, conversation: str, output: RecordShape, *, follow: bool
+) -> None:
+    tracing, last = session.operations.tracing, None
+    stories = tracing.follow(message_id=message_id, conversation_id=conversation)
+    async for story in stories:
+        if output is RecordShape.JSON:
+            print_json({"schema": "msgctl.trace/1", **msgspec.to_builtins(story)})
+        else:
+            last = print_story(story, last)
+        if not follow:
+            break
+    if output is RecordShape.TABLE:
+        print_standings(story.standings)
 
 
 def _parse_metadata(text: str) -> dict[str, Any]:

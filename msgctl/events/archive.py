@@ -1,6 +1,6 @@
 """The ledger in PostgreSQL: all events of the days that are kept, and the messages that have not ended."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +29,7 @@ UNFINISHED = """
     SELECT message_id, at, seq, digest, body, doubtful FROM unfinished_messages
     WHERE (at, seq) > (%(at)s, %(seq)s) ORDER BY at, seq LIMIT %(most)s
 """
+KNOWN = "SELECT DISTINCT message_id FROM message_events WHERE message_id = ANY(%(ids)s)"
 SLICE = 1000
 """Rows read in one query."""
 
@@ -70,6 +71,11 @@ class Archive:
     async def of_conversation(self, conversation_id: str) -> list[Event]:
         """The events of every message of a conversation, oldest first."""
         return [_event(row) for row in await self._query(OF_CONVERSATION, {"id": conversation_id})]
+
+    async def known(self, message_ids: Sequence[str]) -> set[str]:
+        """Those of some messages that have events here."""
+        rows = await self._query(KNOWN, {"ids": list(message_ids)})
+        return {row["message_id"] for row in rows}
 
     async def states(self) -> AsyncIterator[dict[str, tuple[EventState, datetime]]]:
         """The state of each message and since when, in batches."""

@@ -58,6 +58,20 @@ class DeadLetters:
         """Forget a dead letter for good; False if it is none any more."""
         return bool(await self._queue.remove("failed", FOREVER, [message_id]))
 
+    async def drop_many(self, message_ids: Sequence[str]) -> dict[str, bool]:
+        """Forget dead letters for good; by id whether it is gone. What is none, or is still to be told, stays."""
+        outcomes = {}
+        for start in range(0, len(message_ids), BATCH):
+            batch = message_ids[start : start + BATCH]
+            await self._queue.remove("failed", FOREVER, batch)
+            left = await self._queue.find_many(batch)
+            outcomes.update((message_id, job is None) for message_id, job in zip(batch, left, strict=True))
+        return outcomes
+
+    async def link(self, message_id: str, edition: str) -> None:
+        """Note at a dead letter under which id its edited text was sent."""
+        await self._queue.link(message_id, edition)
+
     async def rewrite(self, message_id: str, text: str) -> None:
         """Give a dead letter another text, to be replayed with it.
 

@@ -1,7 +1,7 @@
 """The newest deliveries, with what became of each."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from redis.asyncio import Redis
@@ -56,7 +56,8 @@ class Deliveries:
         """
         last = next(iter(self._entries), None)
         with unavailable_as_error(self._settings):
-            found = await self._redis.xrevrange(contracts.RESPONSES, min=f"({last}" if last else "-", count=limit)
+            since = f"({last}" if last else "-"
+            found = await cast("Any", self._redis).xrevrange(contracts.RESPONSES, min=since, count=limit)
             fresh = {str(stream_id): _entry(fields) for stream_id, fields in found}
             self._entries = dict(list((fresh | self._entries).items())[:limit])
             pipeline: Any = self._redis.pipeline(transaction=False)

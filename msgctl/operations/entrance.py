@@ -5,14 +5,23 @@ from typing import Any
 from redis.asyncio import Redis
 
 from msgctl.config import Settings
+from msgctl.events import Ledger
+from msgctl.operations.cancelling import Cancelling
 from msgctl.operations.cleaning import Cleaning
 from msgctl.operations.dead_letters import DeadLetters
 from msgctl.operations.deliveries import Deliveries
+from msgctl.operations.explaining import Explaining
+from msgctl.operations.grouping import Grouping
 from msgctl.operations.health import Checkup, Health
+from msgctl.operations.journal import Journal
 from msgctl.operations.listing import Listing
 from msgctl.operations.messages import Messages
 from msgctl.operations.overview import Overview
+from msgctl.operations.rebuilding import Rebuilding
+from msgctl.operations.replaying import Replaying
 from msgctl.operations.replies import Replies
+from msgctl.operations.selection import Selection
+from msgctl.operations.tracing import Tracing
 from msgctl.operations.triage import Triage
 from msgctl.operations.verification import Verification
 from msgctl.operations.workers import Workers
@@ -29,7 +38,7 @@ class Operations:
     """
 
     def __init__(self, settings: Settings, redis: Redis, queue: Queue) -> None:
-        self._queue = queue
+        self.queue = queue
         self.messages = Messages(settings, redis, queue)
         self.dead_letters = DeadLetters(queue)
         self.cleaning = Cleaning(settings, redis, queue)
@@ -37,10 +46,19 @@ class Operations:
         self.replies = Replies(settings, redis, self.messages)
         self.checkup = Checkup(settings, redis, queue)
         self.verification = Verification(settings, redis)
+        self.ledger = Ledger(redis, settings)
+        self.tracing = Tracing(settings, redis, self.checkup)
+        self.rebuilding = Rebuilding(settings, redis)
         self.overview = Overview(settings, redis, self.checkup, self.workers)
         self.listing = Listing(settings, redis)
         self.triage = Triage(settings, redis, queue)
         self.deliveries = Deliveries(settings, redis)
+        self.selection = Selection(settings, redis)
+        self.grouping = Grouping(self.selection)
+        self.replaying = Replaying(settings, redis, queue)
+        self.cancelling = Cancelling(queue)
+        self.explaining = Explaining(settings, redis, queue, self.workers)
+        self.journal = Journal(settings, redis)
 
     async def status(self, message_id: str, *, user_id: str | None = None) -> dict[str, Any]:
         """The state of a message, as `GET /api/messages/{id}/status` answers it; see `Messages.status`."""
@@ -48,7 +66,7 @@ class Operations:
 
     async def stats(self) -> Stats:
         """How many messages are in which state."""
-        return await self._queue.stats()
+        return await self.queue.stats()
 
     async def health(self) -> Health:
         """Whether the pipeline works, and every reason why not; raises nothing for a Redis that is down."""

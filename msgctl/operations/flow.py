@@ -1,4 +1,4 @@
-"""How many messages ended when: read from RQ's registries, whose scores tell the second, at O(log n) a question."""
+"""How many messages ended when: from RQ's registries, whose scores tell the second, at O(log n) a question."""
 
 from typing import NamedTuple
 
@@ -58,7 +58,7 @@ class Flow:
         return [list(one) for one in series[:half]], [list(one) for one in series[half:]]
 
     async def rates_in(self, now: float, backlogs: list[int]) -> list[float | None]:
-        """Messages a second that came to each priority since a look some seconds ago: what ended and what piled up.
+        """Messages a second that came to each priority since an earlier look: what ended and what piled up.
 
         Args:
             now: Redis's Unix seconds.

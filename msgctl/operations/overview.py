@@ -58,18 +58,13 @@ class Overview:
         with unavailable_as_error(self._settings):
             seconds, microseconds = await self._redis.time()
         now = seconds + microseconds / 1e6
-        health, workers, counts, ages, trends, sample, breakers = await asyncio.gather(
-            self._checkup.run(),
-            self._workers.alive(),
-            self._counts(),
-            self._ages(now),
-            self._flow.read(now),
-            self._sample(),
-            self._breakers(now),
+        health, workers, (times, channels, undelivered, partial), breakers = await asyncio.gather(
+            self._checkup.run(), self._workers.alive(), self._sample(), self._breakers(now)
         )
-        answered, failed = trends
+        counts, ages, (answered, failed) = await asyncio.gather(
+            self._counts(), self._ages(now), self._flow.read(now)
+        )
         rates = await self._flow.rates_in(now, [sum(row) for row in counts])
-        times, channels, undelivered, partial = sample
         return Snapshot(
             at=round(now * 1000),
             health=health,

@@ -2,9 +2,9 @@
 
 from typing import Self
 
-from msgctl.postgres.database import Database
 from msgctl.config import Settings
 from msgctl.errors import MsgctlError
+from msgctl.postgres.database import Database
 
 
 class Pulse:

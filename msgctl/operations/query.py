@@ -25,6 +25,12 @@ class Query(msgspec.Struct, kw_only=True, frozen=True):
     """The code of the last error, or a part of it."""
     since: float | None = None
     """Seconds: only what happened within them."""
+    until: float | None = None
+    """Seconds: only what happened longer ago."""
+    match: str | None = None
+    """A part of the customer's text, which is compared inside Redis and never shown."""
+    group: str | None = None
+    """The key of an error's signature, or how it begins; see `triage`."""
     message_id: str | None = None
     """This one message."""
 

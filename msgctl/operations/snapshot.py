@@ -1,4 +1,4 @@
-"""What the overview shows, as plain records: the command line prints them, the dashboard draws and records them."""
+"""What the overview shows, as plain records: printed by the command line, drawn and recorded by the dashboard."""
 
 from msgctl.messages import Record
 from msgctl.operations.health import Health

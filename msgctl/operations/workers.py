@@ -30,7 +30,7 @@ class Workers:
         self._queue = queue
 
     async def alive(self) -> list[dict[str, Any]]:
-        """Each live worker as `{name, state, host, pid, bornAt, lastSeenAt, slots, running}`; times in RFC 3339."""
+        """Each live worker as `{name, state, host, pid, bornAt, lastSeenAt, slots, running}`; times are RFC 3339."""
         names = await self._queue.live_workers()
         pipeline = self._redis.pipeline(transaction=False)
         for name in names:

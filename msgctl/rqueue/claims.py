@@ -44,7 +44,7 @@ class Claimed(msgspec.Struct, frozen=True):
     holds: int
     """How often in a row it was held for a dependency."""
     kept: Reply | None = None
-    """What n8n answered in an earlier run whose lease was lost before the commit: delivered, not asked for again."""
+    """What n8n answered in a run whose lease was lost before the commit: delivered, not asked for again."""
 
     @property
     def lease(self) -> str:

@@ -6,7 +6,7 @@
 --   msgctl:mailbox:C       LIST  the conversation's messages, the head alone is in play
 --   msgctl:conversation:C  HASH  {user, seq, …}: who began it
 --   msgctl:identity:ID     HASH  {user, digest, conversation}: what was answered, kept for 24 h
---   msgctl:idempotency:U:K STRING the message id that a client's key stands for
+--   msgctl:idempotency:N:U:K STRING the message id that a client's key stands for
 --   msgctl:events          STREAM accepted
 --
 -- Safe to send twice: the second run finds the identity and answers the same.
@@ -17,7 +17,8 @@ local channel, priority, idempotency_key = ARGV[9], ARGV[10], ARGV[11]
 local identity_ttl, conversation_ttl, max_mailbox = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
 local actor = ARGV[15]
 
-local key_name = K.idempotency .. user .. ':' .. idempotency_key
+-- With the length of the user's name, since both may hold a colon.
+local key_name = K.idempotency .. #user .. ':' .. user .. ':' .. idempotency_key
 if idempotency_key ~= '' then
   id = redis.call('GET', key_name) or id
 end

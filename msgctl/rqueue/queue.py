@@ -17,6 +17,7 @@ from msgctl.rqueue.job import Job, job_data
 CANCEL = Script.beside(__file__, "cancel")
 EDIT = Script.beside(__file__, "edit")
 ENQUEUE = Script.beside(__file__, "enqueue")
+LINK = Script.beside(__file__, "link")
 PAUSE = Script.beside(__file__, "pause")
 REPLAY = Script.beside(__file__, "replay")
 REMOVE = Script.beside(__file__, "remove")
@@ -239,6 +240,11 @@ class Queue:
         with unavailable_as_error(self._settings):
             outcome = await EDIT(self._redis, message.message_id, message.to_json())
         return cast("Literal['edited', 'missing', 'not_failed']", outcome)
+
+    async def link(self, message_id: str, edition: str) -> None:
+        """Note at a dead letter the id of the message that was sent in its place."""
+        with unavailable_as_error(self._settings):
+            await LINK(self._redis, message_id, edition)
 
     async def ended_ids(self, status: Literal["finished", "failed"]) -> AsyncIterator[list[str]]:
         """Walk the ids of messages that are over, in batches of some hundreds, without holding Redis up.

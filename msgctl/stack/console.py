@@ -54,6 +54,7 @@ def show(running: Running, program: str) -> None:
         ("API", f"{running.gateway}/docs"),
         ("n8n", running.n8n),
         ("config", running.config),
+        *((f"{name} metrics", f"http://{address}/metrics") for name, address in running.metrics.items()),
     ):
         places.add_row(f"[dim]{name}[/]", place)
     console.print("\n[bold green]msgctl is up.[/] Ctrl-C stops it.\n")

@@ -4,14 +4,14 @@ import asyncio
 import secrets
 import socket
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlsplit
 
 from msgctl import agents, logs, redisdb
 from msgctl.config import Loaded, Settings
 from msgctl.errors import ConfigurationError, UnsafeRedis
-from msgctl.stack import ports
+from msgctl.stack import metrics_ports, ports
 from msgctl.stack.daemon import Daemon, Emit
 from msgctl.stack.options import Options
 from msgctl.stack.postgres import Postgres
@@ -36,6 +36,8 @@ class Running:
     redis: str
     postgres: str
     n8n: str
+    metrics: dict[str, str] = field(default_factory=dict)
+    """Where each daemon serves /metrics, `host:port` by its name."""
 
 
 class Pipeline:
@@ -155,11 +157,14 @@ class Pipeline:
         options, number = self._options, gateway_socket.fileno()
         configuration = ["--config", str(options.file)]
         kinds = {"worker": options.workers, "subscriber": options.subscribers, "gateway": options.gateways}
+        names = [f"{kind}-{index}" for kind, count in kinds.items() for index in range(1, count + 1)]
+        self.running.metrics.update(metrics_ports.assign(settings, names))
+        metrics_ports.write_targets(options.data_dir, self.running.metrics)
         daemons = [
             Daemon(
                 f"{kind}-{index}",
                 [f"daemons.{kind}", *configuration, *(["--fd", str(number)] if kind == "gateway" else [])],
-                environment,
+                environment | {"MSGCTL_METRICS_PORT": self.running.metrics[f"{kind}-{index}"].rpartition(":")[2]},
                 self._emit,
                 descriptors=[number] if kind == "gateway" else [],
             )

@@ -1,17 +1,18 @@
 """The dashboard itself: tabs, keys, and one look each interval that heals by itself when Redis was away."""
 
 from collections.abc import Iterable
-from typing import ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.timer import Timer
 from textual.widgets import ContentSwitcher, DataTable, Footer, Input, Tab, Tabs
 
 from msgctl.errors import InvalidInput, MsgctlError
 from msgctl.operations import Snapshot
+from msgctl.operations.pulse import Pulse
 from msgctl.tui.commands import run_command
 from msgctl.tui.desk import Desk
 from msgctl.tui.screens.channels import ChannelsPane
@@ -24,9 +25,13 @@ from msgctl.tui.screens.message import MessageScreen
 from msgctl.tui.screens.messages import MessagesPane
 from msgctl.tui.screens.overview import OverviewPane
 from msgctl.tui.screens.workers import WorkersPane
+from msgctl.tui.tape import Recorder
 from msgctl.tui.widgets.masthead import Banner, Masthead
 from msgctl.tui.widgets.pane import Pane
 from msgctl.tui.widgets.table import Table
+
+if TYPE_CHECKING:
+    from textual.timer import Timer
 
 PANES: dict[str, type[Pane]] = {
     "overview": OverviewPane,
@@ -58,7 +63,7 @@ class Dashboard(App[None]):
         Binding("p", "pause", "Pause"),
         Binding("r", "look", "Look now", show=False),
         Binding("c", "copy", "Copy", show=False),
-        Binding("escape", "back", "Back", show=False),
+        Binding("escape", "out", "Back", show=False),
         Binding("q", "quit", "Quit"),
         *(Binding(str(place), f"tab({place})", show=False) for place in range(1, len(PANES) + 1)),
         Binding("comma", "wind(-1)", show=False),
@@ -95,8 +100,8 @@ class Dashboard(App[None]):
         self.query_one(Tabs).can_focus = False
         self.set_pace(self.desk.interval)
         if self.desk.pulse:
-            self.set_interval(PULSE_EVERY, self.feel_pulse)
-            self.run_worker(self.feel_pulse())
+            self.set_interval(PULSE_EVERY, partial(self.feel, self.desk.pulse))
+            self.run_worker(self.feel(self.desk.pulse))
         self.action_look()
         self.pane.focus_first()
 
@@ -151,23 +156,21 @@ class Dashboard(App[None]):
         else:
             self._snapshot, self._last_good, self._redis_trouble = snapshot, self.desk.clock(), None
             if self.desk.recorder:
-                await self._record(snapshot)
+                await self._record(self.desk.recorder, snapshot)
         finally:
             self._looking = False
             self._tell_troubles()
 
-    async def _record(self, snapshot: Snapshot) -> None:
+    async def _record(self, recorder: Recorder, snapshot: Snapshot) -> None:
         try:
-            assert self.desk.recorder is not None
-            await self.desk.recorder.keep(snapshot)
+            await recorder.keep(snapshot)
         except OSError as error:
             self.desk.recorder = None
             self.notify(f"The recording ends: {error.strerror}.", severity="error", markup=False)
 
-    async def feel_pulse(self) -> None:
+    async def feel(self, pulse: Pulse) -> None:
         """Ask PostgreSQL for a sign of life."""
-        assert self.desk.pulse is not None
-        self._postgres_trouble = await self.desk.pulse.trouble()
+        self._postgres_trouble = await pulse.trouble()
         self._tell_troubles()
 
     def _tell_troubles(self) -> None:
@@ -188,7 +191,7 @@ class Dashboard(App[None]):
         if self._snapshot:
             self.query_one(Masthead).draw(self._snapshot, paused=self.paused)
 
-    def action_back(self) -> None:
+    def action_out(self) -> None:
         """Esc: the command line, then the tab's own level."""
         command = self.query_one("#command", Input)
         if command.display:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from msgctl.config import Settings
-from msgctl.events import Ledger
 from msgctl.history import History
 from msgctl.operations import Operations
 from msgctl.operations.pulse import Pulse
@@ -19,7 +18,6 @@ class Desk:
     settings: Settings
     operations: Operations
     history: History
-    ledger: Ledger
     pulse: Pulse | None = None
     """Asked whether PostgreSQL answers; None: nobody asks."""
     player: Player | None = None

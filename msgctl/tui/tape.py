@@ -1,7 +1,6 @@
 """Recordings: a snapshot each five seconds as a line of JSON, a day of them at most."""
 
 import asyncio
-import os
 from pathlib import Path
 
 import msgspec
@@ -54,7 +53,7 @@ class Recorder:
             kept = self._path.read_bytes().splitlines(keepends=True)[-self._longest :]
             shorter = self._path.with_name(f"{self._path.name}.new")
             shorter.write_bytes(b"".join(kept))
-            os.replace(shorter, self._path)
+            shorter.replace(self._path)
             self._count = len(kept)
 
 

@@ -50,7 +50,8 @@ def rate(number: float | None) -> str:
     """Messages a second."""
     if number is None:
         return "-"
-    return f"{number:,.0f}" if number >= 100 or number == 0 else f"{number:.1f}"
+    digits = 0 if number >= 100 or number == 0 else 1 if number >= 1 else 2
+    return f"{number:,.{digits}f}"
 
 
 def span(seconds: float | None) -> str:

@@ -74,7 +74,7 @@ class Proxy:
             pass  # one end went, or the proxy is closed
         finally:
             self._lines.discard(task)
-            await _close(writer)
+            writer.close()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answers, upstream = await asyncio.open_connection(*self._target)
@@ -82,9 +82,9 @@ class Proxy:
         try:
             await self._forward(reader, upstream, back, answers)
         finally:
+            upstream.close()
             back.cancel()
             await asyncio.gather(back, return_exceptions=True)
-            await _close(upstream)
 
     async def _forward(
         self,
@@ -138,9 +138,3 @@ async def _copy(answers: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             writer.write(data)
             await writer.drain()
         writer.close()
-
-
-async def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()

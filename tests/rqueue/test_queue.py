@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from msgctl import contracts
-from msgctl.messages import State
+from msgctl.messages import Message, State
 from msgctl.retry import Never
 from msgctl.rqueue import Claims, Queue, Verdict
 from tests.rqueue.conftest import Enqueue, commit, failure
@@ -30,6 +30,21 @@ async def test_another_body_under_the_same_id_is_a_conflict(enqueue: Enqueue) ->
     """An id stands for one body."""
     await enqueue("m", conversation="c", text="one")
     assert (await enqueue("m", conversation="c", text="two")).verdict is Verdict.CONFLICT
+
+
+async def test_keys_of_different_users_never_meet(queue: Queue) -> None:
+    """User `a:b` with key `c` is somebody else than user `a` with key `b:c`."""
+    for number, (user, key) in enumerate((("a:b", "c"), ("a", "b:c"))):
+        message = Message(
+            message_id=f"m{number}",
+            conversation_id=f"c{number}",
+            agent_id="a",
+            user_id=user,
+            message="hello",
+            timestamp="2026-01-01T00:00:00.000Z",
+        )
+        answer = await queue.enqueue(message, digest=message.digest(), idempotency_key=key)
+        assert answer.verdict is Verdict.ACCEPTED
 
 
 async def test_a_conversation_belongs_to_who_began_it(enqueue: Enqueue) -> None:

@@ -10,7 +10,12 @@ from msgctl.tui.widgets.pane import Pane, caption
 from msgctl.tui.widgets.table import Heading, Row, Table
 
 CHANNELS = (Heading("channel", 12), Heading("to deliver", 11, right=True), Heading("", 0))
-BREAKERS = (Heading("workflow", 40), Heading("breaker", 22), Heading("openings", 8, right=True), Heading("", 0))
+BREAKERS = (
+    Heading("workflow", 40, narrow=24),
+    Heading("breaker", 22),
+    Heading("openings", 8, right=True),
+    Heading("", 0),
+)
 
 
 class ChannelsPane(Pane):

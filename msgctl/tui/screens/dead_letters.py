@@ -20,15 +20,15 @@ GROUPS = (
     Heading("count", 6, right=True),
     Heading("first", 8),
     Heading("last", 8),
-    Heading("channels", 12),
+    Heading("channels", 12, narrow=8),
     Heading("what went wrong", 0),
 )
 LETTERS = (
     Heading("mark", 4),
-    Heading("id", 36),
+    Heading("id", 36, narrow=13),
     Heading("at", 8),
     Heading("channel", 8),
-    Heading("user", 12),
+    Heading("user", 12, narrow=6),
     Heading("error", 0),
 )
 
@@ -69,7 +69,7 @@ class DeadLettersPane(Pane):
         """The groups come first."""
         self.query_one("#letters").display = False
 
-    async def look(self, snapshot: Snapshot) -> None:
+    async def look(self, snapshot: Snapshot) -> None:  # noqa: ARG002 - it has its own source
         """Group the newest, and list what is opened."""
         if self.desk.player:
             self.say(NOT_RECORDED)

@@ -13,7 +13,7 @@ from msgctl.tui.widgets.table import Heading, Row, Table
 ROWS = 200
 HEADINGS = (
     Heading("at", 8),
-    Heading("message", 36),
+    Heading("message", 36, narrow=13),
     Heading("kind", 8),
     Heading("channel", 8),
     Heading("state", 8),

@@ -14,9 +14,9 @@ from msgctl.tui.widgets.table import Heading, Row, Table
 ROWS = 200
 HEADINGS = (
     Heading("at", 12),
-    Heading("message", 36),
+    Heading("message", 36, narrow=10),
     Heading("what", 12),
-    Heading("by", 20),
+    Heading("by", 20, narrow=10),
     Heading("evidence", 0),
 )
 
@@ -38,12 +38,12 @@ class EventsPane(Pane):
         yield caption()
         yield Table(*HEADINGS)
 
-    async def look(self, snapshot: Snapshot) -> None:
+    async def look(self, snapshot: Snapshot) -> None:  # noqa: ARG002 - it has its own source
         """Show the last events; read only those that are new."""
         if self.desk.player:
             self.say(NOT_RECORDED)
             return
-        ledger = self.desk.ledger
+        ledger = self.desk.operations.ledger
         if self._events:
             fresh = await ledger.after(self._events[-1].entry)
             self._events = [*self._events, *fresh][-ROWS:] if len(fresh) < ROWS else await ledger.newest(ROWS)

@@ -33,7 +33,7 @@ class LogsPane(Pane):
         yield caption()
         yield Table(Heading("line", 0))
 
-    async def look(self, snapshot: Snapshot) -> None:
+    async def look(self, snapshot: Snapshot) -> None:  # noqa: ARG002 - it has its own source
         """Show the last lines."""
         folder = self.desk.settings.logs.directory
         if not folder:

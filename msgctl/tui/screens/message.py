@@ -9,9 +9,12 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from msgctl.errors import MsgctlError
-from msgctl.messages import Turn
+from msgctl.events import Event
 from msgctl.tui.desk import Desk
-from msgctl.tui.screens.story import tell
+from msgctl.tui.screens.story import milliseconds, tell
+
+NEAR = 500
+"""Events of the ledger looked at, from either end."""
 
 
 class MessageScreen(ModalScreen[None]):
@@ -52,14 +55,19 @@ class MessageScreen(ModalScreen[None]):
         """Read the message and tell of it."""
         try:
             found = await self._desk.operations.messages.show(self._message_id)
-            turns = await self._conversation(found)
+            turns = await self._desk.history.read(found["conversationId"])
+            events = await self._events(found)
         except MsgctlError as error:
             self.query_one("#story", Static).update(error.message)
             return
-        self.query_one("#story", Static).update("\n".join(tell(found, turns)))
+        self.query_one("#story", Static).update("\n".join(tell(found, turns, events)))
 
-    async def _conversation(self, found: dict[str, Any]) -> list[Turn]:
-        return await self._desk.history.read(found["conversationId"])
+    async def _events(self, found: dict[str, Any]) -> list[Event]:
+        """What a bounded look at the ledger finds: the events behind its acceptance, and the newest."""
+        ledger = self._desk.operations.ledger
+        near = await ledger.after(f"{milliseconds(found['createdAt']) - 1}-0", NEAR)
+        events = {event.entry: event for event in [*near, *await ledger.newest(NEAR)]}
+        return [event for event in events.values() if event.message_id == self._message_id]
 
     def action_scroll(self, lines: int) -> None:
         """Move the text."""

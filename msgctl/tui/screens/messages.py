@@ -17,14 +17,14 @@ from msgctl.tui.widgets.table import Heading, Row, Table
 
 ROWS = 200
 HEADINGS = (
-    Heading("id", 36),
+    Heading("id", 36, narrow=13),
     Heading("state", 9),
     Heading("%", 3, right=True),
     Heading("pri", 3, right=True),
     Heading("channel", 8),
     Heading("tries", 5, right=True),
     Heading("since", 8),
-    Heading("user", 14),
+    Heading("user", 14, narrow=6),
     Heading("last error", 0),
 )
 HINT = f"{': '.join(WORDS)}: or an id"
@@ -52,7 +52,7 @@ class MessagesPane(Pane):
         """The filter is hidden until it is asked for."""
         self.query_one(Input).display = False
 
-    async def look(self, snapshot: Snapshot) -> None:
+    async def look(self, snapshot: Snapshot) -> None:  # noqa: ARG002 - it has its own source
         """List what answers to the filter."""
         if self.desk.player:
             self.say(NOT_RECORDED)

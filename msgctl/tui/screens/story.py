@@ -4,6 +4,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+from msgctl.events import Event
 from msgctl.messages import Turn
 from msgctl.tui.text import clean, clock, masked
 
@@ -19,16 +20,18 @@ TURNS_AROUND = 6
 """Utterances shown before and after the message."""
 
 
-def tell(found: dict[str, Any], turns: list[Turn]) -> list[str]:
-    """Everything known of a message, as `Messages.show` answers it.
+def tell(found: dict[str, Any], turns: list[Turn], events: list[Event]) -> list[str]:
+    """Everything known of a message.
 
     Args:
-        found: the message.
+        found: the message, as `Messages.show` answers it.
         turns: its conversation, oldest first.
+        events: what the ledger knows of it, oldest first.
     """
     parts = [
         _head(found),
         ["STEPS", *_steps(found)],
+        ["EVENTS (those near its acceptance and the newest; all: msgctl message trace)", *_events(events)],
         ["ATTEMPTS", *_attempts(found)],
         ["DELIVERY", *_delivery(found.get("delivery"))],
         ["PAYLOAD (secrets masked)", *_payload(found)],
@@ -41,8 +44,8 @@ def _head(found: dict[str, Any]) -> list[str]:
     error = found.get("error")
     lines = [
         f"{found['messageId']}",
-        f"state {str(found['state']).upper()}   progress {found['progress']} %   priority {found['priority']}   "
-        f"channel {found['channel']}",
+        f"state {str(found['state']).upper()}   progress {found['progress']} %",
+        f"channel {found['channel']}   priority {found['priority']}",
         f"user {found['userId']}   agent {found['agentId']}   conversation {found['conversationId']}",
     ]
     return [*lines, f"last error {error['class']} {error['code']}: {error['text']}"] if error else lines
@@ -50,7 +53,7 @@ def _head(found: dict[str, Any]) -> list[str]:
 
 def _steps(found: dict[str, Any]) -> list[str]:
     """The six steps; the times are those that are recorded: acceptance, ends of attempts, the end."""
-    accepted = _milliseconds(found["createdAt"])
+    accepted = milliseconds(found["createdAt"])
     lines = [f"  {clock(accepted)}  accepted"]
     for percent, step in STEPS:
         mark = "[x]" if found["progress"] >= percent else "[ ]"
@@ -65,12 +68,23 @@ def _steps(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _events(events: list[Event]) -> list[str]:
+    before, lines = 0, []
+    for event in events:
+        at = event.order[0]
+        gap = f"+{at - before:,} ms" if before else ""
+        evidence = " ".join(f"{name}={value}" for name, value in event.evidence.items())
+        lines.append(f"  {clock(at)}.{at % 1000:03} {gap:>11}  {event.what}  {event.actor}  {evidence}")
+        before = at
+    return lines or ["  none"]
+
+
 def _attempts(found: dict[str, Any]) -> list[str]:
     head = f"  charged {found['attempts']}, runs {found['runs']}, lost workers {found['crashes']}"
     lines = [f"{head}, worker {found['worker'] or '-'}"]
     for record in found["records"]:
         took = f" after {record['ms']:,} ms" if isinstance(record.get("ms"), int) else ""
-        when = clock(_milliseconds(record.get("at", "")))
+        when = clock(milliseconds(record.get("at", "")))
         what = f"{record.get('class')} {record.get('code')}: {record.get('text')}"
         lines.append(f"  run {record.get('run', '?')}  {when}{took}  {what}")
     return lines
@@ -109,7 +123,8 @@ def _conversation(found: dict[str, Any], turns: list[Turn]) -> list[str]:
     ]
 
 
-def _milliseconds(text: str) -> int:
+def milliseconds(text: str) -> int:
+    """Unix milliseconds of an RFC 3339 time; 0 if it is none."""
     try:
         return round(datetime.fromisoformat(text).timestamp() * 1000)
     except ValueError:

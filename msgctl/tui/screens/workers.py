@@ -5,16 +5,16 @@ from typing import ClassVar
 from textual.app import ComposeResult
 
 from msgctl.operations import Snapshot
-from msgctl.tui.screens.overview import gauge
+from msgctl.tui.screens.facts import gauge
 from msgctl.tui.widgets.pane import Pane, caption
 from msgctl.tui.widgets.table import Heading, Row, Table
 
 HEADINGS = (
-    Heading("name", 34),
-    Heading("state", 9),
-    Heading("slots in use", 20),
-    Heading("host", 12),
-    Heading("pid", 8, right=True),
+    Heading("name", 34, narrow=22),
+    Heading("state", 9, narrow=5),
+    Heading("slots in use", 20, narrow=14),
+    Heading("host", 12, narrow=4),
+    Heading("pid", 8, right=True, narrow=6),
     Heading("seen", 8),
     Heading("runs", 0),
 )

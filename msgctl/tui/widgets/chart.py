@@ -23,8 +23,7 @@ def _lines(answered: list[int], failed: list[int], width: int, height: int) -> l
     each = max(1, width // len(answered))
     top = max(*answered, 1)
     rows = columns([one for one in answered for _ in range(each)], top, height - 3)
-    title = f"answered a second, 5 min (peak {rate(top / BUCKET)}); dead letters: {count(sum(failed))}"
-    lines = [title[: width + LABELS]]
+    lines = [f"answered a second; dead letters {count(sum(failed))}"[: width + LABELS]]
     for place, row in enumerate(rows):
         label = rate(top / BUCKET) if place == 0 else "0" if place == len(rows) - 1 else ""
         lines.append(f"{label:>{LABELS - 1}} ┤{row}")

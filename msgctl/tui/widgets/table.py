@@ -12,6 +12,8 @@ from textual.widgets.data_table import ColumnKey
 from msgctl.tui.text import clean, plain
 
 LEAST_WIDTH = 8
+ROOMY = 120
+"""Cells from which on a table shows everything in full."""
 
 
 class Heading(NamedTuple):
@@ -22,6 +24,12 @@ class Heading(NamedTuple):
     """Cells; 0 takes what the others leave."""
     right: bool = False
     """Numbers stand at the right."""
+    narrow: int | None = None
+    """Cells where the table has less than `ROOMY`; None makes no difference."""
+
+    def fitting(self, width: int) -> int:
+        """Its cells in a table of so many."""
+        return self.width if self.narrow is None or width >= ROOMY else self.narrow
 
 
 class Row(NamedTuple):
@@ -92,13 +100,14 @@ class Table(DataTable[Text]):
         return cell
 
     def on_resize(self, event: Resize) -> None:
-        """Give the column without a width what the others leave."""
-        padding = 2 * self.cell_padding
-        free = event.size.width - sum(heading.width + padding for heading in self._headings) - 1
-        for place, heading in enumerate(self._headings):
+        """Fit the columns, and give the one without a width what the others leave."""
+        room = event.size.width - 1  # the scroll bar
+        widths = [heading.fitting(room) for heading in self._headings]
+        free = room - sum(widths) - 2 * self.cell_padding * len(widths)
+        for place, (heading, width) in enumerate(zip(self._headings, widths, strict=True)):
             column: Any = self.columns[ColumnKey(str(place))]
-            if not heading.width and column.width != max(LEAST_WIDTH, free):
-                column.width = max(LEAST_WIDTH, free)
-                self._clear_caches()
-                self._require_update_dimensions = True
-                self.refresh(layout=True)
+            column.auto_width = False
+            column.width = width if heading.width else max(LEAST_WIDTH, free)
+        self._clear_caches()
+        self._require_update_dimensions = True
+        self.refresh(layout=True)

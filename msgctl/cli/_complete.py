@@ -1,0 +1,55 @@
+"""Completion of ids and names in the shell: quick, silent when nothing answers, and never wrong about a typo."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import typer
+
+PATIENCE = 1.0
+"""Seconds a person who pressed Tab waits at most."""
+MOST = 50
+
+Look = Callable[[Any], Awaitable[list[str]]]
+
+
+def complete_ids(context: typer.Context, incomplete: str) -> list[str]:
+    """The newest messages."""
+
+    async def look(session: Any) -> list[str]:
+        from msgctl.operations.query import Query  # noqa: PLC0415 - only when a person presses Tab
+
+        return [item.message_id for item in (await session.operations.selection.newest(Query(), MOST)).items]
+
+    return _complete(context, incomplete, look)
+
+
+def complete_agents(context: typer.Context, incomplete: str) -> list[str]:
+    """Agents of our table."""
+
+    async def look(session: Any) -> list[str]:
+        return [agent.id for agent in await session.agents.list(limit=MOST)]
+
+    return _complete(context, incomplete, look)
+
+
+def complete_workers(context: typer.Context, incomplete: str) -> list[str]:
+    """Workers that are alive."""
+
+    async def look(session: Any) -> list[str]:
+        return [worker["name"] for worker in await session.operations.workers.alive()]
+
+    return _complete(context, incomplete, look)
+
+
+def _complete(context: typer.Context, incomplete: str, look: Look) -> list[str]:
+    from msgctl.cli._session import run  # noqa: PLC0415 - likewise
+
+    async def hurry(session: Any) -> list[str]:
+        return await asyncio.wait_for(look(session), PATIENCE)
+
+    try:
+        found = run(context, hurry)
+    except Exception:  # noqa: BLE001 - a traceback in the middle of a line someone types helps nobody
+        return []
+    return [word for word in found if word.startswith(incomplete)]

@@ -1,0 +1,187 @@
+"""`msgctl dlq replay`: by id, by query or by a plan; dry, paced, with a canary, and to be taken up again."""
+
+import asyncio
+import re
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from msgctl.cli._acts import note_act
+from msgctl.cli._confirm import confirm
+from msgctl.cli._output import Output, Shape, note, print_listing
+from msgctl.cli._progress import progress
+from msgctl.cli._query import DryRun, Every, Ids, Reason, Yes, as_record, choose, is_open
+from msgctl.cli._session import Session, run
+from msgctl.errors import Incomplete, InvalidInput, MsgctlError, NotFound, Refused
+from msgctl.operations.query import Query
+from msgctl.operations.replaying import Pace, Plan, Skip
+
+RATE = re.compile(r"(\d+(?:\.\d+)?)(?:/(s|m))?")
+SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
+COLUMNS = {"messageId": "id", "outcome": "outcome", "why": "why"}
+SHOWN = 100
+"""Outcomes a table shows at most."""
+
+
+def replay(
+    context: typer.Context,
+    query: Query,
+    ids: Ids = None,
+    *,
+    every: Every = False,
+    plan: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Carry out a plan, or what is left of it.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Write the plan into this file and do nothing else.")] = None,
+    rate: Annotated[str | None, typer.Option(metavar="N/s", help="At most so many a second: 5/s, 90/m.")] = None,
+    canary: Annotated[
+        int, typer.Option(min=0, max=1000, help="Replay so many first; go on only if they are answered.")
+    ] = 0,
+    stop_on_errors: Annotated[
+        str | None, typer.Option(metavar="N%", help="Stop when more of them than that fail again.")
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    reason: Reason = "",
+    output: Output = Shape.TABLE,
+) -> None:
+    """Put dead letters back to work with a fresh budget, at the head of their conversations.
+
+    Each keeps its id and history. A reply that n8n gave and whose commit came too late is delivered, not asked for
+    again. Ctrl-C stops between two batches and says how to go on.
+    """
+    pace = Pace(rate=_rate(rate), canary=canary, stop_ratio=_share(stop_on_errors))
+
+    async def body(session: Session) -> tuple[list[dict[str, Any]], MsgctlError | None]:
+        made = _read_plan(plan) if plan else await _make_plan(session, ids, query, every=every)
+        if save:
+            _write_plan(save, made)
+            note(f"{len(made.replay)} to replay, {len(made.skip)} to skip. Do it: msgctl dlq replay --plan {save}")
+            return [_skipped(skip) for skip in made.skip], None
+        if dry_run:
+            return [*_each(made.replay, "would_replay"), *map(_skipped, made.skip)], None
+        if not ids:
+            question = f"{len(made.replay)} dead letters will be replayed, {len(made.skip)} skipped."
+            confirm(question, yes=yes, machine=output is not Shape.TABLE)
+        return await _carry_out(session, made, pace, query, reason)
+
+    outcomes, fault = run(context, body)
+    if ids:
+        outcomes.sort(key=lambda one: ids.index(one["messageId"]))
+    _print(outcomes, output)
+    if fault:
+        raise fault
+    if not (dry_run or save):
+        _judge(outcomes)
+
+
+async def _make_plan(session: Session, ids: list[str] | None, query: Query, *, every: bool) -> Plan:
+    found = await choose(session, ids, query, every=every)
+    asked = {} if is_open(query) else as_record(query)
+    return await session.operations.replaying.plan(found, session.agents, named=ids or (), query=asked)
+
+
+async def _carry_out(
+    session: Session, plan: Plan, pace: Pace, query: Query, reason: str
+) -> tuple[list[dict[str, Any]], MsgctlError | None]:
+    outcomes: dict[str, str] = {}
+    fault: MsgctlError | None = None
+    try:
+        with progress("Replaying", len(plan.replay)) as advance:
+            async for batch in session.operations.replaying.run(plan.replay, pace):
+                outcomes.update((one.message_id, one.outcome) for one in batch)
+                advance(len(batch))
+    except asyncio.CancelledError:
+        await asyncio.shield(_note(session, outcomes, query, reason))
+        _say_how_to_resume(plan, outcomes)
+        raise
+    except Incomplete as stopped:
+        fault = stopped
+    await _note(session, outcomes, query, reason)
+    if fault:
+        _say_how_to_resume(plan, outcomes)
+    return [*(_outcome(*one) for one in outcomes.items()), *map(_skipped, plan.skip)], fault
+
+
+async def _note(session: Session, outcomes: dict[str, str], query: Query, reason: str) -> None:
+    replayed = [message_id for message_id, outcome in outcomes.items() if outcome == "replayed"]
+    if replayed:
+        await note_act(
+            session, "dlq replay", replayed, reason=reason, query=query, before="failed", after="waiting"
+        )
+
+
+def _say_how_to_resume(plan: Plan, outcomes: dict[str, str]) -> None:
+    left = [message_id for message_id in plan.replay if message_id not in outcomes]
+    if not left:
+        return
+    file = Path(f"replay-{time.strftime('%Y%m%dT%H%M%S')}.json")
+    _write_plan(file, msgspec.structs.replace(plan, replay=left))
+    note(f"{len(outcomes)} replayed, {len(left)} left. Go on: msgctl dlq replay --plan {file}")
+
+
+def _write_plan(file: Path, plan: Plan) -> None:
+    try:
+        file.write_bytes(msgspec.json.format(plan.to_json()) + b"\n")
+    except OSError as error:
+        raise Refused(f"Cannot write {file}: {error.strerror}.") from error
+
+
+def _read_plan(file: Path) -> Plan:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Plan)
+    except (msgspec.MsgspecError, OSError) as error:
+        raise InvalidInput(f"{file} is no plan of `dlq replay --save`: {error}") from None
+
+
+def _outcome(message_id: str, outcome: str) -> dict[str, Any]:
+    return {"messageId": message_id, "outcome": outcome}
+
+
+def _each(ids: list[str], outcome: str) -> list[dict[str, Any]]:
+    return [_outcome(message_id, outcome) for message_id in ids]
+
+
+def _skipped(skip: Skip) -> dict[str, Any]:
+    """The two outcomes that REPLAY itself tells keep its words."""
+    outcome = {"missing": "missing", "already_answered": "not_failed", "in_play": "not_failed"}
+    return {
+        "messageId": skip.message_id,
+        "outcome": outcome.get(skip.reason, "skipped"),
+        "reason": skip.reason,
+        "why": skip.text,
+    }
+
+
+def _print(outcomes: list[dict[str, Any]], output: Shape) -> None:
+    if output is Shape.IDS:
+        outcomes = [one for one in outcomes if one["outcome"] in {"replayed", "would_replay"}]
+    shown = outcomes[:SHOWN] if output is Shape.TABLE else outcomes
+    if len(shown) < len(outcomes):
+        note(f"The first {len(shown)} of {len(outcomes)}; -o json has all.")
+    print_listing(shown, output, schema="msgctl.replay/1", columns=COLUMNS, key="messageId")
+
+
+def _judge(outcomes: list[dict[str, Any]]) -> None:
+    skipped = [outcome for outcome in outcomes if outcome["outcome"] != "replayed"]
+    if skipped and all(outcome["outcome"] == "missing" for outcome in outcomes):
+        raise NotFound("There is no such message.")
+    if skipped:
+        raise Incomplete(f"{len(skipped)} of {len(outcomes)} were not replayed.")
+
+
+def _rate(text: str | None) -> float | None:
+    found = RATE.fullmatch(text or "")
+    if text and (not found or not float(found[1])):
+        raise InvalidInput(f"{text!r} is no rate; write 5/s or 90/m.")
+    return float(found[1]) / (60 if found[2] == "m" else 1) if found else None
+
+
+def _share(text: str | None) -> float | None:
+    found = SHARE.fullmatch(text or "")
+    if text and not found:
+        raise InvalidInput(f"{text!r} is no share; write 20%.")
+    return float(found[1]) / 100 if found else None

@@ -1,0 +1,63 @@
+"""Ending messages that wait: they become dead letters of code `cancelled`, which a replay takes back."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from msgctl.messages import Failure
+from msgctl.rqueue import Job, Queue
+
+CANCELLED = "cancelled"
+BATCH = 100
+
+
+class Cancelling:
+    """Cancels messages.
+
+    Args:
+        queue: where they are.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    async def cancel(self, message_ids: Sequence[str], reason: str = "") -> dict[str, str]:
+        """End messages that wait or are delayed.
+
+        Args:
+            message_ids: which.
+            reason: becomes part of the error, for operators.
+
+        Returns:
+            By id `cancelled`, `missing`, or the state of one that cannot be cancelled any more.
+        """
+        outcomes = {}
+        for start in range(0, len(message_ids), BATCH):
+            batch = message_ids[start : start + BATCH]
+            for message_id, job in zip(batch, await self._queue.find_many(batch), strict=True):
+                outcomes[message_id] = await self._cancel(job, reason) if job else "missing"
+        return outcomes
+
+    async def _cancel(self, job: Job, reason: str) -> str:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        text = f"An operator ended it{f': {reason}' if reason else '.'}"
+        error = {"class": "final", "code": CANCELLED, "text": text, "at": now}
+        message = job.message
+        failure = Failure(
+            message_id=message.message_id,
+            conversation_id=message.conversation_id,
+            user_id=message.user_id,
+            channel=message.channel,
+            channel_metadata=message.channel_metadata,
+            code=CANCELLED,
+            timestamp=now,
+        )
+        outcome = await self._queue.cancel(
+            message.message_id, error=msgspec.json.encode(error), failure=failure.to_json()
+        )
+        return outcome if outcome in {CANCELLED, "missing"} else _as_state(outcome)
+
+
+def _as_state(status: str) -> str:
+    return {"started": "active", "finished": "completed"}.get(status, status)

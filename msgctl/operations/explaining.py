@@ -1,0 +1,135 @@
+"""Why a message has not run yet: what stands between it and a worker, the nearest obstacle first."""
+
+import time
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.errors import NotFound
+from msgctl.intake import AgentDirectory
+from msgctl.messages import PRIORITIES, Record, State
+from msgctl.operations.health import Reason
+from msgctl.operations.workers import Workers
+from msgctl.redisdb import unavailable_as_error
+from msgctl.rqueue import Job, Queue
+
+FAR = 10_000
+"""Messages of a queue that are looked through for a position."""
+
+
+class Explanation(Record, kw_only=True, frozen=True):
+    """What is known of a message's way to a worker."""
+
+    message_id: str
+    state: State
+    reasons: list[Reason]
+
+
+class Explaining:
+    """Explains.
+
+    Args:
+        settings: names Redis in errors.
+        redis: a client of `redisdb.connect`.
+        queue: on the same client.
+        workers: knows who is alive.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis, queue: Queue, workers: Workers) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._queue = queue
+        self._workers = workers
+
+    async def why(self, message_id: str, agents: AgentDirectory) -> Explanation:
+        """Say why a message is where it is.
+
+        Raises:
+            NotFound: there is no such message.
+        """
+        job = await self._queue.find(message_id)
+        if job is None:
+            raise NotFound("There is no such message.")
+        match job.state:
+            case State.WAITING:
+                reasons = [*await self._place(job), *await self._crew(job), *await self._breaker(job, agents)]
+            case State.DELAYED:
+                reasons = [await self._pause(job), *await self._breaker(job, agents)]
+            case State.ACTIVE:
+                text = f"Worker {job.worker} runs it, at {job.progress} %."
+                reasons = [Reason(code="running", message=text)]
+            case State.COMPLETED:
+                text = f"It was answered. Its delivery: msgctl delivery show {message_id}"
+                reasons = [Reason(code="answered", message=text)]
+            case State.FAILED:
+                text = f"{_error(job)}. Put it back to work: msgctl dlq replay {message_id}"
+                reasons = [Reason(code="dead_letter", message=text)]
+        return Explanation(message_id=message_id, state=job.state, reasons=reasons)
+
+    async def _place(self, job: Job) -> list[Reason]:
+        message = job.message
+        with unavailable_as_error(self._settings):
+            head = await cast("Any", self._redis.lindex(contracts.MAILBOX + message.conversation_id, 0))
+            quarantined = await cast(
+                "Any", self._redis.hget(contracts.job_key(message.message_id), contracts.FIELD_QUARANTINED)
+            )
+        if head and head != message.message_id:
+            text = f"It waits behind {head}, the head of its conversation. See: msgctl message why {head}"
+            return [Reason(code="behind_conversation", message=text)]
+        if quarantined:
+            text = "It may have killed its workers and runs alone, in quarantine, when its turn comes."
+            return [Reason(code="quarantined", message=text)]
+        ahead = await self._ahead(message.message_id, message.priority)
+        text = f"{ahead} messages are ahead of it." if ahead else "It is the next one."
+        return [Reason(code="in_queue", message=text)]
+
+    async def _ahead(self, message_id: str, priority: int) -> int | str:
+        queue = contracts.RQ_QUEUE + contracts.queue_name(priority)
+        with unavailable_as_error(self._settings):
+            place = await cast("Any", self._redis.lpos(queue, message_id, maxlen=FAR))
+            pipeline = self._redis.pipeline(transaction=False)
+            for sooner in PRIORITIES[: priority - 1]:
+                cast("Any", pipeline.llen(contracts.RQ_QUEUE + contracts.queue_name(sooner)))
+            before = sum(await pipeline.execute())
+        return f"More than {FAR}" if place is None else before + int(place)
+
+    async def _crew(self, job: Job) -> list[Reason]:
+        reasons = []
+        if contracts.queue_name(job.message.priority) in await self._queue.paused():
+            text = f"Priority {job.message.priority} is paused. Go on: msgctl queue resume"
+            reasons.append(Reason(code="paused", message=text))
+        alive = await self._workers.alive()
+        if not alive:
+            text = "No worker is alive. Start one: msgctl start worker"
+            reasons.append(Reason(code="no_worker", message=text))
+        elif all(worker["slots"] is not None and len(worker["running"]) >= worker["slots"] for worker in alive):
+            text = f"All {len(alive)} workers are busy. More at once: [worker] concurrency, or another worker"
+            reasons.append(Reason(code="workers_busy", message=text))
+        return reasons
+
+    async def _breaker(self, job: Job, agents: AgentDirectory) -> list[Reason]:
+        agent = await agents.find(job.message.agent_id)
+        if agent is None:
+            return [Reason(code="agent_gone", message="Its agent is gone; it will become a dead letter.")]
+        with unavailable_as_error(self._settings):
+            found = await cast("Any", self._redis.hget(contracts.BREAKERS, agent.webhook_path))
+        seconds = int(found.partition(" ")[0]) / 1000 - time.time() if found else 0
+        if seconds <= 0:
+            return []
+        text = f"The workflow {agent.webhook_path} keeps failing and is left alone for {seconds:.0f} s more."
+        return [Reason(code="breaker_open", message=text)]
+
+    async def _pause(self, job: Job) -> Reason:
+        key = contracts.RQ_SCHEDULED + contracts.queue_name(job.message.priority)
+        with unavailable_as_error(self._settings):
+            due = await self._redis.zscore(key, job.message.message_id)
+        seconds = max(0.0, due - time.time()) if due else 0
+        text = f"{_error(job)}. It is tried again in {seconds:.0f} s, after {job.attempts} charged attempts."
+        return Reason(code="limited" if "429" in _error(job) else "retry_pause", message=text)
+
+
+def _error(job: Job) -> str:
+    error = job.error or {}
+    return f"{error.get('code', 'It failed')}: {error.get('text', '')}".rstrip(". ")

@@ -1,0 +1,115 @@
+"""The journal of operators' acts: who did what, when, why, to which messages, and what it was before and after."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.errors import NotFound
+from msgctl.messages import Record
+from msgctl.redisdb import unavailable_as_error
+
+KEPT = 10_000
+"""Acts that are kept, about."""
+NAMED = 1000
+"""Ids an act names; of more it keeps the number."""
+
+Entries = list[tuple[str, Mapping[str, str]]]
+
+
+class Act(Record, kw_only=True, frozen=True):
+    """One act."""
+
+    entry: str
+    """Its number in the journal."""
+    at: int
+    """Unix milliseconds."""
+    who: str
+    act: str
+    """Noun and verb, as they were typed."""
+    reason: str
+    query: dict[str, Any]
+    """What was asked for, where it was a query."""
+    ids: list[str]
+    count: int
+    """How many it changed; `ids` may name fewer."""
+    before: Any
+    after: Any
+
+
+class Journal:
+    """Writes and reads it.
+
+    Args:
+        settings: names Redis in errors.
+        redis: a client of `redisdb.connect`.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self._settings = settings
+        self._redis = redis
+
+    async def note(
+        self,
+        act: str,
+        *,
+        who: str,
+        reason: str = "",
+        query: Mapping[str, Any] | None = None,
+        ids: Sequence[str] = (),
+        before: Any = None,
+        after: Any = None,
+    ) -> str:
+        """Write an act down and return the number of its entry.
+
+        Args:
+            act: noun and verb.
+            who: the operator.
+            reason: as the operator gave it.
+            query: what was asked for.
+            ids: what was changed.
+            before: what it was.
+            after: what it is now.
+        """
+        body = {
+            "who": who,
+            "act": act,
+            "reason": reason,
+            "query": dict(query or {}),
+            "ids": list(ids[:NAMED]),
+            "count": len(ids),
+            "before": before,
+            "after": after,
+        }
+        with unavailable_as_error(self._settings):
+            entry = await self._redis.xadd(
+                contracts.JOURNAL, {"act": msgspec.json.encode(body).decode()}, maxlen=KEPT
+            )
+        return str(entry)
+
+    async def newest(self, limit: int) -> list[Act]:
+        """The newest acts, newest first."""
+        with unavailable_as_error(self._settings):
+            found = cast("Entries", await self._redis.xrevrange(contracts.JOURNAL, count=limit))
+        return [_act(entry, fields) for entry, fields in found]
+
+    async def find(self, entry: str) -> Act:
+        """One act.
+
+        Raises:
+            NotFound: there is no such entry.
+        """
+        known = entry if entry.partition("-")[0].isdecimal() else "0-1"
+        with unavailable_as_error(self._settings):
+            found = cast("Entries", await self._redis.xrange(contracts.JOURNAL, known, known))
+        if not found:
+            raise NotFound("The journal has no such entry. See: msgctl journal list")
+        return _act(entry, found[0][1])
+
+
+def _act(entry: str, fields: Mapping[str, str]) -> Act:
+    body = msgspec.json.decode(fields["act"])
+    return msgspec.convert({"entry": entry, "at": int(entry.partition("-")[0]), **body}, Act)

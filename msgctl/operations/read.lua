@@ -1,0 +1,24 @@
+-- READ: what listings show of messages, without their texts, which never leave Redis. Reads only.
+--
+--   rq:job:ID   HASH  of RQ and ours
+--
+-- ARGV: a part of the text, as it stands in JSON; empty: any. Then ids.
+-- Returns for each {status, user, channel, priority, attempts, crashes, error, finished, ready, created, conversation,
+-- edition, agent}, or {} where there is no such message or its text lacks the part.
+local part = ARGV[1]
+local rows = {}
+for i = 2, #ARGV do
+  local row = read_job(ARGV[i], 'status', K.field_user, K.field_channel, K.field_priority, K.field_attempts,
+    K.field_crashes, K.field_error, K.field_finished, K.field_ready, 'created_at', K.field_conversation,
+    K.field_edition, K.field_message)
+  local message = row[13]
+  if not (row[1] and message) or (part ~= '' and not string.find(message, part, 1, true)) then
+    rows[#rows + 1] = {}
+  else
+    -- The agent stands before whatever a customer could have written.
+    row[13] = string.match(message, '^{"messageId":"[^"]*","conversationId":"[^"]*","agentId":"([^"]*)"') or ''
+    for field = 1, 12 do row[field] = row[field] or '' end
+    rows[#rows + 1] = row
+  end
+end
+return rows

@@ -1,0 +1,194 @@
+"""Replaying many dead letters: a plan that says what is skipped and why, and a run that is paced and can stop."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.errors import Incomplete, PostgresUnavailable
+from msgctl.intake import AgentDirectory
+from msgctl.messages import Channel, Record, State
+from msgctl.operations.cancelling import CANCELLED
+from msgctl.operations.dead_letters import Replay
+from msgctl.operations.selection import Summary
+from msgctl.redisdb import unavailable_as_error
+from msgctl.rqueue import Queue
+from msgctl.rqueue.job import STATES
+
+BATCH = 200
+"""Dead letters replayed in one step of Redis."""
+WATCHED = 1000
+"""Replayed messages whose end is watched, the newest."""
+LEAST = 10
+"""Ends below which no share of failures is looked at."""
+LOOK_INTERVAL = 0.2
+"""Seconds between two looks at a canary."""
+CUSTOMER_WINDOW = 24 * 3600.0
+"""Seconds after a customer's message within which WhatsApp takes a free answer."""
+
+
+class Skip(Record, kw_only=True, frozen=True):
+    """One message that is not replayed."""
+
+    message_id: str
+    reason: str
+    """missing, already_answered, in_play, superseded, duplicate, agent_gone, window_closed or not_retryable."""
+    text: str
+
+
+class Plan(Record, kw_only=True, frozen=True):
+    """What a replay would do; it can be kept in a file and carried out later, in parts."""
+
+    schema: str = "msgctl.replay-plan/1"
+    query: dict[str, Any] = msgspec.field(default_factory=dict)
+    replay: list[str] = msgspec.field(default_factory=list)
+    skip: list[Skip] = msgspec.field(default_factory=list)
+
+
+class Pace(msgspec.Struct, kw_only=True, frozen=True):
+    """How carefully to go."""
+
+    rate: float | None = None
+    """Messages a second at most."""
+    canary: int = 0
+    """Messages to replay first; the others follow only if these are answered."""
+    stop_ratio: float | None = None
+    """The share of replayed messages that may fail again; more, and the rest is left alone."""
+    patience: float = 300.0
+    """Seconds to wait for the canary."""
+
+
+class Replaying:
+    """Plans and runs replays.
+
+    Args:
+        settings: names Redis in errors.
+        redis: a client of `redisdb.connect`.
+        queue: on the same client.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis, queue: Queue) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._queue = queue
+
+    async def plan(
+        self,
+        found: Sequence[Summary],
+        agents: AgentDirectory,
+        *,
+        named: Sequence[str] = (),
+        query: dict[str, Any] | None = None,
+    ) -> Plan:
+        """Decide about each message.
+
+        Args:
+            found: what answers to the query, or what was named.
+            agents: where agents are looked up, each once.
+            named: ids that were asked for one by one; a cancelled message is replayed only if it is named.
+            query: what was asked for, to be kept in the plan.
+        """
+        gone = await _without_agent(found, agents)
+        replay, skip, seen = [], [], set[str]()
+        for item in found:
+            reason = _reason(item, gone, named)
+            if reason:
+                skip.append(Skip(message_id=item.message_id, reason=reason[0], text=reason[1]))
+            else:
+                replay.append(item.message_id)
+            seen.add(item.message_id)
+        for index, message_id in enumerate(named):
+            if message_id not in seen:
+                skip.append(Skip(message_id=message_id, reason="missing", text="There is no such message."))
+            elif message_id in named[:index]:
+                skip.append(Skip(message_id=message_id, reason="duplicate", text="It was named twice."))
+        return Plan(query=query or {}, replay=replay, skip=skip)
+
+    async def run(self, message_ids: Sequence[str], pace: Pace) -> AsyncIterator[list[Replay]]:
+        """Replay, and yield what became of each batch.
+
+        Raises:
+            Incomplete: the canary failed, or too many failed again; the rest was left alone.
+        """
+        canary, rest = message_ids[: pace.canary], message_ids[pace.canary :]
+        if canary:
+            yield await self._replay(canary)
+            await self._await_canary(canary, pace.patience)
+        size = BATCH if pace.rate is None else max(1, min(BATCH, int(pace.rate / 2)))
+        begun, done = time.monotonic(), 0
+        for start in range(0, len(rest), size):
+            batch = rest[start : start + size]
+            yield await self._replay(batch)
+            done += len(batch)
+            if pace.rate is not None and done < len(rest):
+                await asyncio.sleep(max(0.0, begun + done / pace.rate - time.monotonic()))
+            if pace.stop_ratio is not None:
+                await self._check_share(rest[:done][-WATCHED:], pace.stop_ratio, left=len(rest) - done)
+
+    async def _replay(self, batch: Sequence[str]) -> list[Replay]:
+        outcomes = await self._queue.replay_many(batch)
+        return [Replay(*one) for one in zip(batch, outcomes, strict=True)]
+
+    async def _await_canary(self, ids: Sequence[str], patience: float) -> None:
+        deadline = time.monotonic() + patience
+        while True:
+            states = await self._states(ids)
+            if failed := states.count(State.FAILED):
+                raise Incomplete(f"{failed} of the canary's {len(ids)} failed again; the rest was left alone.")
+            if states.count(State.COMPLETED) + states.count(None) == len(ids):
+                return
+            if time.monotonic() > deadline:
+                raise Incomplete(f"The canary was not answered within {patience:g} s; the rest was left alone.")
+            await asyncio.sleep(LOOK_INTERVAL)
+
+    async def _check_share(self, ids: Sequence[str], most: float, *, left: int) -> None:
+        states = await self._states(ids)
+        failed = states.count(State.FAILED)
+        ended = failed + states.count(State.COMPLETED)
+        if ended >= LEAST and failed / ended > most:
+            raise Incomplete(
+                f"{failed} of the last {ended} that ended failed again, more than {most:.0%}: stopped, "
+                f"and {left} were left alone."
+            )
+
+    async def _states(self, ids: Sequence[str]) -> list[State | None]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for message_id in ids:
+            cast("Any", pipeline.hget(contracts.job_key(message_id), "status"))
+        with unavailable_as_error(self._settings):
+            return [STATES.get(status or "") for status in await pipeline.execute()]
+
+
+async def _without_agent(found: Sequence[Summary], agents: AgentDirectory) -> set[tuple[str, str]]:
+    """The pairs of agent and user among these that can be answered no more, as far as PostgreSQL tells."""
+    gone = set()
+    for agent_id, user_id in {(item.agent_id, item.user_id) for item in found}:
+        try:
+            agent = await agents.find(agent_id)
+        except PostgresUnavailable:
+            return set()  # the messages will wait for it
+        if agent is None or not agent.active or agent.user_id != user_id:
+            gone.add((agent_id, user_id))
+    return gone
+
+
+def _reason(item: Summary, gone: Collection[tuple[str, str]], named: Sequence[str]) -> tuple[str, str] | None:
+    error = item.error or {}
+    if item.state is State.COMPLETED:
+        return "already_answered", "It was answered."
+    if item.state is not State.FAILED:
+        return "in_play", f"It is no dead letter: it is {item.state}."
+    if item.edition:
+        return "superseded", f"It was edited and sent anew as {item.edition}."
+    if (item.agent_id, item.user_id) in gone:
+        return "agent_gone", "Its agent was deleted, disabled or given to another user."
+    if item.channel == Channel.WHATSAPP and time.time() - item.accepted_at / 1000 > CUSTOMER_WINDOW:
+        return "window_closed", "WhatsApp's window of 24 h after the customer's message is closed."
+    if error.get("code") == CANCELLED and item.message_id not in named:
+        return "not_retryable", "An operator cancelled it; name its id to replay it all the same."
+    return None

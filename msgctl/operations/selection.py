@@ -1,0 +1,194 @@
+"""The messages a query means: the newest of them for the eye, or every one for an act; no call holds Redis up."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.messages import PRIORITIES, Record, State
+from msgctl.operations.listing import SOURCES
+from msgctl.operations.query import Query
+from msgctl.operations.signatures import group_of, signature
+from msgctl.redisdb import Script, unavailable_as_error
+from msgctl.rqueue.job import STATES
+
+READ = Script.beside(__file__, "read")
+BATCH = 500
+"""Messages read at once: about a millisecond of Redis's time."""
+WINDOW = 10_000
+"""Messages a bounded look reads at most."""
+
+
+class Summary(Record, kw_only=True, frozen=True):
+    """One message without its text."""
+
+    message_id: str
+    state: State
+    conversation_id: str
+    agent_id: str
+    user_id: str
+    channel: str
+    priority: int
+    attempts: int
+    crashes: int
+    error: dict[str, Any] | None
+    """`{class, code, text, at}` of its last failure."""
+    group: str | None
+    """The key of that error's signature."""
+    at: int
+    """Unix milliseconds of its end, else since when it has been ready, else of its acceptance."""
+    accepted_at: int
+    finished_on: int | None
+    edition: str | None
+    """The id of the edited message that was sent in its place."""
+
+
+class Window(msgspec.Struct, kw_only=True, frozen=True):
+    """What a bounded look found, and how far it looked."""
+
+    items: list[Summary]
+    looked_at: int
+    total: int
+
+
+class Selection:
+    """Finds the messages of a query.
+
+    Args:
+        settings: names Redis in errors.
+        redis: a client of `redisdb.connect`.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self._settings = settings
+        self._redis = redis
+
+    async def newest(self, query: Query, limit: int, window: int = WINDOW) -> Window:
+        """The newest messages of a query, from a bounded window.
+
+        Args:
+            query: what is looked for.
+            limit: messages to return at most.
+            window: messages to read at most, the newest of each state and priority.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        sources = _sources(query)
+        share = limit if _is_plain(query) else max(BATCH, window // len(sources))
+        pipeline: Any = self._redis.pipeline(transaction=False)
+        for kind, key in sources:
+            if kind == "list":
+                pipeline.llen(key).lrange(key, -share, -1)
+            else:
+                pipeline.zcard(key).zrange(key, 0, share - 1, desc=kind == "newest")
+        with unavailable_as_error(self._settings):
+            answers = await pipeline.execute()
+        ids = list(dict.fromkeys(_message_id(member) for members in answers[1::2] for member in members))
+        items = [item async for batch in self.read(ids, query) for item in batch]
+        items.sort(key=lambda item: (-item.at, item.message_id))
+        return Window(items=items[:limit], looked_at=len(ids), total=sum(answers[::2]))
+
+    async def walk(self, query: Query) -> AsyncIterator[list[Summary]]:
+        """Every message of a query, in batches and in no order; what comes or goes meanwhile may be missed."""
+        for kind, key in _sources(query):
+            async for ids in self._walk_list(key) if kind == "list" else self._walk_set(key):
+                async for batch in self.read(ids, query):
+                    yield batch
+
+    async def all(self, query: Query) -> list[Summary]:
+        """The same at once, oldest first and each once."""
+        found = {item.message_id: item async for batch in self.walk(query) for item in batch}
+        return sorted(found.values(), key=lambda item: (item.at, item.message_id))
+
+    async def read(self, ids: Sequence[str], query: Query | None = None) -> AsyncIterator[list[Summary]]:
+        """Read messages in batches; what does not answer to the query, or is gone, is left out."""
+        query = query or Query()
+        part = msgspec.json.encode(query.match or "").decode()[1:-1]
+        for start in range(0, len(ids), BATCH):
+            batch = ids[start : start + BATCH]
+            with unavailable_as_error(self._settings):
+                rows = await READ(self._redis, part, *batch)
+                now, _ = await self._redis.time()
+            items = (_summary(message_id, row) for message_id, row in zip(batch, rows, strict=True) if row)
+            yield [item for item in items if item and _answers(item, query, now)]
+
+    async def _walk_set(self, key: str) -> AsyncIterator[list[str]]:
+        cursor = -1
+        while cursor != 0:
+            with unavailable_as_error(self._settings):
+                cursor, entries = await self._redis.zscan(key, max(cursor, 0), count=BATCH)
+            yield [_message_id(str(member)) for member, _ in entries]
+
+    async def _walk_list(self, key: str) -> AsyncIterator[list[str]]:
+        start, found = 0, ["…"]
+        while found:
+            with unavailable_as_error(self._settings):
+                found = await cast("Any", self._redis.lrange(key, start, start + BATCH - 1))
+            start += BATCH
+            yield found
+
+
+def _sources(query: Query) -> list[tuple[str, str]]:
+    queues = [contracts.queue_name(priority) for priority in PRIORITIES if query.priority in (None, priority)]
+    states = [query.state] if query.state else list(State)
+    return [(kind, key + queue) for state in states for kind, key in SOURCES[state] for queue in queues]
+
+
+def _message_id(member: str) -> str:
+    """Of a member of a registry; what runs now is listed as `id:run`."""
+    return member.partition(":")[0]
+
+
+def _is_plain(query: Query) -> bool:
+    """Whether nothing is asked but state and priority, which decide where to look."""
+    return query == Query(state=query.state, priority=query.priority)
+
+
+def _summary(message_id: str, row: list[str]) -> Summary | None:
+    status, user, channel, priority, attempts, crashes, error, finished, ready, created, conversation, *rest = row
+    state = STATES.get(status)
+    if state is None:
+        return None
+    try:
+        known = msgspec.json.decode(error, type=dict[str, Any]) if error else None
+        accepted = round(datetime.fromisoformat(created).timestamp() * 1000)
+        return Summary(
+            message_id=message_id,
+            state=state,
+            conversation_id=conversation,
+            agent_id=rest[1],
+            user_id=user,
+            channel=channel,
+            priority=int(priority or 0),
+            attempts=int(attempts or 0),
+            crashes=int(crashes or 0),
+            error=known,
+            group=group_of(signature(known)) if known else None,
+            at=int(finished or ready or accepted),
+            accepted_at=accepted,
+            finished_on=int(finished) if finished else None,
+            edition=rest[0] or None,
+        )
+    except ValueError:  # another program wrote into the hash: it is not listed, `message show` may say more
+        return None
+
+
+def _answers(item: Summary, query: Query, now: int) -> bool:
+    error = item.error or {}
+    text = f"{error.get('code', '')} {error.get('text', '')}".lower()
+    return (
+        query.state in (None, item.state)
+        and query.channel in (None, item.channel)
+        and query.agent in (None, item.agent_id)
+        and query.user in (None, item.user_id)
+        and query.priority in (None, item.priority)
+        and (query.error is None or query.error.lower() in text)
+        and (query.group is None or (item.group or "").startswith(query.group))
+        and (query.since is None or item.at >= (now - query.since) * 1000)
+        and (query.until is None or item.at <= (now - query.until) * 1000)
+    )

@@ -1,0 +1,91 @@
+"""`trace`: one joined story of a message over all hops, with times and gaps, and where it stopped."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import groupby
+
+from redis.asyncio import Redis
+
+from msgctl.config import Settings
+from msgctl.errors import ConfigurationError, NotFound, PostgresUnavailable
+from msgctl.events import Archive, Event, Ledger
+from msgctl.messages import Record
+from msgctl.operations.advice import Standing, stand
+from msgctl.operations.health import Checkup
+from msgctl.postgres import Database
+
+NAP = 0.5
+"""Seconds between two looks while a story is followed."""
+
+
+class Story(Record, kw_only=True, frozen=True):
+    """What happened, oldest first, and where each message stands now."""
+
+    events: list[Event]
+    standings: list[Standing]
+    note: str
+    """What may be missing; empty: nothing."""
+
+
+class Tracing:
+    """Joins what PostgreSQL and Redis know.
+
+    Args:
+        settings: where both are.
+        redis: a client of `redisdb.connect`.
+        checkup: tells whether workers and subscribers live.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis, checkup: Checkup) -> None:
+        self._settings = settings
+        self._ledger = Ledger(redis, settings)
+        self._checkup = checkup
+
+    async def story(self, *, message_id: str = "", conversation_id: str = "") -> Story:
+        """The story of a message, or of every message of a conversation.
+
+        Raises:
+            NotFound: the ledger knows no such message or conversation.
+            RedisUnavailable: Redis does not answer.
+        """
+        archived, position, note = await self._archived(message_id, conversation_id)
+        known = {event.message_id for event in archived} | ({message_id} if message_id else set())
+        fresh = await self._ledger.about(known, conversation_id or None, position)
+        events = [*archived, *fresh]
+        if not events:
+            raise NotFound(f"The ledger knows nothing of {message_id or conversation_id}. {note}".rstrip())
+        reasons = {reason.code for reason in (await self._checkup.run()).reasons}
+        by_message = groupby(
+            sorted(events, key=lambda event: (event.message_id, event.order)), lambda e: e.message_id
+        )
+        standings = [stand(list(group), reasons) for _, group in by_message]
+        return Story(events=events, standings=standings, note=note)
+
+    async def follow(self, *, message_id: str = "", conversation_id: str = "") -> AsyncIterator[Story]:
+        """The story so far, then what is new each time there is something; ends when every message has ended."""
+        told = 0
+        while True:
+            try:
+                story = await self.story(message_id=message_id, conversation_id=conversation_id)
+            except NotFound:
+                if told == 0:
+                    raise
+                return
+            if len(story.events) > told:
+                yield Story(events=story.events[told:], standings=story.standings, note=story.note)
+                told = len(story.events)
+            if all(one.over for one in story.standings):
+                return
+            await asyncio.sleep(NAP)
+
+    async def _archived(self, message_id: str, conversation_id: str) -> tuple[list[Event], str, str]:
+        """What PostgreSQL has, the entry behind which Redis goes on, and what is missing if it does not answer."""
+        try:
+            async with Database(self._settings) as database:
+                archive = Archive(database)
+                position = await archive.position()
+                if message_id:
+                    return await archive.of_message(message_id), position, ""
+                return await archive.of_conversation(conversation_id), position, ""
+        except (PostgresUnavailable, ConfigurationError) as problem:
+            return [], "0-0", f"Only what Redis still has: {problem.message}"

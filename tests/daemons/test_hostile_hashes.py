@@ -1,0 +1,128 @@
+"""Job hashes are data: what somebody else wrote into Redis is set aside and counted, and never executed."""
+
+import asyncio
+import pickle
+import zlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from msgctl import contracts
+from msgctl.agents import Agents
+from msgctl.config import Settings
+from msgctl.intake import Intake, Submission
+from msgctl.messages import State
+from msgctl.rqueue import Queue
+from tests.processes import Daemon, until
+
+QUEUE = contracts.RQ_QUEUE + "messages:1"
+
+
+@pytest.fixture
+async def canary_port() -> AsyncIterator[tuple[int, list[bytes]]]:
+    """A port at which nobody may knock, and what it heard."""
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(1000))
+        writer.close()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1], heard
+
+
+class Bomb:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self._file,)
+
+
+def hostile(canary: Path, port: int) -> dict[str, dict[str, Any]]:
+    """Job hashes by name: each would do harm if RQ's own worker, or a careless one, worked it."""
+    call = f'["subprocess.getoutput",null,["touch {canary}"],{{}}]'
+    ours = {"status": "queued", "origin": "messages:1", contracts.FIELD_CONVERSATION: "of-hostile"}
+    hook = f'{{"success": {{"url": "http://127.0.0.1:{port}/"}}}}'
+    callbacks = {f"{kind}_callback_name": "subprocess.getoutput" for kind in ("success", "failure", "stopped")}
+    return {
+        "function": {"status": "queued", "origin": "messages:1", "data": call},
+        "compressed": {"status": "queued", "origin": "messages:1", "data": zlib.compress(call.encode())},
+        "pickle": {"status": "queued", "origin": "messages:1", "data": pickle.dumps(Bomb(canary))},
+        "meta": {"status": "queued", "origin": "messages:1", "meta": pickle.dumps(Bomb(canary))},
+        "callbacks": {**ours, **callbacks, "data": call, contracts.FIELD_MESSAGE: "{}"},
+        "webhooks": {**ours, "webhooks": hook, "data": call, contracts.FIELD_MESSAGE: "{}"},
+        "broken-zlib": {**ours, "data": b"x\x9c broken", contracts.FIELD_MESSAGE: b"x\x9c\xff\xfe"},
+        "deep": {**ours, contracts.FIELD_MESSAGE: "[" * 100_000},
+        "other-id": {**ours, contracts.FIELD_MESSAGE: '{"messageId": "somebody-else"}'},
+        "status": {**ours, "status": "sideways", contracts.FIELD_MESSAGE: "{}"},
+        "no-message": ours,
+        "no-status": {"origin": "messages:1", contracts.FIELD_MESSAGE: "{}"},
+        "no-origin": {"status": "queued", contracts.FIELD_MESSAGE: "{}", contracts.FIELD_CONVERSATION: "c"},
+        "other-queue": {**ours, "origin": "default", contracts.FIELD_MESSAGE: "{}"},
+        "attempts": {**ours, contracts.FIELD_MESSAGE: "{}", contracts.FIELD_ATTEMPTS: "many"},
+        "runs": {**ours, contracts.FIELD_MESSAGE: "{}", contracts.FIELD_RUNS: "1.5"},
+        "ready": {**ours, contracts.FIELD_MESSAGE: "{}", contracts.FIELD_READY: "yesterday"},
+    }
+
+
+async def test_a_hostile_hash_is_parked_and_never_executed(
+    settings: Settings, redis: Any, tmp_path: Path, canary_port: tuple[int, list[bytes]]
+) -> None:
+    """No function, callback, webhook or pickle of a stored hash runs, and the worker answers what is in order."""
+    port, heard = canary_port
+    canary = tmp_path / "canary"
+    hashes = hostile(canary, port)
+    for name, fields in hashes.items():
+        await redis.hset(contracts.job_key(name), mapping=fields)
+        await redis.rpush(QUEUE, name)
+    await redis.set(contracts.job_key("no-hash"), "a string")
+    await redis.rpush(QUEUE, "no-hash", "gone")
+    queue = Queue(redis, settings)
+    async with Agents(settings) as agents, Daemon("worker", settings) as worker:
+        agent = await agents.add(user_id="u", name="Ana", webhook_path="chat")
+        submission = Submission(
+            agent_id=agent.id, message="hello", message_id="good", conversation_id="c", priority=1
+        )
+        await Intake(queue, agents).accept(submission, "u")
+
+        async def answered() -> bool:
+            job = await queue.find("good")
+            return job is not None and job.state is State.COMPLETED
+
+        await until(answered, "the good message to be answered")
+        assert worker.process.returncode is None
+    parked = await redis.hgetall(contracts.PARKED)
+    assert set(parked) == {*hashes, "no-hash", "gone"}
+    assert not canary.exists()
+    assert heard == []
+    assert await redis.zcard(contracts.LEASES) == 0
+    assert await redis.llen(QUEUE) == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("status", "sideways"), (contracts.FIELD_MESSAGE, "{"), ("origin", "elsewhere")]
+)
+async def test_a_spoilt_message_holds_its_conversation_up_no_longer(
+    settings: Settings, redis: Any, field: str, value: str
+) -> None:
+    """When a waiting message is spoilt, it is parked and the next of its conversation is answered."""
+    queue = Queue(redis, settings)
+    async with Agents(settings) as agents:
+        agent = await agents.add(user_id="u", name="Ana", webhook_path="chat")
+        for message_id in ("spoilt", "next"):
+            submission = Submission(agent_id=agent.id, message="hello", message_id=message_id, conversation_id="c")
+            await Intake(queue, agents).accept(submission, "u")
+    await redis.hset(contracts.job_key("spoilt"), field, value)
+    async with Daemon("worker", settings):
+
+        async def answered() -> bool:
+            job = await queue.find("next")
+            return job is not None and job.state is State.COMPLETED
+
+        await until(answered, "the next message to be answered")
+    assert list(await redis.hgetall(contracts.PARKED)) == ["spoilt"]

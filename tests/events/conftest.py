@@ -1,0 +1,36 @@
+"""A queue of the test's own, and a projector onto the test's own PostgreSQL."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from msgctl.config import Settings
+from msgctl.events import Archive, Projector
+from msgctl.postgres import Database
+from msgctl.rqueue import Queue
+
+
+@pytest.fixture
+def queue(redis: Redis, settings: Settings) -> Queue:
+    """The queue."""
+    return Queue(redis, settings)
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    """PostgreSQL with our tables."""
+    async with Database(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def projector(redis: Redis, settings: Settings, database: Database) -> Projector:
+    """Carries the ledger over when it is told to."""
+    return Projector(redis, settings, database)
+
+
+@pytest.fixture
+def archive(database: Database) -> Archive:
+    """What the projector wrote."""
+    return Archive(database)

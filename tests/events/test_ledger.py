@@ -1,0 +1,158 @@
+"""Every transition leaves an event, in the same step, with its evidence and without a word of the message."""
+
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.delivery.entry import read_entry
+from msgctl.delivery.stream import ResponseStream
+from msgctl.delivery.web import Web
+from msgctl.events import Event, Ledger
+from msgctl.retry import Again
+from msgctl.rqueue import Claimed, Claims, Queue
+from tests.rqueue.conftest import commit, failure
+from tests.traffic import ERROR, Traffic, traffic
+
+__all__ = ["traffic"]
+
+SECRET = "a text that no event may hold"
+
+
+@pytest.fixture
+def ledger(redis: Redis, settings: Settings) -> Ledger:
+    """The ledger of the test's own Redis."""
+    return Ledger(redis, settings)
+
+
+async def story(ledger: Ledger, message_id: str) -> list[str]:
+    """What happened to a message, in order."""
+    return [event.what for event in await ledger.about([message_id], None, "0-0")]
+
+
+async def hold(claims: Claims, claimed: Claimed, *, charged: bool) -> None:
+    """End a run with another one to come at once."""
+    decision = Again(0.0, charged=charged)
+    assert await claims.fail(
+        claimed, decision, error=ERROR, record=ERROR, failure=failure(claimed), fault="transient"
+    )
+
+
+async def test_an_answered_message_leaves_its_whole_way(
+    traffic: Traffic, ledger: Ledger, redis: Redis, settings: Settings
+) -> None:
+    """Accepted, claimed, committed, kept for a socket that comes back: who did it, and the evidence of each."""
+    await traffic.completed("m")
+    stream = ResponseStream(redis, settings, "s1")
+    await stream.ensure_group()
+    await stream.read()  # what is pending here comes first, and there is nothing
+    await Web(redis, settings).route(await stream.read())
+    await stream.close()
+    events = await ledger.about(["m"], None, "0-0")
+    assert [event.what for event in events] == ["accepted", "claimed", "committed", "kept"]
+    assert [event.actor for event in events] == ["operator", "w1", "w1", "subscriber"]
+    accepted, claimed, committed, kept = events
+    assert (accepted.conversation_id, accepted.evidence["priority"]) == ("of-m", "5")
+    assert (claimed.evidence["run"], claimed.evidence["attempt"]) == ("1", "1")
+    assert committed.evidence["seq"] == kept.evidence["seq"] == "1"
+    assert [event.order for event in events] == sorted(event.order for event in events)
+
+
+async def test_failures_tell_their_class_and_code(traffic: Traffic, ledger: Ledger) -> None:
+    """A charged attempt, a hold that charges nothing, the promotion between them, and the end."""
+    await hold(traffic.claims, await traffic.active("m"), charged=True)
+    await traffic.claims.tend()
+    (again,) = await traffic.claims.claim(1)
+    await hold(traffic.claims, again, charged=False)
+    await traffic.claims.tend()
+    (last,) = await traffic.claims.claim(1)
+    await traffic.fail(last)
+    await traffic.queue.replay("m")
+    events = await ledger.about(["m"], None, "0-0")
+    expected = "accepted claimed failed queued claimed held queued claimed failed buried replayed"
+    assert " ".join(event.what for event in events) == expected
+    failed = next(event for event in events if event.what == "failed")
+    assert (failed.evidence["class"], failed.evidence["code"]) == ("transient", "n8n_rejected")
+
+
+async def test_a_lost_lease_is_a_crash_and_then_the_quarantine(
+    traffic: Traffic, ledger: Ledger, redis: Any
+) -> None:
+    """Three crashes, each with its run; then it is set apart."""
+    await traffic.waiting("m")
+    for _ in range(3):
+        (claimed,) = await traffic.claims.claim(1)
+        await redis.zadd(contracts.LEASES, {claimed.lease: 1})
+        await traffic.claims.tend()
+        await redis.hset(contracts.TENDED, "grace", 0)
+        await traffic.claims.tend()
+    whats = await story(ledger, "m")
+    assert whats.count("crashed") == 3
+    assert whats[-1] == "quarantined"
+
+
+async def test_handing_back_and_forgetting_are_told(traffic: Traffic, ledger: Ledger) -> None:
+    """A worker that stops, and an operator who cleans, leave their names."""
+    await traffic.claims.hand_back([await traffic.active("m")])
+    (claimed,) = await traffic.claims.claim(1)
+    await commit(traffic.claims, claimed)
+    await traffic.queue.remove("finished", 2**52, ["m"])
+    assert await story(ledger, "m") == ["accepted", "claimed", "handed_back", "claimed", "committed", "removed"]
+
+
+async def test_the_next_of_a_conversation_says_after_whom_it_came(traffic: Traffic, ledger: Ledger) -> None:
+    """The second waits behind the first, and comes into play with its end."""
+    await traffic.waiting("one", conversation="c")
+    await traffic.waiting("two", conversation="c")
+    (claimed,) = await traffic.claims.claim(1)
+    await commit(traffic.claims, claimed)
+    accepted, queued = await ledger.about(["two"], None, "0-0")
+    assert (accepted.evidence["ahead"], queued.evidence["after"]) == ("1", "one")
+    assert {event.message_id for event in await ledger.about([], "c", "0-0")} == {"one", "two"}
+
+
+async def test_a_repetition_leaves_no_second_event(traffic: Traffic, ledger: Ledger) -> None:
+    """What is accepted once is told once."""
+    await traffic.waiting("m")
+    await traffic.waiting("m")
+    assert await story(ledger, "m") == ["accepted"]
+
+
+async def test_no_event_holds_a_word_of_the_message(traffic: Traffic, redis: Any) -> None:
+    """Neither what the customer said nor what the agent answered."""
+    await traffic.completed("m", SECRET)
+    entries = await redis.xrange(contracts.EVENTS)
+    assert entries
+    assert SECRET not in str(entries)
+    assert "hello" not in str(entries)
+
+
+async def test_the_ledger_keeps_its_bound_and_counts_what_it_lost(
+    redis: Any, settings: Settings, traffic: Traffic
+) -> None:
+    """A worker cuts it each second; what PostgreSQL did not have is counted."""
+    bounded = settings.model_copy(update={"events": settings.events.model_copy(update={"stream": 1000})})
+    pipeline = redis.pipeline()
+    for number in range(3000):
+        pipeline.xadd(contracts.EVENTS, {"id": f"m{number}", "what": "accepted", "by": "test"})
+    await pipeline.execute()
+    await Claims(redis, bounded, "w1").tend()
+    length = await redis.xlen(contracts.EVENTS)
+    assert 1000 <= length < 1200
+    assert int(await redis.get(contracts.EVENTS_LOST)) == 3000 - length
+
+
+def test_an_event_knows_its_time_and_order() -> None:
+    """Both follow from the id of its entry."""
+    event = Event.from_entry("1767225600123-7", {"id": "m", "what": "claimed", "by": "w", "run": "2", "code": ""})
+    assert event.order == (1767225600123, 7)
+    assert event.at.isoformat() == "2026-01-01T00:00:00.123000+00:00"
+    assert event.evidence == {"run": "2"}
+
+
+async def test_a_foreign_response_that_cannot_be_read_is_no_event(redis: Any, queue: Queue) -> None:
+    """What never becomes a message leaves no trace in the ledger."""
+    assert read_entry("1-0", {"kind": "response", "body": "{"}) is None
+    assert await redis.xlen(contracts.EVENTS) == 0

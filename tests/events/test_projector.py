@@ -1,0 +1,187 @@
+"""The ledger in PostgreSQL: every event once, whatever stops, and what it takes to feed a new Redis."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.agents import Agents
+from msgctl.config import Settings
+from msgctl.events import Archive, Ledger, Projector
+from msgctl.messages import State
+from msgctl.operations.health import Checkup
+from msgctl.operations.rebuilding import Rebuilding
+from msgctl.operations.tracing import Tracing
+from msgctl.postgres import Database
+from msgctl.rqueue import Queue
+from msgctl.stack.n8n import N8nStandIn
+from tests.processes import Daemon, until
+from tests.traffic import Traffic, traffic
+
+__all__ = ["traffic"]
+
+
+async def unfinished(archive: Archive) -> list[str]:
+    """The ids that would be restored, in order."""
+    return [row.message_id async for batch in archive.unfinished() for row in batch]
+
+
+async def test_events_are_carried_over_once_and_in_order(
+    traffic: Traffic, projector: Projector, archive: Archive, redis: Redis, settings: Settings
+) -> None:
+    """What PostgreSQL has is what Redis has, to the last field; a second round finds nothing left."""
+    await traffic.completed("m")
+    assert await projector.project() == 3
+    assert await projector.project() == 0
+    assert await archive.of_message("m") == await Ledger(redis, settings).after("0-0")
+    assert await archive.of_conversation("of-m") == await archive.of_message("m")
+
+
+async def test_two_projectors_carry_nothing_twice(
+    traffic: Traffic, redis: Redis, settings: Settings, database: Database, archive: Archive
+) -> None:
+    """Side by side, one of them works and the other one steps back."""
+    for number in range(20):
+        await traffic.completed(f"m{number}")
+    projectors = [Projector(redis, settings, database) for _ in range(2)]
+    assert sum(await asyncio.gather(*(one.project() for one in projectors))) >= 60
+    for one in projectors:
+        await one.project()
+    counts = [len(await archive.of_message(f"m{number}")) for number in range(20)]
+    assert counts == [3] * 20
+
+
+async def test_the_position_is_written_with_the_events(
+    traffic: Traffic, projector: Projector, archive: Archive, redis: Any
+) -> None:
+    """A projector that dies before it can tell Redis goes on where its rows end."""
+    await traffic.completed("one")
+    await projector.project()
+    await redis.delete(contracts.EVENTS_PROJECTED)
+    await traffic.completed("two")
+    assert await projector.project() == 3
+    assert len(await archive.of_message("one")) == 3
+
+
+async def test_days_past_their_retention_are_dropped(
+    projector: Projector, archive: Archive, redis: Any, settings: Settings
+) -> None:
+    """A partition a day; those older than `events.retention` go as a whole."""
+    old = datetime.now(UTC) - timedelta(days=settings.events.retention + 2)
+    for moment in (old, datetime.now(UTC)):
+        entry = f"{round(moment.timestamp() * 1000)}-0"
+        await redis.xadd(contracts.EVENTS, {"id": "m", "what": "accepted", "by": "t"}, id=entry)
+    assert await projector.project() == 2
+    await projector.clean()
+    assert len(await archive.of_message("m")) == 1
+
+
+async def test_only_what_has_not_ended_keeps_its_text(
+    traffic: Traffic, projector: Projector, archive: Archive
+) -> None:
+    """Bodies lie in PostgreSQL until the reply is delivered or the message is a dead letter."""
+    await traffic.failed("dead")
+    await traffic.completed("answered")
+    await traffic.waiting("waits")
+    await projector.project()
+    assert await unfinished(archive) == ["answered", "waits"]
+    await traffic.queue.replay("dead")
+    await projector.project()
+    assert set(await unfinished(archive)) == {"answered", "waits", "dead"}
+
+
+async def test_a_lost_redis_is_fed_again(
+    traffic: Traffic, projector: Projector, redis: Any, settings: Settings, queue: Queue
+) -> None:
+    """Accepted and unfinished messages come back in their order, once, and nothing else does."""
+    await traffic.failed("dead")
+    for number in (1, 2, 3):
+        await traffic.waiting(f"m{number}", conversation="c")
+    await projector.project()
+    await redis.flushdb()
+    rebuilding = Rebuilding(settings, redis)
+    dry = [one.outcome async for one in rebuilding.restore(dry_run=True)]
+    assert dry == ["would_restore"] * 3
+    assert await queue.find("m1") is None
+    restored = [one.outcome async for one in rebuilding.restore(dry_run=False)]
+    again = [one.outcome async for one in rebuilding.restore(dry_run=False)]
+    assert (restored, again) == (["restored"] * 3, ["present"] * 3)
+    assert await redis.lrange(contracts.MAILBOX + "c", 0, -1) == ["m1", "m2", "m3"]
+    assert await queue.find("dead") is None
+
+
+async def test_rebuilding_agrees_with_a_sound_redis_and_finds_what_was_done_by_hand(
+    traffic: Traffic, projector: Projector, redis: Any, settings: Settings
+) -> None:
+    """No difference after every kind of end; a status set by hand and a hash deleted by hand are named."""
+    await traffic.failed("dead")
+    await traffic.completed("answered")
+    await traffic.waiting("waits")
+    await traffic.waiting("vanishes")
+    await projector.project()
+    await traffic.waiting("late")  # in Redis alone
+    rebuilding = Rebuilding(settings, redis)
+    assert (await rebuilding.compare())[1] == []
+    await redis.hset(contracts.job_key("waits"), "status", "finished")
+    await redis.delete(contracts.job_key("vanishes"))
+    _, differences = await rebuilding.compare()
+    found = {one.message_id: (one.rebuilt, one.live) for one in differences}
+    assert found == {"waits": ("waiting", "completed"), "vanishes": ("waiting", "")}
+
+
+async def test_a_story_joins_both_halves_and_survives_a_missing_postgres(
+    traffic: Traffic, projector: Projector, redis: Redis, settings: Settings
+) -> None:
+    """Half in PostgreSQL, half in Redis: one story; without PostgreSQL it says so and tells what Redis has."""
+    claimed = await traffic.active("m")
+    await projector.project()
+    await traffic.fail(claimed)
+    checkup = Checkup(settings, redis, traffic.queue)
+    story = await Tracing(settings, redis, checkup).story(message_id="m")
+    assert [event.what for event in story.events] == ["accepted", "claimed", "failed", "buried"]
+    (standing,) = story.standings
+    assert (standing.over, standing.well) == (True, False)
+    assert "msgctl dlq replay m" in standing.advice
+    nowhere = settings.postgres.model_copy(
+        update={"url": type(settings.postgres.url)("postgresql://127.0.0.1:9/x")}
+    )
+    cut_off = settings.model_copy(update={"postgres": nowhere})
+    story = await Tracing(cut_off, redis, checkup).story(message_id="m")
+    assert len(story.events) == 4
+    assert story.note.startswith("Only what Redis still has")
+
+
+async def test_a_waiting_message_says_that_nobody_works(
+    traffic: Traffic, redis: Redis, settings: Settings
+) -> None:
+    """Where it stopped, and the command that mends it."""
+    await traffic.waiting("m")
+    story = await Tracing(settings, redis, Checkup(settings, redis, traffic.queue)).story(message_id="m")
+    assert "msgctl start worker" in story.standings[0].advice
+
+
+async def test_the_subscriber_projects(
+    settings: Settings, redis: Redis, archive: Archive, queue: Queue, n8n: N8nStandIn
+) -> None:
+    """With real daemons, the whole way of a message arrives in PostgreSQL, and its text leaves it."""
+    async with Agents(settings) as agents:
+        agent = await agents.add(user_id="ana", name="Ana", webhook_path="chat")
+    traffic = Traffic(redis, settings)
+    async with Daemon("subscriber", settings), Daemon("worker", settings):
+        await traffic.waiting("m", user="ana", agent=agent.id)
+
+        async def arrived() -> bool:
+            return any(event.what == "kept" for event in await archive.of_message("m"))
+
+        await until(arrived, "the ledger to tell of the delivery")
+        job = await queue.find("m")
+        assert job is not None
+        assert job.state is State.COMPLETED
+        whats = [event.what for event in await archive.of_message("m")]
+        assert whats == ["accepted", "claimed", "committed", "kept"]
+        committed = (await archive.of_message("m"))[2]
+        steps = [step.partition(":")[0] for step in committed.evidence["steps"].split(",")]
+        assert steps == ["agent", "history", "payload", "n8n", "publish"]
+        assert await unfinished(archive) == []
