@@ -6,10 +6,10 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIN    := uv pip compile pyproject.toml --universal --python-version 3.11 --extra embedded --extra web --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test check format lock clean
+.PHONY: help demo install test chaos check format lock test-monitoring clean
 
 help: ## List what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.runtime ## Start everything on this machine and watch messages go through
 	@$(BIN)/msgctl demo
@@ -18,6 +18,10 @@ install: $(VENV)/.runtime ## Make .venv with msgctl in it
 
 test: $(VENV)/.dev ## Run the whole suite against real servers that it starts itself
 	@$(BIN)/pytest -n auto $(ARGS)
+
+chaos: $(VENV)/.dev ## Kill, freeze and cut for a quarter of an hour; were all promises kept?
+	@MSGCTL_MODEL_EXAMPLES=$${MSGCTL_MODEL_EXAMPLES:-500} $(BIN)/pytest --timeout 1800 tests/rqueue/test_model.py
+	@$(BIN)/python -m chaos $(ARGS)
 
 check: $(VENV)/.dev ## Formatter, linter, types, import contracts
 	@$(BIN)/ruff format --check .
@@ -32,6 +36,9 @@ format: $(VENV)/.dev ## Format the code and mend what the linter can
 lock: ## Pin every dependency anew, with hashes and without addresses (needs uv)
 	$(PIN) --group build -o requirements.txt
 	$(PIN) --group dev -c requirements.txt -o requirements-dev.txt
+
+test-monitoring: $(VENV)/.dev ## A real Prometheus scrapes `msgctl up`, and its alerts fire when the pipeline is broken
+	@$(BIN)/pytest tests/monitoring -m "monitoring or not monitoring" $(ARGS)
 
 clean: ## Remove the virtual environment and every cache
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

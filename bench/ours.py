@@ -9,6 +9,7 @@ from functools import partial
 import uvloop
 
 from bench import messages
+from daemons._watchdog import Pace
 from daemons.worker.loop import WAKE_BLOCK, WorkLoop
 from msgctl.breakers import Breakers
 from msgctl.config import Settings, load
@@ -94,6 +95,7 @@ async def _run(settings: Settings, count: int, seconds: float | None, finish: Fi
             pipeline=pipeline,
             chores=[Breakers(redis, settings).refresh, Watch(redis, settings).look],
             waiting=waiting,
+            pace=Pace(),
         )
         if seconds is not None:
             asyncio.get_running_loop().call_later(seconds, pipeline.end)

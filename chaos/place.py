@@ -1,4 +1,4 @@
-"""The servers that are ill-treated: a Valkey, a PostgreSQL and an n8n stand-in, and a client that does not give up."""
+"""The servers that are ill-treated, and a client that does not give up."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ from msgctl.stack.n8n import N8nStandIn
 from msgctl.stack.postgres import Postgres
 from msgctl.stack.valkey import Valkey
 
-USER = "chaos"
+USER = "u"
 PAUSE = 0.2
 """Seconds between two tries, or two looks."""
 

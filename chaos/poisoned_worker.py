@@ -2,29 +2,27 @@
 
 import os
 from functools import partial
-from typing import Any
 
 from daemons._process import main
 from daemons.worker import __main__ as worker
 from daemons.worker import quarantine
-from msgctl.agents import Agent
-from msgctl.messages import Message, Reply
-from msgctl.workflow import Workflow
+from msgctl.pipeline import Pipeline
+from msgctl.rqueue import Claimed
 
 POISON = "a text that kills"
 
-call = Workflow.call
+work = Pipeline.work
 
 
-async def call_or_die(self: Workflow, agent: Agent, message: Message, payload: bytes) -> Reply:
-    """Call n8n, unless the message is poison."""
-    if message.message == POISON:
+async def work_or_die(self: Pipeline, claimed: Claimed) -> None:
+    """Work a message, unless it is poison."""
+    if claimed.message.message == POISON:
         os._exit(137)
-    return await call(self, agent, message, payload)
+    await work(self, claimed)
 
 
 if __name__ == "__main__":
-    arguments: Any = worker.parse()
-    Workflow.call = call_or_die  # type: ignore[method-assign]
+    arguments = worker.parse()
+    Pipeline.work = work_or_die  # type: ignore[method-assign]
     quarantine.PROGRAM = ("-m", "chaos.poisoned_worker", "--quarantine")
     main("worker", partial(worker.serve, quarantine=arguments.quarantine), arguments)

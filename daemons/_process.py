@@ -7,7 +7,6 @@ import argparse
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import uvloop
 
-from msgctl import logs, spans
+from msgctl import logs, notify, spans
 from msgctl.config import Settings, load
 from msgctl.errors import MsgctlError
 
@@ -41,13 +40,13 @@ class Life:
 
     def ready(self, status: str) -> None:
         """Tell whoever started us (systemd, `msgctl up`) that we can serve."""
-        _notify(f"READY=1\nSTATUS={status}\nMAINPID={os.getpid()}")
+        notify.send("READY=1", f"STATUS={status}", f"MAINPID={os.getpid()}")
 
     def _on_signal(self) -> None:
         if self.stopping.is_set():
             self.hurried.set()
         else:
-            _notify("STOPPING=1")
+            notify.send("STOPPING=1", "STATUS=stopping: what runs may end")
             self.stopping.set()
 
 
@@ -104,15 +103,3 @@ async def _live(serve: Serve, settings: Settings) -> None:
     life = Life()
     life.attend()
     await serve(settings, life)
-
-
-def _notify(text: str) -> None:
-    """Send one datagram to $NOTIFY_SOCKET, as sd_notify(3) has it; without that variable do nothing."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram:
-        try:
-            datagram.sendto(text.encode(), "\0" + address[1:] if address.startswith("@") else address)
-        except OSError as error:
-            log.warning("nobody listens at NOTIFY_SOCKET", error=str(error))

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from daemons._metrics import measured
 from daemons._process import Life, main
+from daemons._watchdog import Pace, watched
 from daemons.canary import singing
 from daemons.projecting import projecting
 from msgctl import logs
@@ -57,22 +58,40 @@ async def serve(settings: Settings, life: Life) -> None:
         await stack.enter_async_context(measured(redis, settings))
         life.ready(f"{name}: {settings.delivery.concurrency} slots a channel")
         log.info("Subscriber ready", subscriber=name, concurrency=settings.delivery.concurrency)
-        await _run(settings, life, stream=stream, router=router, adoption=adoption)
+
+        async def status() -> str:
+            pending = await stream.pending()
+            return f"{len(stream.held)} being delivered here, {pending} not settled in all"
+
+        pace = Pace()
+        async with watched(settings, pace, status):
+            await _run(settings, life, stream=stream, router=router, adoption=adoption, pace=pace)
 
 
 async def _run(
-    settings: Settings, life: Life, *, stream: ResponseStream, router: Router, adoption: Adoption
+    settings: Settings,
+    life: Life,
+    *,
+    stream: ResponseStream,
+    router: Router,
+    adoption: Adoption,
+    pace: Pace,
 ) -> None:
     """Read until told to stop; then let what is being sent end, and leave the rest to others."""
 
     async def read() -> None:
         try:
-            await router.take(await stream.read())
+            pace.mark("reading")
+            found = await stream.read()
+            pace.rest("reading")
+            await router.take(found)
         except BaseException:
             stream.recover()  # what was not handed on is pending here
             raise
 
-    tending = asyncio.create_task(_for_ever(settings, "tend the stream", _tend_step(settings, stream, router)))
+    tending = asyncio.create_task(
+        _for_ever(settings, "tend the stream", _tend_step(settings, stream, router, pace))
+    )
     hearing = [
         asyncio.create_task(_for_ever(settings, "read the stream", read)),
         asyncio.create_task(_for_ever(settings, "hear foreign publishers", adoption.listen)),
@@ -80,6 +99,7 @@ async def _run(
     stopped = asyncio.create_task(life.stopping.wait())
     await asyncio.wait([stopped, tending, *hearing], return_when=asyncio.FIRST_COMPLETED)
     await cancel(*hearing)
+    pace.rest("reading")
     draining = asyncio.create_task(router.drain(settings.delivery.timeout + DRAIN_MARGIN))
     hurried = asyncio.create_task(life.hurried.wait())
     await asyncio.wait([draining, hurried], return_when=asyncio.FIRST_COMPLETED)
@@ -90,13 +110,16 @@ async def _run(
         task.result()
 
 
-def _tend_step(settings: Settings, stream: ResponseStream, router: Router) -> Callable[[], Awaitable[None]]:
+def _tend_step(
+    settings: Settings, stream: ResponseStream, router: Router, pace: Pace
+) -> Callable[[], Awaitable[None]]:
     """One look a second; a third of the time to a takeover, the hold on what is being sent is renewed."""
     every = max(1, int(settings.delivery.takeover / 3 / TEND_INTERVAL))
     looks = 0
 
     async def tend() -> None:
         nonlocal looks
+        pace.mark("tending")
         await stream.tend()
         if looks % every == 0:
             await stream.keep()

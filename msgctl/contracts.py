@@ -49,7 +49,9 @@ FIELD_ERROR = "msgctl_error"  # JSON {class, code, text, at} of the last failure
 FIELD_RUN = "msgctl_run:"  # + run number: JSON of that attempt's end
 FIELD_COMMITTED = "msgctl_committed"  # "run seq streamId" of the commit
 FIELD_FINISHED = "msgctl_finished"  # Unix milliseconds
-FIELD_REPLY = "msgctl_reply"  # a Draft as JSON without its last brace: answered, but the lease was lost; the next run has it
+FIELD_REPLY = (
+    "msgctl_reply"  # a Draft as JSON without its last brace: answered, but the lease was lost; the next run has it
+)
 FIELD_EDITION = "msgctl_edition"  # of a dead letter: the id of the edited message that was sent in its place
 FIELD_SLOTS = "msgctl_slots"  # in the worker's hash: messages it works at once
 

@@ -4,6 +4,7 @@ One algorithm, from the settings and never from the token; every token that is n
 """
 
 import hashlib
+import json
 import time
 from typing import Any
 
@@ -43,6 +44,12 @@ class Claims(msgspec.Struct, frozen=True):
     user_id: str
     expires_at: float
     """Unix seconds from which on it is refused, leeway included."""
+    tier: str = ""
+    """What the claim `auth.tier_claim` says; empty without it."""
+
+
+class UnknownKey(Unauthorized):
+    """The token names a key that is not among the published ones, or not yet."""
 
 
 class Verifier:
@@ -51,19 +58,56 @@ class Verifier:
     Args:
         settings: `auth.*`.
 
+    With `auth.jwks_url` it has no key until `publish` gives it some: fetching them is not its business.
+
     Raises:
-        ConfigurationError: the secret or public key is missing, or too weak to be used.
+        ConfigurationError: the secret or public key is missing, too weak to be used, or not the only one.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._auth = settings.auth
-        self._key = _verifying_key(settings)
+        self._key = None if settings.auth.jwks_url else _verifying_key(settings)
+        self._published: dict[str, Any] = {}
         self._known: dict[bytes, Claims] = {}
+        if self._auth.jwks_url and (self._auth.algorithm == "HS256" or self._auth.public_key):
+            raise ConfigurationError(
+                "[auth] jwks_url goes with RS256, ES256 or EdDSA and without public_key: one kind of key, one source."
+            )
+
+    def publish(self, document: bytes) -> int:
+        """Use the keys of a JWKS document and no others; those that do not fit the algorithm are left out.
+
+        Returns:
+            How many keys there are now.
+
+        Raises:
+            ValueError: it is no such document, or holds no usable key; the former keys stay.
+        """
+        try:
+            listed = jwt.PyJWKSet.from_dict(json.loads(document)).keys
+        except (jwt.PyJWTError, RecursionError, AttributeError, TypeError) as error:
+            raise ValueError(f"It is no usable JWKS ({type(error).__name__}).") from None
+        algorithm = self._auth.algorithm
+        usable = {
+            key.key_id: key.key
+            for key in listed
+            if key.key_id
+            and key.public_key_use in {None, "sig"}
+            and key.algorithm_name == algorithm
+            and _fits(key.key, algorithm)
+        }
+        if not usable:
+            raise ValueError(f"It holds no key for {algorithm}.")
+        if usable.keys() - self._published.keys() or self._published.keys() - usable.keys():
+            self._known.clear()  # what a withdrawn key has signed is refused from now on
+        self._published = usable
+        return len(usable)
 
     def verify(self, token: str) -> Claims:
         """Say whose token this is.
 
         Raises:
+            UnknownKey: it names a key that is not published, as far as is known here.
             Unauthorized: it is not accepted; why is not told.
         """
         # By digest, so that a core dump or a debugger shows no usable token.
@@ -83,19 +127,26 @@ class Verifier:
         try:
             decoded = jwt.decode_complete(
                 token,
-                self._key,
+                self._key or self._named_key(token),
                 algorithms=[auth.algorithm],
                 audience=auth.audience or None,
                 issuer=auth.issuer or None,
                 leeway=auth.leeway,
-                options={"require": ["exp", "sub"], "enforce_minimum_key_length": True},
+                options={"require": ["exp", "iat", "sub"], "enforce_minimum_key_length": True},
             )
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
             # The latter three: what strange JSON in a claim can still provoke inside the library.
             raise Unauthorized(_REFUSAL) from None
         if str(decoded["header"].get("typ", "JWT")).lower() not in TYPES:
             raise Unauthorized(_REFUSAL)
-        return _claims(decoded["payload"], auth.leeway)
+        return _claims(decoded["payload"], auth.leeway, auth.tier_claim)
+
+    def _named_key(self, token: str) -> Any:
+        """The published key that a token names; `jku`, `x5u` and `jwk` of its header are not looked at."""
+        key = self._published.get(jwt.get_unverified_header(token).get("kid", ""))
+        if key is None:
+            raise UnknownKey(_REFUSAL)
+        return key
 
     def _remember(self, digest: bytes, claims: Claims) -> None:
         if len(self._known) >= REMEMBERED:
@@ -111,6 +162,15 @@ def verify(settings: Settings, token: str) -> Claims:
         ConfigurationError: there is no key to verify it with.
     """
     return Verifier(settings).verify(token)
+
+
+def look(token: str) -> dict[str, Any]:
+    """What a token says of itself, believed by nobody: its header's `alg` and its claims; {} if it is none."""
+    try:
+        decoded = jwt.decode_complete(token, options={"verify_signature": False})
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return {}
+    return {"alg": decoded["header"].get("alg"), **decoded["payload"]}
 
 
 def issue(settings: Settings, user_id: str, lifetime_seconds: float) -> str:
@@ -167,19 +227,27 @@ def _public_key(pem: str, algorithm: str) -> Any:
         key = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm):
         raise ConfigurationError(f"[auth] public_key is no public key in PEM; {algorithm} needs one.") from None
-    weak = isinstance(key, RSAPublicKey) and key.key_size < MIN_RSA_BITS
-    other_curve = isinstance(key, EllipticCurvePublicKey) and key.curve.name != "secp256r1"
-    if weak or other_curve or not isinstance(key, KEY_TYPES[algorithm]):
+    if not _fits(key, algorithm):
         raise ConfigurationError(f"[auth] public_key is not of the kind and size that {algorithm} needs.")
     return key
 
 
-def _claims(payload: dict[str, Any], leeway: float) -> Claims:
-    user_id, expires = payload["sub"], payload["exp"]
-    # PyJWT takes `"exp": "1700000000"` and `true`; a NumericDate is a JSON number (RFC 7519 §2).
-    if not _acceptable(user_id) or isinstance(expires, bool) or not isinstance(expires, int | float):
+def _fits(key: object, algorithm: str) -> bool:
+    weak = isinstance(key, RSAPublicKey) and key.key_size < MIN_RSA_BITS
+    other_curve = isinstance(key, EllipticCurvePublicKey) and key.curve.name != "secp256r1"
+    return isinstance(key, KEY_TYPES[algorithm]) and not weak and not other_curve
+
+
+def _claims(payload: dict[str, Any], leeway: float, tier_claim: str) -> Claims:
+    user_id, expires, tier = payload["sub"], payload["exp"], payload.get(tier_claim)
+    if not _acceptable(user_id) or not _is_number(expires) or not _is_number(payload["iat"]):
         raise Unauthorized(_REFUSAL)
-    return Claims(user_id, min(float(expires), _END_OF_TIME) + leeway)
+    return Claims(user_id, min(float(expires), _END_OF_TIME) + leeway, tier if isinstance(tier, str) else "")
+
+
+def _is_number(value: object) -> bool:
+    """PyJWT takes `"exp": "1700000000"` and `true`; a NumericDate is a JSON number (RFC 7519 §2)."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 _END_OF_TIME = 253402300799.0

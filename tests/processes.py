@@ -3,9 +3,9 @@
 import asyncio
 import os
 import re
-import socket
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from msgctl.config import Settings
 from msgctl.config.sources import known_settings
+from msgctl.notify import Readiness
 
 PATIENCE = 60.0
 """Seconds to wait for a condition before a test fails; a busy machine may need many."""
@@ -50,9 +51,8 @@ class Daemon:
         self._told = ""
 
     async def __aenter__(self) -> Self:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as notifications:
-            notifications.bind("")
-            self._environment["NOTIFY_SOCKET"] = "@" + notifications.getsockname()[1:].decode()
+        with closing(Readiness()) as notifications:
+            self._environment["NOTIFY_SOCKET"] = notifications.address
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-m", f"daemons.{self.name}", *self._arguments),
@@ -92,17 +92,16 @@ class Daemon:
         """Return once its output holds `words`."""
         await until(lambda: words in self.output, f"{self.name} to say {words!r}")
 
-    async def _until_ready(self, notifications: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
+    async def _until_ready(self, notifications: Readiness) -> None:
         ended = asyncio.create_task(self.process.wait())
         while "READY=1" not in self._told:
-            heard = asyncio.create_task(loop.sock_recv(notifications, 4096))
+            heard = asyncio.create_task(notifications.hear())
             await asyncio.wait([heard, ended], timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
             if not heard.done():
                 heard.cancel()
                 await asyncio.gather(heard, return_exceptions=True)
                 break  # it ended before it was ready: the caller looks at `exited` and `output`
-            self._told += heard.result().decode() + "\n"
+            self._told += "\n".join(heard.result()) + "\n"
         if self.process.returncode is None:
             ended.cancel()
             await asyncio.gather(ended, return_exceptions=True)

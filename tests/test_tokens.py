@@ -77,6 +77,10 @@ def having(**changed: Any) -> Change:
     [
         without("exp"),
         without("sub"),
+        without("iat"),
+        having(iat=None),
+        having(iat=True),
+        having(iat="1700000000"),
         having(exp=None),
         having(exp=int(time.time()) - 1),
         having(exp=0),

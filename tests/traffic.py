@@ -28,13 +28,13 @@ class Traffic:
         self._redis = redis
 
     async def waiting(
-        self, message_id: str, *, user: str = "ana", conversation: str = "", agent: str = "a"
+        self, message_id: str, *, user: str = "ana", conversation: str = "", agent: str = ""
     ) -> None:
         """A message that waits."""
         message = Message(
             message_id=message_id,
             conversation_id=conversation or f"of-{message_id}",
-            agent_id=agent,
+            agent_id=agent or self.agent_id,
             user_id=user,
             message="hello",
             timestamp="2026-01-01T00:00:00.000Z",

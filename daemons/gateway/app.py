@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from daemons._metrics import measured
 from daemons._process import Life
+from daemons._watchdog import Pace, count_waiting, watched
 from daemons.gateway import docs, server
 from daemons.gateway.admission import Admission
 from daemons.gateway.answers import Boundary, refuse_route
@@ -26,7 +27,7 @@ from daemons.gateway.sockets import ChatSocket
 from daemons.gateway.standing import Standing
 from daemons.gateway.texts import choose
 from daemons.gateway.tickets import Tickets
-from msgctl import redisdb
+from msgctl import contracts, redisdb
 from msgctl.agents import Agents
 from msgctl.config import Settings
 from msgctl.delivery.sockets import Sockets
@@ -60,7 +61,13 @@ async def serve(settings: Settings, life: Life, *, fd: int | None = None) -> Non
         await stack.enter_async_context(gateway.standing.watching())
         await stack.enter_async_context(gateway.hub.running())
         await stack.enter_async_context(measured(redis, settings))
-        await gateway.run(server.listen(settings, fd), life)
+
+        async def status() -> str:
+            waiting = await count_waiting(redis, [contracts.RQ_QUEUE + queue for queue in contracts.QUEUES])
+            return f"{gateway.hub.connected} sockets, {waiting} messages waiting"
+
+        async with watched(settings, Pace(), status):
+            await gateway.run(server.listen(settings, fd), life)
 
 
 class Gateway:

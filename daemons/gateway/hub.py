@@ -50,6 +50,11 @@ class Hub:
         self._empty = asyncio.Event()
         self._empty.set()
 
+    @property
+    def connected(self) -> int:
+        """How many sockets there are."""
+        return len(self._connections)
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Listen and beat until left."""

@@ -10,9 +10,10 @@ from functools import partial
 
 from daemons._metrics import measured
 from daemons._process import Life, argument_parser, main
+from daemons._watchdog import Pace, count_waiting, watched
 from daemons.worker.auditing import auditing
 from daemons.worker.loop import WAKE_BLOCK, WorkLoop
-from msgctl import logs
+from msgctl import contracts, logs
 from msgctl.agents import Agents
 from msgctl.breakers import Breakers
 from msgctl.config import Settings
@@ -40,6 +41,7 @@ async def serve(settings: Settings, life: Life, *, quarantine: bool = False) -> 
         waiting = await stack.enter_async_context(dedicated(settings, blocking=WAKE_BLOCK))
         if not settings.redis.accept_data_loss:
             await check_durability(redis, settings)
+        pace = Pace()
         claims, progress = Claims(redis, settings, name), Progress(redis, settings)
         breakers = Breakers(redis, settings)
         pipeline = Pipeline(
@@ -65,11 +67,18 @@ async def serve(settings: Settings, life: Life, *, quarantine: bool = False) -> 
             pipeline=pipeline,
             chores=[breakers.refresh, Watch(redis, settings).look],
             waiting=waiting,
+            pace=pace,
         )
+
+        async def status() -> str:
+            waiting = await count_waiting(redis, [contracts.RQ_QUEUE + queue for queue in contracts.QUEUES])
+            return f"{loop.running}/{settings.worker.concurrency} slots, {waiting} waiting"
+
         life.ready(f"{name}: {settings.worker.concurrency} slots")
         log.info("Worker ready", worker=name, concurrency=settings.worker.concurrency)
         work = loop.run_quarantine if quarantine else loop.run
-        await work(life.stopping, life.hurried)
+        async with watched(settings, pace, status):
+            await work(life.stopping, life.hurried)
 
 
 @contextlib.asynccontextmanager

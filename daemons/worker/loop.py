@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from daemons._process import cancel
+from daemons._watchdog import Pace
 from daemons.worker.orders import Orders
 from daemons.worker.quarantine import Quarantine
 from daemons.worker.slots import Slots
@@ -40,6 +41,7 @@ class WorkLoop:
         claims, progress, pipeline: what it works with.
         chores: what is to be done each second besides tending.
         waiting: a dedicated client, for waiting to be woken.
+        pace: told of each round of claiming and of tending.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class WorkLoop:
         pipeline: Pipeline,
         chores: list[Chore],
         waiting: Redis,
+        pace: Pace,
     ) -> None:
         self._settings = settings.worker
         self._wake_key = contracts.WAKE + name
@@ -60,10 +63,17 @@ class WorkLoop:
         self._pipeline = pipeline
         self._chores = chores
         self._waiting = waiting
+        self._pace = pace
+        self._slots = Slots(self._settings.concurrency, pipeline.work)
+
+    @property
+    def running(self) -> int:
+        """How many messages run now."""
+        return len(self._slots.leases)
 
     async def run(self, stopping: asyncio.Event, hurried: asyncio.Event) -> None:
         """Work until `stopping`; then let running messages end until the deadline or until `hurried`."""
-        slots = Slots(self._settings.concurrency, self._pipeline.work)
+        slots = self._slots
         quarantine = Quarantine(self._claims)
         orders = Orders(self._claims, stopping)
         self._chores.append(orders.look)
@@ -86,7 +96,12 @@ class WorkLoop:
         hurried: asyncio.Event,
     ) -> None:
         tender = Tender(
-            self._claims, slots, lease=self._settings.lease, chores=self._chores, quarantine=quarantine
+            self._claims,
+            slots,
+            lease=self._settings.lease,
+            chores=self._chores,
+            quarantine=quarantine,
+            pace=self._pace,
         )
         background = [asyncio.create_task(tender.run()), asyncio.create_task(self._progress.run())]
         claiming = asyncio.create_task(claim)
@@ -102,10 +117,12 @@ class WorkLoop:
         """Fill free slots for ever, while that is allowed."""
         reply_lost = False
         while True:
+            self._pace.rest("claiming")
             await may_claim.wait()
             if not slots.free:
                 await slots.one_freed()
                 continue
+            self._pace.mark("claiming")
             try:
                 if reply_lost:
                     await self._claims.disown(slots.leases)
@@ -135,6 +152,7 @@ class WorkLoop:
 
     async def _drain(self, slots: Slots, hurried: asyncio.Event) -> None:
         """Take nothing more, let running messages end, hand the rest back uncharged."""
+        self._pace.rest("claiming")
         with suppress(RedisUnavailable):  # an outage: what cannot be handed back is reaped later
             await self._claims.retire()
             await self._claims.disown(slots.leases)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+from daemons._watchdog import Pace
 from daemons.worker.quarantine import Quarantine
 from daemons.worker.slots import Slots
 from msgctl import logs
@@ -26,6 +27,7 @@ class Tender:
         lease: seconds a lease lasts; renewed each third of it.
         chores: what else is to be done each second.
         quarantine: None for a worker that only works the quarantine itself.
+        pace: told of each round.
     """
 
     def __init__(
@@ -36,17 +38,20 @@ class Tender:
         lease: float,
         chores: list[Chore],
         quarantine: Quarantine | None,
+        pace: Pace,
     ) -> None:
         self._claims = claims
         self._slots = slots
         self._renewal = lease / 3
         self._chores = chores
         self._quarantine = quarantine
+        self._pace = pace
         self._next_heartbeat = 0.0
 
     async def run(self) -> None:
         """Tend for ever."""
         while True:
+            self._pace.mark("tending")
             try:
                 await self._heartbeat()
                 await self._tend()

@@ -27,6 +27,10 @@ LIST = """
     WHERE %(user_id)s::text IS NULL OR user_id = %(user_id)s
     ORDER BY created_at, id LIMIT %(limit)s
 """
+SWITCH = """
+    UPDATE agents SET active = %(active)s WHERE id = %(id)s
+    RETURNING id, user_id, name, system_prompt, webhook_path, active
+"""
 
 
 Rows = list[Agent]
@@ -99,6 +103,19 @@ class Agents:
         """
         self._refuse_foreign_table("listed")
         return await self._rows(LIST, {"user_id": user_id, "limit": limit})
+
+    async def switch(self, agent_id: str, *, active: bool) -> Agent | None:
+        """Enable or disable an agent of our table; None if there is none with this id.
+
+        Raises:
+            ConfigurationError: agents come from the operator's own table, or ours is missing.
+            PostgresUnavailable: PostgreSQL does not answer.
+        """
+        self._refuse_foreign_table("enabled and disabled")
+        if not _is_uuid(agent_id):
+            return None
+        rows = await self._rows(SWITCH, {"id": agent_id, "active": active})
+        return rows[0] if rows else None
 
     async def _load(self, agent_id: str) -> Agent | None:
         foreign = self._settings.postgres.agent_query

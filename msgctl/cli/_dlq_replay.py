@@ -53,7 +53,7 @@ def replay(
     Each keeps its id and history. A reply that n8n gave and whose commit came too late is delivered, not asked for
     again. Ctrl-C stops between two batches and says how to go on.
     """
-    pace = Pace(rate=_rate(rate), canary=canary, stop_ratio=_share(stop_on_errors))
+    pace = Pace(rate=parse_rate(rate), canary=canary, stop_ratio=_share(stop_on_errors))
 
     async def body(session: Session) -> tuple[list[dict[str, Any]], MsgctlError | None]:
         made = _read_plan(plan) if plan else await _make_plan(session, ids, query, every=every)
@@ -173,7 +173,12 @@ def _judge(outcomes: list[dict[str, Any]]) -> None:
         raise Incomplete(f"{len(skipped)} of {len(outcomes)} were not replayed.")
 
 
-def _rate(text: str | None) -> float | None:
+def parse_rate(text: str | None) -> float | None:
+    """Messages a second in `5/s`, `90/m`.
+
+    Raises:
+        InvalidInput: it is none of these.
+    """
     found = RATE.fullmatch(text or "")
     if text and (not found or not float(found[1])):
         raise InvalidInput(f"{text!r} is no rate; write 5/s or 90/m.")

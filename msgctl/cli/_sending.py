@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from msgctl.cli._many import Door, owner_of, paced
 from msgctl.cli._output import (
     RecordShape,
     Shape,
@@ -17,7 +18,7 @@ from msgctl.cli._output import (
     printable,
 )
 from msgctl.cli._session import Session
-from msgctl.errors import Incomplete, NotFound, TryLater
+from msgctl.errors import Incomplete, TryLater
 from msgctl.intake import Submission, parse_submission
 from msgctl.messages import Channel, State
 from msgctl.operations.replies import OVER
@@ -46,6 +47,12 @@ class Order:
     """One for each message."""
     patience: float | None
     """Seconds to wait for each reply; None does not wait."""
+    submissions: list[Submission] | None = None
+    """Messages ready to send, in place of `text` and what belongs to it."""
+    rate: float | None = None
+    """Messages a second at most."""
+    via_api: bool = False
+    """Through the gateway instead of into Redis."""
 
 
 async def send_all(session: Session, order: Order) -> list[dict[str, Any]]:
@@ -59,12 +66,18 @@ async def send_all(session: Session, order: Order) -> list[dict[str, Any]]:
         NotFound: there is no such agent.
         InvalidInput: the gateway would refuse it too.
     """
-    user_id = order.user_id or await _owner(session, order.agent_id)
-    submissions = [_submission(order, message_id) for message_id in order.message_ids]
-    slots = asyncio.Semaphore(AT_ONCE)
+    submissions = order.submissions or [_submission(order, message_id) for message_id in order.message_ids]
+    users = {
+        agent_id: order.user_id or await owner_of(session, agent_id)
+        for agent_id in {submission.agent_id for submission in submissions}
+    }
+    slots, door = asyncio.Semaphore(AT_ONCE), Door(session.settings) if order.via_api else None
 
     async def send(submission: Submission) -> dict[str, Any]:
+        user_id = users[submission.agent_id]
         async with slots:
+            if door:
+                return await door.send(submission, user_id)
             receipt = await session.intake.accept(submission, user_id)
         return {
             "messageId": receipt.message_id,
@@ -73,7 +86,10 @@ async def send_all(session: Session, order: Order) -> list[dict[str, Any]]:
             "repeated": receipt.repeated,
         }
 
-    sent = await _together(map(send, submissions))
+    if order.rate is None:
+        sent = await _together(map(send, submissions))
+    else:
+        sent = [await send(submission) async for submission in paced(submissions, order.rate)]
     return sent if order.patience is None else await _await_replies(session, sent, order.patience)
 
 
@@ -117,13 +133,6 @@ async def _await_replies(session: Session, sent: list[dict[str, Any]], patience:
             record | await watch.outcome(record["conversationId"], record["messageId"], deadline=deadline)
             for record in sent
         ]
-
-
-async def _owner(session: Session, agent_id: str) -> str:
-    agent = await session.agents.find(agent_id)
-    if agent is None:
-        raise NotFound("There is no such agent. See: msgctl agent list")
-    return agent.user_id
 
 
 def _submission(order: Order, message_id: str) -> Submission:

@@ -6,10 +6,22 @@ from typing import Annotated
 import msgspec
 import typer
 
+from msgctl.cli._acts import note_act
+from msgctl.cli._complete import complete_agents
 from msgctl.cli._noun import noun
-from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, print_json, print_listing, print_text
-from msgctl.cli._session import run
-from msgctl.errors import InvalidInput
+from msgctl.cli._output import (
+    Output,
+    RecordOutput,
+    RecordShape,
+    Shape,
+    print_json,
+    print_listing,
+    print_record,
+    print_text,
+)
+from msgctl.cli._query import Reason
+from msgctl.cli._session import Session, run
+from msgctl.errors import InvalidInput, NotFound
 
 app = noun("The AI agents messages are written to.")
 
@@ -60,3 +72,33 @@ def list_agents(
     print_listing(
         msgspec.to_builtins(agents), output, schema="msgctl.agent/1", columns=COLUMNS, extra={"limit": limit}
     )
+
+
+AgentId = Annotated[str, typer.Argument(metavar="ID", help="The agent.", autocompletion=complete_agents)]
+
+
+@app.command(epilog="Example: msgctl agent show 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10")
+def show(context: typer.Context, agent_id: AgentId, output: RecordOutput = RecordShape.TABLE) -> None:
+    """One agent, as the worker will find it."""
+    agent = run(context, lambda session: session.agents.find(agent_id))
+    if agent is None:
+        raise NotFound("There is no such agent. See: msgctl agent list")
+    print_record(msgspec.to_builtins(agent), output, schema="msgctl.agent/1")
+
+
+@app.command(epilog="Example: msgctl agent disable 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10 --reason 'costs too much'")
+def disable(context: typer.Context, agent_id: AgentId, *, reason: Reason = "") -> None:
+    """Refuse new messages to an agent; those that wait become dead letters, to be replayed once it is back."""
+    run(context, lambda session: _switch(session, agent_id, reason, active=False))
+
+
+@app.command(epilog="Example: msgctl agent enable 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10")
+def enable(context: typer.Context, agent_id: AgentId, *, reason: Reason = "") -> None:
+    """Take messages to an agent again."""
+    run(context, lambda session: _switch(session, agent_id, reason, active=True))
+
+
+async def _switch(session: Session, agent_id: str, reason: str, *, active: bool) -> None:
+    if await session.agents.switch(agent_id, active=active) is None:
+        raise NotFound("There is no such agent. See: msgctl agent list")
+    await note_act(session, f"agent {'enable' if active else 'disable'}", [agent_id], reason=reason, after=active)

@@ -10,11 +10,20 @@ from pydantic import SecretStr
 
 from msgctl.cli._context import context_of
 from msgctl.cli._noun import noun
-from msgctl.cli._output import Output, Shape, note, print_listing, print_text
+from msgctl.cli._output import (
+    Output,
+    RecordOutput,
+    RecordShape,
+    Shape,
+    note,
+    print_listing,
+    print_record,
+    print_text,
+)
 from msgctl.config import Loaded
 from msgctl.config.example import render
-from msgctl.config.sources import known_settings
-from msgctl.errors import ConfigurationError, Refused
+from msgctl.config.sources import FIELDS, PREFIX, known_settings, nearest
+from msgctl.errors import ConfigurationError, NotFound, Refused
 
 app = noun("What is set, and where it came from.")
 
@@ -51,6 +60,41 @@ def init(
         raise ConfigurationError(f"Cannot write {path}: {error.strerror}.") from error
     print_text(str(path))
     note("Every line is commented out; set what differs, then: msgctl config show")
+
+
+@app.command(epilog="Example: msgctl config check --config /etc/msgctl/config.toml")
+def check(context: typer.Context) -> None:
+    """Read the configuration as a daemon does and say what is wrong with it; exit code 78 if anything is."""
+    loaded = context_of(context).load_with_origins()
+    note(
+        f"{loaded.path or 'No file; the environment and defaults'}: fine, {len(loaded.origins)} settings are set."
+    )
+
+
+@app.command(epilog="Example: msgctl config explain worker.concurrency")
+def explain(
+    context: typer.Context,
+    key: Annotated[str, typer.Argument(help="The setting, section.name.", autocompletion=lambda: sorted(KEYS))],
+    output: RecordOutput = RecordShape.TABLE,
+) -> None:
+    """One setting: what it does, its value and where that came from, its default, its bounds and its variable."""
+    if key not in KEYS:
+        raise NotFound(f"There is no setting {key}{nearest(key, KEYS)}. See them: msgctl config show")
+    loaded = context_of(context).load_with_origins()
+    (setting,) = [setting for setting in _settings(loaded) if setting["key"] == key]
+    section, name = key.split(".")
+    field = FIELDS[section, name]
+    record = {
+        **setting,
+        "default": _shown(field.get_default(call_default_factory=True)),
+        "environment": f"{PREFIX}{section}_{name}".upper(),
+        "bounds": ", ".join(map(str, field.metadata)) or None,
+        "meaning": " ".join((field.description or "").split()),
+    }
+    print_record(record, output, schema="msgctl.setting/1")
+
+
+KEYS = [f"{section}.{name}" for section, name, _ in known_settings()]
 
 
 def _settings(loaded: Loaded) -> list[dict[str, Any]]:

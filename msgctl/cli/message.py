@@ -1,13 +1,19 @@
 """`msgctl message`: send one, see what became of it."""
 
 import uuid
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
+from msgctl.cli import _message_verbs
+from msgctl.cli._complete import complete_agents
+from msgctl.cli._dlq_replay import parse_rate, replay
+from msgctl.cli._many import read_lines
 from msgctl.cli._noun import noun
 from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_json, print_record
+from msgctl.cli._query import letters, queried
 from msgctl.cli._sending import Order, print_outcomes, send_all
 from msgctl.cli._session import Session, run
 from msgctl.cli._story import print_standings, print_story
@@ -22,8 +28,16 @@ app = noun("Send a message, and see what became of it.")
 def send(
     context: typer.Context,
     *,
-    text: Annotated[str, typer.Argument(help="What the customer says.")],
-    agent: Annotated[str, typer.Option(help="The id of the agent it is for.")],
+    text: Annotated[str | None, typer.Argument(help="What the customer says; else --from.")] = None,
+    agent: Annotated[
+        str | None, typer.Option(help="The id of the agent it is for.", autocompletion=complete_agents)
+    ] = None,
+    lines: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="FILE", help="Lines of JSON, each as the API takes it; - is standard input."
+        ),
+    ] = None,
     user: Annotated[str | None, typer.Option(help="Whose message it is; else the agent's owner's.")] = None,
     conversation: Annotated[str | None, typer.Option(help="Its conversation; else a new one.")] = None,
     channel: Annotated[Channel, typer.Option(help="Where the reply goes.")] = Channel.WEB,
@@ -31,6 +45,8 @@ def send(
     priority: Annotated[int, typer.Option(help="1 to 10; a lower number is worked sooner.")] = DEFAULT_PRIORITY,
     message_id: Annotated[str | None, typer.Option("--id", help="Its id; else a new one.")] = None,
     count: Annotated[int, typer.Option(min=1, max=10_000, help="How many times to send it.")] = 1,
+    rate: Annotated[str | None, typer.Option(metavar="N/s", help="At most so many a second: 5/s, 90/m.")] = None,
+    via_api: Annotated[bool, typer.Option("--via-api", help="Through the gateway, as a client does.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the reply and print it.")] = False,
     timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait at most.")] = "150s",
     output: Output = Shape.TABLE,
@@ -38,9 +54,11 @@ def send(
     """Put a message into the queue, as the gateway does."""
     if count > 1 and message_id:
         raise InvalidInput("--id names one message; leave it out with --count.")
+    if bool(lines) == bool(text and agent):
+        raise InvalidInput("Say a text and --agent, or --from a file.")
     order = Order(
-        text=text,
-        agent_id=agent,
+        text=text or "",
+        agent_id=agent or "",
         user_id=user,
         conversation_id=conversation,
         channel=channel,
@@ -48,6 +66,9 @@ def send(
         priority=priority,
         message_ids=[message_id] if message_id else [str(uuid.uuid4()) for _ in range(count)],
         patience=parse_duration(timeout) if wait else None,
+        submissions=read_lines(lines) if lines else None,
+        rate=parse_rate(rate),
+        via_api=via_api,
     )
     print_outcomes(run(context, lambda session: send_all(session, order)), output, waited=wait)
 
@@ -102,3 +123,18 @@ def _parse_metadata(text: str) -> dict[str, Any]:
         return msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError):
         raise InvalidInput("""--metadata must be a JSON object, e.g. '{"chatId": 42}'.""") from None
+
+
+app.command("list", epilog="Example: msgctl message list --state delayed --error n8n")(
+    queried(_message_verbs.list_messages)
+)
+app.command(epilog="Example: msgctl message why 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10")(_message_verbs.why)
+app.command(epilog="Example: msgctl message wait 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10 --timeout 1m")(
+    _message_verbs.wait
+)
+app.command(epilog="Example: msgctl message cancel --state waiting --user ana --reason 'sent by mistake'")(
+    queried(_message_verbs.cancel)
+)
+app.command(
+    "retry", help="The same as `dlq replay`.", epilog="Example: msgctl message retry --since 1h --rate 5/s"
+)(letters(replay))

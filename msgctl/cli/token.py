@@ -1,5 +1,7 @@
 """`msgctl token`: tokens for the gateway."""
 
+import sys
+import time
 from typing import Annotated
 
 import typer
@@ -7,8 +9,9 @@ import typer
 from msgctl import tokens
 from msgctl.cli._context import context_of
 from msgctl.cli._noun import noun
-from msgctl.cli._output import RecordOutput, RecordShape, print_json, print_text
-from msgctl.cli._time import parse_duration
+from msgctl.cli._output import RecordOutput, RecordShape, note, print_json, print_record, print_text
+from msgctl.cli._time import parse_duration, rfc3339, span
+from msgctl.errors import Unauthorized
 
 app = noun("Tokens for the gateway.")
 
@@ -28,3 +31,36 @@ def issue(
         print_json({"token": token})
     else:
         print_text(token)
+
+
+@app.command(epilog="Example: msgctl token issue --user ana | msgctl token inspect -")
+def inspect(
+    context: typer.Context,
+    token: Annotated[
+        str, typer.Argument(help="The token; - reads it from standard input, where no `ps` sees it.")
+    ],
+    output: RecordOutput = RecordShape.TABLE,
+) -> None:
+    """Say whose a token is and until when, and whether the gateway takes it; exit code 6 if not, and why."""
+    text = sys.stdin.readline().strip() if token == "-" else token
+    known = tokens.look(text)
+    accepted = True
+    try:
+        tokens.verify(context_of(context).load(), text)
+    except Unauthorized:
+        accepted = False
+    expires = known.get("exp")
+    moment = expires * 1000 if isinstance(expires, int | float) else None
+    record = {**known, "expiresAt": rfc3339(moment), "accepted": accepted}
+    print_record(record, output, schema="msgctl.token/1")
+    if not accepted:
+        raise Unauthorized(f"The gateway refuses it: {_why(moment)}")
+    note(f"Good for {span((moment or 0) / 1000 - time.time())} more.")
+
+
+def _why(expires_at: float | None) -> str:
+    if expires_at is None:
+        return "it is no token, or has no expiry."
+    if expires_at / 1000 <= time.time():
+        return "it has expired."
+    return "its signature, algorithm, issuer, audience or subject is not what [auth] asks for."

@@ -7,8 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from msgctl.cli._acts import note_act
+from msgctl.cli._complete import complete_workers
 from msgctl.cli._noun import noun
-from msgctl.cli._output import Output, Shape, note, print_listing
+from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_listing, print_record
+from msgctl.cli._query import Reason
 from msgctl.cli._session import Session, run
 from msgctl.cli._time import ago
 from msgctl.errors import InvalidInput, NotFound, NothingMatched, TryLater
@@ -37,7 +40,26 @@ def list_workers(context: typer.Context, output: Output = Shape.TABLE) -> None:
     print_listing(records, output, schema="msgctl.worker/1", columns=COLUMNS, key="name")
 
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Which workers.")]
+@app.command(epilog="Example: msgctl worker show worker-vm-4711-9f3a")
+def show(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The worker.", autocompletion=complete_workers)],
+    output: RecordOutput = RecordShape.TABLE,
+) -> None:
+    """One worker: what it runs, for how long, and how long its lease on each message still holds."""
+
+    async def body(session: Session) -> dict[str, Any]:
+        alive = {worker["name"]: worker for worker in await session.operations.workers.alive()}
+        if name not in alive:
+            raise NotFound(f"There is no live worker {name}. See them: msgctl worker list")
+        return {**alive[name], "runs": await session.operations.workers.runs(name)}
+
+    print_record(run(context, body), output, schema="msgctl.worker/1")
+
+
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME]...", help="Which workers.", autocompletion=complete_workers)
+]
 Every = Annotated[bool, typer.Option("--all", help="All that are alive.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Return once they run nothing; meanwhile say what they run.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait at most.")]
@@ -51,15 +73,19 @@ def drain(
     every: Every = False,
     wait: Wait = False,
     timeout: Timeout = 300,
+    reason: Reason = "",
 ) -> None:
     """Let workers finish what they run and take nothing new, until `msgctl worker resume`."""
-    run(context, lambda session: _order(session, names, Order.DRAIN, every=every, wait=timeout if wait else None))
+    run(
+        context,
+        lambda session: _order(session, names, Order.DRAIN, reason, every=every, wait=timeout if wait else None),
+    )
 
 
 @app.command(epilog="Example: msgctl worker resume --all")
-def resume(context: typer.Context, names: Names = None, *, every: Every = False) -> None:
+def resume(context: typer.Context, names: Names = None, *, every: Every = False, reason: Reason = "") -> None:
     """Let drained workers take messages again."""
-    run(context, lambda session: _order(session, names, None, every=every, wait=None))
+    run(context, lambda session: _order(session, names, None, reason, every=every, wait=None))
 
 
 @app.command(epilog="Example: msgctl worker stop worker-vm-4711-9f3a --wait")
@@ -70,13 +96,17 @@ def stop(
     every: Every = False,
     wait: Wait = False,
     timeout: Timeout = 300,
+    reason: Reason = "",
 ) -> None:
     """Let workers finish what they run and leave; whoever supervises them may start new ones."""
-    run(context, lambda session: _order(session, names, Order.STOP, every=every, wait=timeout if wait else None))
+    run(
+        context,
+        lambda session: _order(session, names, Order.STOP, reason, every=every, wait=timeout if wait else None),
+    )
 
 
 async def _order(
-    session: Session, names: list[str] | None, order: Order | None, *, every: bool, wait: float | None
+    session: Session, names: list[str] | None, order: Order | None, reason: str, *, every: bool, wait: float | None
 ) -> None:
     workers = session.operations.workers
     alive = [worker["name"] for worker in await workers.alive()]
@@ -89,6 +119,7 @@ async def _order(
     if not chosen:
         raise NothingMatched("No worker is alive.")
     await workers.tell(chosen, order)
+    await note_act(session, f"worker {order or 'resume'}", chosen, reason=reason)
     if wait is not None:
         await _wait_until_idle(session, set(chosen), wait)
 

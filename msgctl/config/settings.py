@@ -5,18 +5,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
-Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
-
-
-class Section(BaseModel):
-    """The base of every section: unknown keys are refused, a docstring is a setting's description."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
-    )
+from msgctl.config.door import Auth, Gateway, Limits
+from msgctl.config.section import Count, Seconds, Section
 
 
 class Redis(Section):
@@ -69,42 +61,6 @@ class N8n(Section):
     """Seconds one call may take in all."""
     max_answer: Annotated[int, Field(ge=1024, le=16_777_216)] = 1_048_576
     """Bytes an answer may have."""
-
-
-class Gateway(Section):
-    """The HTTP and WebSocket door."""
-
-    host: str = "0.0.0.0"  # noqa: S104 - the contract's default: a gateway is there to be reached
-    """The address to listen on."""
-    port: int = Field(3000, ge=0, le=65535)
-    """The port to listen on; 0 takes a free one."""
-    locale: Literal["pt-BR", "en"] = "pt-BR"
-    """The language of texts meant for people. Fields and codes never change."""
-    socket_ttl: Seconds = 30.0
-    """Seconds after which the sockets of a gateway that fell silent count as gone."""
-    max_body: Annotated[int, Field(ge=1024, le=1_048_576)] = 65_536
-    """Bytes a request body or a WebSocket frame may have."""
-    max_queued_frames: Count = 256
-    """Frames that may wait for one slow reader before its socket is closed (4408)."""
-    send_timeout: Seconds = 5.0
-    """Seconds one frame may take to be written before its socket is closed (4408)."""
-
-
-class Auth(Section):
-    """Who may come in."""
-
-    algorithm: Literal["HS256", "RS256", "ES256", "EdDSA"] = "HS256"
-    """The one algorithm tokens are signed with; a token that names another is refused."""
-    jwt_secret: SecretStr = SecretStr("")
-    """HS256: the shared secret, 32 bytes or more."""
-    public_key: str = ""
-    """RS256, ES256, EdDSA: the public key in PEM."""
-    issuer: str = ""
-    """Required `iss` of a token; empty: not looked at."""
-    audience: str = ""
-    """Required `aud` of a token; empty: a token with an `aud` is refused."""
-    leeway: float = Field(10.0, ge=0, le=60)
-    """Seconds by which clocks may differ."""
 
 
 class Worker(Section):
@@ -232,7 +188,7 @@ class Callback(Section):
 
     secret: SecretStr = SecretStr("")
     """Signing secret, `whsec_` and base64 of 24 to 64 bytes. Empty: channel `api` is refused at delivery."""
-    allowed_hosts: list[str] = []
+    allowed_hosts: list[str] = Field([])
     """Hosts that may be called although they are private or not https, each `host` or `host:port`."""
 
 
@@ -306,6 +262,7 @@ class Settings(Section):
     n8n: N8n = N8n()
     gateway: Gateway = Gateway()
     auth: Auth = Auth()
+    limits: Limits = Limits()
     worker: Worker = Worker()
     retry: Retry = Retry()
     breaker: Breaker = Breaker()

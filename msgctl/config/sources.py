@@ -2,7 +2,8 @@
 
 Environment names are `MSGCTL_<SECTION>_<NAME>`, e.g. `MSGCTL_WORKER_CONCURRENCY`; the seed's REDIS_HOST,
 REDIS_PORT, REDIS_PASSWORD and N8N_BASE_URL work as they are. Any of them with `_FILE` behind it names a file
-that holds the value; so does a systemd credential called `section.name` ($CREDENTIALS_DIRECTORY).
+that holds the value; so does a systemd credential called `section.name` ($CREDENTIALS_DIRECTORY), or
+`msgctl_section.name`, as systemd calls the files of a folder that is loaded as `msgctl`.
 """
 
 import difflib
@@ -16,7 +17,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from msgctl.config.settings import Section, Settings
+from msgctl.config.section import Section
+from msgctl.config.settings import Settings
 from msgctl.errors import ConfigurationError
 
 SEED_NAMES = {
@@ -27,6 +29,7 @@ SEED_NAMES = {
 }
 DEFAULT_FILES = (Path("config.toml"), Path("/etc/msgctl/config.toml"))
 PREFIX = "MSGCTL_"
+CREDENTIAL_PREFIX = "msgctl_"
 OUTSIDE_MODEL = {"MSGCTL_CONFIG"}
 
 Key = tuple[str, str]
@@ -157,6 +160,8 @@ def _from_credentials(environ: Mapping[str, str], problems: list[str]) -> Found:
     found: Found = {}
     for section, name in FIELDS if folder else ():
         file = Path(folder or "", f"{section}.{name}")
+        if not file.is_file():
+            file = file.with_name(f"{CREDENTIAL_PREFIX}{file.name}")
         if file.is_file():
             found.update(_secret(file, (section, name), f"credential {file.name}", problems))
     return found

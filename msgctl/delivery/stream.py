@@ -117,6 +117,11 @@ class ResponseStream:
             log.warning("Took over deliveries of a silent subscriber", entries=len(found), subscriber=self._name)
         return await self._accept(found)
 
+    async def pending(self) -> int:
+        """How many entries subscribers hold, all of them together, that are not settled yet."""
+        found = await self._redis.xpending(STREAM, GROUP)
+        return int(found["pending"])
+
     async def acknowledge(self, entry_ids: Iterable[str]) -> None:
         """These are over."""
         if ids := list(entry_ids):

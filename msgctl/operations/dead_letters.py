@@ -60,7 +60,7 @@ class DeadLetters:
 
     async def drop_many(self, message_ids: Sequence[str]) -> dict[str, bool]:
         """Forget dead letters for good; by id whether it is gone. What is none, or is still to be told, stays."""
-        outcomes = {}
+        outcomes: dict[str, bool] = {}
         for start in range(0, len(message_ids), BATCH):
             batch = message_ids[start : start + BATCH]
             await self._queue.remove("failed", FOREVER, batch)

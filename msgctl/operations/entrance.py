@@ -10,6 +10,7 @@ from msgctl.operations.cancelling import Cancelling
 from msgctl.operations.cleaning import Cleaning
 from msgctl.operations.dead_letters import DeadLetters
 from msgctl.operations.deliveries import Deliveries
+from msgctl.operations.doubts import Doubts
 from msgctl.operations.explaining import Explaining
 from msgctl.operations.grouping import Grouping
 from msgctl.operations.health import Checkup, Health
@@ -59,6 +60,7 @@ class Operations:
         self.cancelling = Cancelling(queue)
         self.explaining = Explaining(settings, redis, queue, self.workers)
         self.journal = Journal(settings, redis)
+        self.doubts = Doubts(settings, redis, queue)
 
     async def status(self, message_id: str, *, user_id: str | None = None) -> dict[str, Any]:
         """The state of a message, as `GET /api/messages/{id}/status` answers it; see `Messages.status`."""

@@ -1,4 +1,4 @@
-"""All dead letters of a query by the signature of their error: how many, since when, whom they hit, one to look at."""
+"""All dead letters of a query by the signature of their error: how many, since when, whom they hit, a sample."""
 
 from msgctl.messages import Record, State
 from msgctl.operations.query import Query

@@ -64,6 +64,14 @@ class Checkup:
         reasons = [*self._absences(workers, subscribers), *self._excesses(stats, oldest), *self._silence(canary)]
         return Health(healthy=not reasons, stats=stats, reasons=reasons)
 
+    async def subscribers(self) -> int:
+        """How many subscribers are alive.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        return len(await self._live_subscribers())
+
     async def _live_subscribers(self) -> list[str]:
         with unavailable_as_error(self._settings):
             beats: dict[str, str] = await cast("Any", self._redis.hgetall(SUBSCRIBERS))

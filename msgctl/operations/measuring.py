@@ -1,5 +1,6 @@
 """The gauges of the whole pipeline, brought up to date from Redis when someone asks for them."""
 
+import asyncio
 import time
 from typing import Any, cast
 
@@ -17,6 +18,8 @@ from msgctl.rqueue import Queue
 
 FRESH = 1.0
 """Seconds for which an answer of Redis is good enough, should several ask at once."""
+PATIENCE = 2.0
+"""Seconds Redis has to answer before it counts as down: a scrape waits for this."""
 SILENCE = 10_000
 """Milliseconds without a sign of life after which a subscriber or gateway counts as dead."""
 
@@ -41,11 +44,12 @@ class Gauges:
             return
         self._refreshed = time.monotonic()
         try:
-            await self._measure_redis()
-            await self._measure_messages()
-            await self._measure_daemons()
-            await self._measure_ledger()
-        except RedisUnavailable:
+            async with asyncio.timeout(PATIENCE):
+                await self._measure_redis()
+                await self._measure_messages()
+                await self._measure_daemons()
+                await self._measure_ledger()
+        except (RedisUnavailable, TimeoutError):
             gauges.REDIS_UP.set(0)
 
     async def _measure_redis(self) -> None:

@@ -178,17 +178,21 @@ async def _without_agent(found: Sequence[Summary], agents: AgentDirectory) -> se
 
 
 def _reason(item: Summary, gone: Collection[tuple[str, str]], named: Sequence[str]) -> tuple[str, str] | None:
-    error = item.error or {}
-    if item.state is State.COMPLETED:
-        return "already_answered", "It was answered."
-    if item.state is not State.FAILED:
-        return "in_play", f"It is no dead letter: it is {item.state}."
-    if item.edition:
-        return "superseded", f"It was edited and sent anew as {item.edition}."
-    if (item.agent_id, item.user_id) in gone:
-        return "agent_gone", "Its agent was deleted, disabled or given to another user."
-    if item.channel == Channel.WHATSAPP and time.time() - item.accepted_at / 1000 > CUSTOMER_WINDOW:
-        return "window_closed", "WhatsApp's window of 24 h after the customer's message is closed."
-    if error.get("code") == CANCELLED and item.message_id not in named:
-        return "not_retryable", "An operator cancelled it; name its id to replay it all the same."
-    return None
+    """The first reason against it, if there is one."""
+    age = time.time() - item.accepted_at / 1000
+    cancelled = (item.error or {}).get("code") == CANCELLED
+    against = {
+        ("already_answered", "It was answered."): item.state is State.COMPLETED,
+        ("in_play", f"It is no dead letter: it is {item.state}."): item.state is not State.FAILED,
+        ("superseded", f"It was edited and sent anew as {item.edition}."): bool(item.edition),
+        ("agent_gone", "Its agent was deleted, disabled or given to another user."): (
+            (item.agent_id, item.user_id) in gone
+        ),
+        ("window_closed", "WhatsApp's window of 24 h after the customer's message is closed."): (
+            item.channel == Channel.WHATSAPP and age > CUSTOMER_WINDOW
+        ),
+        ("not_retryable", "An operator cancelled it; name its id to replay it all the same."): (
+            cancelled and item.message_id not in named
+        ),
+    }
+    return next((reason for reason, holds in against.items() if holds), None)

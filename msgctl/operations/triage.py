@@ -25,7 +25,7 @@ FOLDS = (
     (re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE), "URL"),
     (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE), "ID"),
     (re.compile(r"\b(?=\w*\d)[\w-]{12,}\b"), "ID"),
-    (re.compile(r"\d+(?:[.,]\d+)*"), "N"),
+    (re.compile(r"\b\d+(?:[.,]\d+)*\b"), "N"),
 )
 
 

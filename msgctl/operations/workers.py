@@ -6,7 +6,7 @@ from typing import Any, cast
 from redis.asyncio import Redis
 
 from msgctl.config import Settings
-from msgctl.contracts import FIELD_SLOTS, ORDER, RQ_WORKER, RQ_WORKER_EXECUTIONS
+from msgctl.contracts import FIELD_SLOTS, LEASES, ORDER, RQ_EXECUTION, RQ_WORKER, RQ_WORKER_EXECUTIONS
 from msgctl.redisdb import unavailable_as_error
 from msgctl.rqueue import Order, Queue
 
@@ -30,7 +30,7 @@ class Workers:
         self._queue = queue
 
     async def alive(self) -> list[dict[str, Any]]:
-        """Each live worker as `{name, state, host, pid, bornAt, lastSeenAt, slots, running}`; times are RFC 3339."""
+        """Each live one as `{name, state, host, pid, bornAt, lastSeenAt, slots, running}`, times in RFC 3339."""
         names = await self._queue.live_workers()
         pipeline = self._redis.pipeline(transaction=False)
         for name in names:
@@ -41,6 +41,30 @@ class Workers:
         return [
             _describe(name, *answer)
             for name, answer in zip(names, zip(answers[::2], answers[1::2], strict=True), strict=True)
+        ]
+
+    async def runs(self, name: str) -> list[dict[str, Any]]:
+        """What a worker has in hand, each as `{messageId, run, seconds, leaseSeconds}`.
+
+        `seconds` it has run, `leaseSeconds` it may still commit without a sign of life; null where that is unknown.
+        """
+        with unavailable_as_error(self._settings):
+            members = sorted(await cast("Any", self._redis.smembers(RQ_WORKER + name + RQ_WORKER_EXECUTIONS)))
+            pipeline = self._redis.pipeline(transaction=False)
+            for member in members:
+                cast("Any", pipeline.hget(RQ_EXECUTION + member, "created_at"))
+                pipeline.zscore(LEASES, member)
+            seconds, microseconds = await self._redis.time()
+            answers = await pipeline.execute()
+        now = seconds + microseconds / 1e6
+        return [
+            {
+                "messageId": member.rpartition(":")[0],
+                "run": int(member.rpartition(":")[2]),
+                "seconds": round(now - float(since), 1) if since else None,
+                "leaseSeconds": round(until / 1000 - now, 1) if until else None,
+            }
+            for member, since, until in zip(members, answers[::2], answers[1::2], strict=True)
         ]
 
     async def tell(self, names: Sequence[str], order: Order | None) -> None:

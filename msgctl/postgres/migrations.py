@@ -40,6 +40,25 @@ async def migrate(settings: Settings) -> list[str]:
                 raise ConfigurationError(f"Cannot migrate {describe(settings)}: {error}") from error
 
 
+async def status(settings: Settings) -> dict[str, bool]:
+    """Each migration of this version of msgctl, oldest first, and whether the database has it.
+
+    Raises:
+        PostgresUnavailable: PostgreSQL does not answer.
+    """
+    with unavailable_as_error(settings):
+        connection = await psycopg.AsyncConnection.connect(
+            connection_string(settings), **connection_arguments(settings)
+        )
+        async with connection:
+            try:
+                known = await (await connection.execute("SELECT name FROM msgctl_migrations")).fetchall()
+            except psycopg.errors.UndefinedTable:
+                known = []
+    done = {row["name"] for row in cast("list[dict[str, str]]", known)}
+    return {file.stem: file.stem in done for file in sorted(FOLDER.glob("*.sql"))}
+
+
 async def _apply(connection: psycopg.AsyncConnection) -> list[str]:
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
     await connection.execute(LEDGER)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 
 from msgctl.errors import ConfigurationError
+from msgctl.notify import Readiness
 from msgctl.stack import process
-from msgctl.stack.notify import Readiness
 from msgctl.stack.process import Command
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0

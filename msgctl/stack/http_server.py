@@ -8,7 +8,8 @@ from typing import Self
 import uvicorn
 from starlette.applications import Starlette
 
-from msgctl.stack import notify, ports
+from msgctl import notify
+from msgctl.stack import ports
 
 
 class HttpServer:

@@ -18,7 +18,6 @@ from msgctl.tui.widgets.table import Heading, Row, Table
 GROUPS = (
     Heading("mark", 4),
     Heading("count", 6, right=True),
-    Heading("first", 8),
     Heading("last", 8),
     Heading("channels", 12, narrow=8),
     Heading("what went wrong", 0),
@@ -227,10 +226,9 @@ class DeadLettersPane(Pane):
         return "[x]" if marked == len(letters) else "[-]" if marked else "[ ]"
 
 
-def _facts(letters: list[Letter]) -> tuple[str, str, str, str]:
+def _facts(letters: list[Letter]) -> tuple[str, str, str]:
     channels = ",".join(sorted({letter.channel for letter in letters}))
-    first, last = min(letter.at for letter in letters), max(letter.at for letter in letters)
-    return clock(first), clock(last), channels, letters[0].signature
+    return clock(max(letter.at for letter in letters)), channels, letters[0].signature
 
 
 def _cells(letter: Letter) -> tuple[str, ...]:

@@ -20,17 +20,20 @@ class Chart(Static):
 
 
 def _lines(answered: list[int], failed: list[int], width: int, height: int) -> list[str]:
-    each = max(1, width // len(answered))
     top = max(*answered, 1)
-    rows = columns([one for one in answered for _ in range(each)], top, height - 3)
+    rows = columns(stretch(answered, width), top, height - 3)
     lines = [f"answered a second; dead letters {count(sum(failed))}"[: width + LABELS]]
     for place, row in enumerate(rows):
         label = rate(top / BUCKET) if place == 0 else "0" if place == len(rows) - 1 else ""
         lines.append(f"{label:>{LABELS - 1}} ┤{row}")
-    marks = "".join(character * each for character in sparkline(failed))
-    lines.append(f"{'dead':>{LABELS - 1}} ┤{marks}")
-    lines.append(f"{'':>{LABELS}}-5 min{'now':>{max(4, len(marks) - 5)}}")
+    lines.append(f"{'dead':>{LABELS - 1}} ┤{sparkline(stretch(failed, width))}")
+    lines.append(f"{'':>{LABELS}}-5 min{'now':>{width - 5}}")
     return lines
+
+
+def stretch(values: list[int], width: int) -> list[int]:
+    """The values over so many cells, each as often as fits."""
+    return [values[place * len(values) // width] for place in range(width)]
 
 
 def columns(values: list[int], top: int, height: int) -> list[str]:

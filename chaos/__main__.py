@@ -1,0 +1,98 @@
+"""`python -m chaos`: everything, one after the other; exit code 0 if every promise was kept."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import fields
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from chaos import calls, pairs, poison, storm
+from chaos.place import Place, place
+from msgctl import logs
+from msgctl.config import Settings
+
+PAIRS = 10_000
+console = Console(width=100)
+
+
+async def run_storm(where: Place) -> bool:
+    """20,000 messages while everything breaks."""
+    return _tell(await storm.Storm(where, storm.FULL).rage())
+
+
+async def run_poison(where: Place) -> bool:
+    """Eight messages of 4,000 kill their workers."""
+    return _tell(await poison.poison(where, poison.FULL))
+
+
+async def run_pairs(where: Place) -> bool:
+    """10,000 messages, each sent twice."""
+    return _tell(await pairs.pairs(where, PAIRS))
+
+
+async def run_calls(where: Place) -> bool:
+    """A fault at each call of Redis in a life, beside RQ as it comes."""
+    rows = [*await calls.every_call(where), *await calls.every_call_of_stock(where)]
+    columns = ("system", "fault", "calls", "lost", "doubled", "failed", "extra_runs")
+    table = Table(*(column.replace("_", " ") for column in columns))
+    for row in rows:
+        table.add_row(*(str(getattr(row, column)) for column in columns))
+    console.print(table)
+    for row in rows:
+        for broken in row.broken:
+            console.print(f"{row.fault}: {broken}")
+    return not any(row.broken for row in rows)
+
+
+TRIALS: dict[str, Callable[[Place], Awaitable[bool]]] = {
+    "storm": run_storm,
+    "poison": run_poison,
+    "pairs": run_pairs,
+    "calls": run_calls,
+}
+
+
+async def run(names: list[str]) -> bool:
+    """Run trials, each on servers of its own; whether all promises were kept."""
+    kept = True
+    for name in names:
+        console.rule(f"{name}: {(TRIALS[name].__doc__ or '').rstrip('.')}")
+        async with place() as where:
+            held = await TRIALS[name](where)
+        console.print("[green]kept[/]" if held else "[red]BROKEN[/]")
+        kept = kept and held
+    return kept
+
+
+def _tell(report: Any) -> bool:
+    """Print a report, a line a fact; whether it holds."""
+    for fact in fields(report):
+        value = getattr(report, fact.name)
+        if fact.name == "verdict":
+            for violation in value.violations[:20]:
+                console.print(f"  {violation.invariant} {violation.subject}: {violation.problem}")
+            value = "no violation" if value.holds else f"{len(value.violations)} violations"
+        elif isinstance(value, float):
+            value = f"{value:.1f}"
+        console.print(f"  {fact.name.replace('_', ' '):26} {value}")
+    return bool(report.holds)
+
+
+def main() -> None:
+    """The program."""
+    parser = argparse.ArgumentParser(prog="python -m chaos", description="Does harm; looks whether it hurt.")
+    parser.add_argument("trials", nargs="*", metavar="TRIAL", help=f"of {', '.join(TRIALS)}; default: all")
+    names = parser.parse_args().trials or list(TRIALS)
+    unknown = set(names) - set(TRIALS)
+    if unknown:
+        parser.error(f"no such trial: {', '.join(sorted(unknown))}")
+    logs.configure(Settings.model_validate({"logs": {"level": "error"}}), daemon="chaos")
+    sys.exit(0 if asyncio.run(run(names)) else 1)
+
+
+if __name__ == "__main__":
+    main()

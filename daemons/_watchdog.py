@@ -1,0 +1,128 @@
+"""systemd's watchdog, fed by progress: a daemon that lives but does no work is started again.
+
+Redis being away is not the daemon's fault, and killing it for that would only add a crowd at Redis's door when it
+is back. So a Redis that does not answer even a *new* connection excuses everything. What counts as stuck is the
+other case, the one that bites in the field: Redis answers a newcomer, and this process gets nothing done with it.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from daemons._process import cancel
+from msgctl import logs, notify
+from msgctl.config import Settings
+from msgctl.redisdb import dedicated
+
+PATIENCE = 30.0
+"""Seconds without progress after which the watchdog is not fed any more."""
+LONGEST_PAUSE = 2.0
+"""Seconds between two looks, and so the age of what `systemctl status` shows."""
+
+log = logs.get(__name__)
+
+Status = Callable[[], Awaitable[str]]
+"""One line on what the daemon does now, got through the daemon's own client of Redis."""
+
+
+class Pace:
+    """When each loop of a daemon last came round."""
+
+    def __init__(self) -> None:
+        self._rounds: dict[str, float] = {}
+
+    def mark(self, loop: str) -> None:
+        """This loop has come round, and will again soon."""
+        self._rounds[loop] = time.monotonic()
+
+    def rest(self, loop: str) -> None:
+        """Nothing is expected of this loop until its next mark: it waits for what may take long."""
+        self._rounds.pop(loop, None)
+
+    def stuck(self, since: float) -> str:
+        """The first loop that came round last before `since` and does not rest; empty: none."""
+        return next((loop for loop, at in self._rounds.items() if at < since), "")
+
+
+class Watchdog:
+    """Decides, look by look, whether the daemon gets on.
+
+    Args:
+        settings: where Redis is.
+        pace: of the daemon's loops.
+        status: what the daemon does; its answer shows that the daemon's own client works.
+        patience: seconds without progress that are nothing yet.
+    """
+
+    def __init__(self, settings: Settings, pace: Pace, status: Status, *, patience: float = PATIENCE) -> None:
+        self._settings = settings
+        self._pace = pace
+        self._status = status
+        self._patience = patience
+        self._answered = self._excused = time.monotonic()
+        self._line = ""
+
+    async def look(self) -> list[str]:
+        """What is to be told now: STATUS= always, WATCHDOG=1 unless the daemon is stuck."""
+        try:
+            async with asyncio.timeout(self._settings.redis.timeout):
+                self._line = await self._status()
+            self._answered = time.monotonic()
+        except (RedisError, OSError):  # TimeoutError is an OSError
+            if not await self._is_redis_there():
+                self._excused = self._answered = time.monotonic()
+                return ["STATUS=Redis does not answer; waiting for it", "WATCHDOG=1"]
+        if fault := self._fault():
+            log.error("Stuck: systemd is not told that all is well", fault=fault)
+            return [f"STATUS=stuck: {fault}"]
+        return [f"STATUS={self._line}", "WATCHDOG=1"]
+
+    def _fault(self) -> str:
+        since = time.monotonic() - self._patience
+        if self._answered < since:
+            return "Redis answers a new connection, but not this process"
+        loop = "" if self._excused > since else self._pace.stuck(since)
+        return loop and f"{loop} stands still"
+
+    async def _is_redis_there(self) -> bool:
+        newcomer = dedicated(self._settings, blocking=0)
+        try:
+            async with asyncio.timeout(self._settings.redis.timeout):
+                await newcomer.ping()
+        except (RedisError, OSError):
+            return False
+        finally:
+            await newcomer.aclose()
+        return True
+
+
+@contextlib.asynccontextmanager
+async def watched(settings: Settings, pace: Pace, status: Status) -> AsyncIterator[None]:
+    """Feed systemd's watchdog for as long as the context lasts, where there is one (WATCHDOG_USEC)."""
+    seconds = notify.watchdog_seconds()
+    if not seconds:
+        yield
+        return
+    feeding = asyncio.create_task(_feed(Watchdog(settings, pace, status), min(seconds / 4, LONGEST_PAUSE)))
+    try:
+        yield
+    finally:
+        await cancel(feeding)
+
+
+async def _feed(watchdog: Watchdog, pause: float) -> None:
+    while True:
+        notify.send(*await watchdog.look(), patience=0)
+        await asyncio.sleep(pause)
+
+
+async def count_waiting(redis: Redis, queues: list[str]) -> int:
+    """How many messages wait in these lists, in one round trip."""
+    async with redis.pipeline(transaction=False) as pipeline:
+        for queue in queues:
+            pipeline.llen(queue)
+        return sum(await pipeline.execute())

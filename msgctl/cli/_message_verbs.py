@@ -1,0 +1,158 @@
+"""`msgctl message list | why | wait | retry | cancel`: the verbs that look at messages and change their way."""
+
+import asyncio
+from collections import Counter
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from msgctl.cli._acts import note_act
+from msgctl.cli._complete import complete_ids
+from msgctl.cli._confirm import confirm
+from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_json, print_listing
+from msgctl.cli._query import DryRun, Every, Ids, Reason, Yes, choose
+from msgctl.cli._session import Session, run
+from msgctl.cli._time import ago, parse_duration, rfc3339
+from msgctl.errors import Incomplete, InvalidInput, NotFound, TryLater
+from msgctl.messages import State
+from msgctl.operations.explaining import Explanation
+from msgctl.operations.query import Query
+from msgctl.operations.replies import OVER
+from msgctl.operations.selection import WINDOW
+
+COLUMNS = {
+    "messageId": "id",
+    "state": "state",
+    "when": "since",
+    "priority": "priority",
+    "channel": "channel",
+    "userId": "user",
+    "code": "error",
+}
+OUTCOME_COLUMNS = {"messageId": "id", "outcome": "outcome"}
+
+
+def list_messages(
+    context: typer.Context,
+    query: Query,
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100,
+    output: Output = Shape.TABLE,
+) -> None:
+    """Messages, newest first; a query looks at the newest 10,000 or so."""
+    found = run(context, lambda session: session.operations.selection.newest(query, limit))
+    people = output is Shape.TABLE
+    if people and found.total > len(found.items):
+        note(f"{len(found.items)} shown of {found.looked_at} looked at, of {found.total} in all.")
+    records = []
+    for item in found.items:
+        known: dict[str, Any] = msgspec.to_builtins(item)
+        extra = {"when": ago(item.at), "code": (item.error or {}).get("code")}
+        records.append({**known, **(extra if people else {"finishedAt": rfc3339(item.finished_on)})})
+    bounds = {"total": found.total, "limit": limit, "lookedAt": found.looked_at, "window": WINDOW}
+    print_listing(
+        records, output, schema="msgctl.message-summary/1", columns=COLUMNS, key="messageId", extra=bounds
+    )
+
+
+def why(
+    context: typer.Context,
+    message_id: Annotated[str, typer.Argument(metavar="ID", help="The message.", autocompletion=complete_ids)],
+    output: RecordOutput = RecordShape.TABLE,
+) -> None:
+    """Why a message has not run yet: what stands between it and a worker."""
+    found: Explanation = run(
+        context, lambda session: session.operations.explaining.why(message_id, session.agents)
+    )
+    if output is RecordShape.JSON:
+        print_json({"schema": "msgctl.explanation/1", **msgspec.to_builtins(found)})
+        return
+    records = [{"code": reason.code, "message": reason.message} for reason in found.reasons]
+    columns = {"code": str(found.state), "message": ""}
+    print_listing(records, Shape.TABLE, schema="msgctl.reason/1", columns=columns, key="code")
+
+
+def wait(
+    context: typer.Context,
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Which.", autocompletion=complete_ids)],
+    *,
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long at most.")] = "150s",
+    output: Output = Shape.TABLE,
+) -> None:
+    """Wait until messages are answered or dead; exit 4 if one failed, 75 if one is not over in time."""
+    patience = parse_duration(timeout)
+
+    async def body(session: Session) -> list[dict[str, Any]]:
+        deadline = asyncio.get_running_loop().time() + patience
+        found = await session.operations.queue.find_many(ids)
+        if missing := [one for one, job in zip(ids, found, strict=True) if job is None]:
+            raise NotFound(f"There is no such message: {', '.join(missing)}.")
+        async with session.operations.replies.watch() as watch:
+            return [
+                await watch.outcome(job.message.conversation_id, job.message.message_id, deadline=deadline)
+                for job in found
+                if job is not None
+            ]
+
+    outcomes = run(context, body)
+    columns = {"messageId": "id", "state": "state", "attempts": "attempts"}
+    print_listing(outcomes, output, schema="msgctl.status/1", columns=columns, key="messageId")
+    counts = Counter(outcome["state"] for outcome in outcomes)
+    if late := sum(count for state, count in counts.items() if state not in OVER):
+        raise TryLater(f"{late} of {len(ids)} are not over after {patience:g} s.")
+    if counts[State.FAILED]:
+        raise Incomplete(f"{counts[State.FAILED]} of {len(ids)} failed. See: msgctl dlq list")
+
+
+def cancel(
+    context: typer.Context,
+    query: Query,
+    ids: Ids = None,
+    *,
+    every: Every = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    reason: Reason = "",
+    output: Output = Shape.TABLE,
+) -> None:
+    """End messages that wait or are delayed; they become dead letters, their senders are told.
+
+    `msgctl dlq replay ID` takes it back. A message that runs is left alone.
+    """
+    if query.state not in {None, State.WAITING, State.DELAYED}:
+        raise InvalidInput(f"A message that is {query.state} cannot be cancelled.")
+    outcomes = run(
+        context,
+        lambda session: _cancel(
+            session, ids, query, every=every, dry_run=dry_run, yes=yes, reason=reason, output=output
+        ),
+    )
+    print_listing(outcomes, output, schema="msgctl.cancel/1", columns=OUTCOME_COLUMNS, key="messageId")
+    left = [one for one in outcomes if one["outcome"] not in {"cancelled", "would_cancel"}]
+    if left:
+        raise Incomplete(f"{len(left)} of {len(outcomes)} were not cancelled.")
+
+
+async def _cancel(
+    session: Session,
+    ids: list[str] | None,
+    query: Query,
+    *,
+    every: bool,
+    dry_run: bool,
+    yes: bool,
+    reason: str,
+    output: Shape,
+) -> list[dict[str, Any]]:
+    found = await choose(session, ids, query, every=every)
+    waits = {State.WAITING, State.DELAYED}
+    chosen = [item.message_id for item in found if ids or item.state in waits]
+    if dry_run:
+        return [{"messageId": message_id, "outcome": "would_cancel"} for message_id in chosen]
+    if not ids:
+        confirm(f"{len(chosen)} messages will be ended.", yes=yes, machine=output is not Shape.TABLE)
+    outcomes = await session.operations.cancelling.cancel(chosen, reason)
+    done = [message_id for message_id, outcome in outcomes.items() if outcome == "cancelled"]
+    await note_act(session, "message cancel", done, reason=reason, query=query, before="waiting", after="failed")
+    return [{"messageId": message_id, "outcome": outcome} for message_id, outcome in outcomes.items()]

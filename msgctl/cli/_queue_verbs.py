@@ -1,0 +1,108 @@
+"""`msgctl queue list | pause | resume | drain`: the ten priorities, one by one or all together."""
+
+import asyncio
+import time
+from typing import Annotated, Any
+
+import typer
+
+from msgctl.cli._acts import note_act
+from msgctl.cli._output import Output, Shape, note, print_listing
+from msgctl.cli._query import Reason
+from msgctl.cli._session import Session, run
+from msgctl.cli._time import parse_duration, span
+from msgctl.contracts import queue_name
+from msgctl.errors import TryLater
+from msgctl.messages import PRIORITIES
+
+LOOK_INTERVAL = 0.5
+COLUMNS = {
+    "queue": "queue",
+    "waiting": "waiting",
+    "active": "active",
+    "delayed": "delayed",
+    "oldest": "oldest",
+    "paused": "paused",
+}
+
+Priorities = Annotated[
+    list[int] | None,
+    typer.Option("--priority", min=1, max=10, help="Only this one; may be given again. Without it: all."),
+]
+
+
+def list_queues(context: typer.Context, output: Output = Shape.TABLE) -> None:
+    """The ten queues, soonest first: what each holds, how long its head has waited, whether it is paused."""
+
+    async def body(session: Session) -> list[dict[str, Any]]:
+        snapshot = await session.operations.overview.read()
+        paused = await session.operations.queue.paused()
+        return [
+            {
+                "queue": queue_name(row.priority),
+                "priority": row.priority,
+                "waiting": row.waiting,
+                "active": row.active,
+                "delayed": row.delayed,
+                "oldestSeconds": row.oldest,
+                "oldest": span(row.oldest) if row.oldest is not None else None,
+                "paused": queue_name(row.priority) in paused,
+            }
+            for row in snapshot.priorities
+        ]
+
+    print_listing(run(context, body), output, schema="msgctl.queue/1", columns=COLUMNS, key="queue")
+
+
+def pause(context: typer.Context, priority: Priorities = None, *, reason: Reason = "") -> None:
+    """Let no worker claim from it. What runs goes on, what comes in waits; nothing is lost."""
+    run(context, lambda session: _switch(session, "queue pause", priority or [], reason))
+
+
+def resume(context: typer.Context, priority: Priorities = None, *, reason: Reason = "") -> None:
+    """Let workers claim from it again, and wake them."""
+    run(context, lambda session: _switch(session, "queue resume", priority or [], reason))
+
+
+async def _switch(session: Session, act: str, priorities: list[int], reason: str) -> None:
+    queue = session.operations.queue
+    names = [queue_name(priority) for priority in priorities]
+    before = await queue.paused()
+    await (queue.pause if act == "queue pause" else queue.resume)(names)
+    after = await queue.paused()
+    ids = names or [queue_name(priority) for priority in PRIORITIES]
+    await note_act(session, act, ids, reason=reason, before=before, after=after)
+    note(f"paused: {', '.join(after) or 'none'}")
+
+
+def drain(
+    context: typer.Context,
+    *,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until it is empty; exit 75 if it is not in time.")
+    ] = False,
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait at most.")] = "5m",
+) -> None:
+    """Say what the queue still has to do, and with `--wait` return once it has done it.
+
+    It stops nobody from sending: pause what sends, or the gateway, first.
+    """
+    patience = parse_duration(timeout)
+
+    async def body(session: Session) -> None:
+        deadline, told = time.monotonic() + patience, ""
+        while True:
+            stats = await session.operations.stats()
+            left = stats.waiting + stats.active + stats.delayed + stats.paused
+            text = f"{left} to do: {stats.waiting} waiting, {stats.active} active, {stats.delayed} delayed"
+            text += f", {stats.paused} paused" if stats.paused else ""
+            if text != told:
+                note(text)
+                told = text
+            if not left or not wait:
+                return
+            if time.monotonic() > deadline:
+                raise TryLater(f"After {patience:g} s {left} messages are still to be worked.")
+            await asyncio.sleep(LOOK_INTERVAL)
+
+    run(context, body)

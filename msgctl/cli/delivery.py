@@ -1,0 +1,72 @@
+"""`msgctl delivery`: what became of each response on its way to a customer."""
+
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from msgctl.cli._complete import complete_ids
+from msgctl.cli._noun import noun
+from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_listing, print_record
+from msgctl.cli._session import Session, run
+from msgctl.cli._time import ago, rfc3339
+from msgctl.errors import NotFound
+from msgctl.messages import Channel
+
+app = noun("What became of each response on its way to a customer.")
+
+COLUMNS = {
+    "messageId": "id",
+    "kind": "kind",
+    "channel": "channel",
+    "state": "state",
+    "attempts": "tries",
+    "code": "error",
+    "when": "when",
+}
+
+
+@app.command("list", epilog="Example: msgctl delivery list --channel whatsapp --state FAILED")
+def list_deliveries(
+    context: typer.Context,
+    *,
+    channel: Annotated[Channel | None, typer.Option(help="Only of this channel.")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="Only in this state: new, SENDING, SENT, FAILED, UNKNOWN or KEPT.")
+    ] = None,
+    error: Annotated[str | None, typer.Option(metavar="TEXT", help="Only with this in its error.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many of the newest to look at.")] = 100,
+    output: Output = Shape.TABLE,
+) -> None:
+    """The newest deliveries; a filter looks at `--limit` of them, no further."""
+    found = run(context, lambda session: session.operations.deliveries.newest(limit))
+    chosen = [
+        one
+        for one in found
+        if channel in (None, one.channel)
+        and (state is None or one.state.lower() == state.lower())
+        and (error is None or error.lower() in f"{one.code} {one.text}".lower())
+    ]
+    if output is Shape.TABLE and len(chosen) < len(found):
+        note(f"{len(chosen)} of the newest {len(found)}.")
+    records = [{**msgspec.to_builtins(one), "at": rfc3339(one.at), "when": ago(one.at)} for one in chosen]
+    print_listing(
+        records, output, schema="msgctl.delivery/1", columns=COLUMNS, key="messageId", extra={"limit": limit}
+    )
+
+
+@app.command(epilog="Example: msgctl delivery show 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10")
+def show(
+    context: typer.Context,
+    message_id: Annotated[str, typer.Argument(metavar="ID", help="The message.", autocompletion=complete_ids)],
+    output: RecordOutput = RecordShape.TABLE,
+) -> None:
+    """The record of one delivery: its state, tries, provider id and last error."""
+
+    async def body(session: Session) -> dict[str, Any]:
+        found = await session.operations.messages.show(message_id)
+        if "delivery" not in found:
+            raise NotFound(f"Nothing was tried yet; the message is {found['state']}.")
+        return {"messageId": message_id, **found["delivery"]}
+
+    print_record(run(context, body), output, schema="msgctl.delivery-record/1")

@@ -1,0 +1,53 @@
+"""What a strict look at the pipeline's health minds, beyond what makes it unhealthy for everybody."""
+
+import time
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.operations.health import Reason
+from msgctl.redisdb import unavailable_as_error
+from msgctl.rqueue import Queue
+
+
+class Doubts:
+    """Looks for them.
+
+    Args:
+        settings: names Redis in errors.
+        redis: a client of `redisdb.connect`.
+        queue: on the same client.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis, queue: Queue) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._queue = queue
+
+    async def read(self) -> list[Reason]:
+        """Each with the command that shows or mends it.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        reasons = []
+        if paused := await self._queue.paused():
+            text = f"Nobody claims from {', '.join(paused)}. Go on: msgctl queue resume"
+            reasons.append(Reason(code="paused", message=text))
+        with unavailable_as_error(self._settings):
+            breakers: dict[str, str] = await cast("Any", self._redis.hgetall(contracts.BREAKERS))
+            parked = await cast("Any", self._redis.hlen(contracts.PARKED))
+            quarantined = await cast("Any", self._redis.llen(contracts.RQ_QUEUE + contracts.QUARANTINE))
+        for workflow, fields in sorted(breakers.items()):
+            if int(fields.partition(" ")[0]) / 1000 > time.time():
+                text = f"The workflow {workflow} keeps failing and is not called. See: msgctl dlq groups"
+                reasons.append(Reason(code="breaker_open", message=text))
+        if parked:
+            text = f"{parked} messages cannot be worked, their records are damaged. See: msgctl verify"
+            reasons.append(Reason(code="parked", message=text))
+        if quarantined:
+            text = f"{quarantined} messages may have killed their workers and run alone."
+            reasons.append(Reason(code="quarantined", message=text))
+        return reasons

@@ -1,0 +1,126 @@
+#!/bin/sh
+# Install msgctl on Debian or Ubuntu, or bring an installation up to date. Safe to repeat.
+#
+#   sudo ./systemd/install.sh [--dry-run] [--wheels DIR] [--no-deploy]
+#   sudo ./systemd/install.sh --uninstall [--purge] [--dry-run]
+#
+# --dry-run     print every step, take none
+# --wheels DIR  take every package from this folder and ask no package index
+# --packaged    units, sysusers and tmpfiles are somebody else's files already (dpkg's)
+# --no-deploy   leave running daemons as they are; the next restart takes the new release
+# --uninstall   stop and remove everything but configuration, logs and the user; --purge removes those too
+#
+# Nothing in /etc/msgctl is ever overwritten. Where msgctl.target runs, the new release is rolled out by deploy.sh.
+set -eu
+WHEELS='' PACKAGED='' DEPLOY=yes ACTION=install PURGE='' DRY=''
+while [ $# -gt 0 ]; do
+    case $1 in
+        --dry-run) DRY=yes ;;
+        --wheels) WHEELS=$(cd "$2" && pwd) && shift ;;
+        --packaged) PACKAGED=yes ;;
+        --no-deploy) DEPLOY='' ;;
+        --uninstall) ACTION=uninstall ;;
+        --purge) PURGE=yes ;;
+        -h | --help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" && exit ;;
+        *) echo "msgctl: unknown option $1; --help names them" >&2 && exit 2 ;;
+    esac
+    shift
+done
+. "$(dirname "$0")/releases.sh"
+UNITS=/usr/local/lib/systemd/system
+FIRST="msgctl.target msgctl-gateway.socket msgctl-gateway@1.service msgctl-subscriber@1.service
+    msgctl-worker@1.service msgctl-clean.timer msgctl-verify.timer"
+
+is_booted() { [ -d /run/systemd/system ]; }
+is_running() { is_booted && systemctl --quiet is-active msgctl.target; }
+
+place_units() {
+    [ -z "$PACKAGED" ] || return 0
+    run install -d "$UNITS" /usr/local/lib/sysusers.d /usr/local/lib/tmpfiles.d /usr/local/bin
+    for unit in "$HERE"/msgctl*.service "$HERE"/msgctl*.socket "$HERE"/msgctl*.target "$HERE"/msgctl*.timer; do
+        run install -m 0644 "$unit" "$UNITS/"
+    done
+    run install -m 0644 "$HERE/msgctl.sysusers" /usr/local/lib/sysusers.d/msgctl.conf
+    run install -m 0644 "$HERE/msgctl.tmpfiles" /usr/local/lib/tmpfiles.d/msgctl.conf
+    run install -m 0755 "$HERE/msgctl.sh" /usr/local/bin/msgctl
+}
+
+make_places() {
+    if [ -n "$PACKAGED" ]; then
+        run systemd-sysusers msgctl.conf
+        run systemd-tmpfiles --create msgctl.conf
+    else
+        run systemd-sysusers /usr/local/lib/sysusers.d/msgctl.conf
+        run systemd-tmpfiles --create /usr/local/lib/tmpfiles.d/msgctl.conf
+    fi
+}
+
+# What is not there yet; the secret that signs tokens is made up here, unless the administrator brought one.
+make_configuration() {
+    if [ -e "$ETC/config.toml" ]; then
+        say "$ETC/config.toml is kept"
+    else
+        run install -m 0640 -g msgctl "$SOURCE/config.example.toml" "$ETC/config.toml"
+        made_configuration=yes
+    fi
+    if [ ! -e "$ETC/credentials/auth.jwt_secret" ]; then
+        say "making $ETC/credentials/auth.jwt_secret"
+        [ -n "$DRY" ] || (umask 077 && head -c 48 /dev/urandom | base64 -w 0 >"$ETC/credentials/auth.jwt_secret")
+    fi
+}
+
+enable_units() {
+    ! is_booted || run systemctl daemon-reload
+    [ -n "$made_configuration" ] || return 0
+    # shellcheck disable=SC2086
+    run systemctl --quiet enable $FIRST
+}
+
+install_all() {
+    need_root
+    made_configuration=''
+    release=$(name_release)
+    before=$(current_release)
+    make_release "$release"
+    place_units
+    make_places
+    make_configuration
+    enable_units
+    if [ "$before" = "$release" ]; then
+        say "$release is installed and current"
+    elif [ -n "$DEPLOY" ] && is_running; then
+        run sh "$HERE/deploy.sh" --release "$release"
+    else
+        choose_release "$release"
+        say "$release is installed"
+        echo "Next: set [redis] [postgres] [n8n] in $ETC/config.toml (secrets: one file each in $ETC/credentials), then"
+        echo "  sudo msgctl db migrate && sudo systemctl start msgctl.target"
+    fi
+    prune_releases
+}
+
+uninstall_all() {
+    need_root
+    if is_booted; then
+        run systemctl stop msgctl.target 'msgctl-*.socket' 'msgctl-*.timer' 'msgctl-*.service'
+    fi
+    for unit in $(systemctl list-unit-files --no-legend 'msgctl*' 2>/dev/null | awk '$2 == "enabled" { print $1 }') $FIRST; do
+        run systemctl --quiet disable "$unit" 2>/dev/null || true
+    done
+    # Instances beyond the first are links of their own.
+    run find /etc/systemd/system -name 'msgctl*' -type l -delete
+    if [ -z "$PACKAGED" ]; then
+        run rm -f /usr/local/lib/sysusers.d/msgctl.conf /usr/local/lib/tmpfiles.d/msgctl.conf /usr/local/bin/msgctl
+        run find "$UNITS" -maxdepth 1 -name 'msgctl*' -delete
+    fi
+    run rm -rf "$PREFIX"
+    ! is_booted || run systemctl daemon-reload
+    if [ -n "$PURGE" ]; then
+        run rm -rf "$ETC" /var/lib/msgctl /var/log/msgctl
+        ! getent passwd msgctl >/dev/null || run userdel msgctl
+    else
+        say "kept: $ETC, /var/lib/msgctl, /var/log/msgctl and the user msgctl (--purge removes them)"
+    fi
+}
+
+"${ACTION}_all"

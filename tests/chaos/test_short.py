@@ -1,0 +1,42 @@
+"""The short forms of `make chaos`."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from chaos import calls, pairs, poison, storm
+from chaos.place import Place, place
+
+
+@pytest.fixture
+async def servers(tmp_path: Path) -> AsyncIterator[Place]:
+    """Servers that may be ill-treated."""
+    async with place(tmp_path) as where:
+        yield where
+
+
+async def test_a_storm_loses_nothing(servers: Place) -> None:
+    """Workers killed and frozen, n8n failing, Redis killed: nothing lost, nothing twice, every order kept."""
+    report = await storm.Storm(servers, storm.SHORT).rage()
+    assert report.holds, report
+    assert report.n8n_calls >= report.n8n_needed
+
+
+async def test_only_the_poison_dies(servers: Place) -> None:
+    """Messages that kill their process end in the dead letters; those that ran beside them are answered."""
+    report = await poison.poison(servers, poison.SHORT)
+    assert report.holds, report
+    assert report.deaths >= 1
+
+
+async def test_a_pair_is_one_message(servers: Place) -> None:
+    """Each message sent twice, many at the same instant, runs once; another body under its id is refused."""
+    report = await pairs.pairs(servers, 300)
+    assert report.holds, report
+
+
+async def test_stock_rq_is_struck_likewise(servers: Place) -> None:
+    """The comparison with RQ as it comes runs, and strikes where it says."""
+    rows = await calls.every_call_of_stock(servers, most=12, step=10)
+    assert [row.calls for row in rows] == [2, 2]

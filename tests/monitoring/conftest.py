@@ -1,0 +1,52 @@
+"""Daemons that serve metrics, and Prometheus's own tool to judge them by."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from msgctl.config import Settings
+from msgctl.stack import ports
+
+MONITORING = Path(__file__).parents[2] / "monitoring"
+SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(\{[^}]*\})? (\S+)$", re.MULTILINE)
+OWN_NAME = re.compile(r"\bmsgctl_[a-z0-9_]+")
+
+
+@pytest.fixture
+def promtool() -> str:
+    """Prometheus's tool."""
+    found = shutil.which("promtool")
+    if found is None:
+        pytest.skip("promtool is not installed (Debian: apt install prometheus)")
+    return found
+
+
+@pytest.fixture
+def with_metrics(settings: Settings) -> Callable[[], Settings]:
+    """Settings with another free metrics port at each call."""
+
+    def give() -> Settings:
+        metrics = settings.metrics.model_copy(update={"port": ports.free_port()})
+        return settings.model_copy(update={"metrics": metrics})
+
+    return give
+
+
+async def scrape(settings: Settings) -> str:
+    """What a daemon with these settings tells Prometheus."""
+    url = f"http://{settings.metrics.host}:{settings.metrics.port}/metrics"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        assert answer.status == 200
+        return await answer.text()
+
+
+def value(text: str, name: str, labels: str = "") -> float | None:
+    """The value of a sample; None if there is none."""
+    found = [
+        float(number) for sample, braces, number in SAMPLE.findall(text) if (sample, braces) == (name, labels)
+    ]
+    return found[0] if found else None

@@ -1,0 +1,62 @@
+"""The canary goes the whole way, is gone when it has arrived, and is missed when it does not come."""
+
+from collections.abc import Callable
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.agents import Agents
+from msgctl.config import Settings
+from msgctl.operations.health import Checkup
+from msgctl.rqueue import Queue
+from msgctl.stack.n8n import N8nStandIn
+from tests.monitoring.conftest import scrape, value
+from tests.processes import Daemon, until
+
+
+def with_canary(settings: Settings, **canary: object) -> Settings:
+    """The settings with a canary twice a second."""
+    return settings.model_copy(update={"canary": settings.canary.model_copy(update={"interval": 0.5, **canary})})
+
+
+async def arrived(redis: Redis) -> bool:
+    """Whether one has come home."""
+    return bool(await redis.hget(contracts.CANARY, "arrivedAt"))
+
+
+async def test_it_goes_the_whole_way_and_leaves_nothing(settings: Settings, redis: Redis, n8n: N8nStandIn) -> None:
+    """Without an agent n8n is not asked; the message is removed once its reply was delivered."""
+    cared = with_canary(settings)
+    async with Daemon("worker", cared), Daemon("subscriber", cared):
+        await until(lambda: arrived(redis), "the canary to arrive")
+    stats = await Queue(redis, settings).stats()
+    assert stats.failed == 0
+    assert stats.completed <= 1  # the one that was under way at the end
+    assert n8n.calls.total() == 0
+
+
+async def test_with_an_agent_it_goes_through_n8n(settings: Settings, redis: Redis, n8n: N8nStandIn) -> None:
+    """The agent of the configuration is asked, as any agent is."""
+    async with Agents(settings) as agents:
+        agent = await agents.add(user_id="ops", name="Canary", webhook_path="canary")
+    cared = with_canary(settings, agent=agent.id)
+    async with Daemon("worker", cared), Daemon("subscriber", cared):
+        await until(lambda: arrived(redis), "the canary to arrive")
+    assert n8n.calls.total() >= 1
+
+
+async def test_its_silence_is_seen(settings: Settings, redis: Redis, with_metrics: Callable[[], Settings]) -> None:
+    """Without a worker its age grows: a metric, and a reason to be unhealthy."""
+    cared = with_canary(with_metrics(), late=0.2)
+    checkup = Checkup(cared, redis, Queue(redis, cared))
+    async with Daemon("subscriber", cared):
+
+        async def missed() -> bool:
+            return "canary_late" in {reason.code for reason in (await checkup.run()).reasons}
+
+        await until(missed, "the canary to be missed")
+
+        async def old() -> bool:
+            return (value(await scrape(cared), "msgctl_canary_age_seconds") or 0) > 0.2
+
+        await until(old, "its age to be told")

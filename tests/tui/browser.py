@@ -1,0 +1,98 @@
+"""A real headless Chromium, spoken to by its DevTools protocol."""
+
+import asyncio
+import base64
+import itertools
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.processes import PATIENCE, until
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Browser:
+    """One page of a browser.
+
+    Args:
+        socket: of the page's DevTools.
+    """
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._numbers = itertools.count(1)
+        self._answers: dict[int, asyncio.Future[Any]] = {}
+        self.requests: list[str] = []
+        """The address of everything that was asked for."""
+        self.console: list[str] = []
+        """What the page complained of."""
+
+    async def listen(self) -> None:
+        """Take what the browser says, for ever."""
+        async for message in self._socket:
+            said = message.json()
+            if "id" in said:
+                self._answers.pop(said["id"]).set_result(said)
+            elif said["method"] == "Network.requestWillBeSent":
+                self.requests.append(said["params"]["request"]["url"])
+            elif said["method"] == "Network.webSocketCreated":
+                self.requests.append(said["params"]["url"])
+            elif said["method"] == "Log.entryAdded":
+                self.console.append(said["params"]["entry"]["text"])
+
+    async def call(self, method: str, **parameters: Any) -> Any:
+        """Call a method of the protocol, and return its result."""
+        number = next(self._numbers)
+        self._answers[number] = asyncio.get_running_loop().create_future()
+        await self._socket.send_json({"id": number, "method": method, "params": parameters})
+        return (await asyncio.wait_for(self._answers[number], PATIENCE)).get("result")
+
+    async def value(self, expression: str) -> Any:
+        """What an expression is in the page."""
+        found = await self.call("Runtime.evaluate", expression=expression)
+        return found["result"].get("value")
+
+    async def press(self, key: str) -> None:
+        """Press a key that types a character."""
+        await self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=key)
+        await self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    async def picture(self) -> bytes:
+        """The page as PNG."""
+        return base64.b64decode((await self.call("Page.captureScreenshot"))["data"])
+
+
+@asynccontextmanager
+async def browsing(folder: Path) -> AsyncIterator[Browser]:
+    """A browser with an empty page, gone at the end."""
+    assert CHROMIUM
+    process = await asyncio.create_subprocess_exec(
+        CHROMIUM,
+        *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
+        *("--remote-debugging-port=0", f"--user-data-dir={folder}", "--window-size=1200,700", "about:blank"),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    told = folder / "DevToolsActivePort"
+    try:
+        await until(lambda: told.exists() and len(told.read_text().splitlines()) == 2, "Chromium to start")
+        port = told.read_text().splitlines()[0]
+        async with aiohttp.ClientSession() as session:
+            pages = await (await session.get(f"http://127.0.0.1:{port}/json")).json()
+            address = next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
+            async with session.ws_connect(address, max_msg_size=0) as socket:
+                browser = Browser(socket)
+                listening = asyncio.create_task(browser.listen())
+                for domain in ("Page", "Network", "Log"):
+                    await browser.call(f"{domain}.enable")
+                yield browser
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+    finally:
+        process.terminate()
+        await process.wait()

@@ -1,0 +1,109 @@
+"""The messages: found by filter, opened, and harmless whatever their senders typed."""
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.messages import Message
+from msgctl.rqueue import Queue
+from msgctl.tui.desk import Desk
+from tests.traffic import Traffic
+from tests.tui.conftest import looking
+
+EVIL = "\x1b]0;owned\x07\x1b[2J[bold red]x[/] token=abc123 \u202egnp"
+
+
+async def test_the_filter(desk: Desk, traffic: Traffic) -> None:
+    """The words of the command line narrow the list, and it says how far it looked."""
+    await traffic.failed("bad1")
+    await traffic.waiting("mine", user="ana")
+    await traffic.waiting("hers", user="eva")
+    async with looking(desk) as sight:
+        await sight.press("2")
+        await sight.shows("bad1", "mine", "hers", "3 shown; looked through 3 of 3")
+        await sight.press("slash")
+        await sight.type("state:waiting user:eva")
+        await sight.shows("1 shown", "hers")
+        await sight.hides("mine")
+        await sight.press("slash", *["backspace"] * 30)
+        await sight.type("error:n8n_rej since:1h channel:web priority:5")
+        await sight.shows("bad1", "1 shown")
+        await sight.press("escape")
+        await sight.shows("3 shown")
+
+
+async def test_a_filter_that_means_nothing_is_told(desk: Desk) -> None:
+    """A wrong word is named, with the right ones."""
+    async with looking(desk) as sight:
+        await sight.press("2", "slash")
+        await sight.type("colour:red")
+        await sight.shows("'colour:red' is not understood")
+
+
+async def test_a_message_in_full(desk: Desk, traffic: Traffic) -> None:
+    """Enter tells of the steps, the attempts, the events, the conversation; Esc goes back."""
+    await traffic.completed("done1", "the answer")
+    async with looking(desk, (120, 60)) as sight:
+        await sight.press("2")
+        await sight.shows("done1")
+        await sight.press("enter")
+        await sight.shows("state COMPLETED", "[x] 100 %  done", "charged 0, runs 1", "accepted", "the answer")
+        await sight.press("j", "G", "g", "c", "escape")
+        assert sight.app.clipboard == "done1"
+        await sight.shows("looked through")
+
+
+async def test_a_dead_message_tells_where_it_stopped(desk: Desk, traffic: Traffic) -> None:
+    """The last error and the record of its run."""
+    await traffic.failed("bad1")
+    async with looking(desk, (120, 60)) as sight:
+        sight.app.open_message("bad1")
+        await sight.shows("state FAILED", "last error final n8n_rejected", "run ")
+
+
+async def test_a_message_that_is_not_there(desk: Desk) -> None:
+    """It is said, and nothing breaks."""
+    async with looking(desk) as sight:
+        sight.app.open_message("nobody")
+        await sight.shows("There is no such message.")
+
+
+async def test_what_strangers_type_is_harmless(desk: Desk, redis: Redis) -> None:
+    """Escape sequences, markup and secrets of a payload and of a user's name are shown as text, or not at all."""
+    queue = Queue(redis, desk.settings)
+    message = Message(
+        message_id="evil",
+        conversation_id="c",
+        agent_id="a",
+        user_id="[red]\x1b[31mEve",
+        message=EVIL,
+        channel_metadata={"to": "+49", "apiToken": "hunter2", "nested": {"password": "hunter2"}},
+        timestamp="2026-01-01T00:00:00.000Z",
+    )
+    await queue.enqueue(message, digest=message.digest())
+    async with looking(desk, (160, 60)) as sight:
+        await sight.press("2")
+        await sight.shows("[red]?[31mEve")
+        await sight.press("enter")
+        await sight.shows("[bold red]x[/]", "token=[secret]", "(masked)")
+        assert "hunter2" not in sight.text
+        assert "\x1b" not in sight.text
+        assert "\u202e" not in sight.text
+
+
+async def test_deliveries_and_events_open_the_message(desk: Desk, traffic: Traffic, redis: Redis) -> None:
+    """The other lists know which message a row is about."""
+    await traffic.completed("done1")
+    await redis.hset(
+        contracts.DELIVERY + "done1",
+        mapping={"state": "SENT", "channel": "web", "attempts": "1", "providerId": "s1"},
+    )
+    async with looking(desk) as sight:
+        await sight.press("5")
+        await sight.shows("done1", "SENT", "s1", "the newest 1 of the stream")
+        await sight.press("c", "enter")
+        assert sight.app.clipboard == "done1"
+        await sight.shows("state COMPLETED")
+        await sight.press("escape", "7")
+        await sight.shows("committed", "following")
+        await sight.press("enter")
+        await sight.shows("state COMPLETED")

@@ -1,0 +1,93 @@
+"""The dashboard in a browser: local, guarded, and really drawn by a real Chromium."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+
+from msgctl.config import Settings
+from msgctl.tui.web.place import Place, is_loopback
+from tests.cli.conftest import started
+from tests.processes import PATIENCE, until
+from tests.traffic import Traffic, traffic
+from tests.tui.browser import CHROMIUM, browsing
+
+__all__ = ["traffic"]
+
+DARK = 60
+"""Of 255: darker than any text of the dashboard."""
+
+
+@pytest.fixture
+async def invitation(settings: Settings, tmp_path: Path) -> AsyncIterator[str]:
+    """The address that `msgctl dash --web --auth` prints."""
+    async with started(settings, "dash", "--web", "--port", "0", "--auth", folder=tmp_path) as process:
+        assert process.stderr
+        told = (await asyncio.wait_for(process.stderr.readline(), PATIENCE)).decode()
+        found = re.search(r"http://\S+", told)
+        assert found, told
+        yield found[0]
+
+
+async def test_only_its_token_opens_the_door(invitation: str) -> None:
+    """Without the token there is nothing to see, nor to connect to."""
+    url = invitation.partition("?")[0]
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
+        for path in ("", "ws", "static/js/textual.js", "?token=wrong"):
+            assert (await browser.get(url + path)).status == 401
+        assert (await browser.get(invitation)).status == 200
+
+
+async def test_another_site_cannot_look(invitation: str) -> None:
+    """Neither by a foreign Origin nor by a name that DNS was tricked with, though the browser has the cookie."""
+    url = invitation.partition("?")[0]
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
+        assert (await browser.get(invitation)).status == 200
+        assert (await browser.get(f"{url}ws", headers={"Origin": "https://evil.example"})).status == 403
+        assert (await browser.get(url, headers={"Host": "evil.example"})).status == 403
+
+
+async def test_its_page_names_no_other_host(invitation: str) -> None:
+    """What the browser is given, and what it is allowed, comes from here alone."""
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
+        page = await browser.get(invitation)
+        assert "://" not in await page.text()
+        assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+def test_only_loopback_needs_no_token() -> None:
+    """What counts as this machine."""
+    assert is_loopback("127.0.0.1")
+    assert is_loopback("::1")
+    assert is_loopback("localhost")
+    assert not is_loopback("0.0.0.0")
+    assert Place("0.0.0.0", 1, "t").is_own_host("dash.example")
+    assert not Place("127.0.0.1", 1, "").is_own_host("dash.example")
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="needs a Chromium in the PATH: apt-get install chromium")
+async def test_chromium_shows_it(invitation: str, traffic: Traffic, tmp_path: Path) -> None:
+    """A real browser draws the dashboard, obeys a key, and asks no other host for anything."""
+    await traffic.waiting("m1")
+    async with browsing(tmp_path / "profile") as browser:
+        await browser.call("Page.navigate", url=invitation)
+        await until(
+            lambda: browser.value("document.body?.classList.contains('-first-byte')"), "the dashboard to be drawn"
+        )
+        first = await browser.picture()
+        await browser.press("2")
+        await until(lambda: _differs(browser.picture, first), "the second tab")
+        (tmp_path / "dash.png").write_bytes(await browser.picture())
+        hosts = {urlsplit(url).netloc for url in browser.requests if not url.startswith("data:")}
+        assert hosts == {urlsplit(invitation).netloc}
+        assert not [line for line in browser.console if "Content Security Policy" in line or "404" in line]
+
+
+async def _differs(picture: object, before: bytes) -> bool:
+    assert callable(picture)
+    now = await picture()
+    return bool(now != before and len(now) > len(before) / 2)
