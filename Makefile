@@ -40,6 +40,9 @@ lock: ## Pin every dependency anew, with hashes and without addresses (needs uv)
 test-monitoring: $(VENV)/.dev ## A real Prometheus scrapes `msgctl up`, and its alerts fire when the pipeline is broken
 	@$(BIN)/pytest tests/monitoring -m "monitoring or not monitoring" $(ARGS)
 
+screenshots: $(VENV)/.dev ## Draw the pictures of the dashboard anew, for the README and its test
+	@$(BIN)/python -m tests.tui.pictures
+
 clean: ## Remove the virtual environment and every cache
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 

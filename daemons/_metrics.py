@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from redis.asyncio import Redis
 
-from daemons._process import cancel
+from msgctl.tasks import cancel
 from msgctl import logs
 from msgctl.config import Settings
 from msgctl.metrics import LOOP_LAG, render

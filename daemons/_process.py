@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import uvloop
 
@@ -73,23 +72,6 @@ def main(name: str, serve: Serve, arguments: argparse.Namespace | None = None) -
     except MsgctlError as error:
         sys.stderr.write(f"{name}: {error.message}\n")
         raise SystemExit(error.exit_code) from None
-
-
-async def cancel(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks and wait until they are gone; a bug that ended one of them is raised here.
-
-    They are cancelled again until they are gone, since redis-py 8 swallows a cancellation that reaches it while
-    it connects.
-    """
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=1)
-    for task in tasks:
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            raise error
 
 
 def argument_parser(name: str) -> argparse.ArgumentParser:

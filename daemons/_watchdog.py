@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from daemons._process import cancel
+from msgctl.tasks import cancel
 from msgctl import logs, notify
 from msgctl.config import Settings
 from msgctl.redisdb import dedicated

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from redis.asyncio import Redis
 
-from daemons._process import cancel
+from msgctl.tasks import cancel
 from msgctl import logs
 from msgctl.agents import Agents
 from msgctl.config import Settings

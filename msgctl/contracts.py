@@ -81,6 +81,19 @@ RESPONSES = "msgctl:responses"  # STREAM of responses (and failures) to deliver,
 RESPONSES_GROUP = "delivery"  # its consumer group
 RESPONSES_SETTLED = "msgctl:responses:settled"  # STRING, the stream id before which nothing is left to deliver
 POSTPONED = "msgctl:postponed"  # ZSET of message ids by the millisecond their delivery is tried again
+HELD = "msgctl:held:"  # + channel: ZSET of message ids that wait for a paused or broken channel, oldest first
+CHANNEL_STATE = (
+    "msgctl:channel:"  # + channel: HASH {pausedAt, reason, streak, openings, openUntil, code, text, failedAt}
+)
+CHANNEL_PROBE = ":probe"  # msgctl:channel:NAME + this: STRING with a TTL, somebody tries a broken channel
+BUCKET = "msgctl:bucket:"  # + name: STRING with a TTL, the ms by which what was sent is within the rate again
+CALLBACKS_GONE = (
+    "msgctl:callbacks:gone"  # ZSET of "digest host" of URLs that said 410, by the ms they may be tried again
+)
+WINDOW = (
+    "msgctl:window:"  # + digest of a phone number: STRING with a TTL, the ms of its last word to us on WhatsApp
+)
+INBOUND = "msgctl:inbound:"  # + message id: STRING with a TTL, a provider's webhook already taken in
 ADOPTED = "msgctl:adopted:"  # + channel + ":" + message id: STRING, a foreign response already in the stream
 SUBSCRIBERS = "msgctl:subscribers"  # HASH of subscriber name to the Unix millisecond of its last sign of life
 GATEWAYS = "msgctl:gateways"  # HASH of gateway name to the Unix millisecond of its last sign of life
@@ -88,6 +101,9 @@ INBOX = "msgctl:inbox:"  # + gateway name: STREAM of frames for sockets that thi
 SOCKET = "msgctl:socket:"  # + socket id: HASH {gateway, user} with a TTL
 SOCKETS = "msgctl:sockets:"  # + conversation: SET of socket ids that joined it
 TICKET = "msgctl:ticket:"  # + SHA-256 of the ticket: STRING, whom it lets into the WebSocket once, for 30 s
+QUOTA = "msgctl:quota:"  # + user: STRING with a TTL, the millisecond at which all requests are paid for
+BACKLOG = "msgctl:backlog:"  # + user: LIST of ids of messages that may be under way, where there is a bound
+OCCUPANTS = "msgctl:occupants:"  # + user: or address: + which: HASH of gateway name to the sockets it holds for it
 DELIVERY = "msgctl:delivery:"  # + message id: HASH {state, channel, attempts, part, providerId, code, text, …}
 EVENTS = "msgctl:events"  # STREAM, the ledger: every transition of every message, bounded
 EVENTS_LIMIT = "1000000"  # entries it never exceeds, whoever trims it or does not

@@ -280,14 +280,28 @@ class DeliveryFailed(MsgctlError):
         fault: whether trying again may help.
         code: which failure, e.g. `whatsapp_131047`.
         retry_after: seconds the provider asked us to wait.
+        closes: the rate that is exceeded, as the channel's handler calls it; it is closed for every process, and
+            the try is not charged.
+        stops: whether the channel's own credentials are at fault, so that no delivery can succeed.
     """
 
     code = "delivery_failed"
 
-    def __init__(self, message: str, *, fault: FaultClass, code: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        fault: FaultClass,
+        code: str,
+        retry_after: float | None = None,
+        closes: str = "",
+        stops: bool = False,
+    ) -> None:
         super().__init__(message, retry_after=retry_after)
         self.fault = fault
         self.code = code
+        self.closes = closes
+        self.stops = stops
 
 
 class BadAddress(DeliveryFailed):

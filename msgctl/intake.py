@@ -13,13 +13,15 @@ import msgspec
 from msgctl import spans
 from msgctl.agents import Agent
 from msgctl.errors import Conflict, InvalidInput, MalformedBody, NotFound, TryLater
-from msgctl.messages import DEFAULT_PRIORITY, Channel, Identifier, Message, Priority, Record, Text
+from msgctl.messages import DEFAULT_PRIORITY, PRIORITIES, Channel, Identifier, Message, Priority, Record, Text
 from msgctl.rqueue import Enqueued, Queue, Verdict
 
 MAX_METADATA = 4096
 """Bytes `channelMetadata` may have as JSON."""
 MAILBOX_RETRY_AFTER = 5.0
 """Seconds after which a full conversation has likely moved on."""
+MAX_DEPTH = 16
+"""Levels `channelMetadata` may be nested."""
 
 AgentId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")]
 
@@ -43,6 +45,18 @@ class Receipt(msgspec.Struct, frozen=True):
     conversation_id: str
     repeated: bool
     """Whether it had been accepted before."""
+
+
+class Allowance(msgspec.Struct, frozen=True):
+    """What a user's tier grants."""
+
+    step: int = 0
+    """By how much the priority of a message is raised."""
+    messages: int = 0
+    """Messages of the user that may be under way; 0: no bound."""
+
+
+NO_ALLOWANCE = Allowance()
 
 
 class AgentDirectory(Protocol):
@@ -85,14 +99,28 @@ def fault(error: msgspec.ValidationError) -> dict[str, str]:
 
 
 def check_metadata(metadata: dict[str, Any]) -> None:
-    """Refuse channel metadata that is too large.
+    """Refuse channel metadata that is too large, or nested so deep that what reads it later could break.
 
     Raises:
-        InvalidInput: over `MAX_METADATA` bytes as JSON.
+        InvalidInput: over `MAX_METADATA` bytes as JSON, or over `MAX_DEPTH` levels.
     """
-    if metadata and len(msgspec.json.encode(metadata)) > MAX_METADATA:
-        problem = {"field": "channelMetadata", "problem": f"Expected at most {MAX_METADATA} bytes"}
-        raise InvalidInput("The message is not acceptable.", details=[problem])
+    if not metadata:
+        return
+    if _is_deeper(metadata, MAX_DEPTH):
+        problem = f"Expected at most {MAX_DEPTH} levels"
+    elif len(msgspec.json.encode(metadata)) > MAX_METADATA:
+        problem = f"Expected at most {MAX_METADATA} bytes"
+    else:
+        return
+    details = [{"field": "channelMetadata", "problem": problem}]
+    raise InvalidInput("The message is not acceptable.", details=details)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    members = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(member, levels - 1) for member in members)
 
 
 class Intake:
@@ -108,7 +136,13 @@ class Intake:
         self._agents = agents
 
     async def accept(
-        self, submission: Submission, user_id: str, *, idempotency_key: str = "", socket_id: str = ""
+        self,
+        submission: Submission,
+        user_id: str,
+        *,
+        idempotency_key: str = "",
+        socket_id: str = "",
+        allowance: Allowance = NO_ALLOWANCE,
     ) -> Receipt:
         """Store a message for the workers, once, however often it is sent.
 
@@ -118,11 +152,12 @@ class Intake:
             idempotency_key: the client's `Idempotency-Key`; empty for none.
             socket_id: the socket it came by, which its response shall go to; empty for none. It is no part of
                 what a repetition must repeat, since a client that comes back has a new socket.
+            allowance: what the user's tier grants; no part of it either, since a tier may change meanwhile.
 
         Raises:
             NotFound: agent or conversation do not exist for this user.
             Conflict: the id or key was used for something else.
-            TryLater: the conversation has too many waiting messages.
+            TryLater: the conversation has too many waiting messages, or the user too many under way.
             RedisUnavailable, PostgresUnavailable: nothing was accepted.
         """
         agent = await self._agents.find(submission.agent_id.lower())
@@ -134,11 +169,17 @@ class Intake:
             message_id=submission.message_id or "",
             conversation_id=submission.conversation_id or "",
         ).digest()
+        if allowance.step:
+            priority = max(PRIORITIES[0], message.priority - allowance.step)
+            message = msgspec.structs.replace(message, priority=priority)
         if socket_id:
             metadata = {**message.channel_metadata, "websocketId": socket_id}
             message = msgspec.structs.replace(message, channel_metadata=metadata)
         with spans.of("accept", message.message_id, kind="producer", root=True, channel=message.channel):
-            return _receipt(await self._queue.enqueue(message, digest=digest, idempotency_key=idempotency_key))
+            enqueued = await self._queue.enqueue(
+                message, digest=digest, idempotency_key=idempotency_key, max_backlog=allowance.messages
+            )
+            return _receipt(enqueued)
 
 
 def _as_message(submission: Submission, user_id: str) -> Message:
@@ -168,3 +209,5 @@ def _receipt(enqueued: Enqueued) -> Receipt:
             raise TryLater(
                 "This conversation has as many waiting messages as it may have.", retry_after=MAILBOX_RETRY_AFTER
             )
+        case Verdict.CROWDED:
+            raise TryLater("You have as many messages under way as you may have.", retry_after=MAILBOX_RETRY_AFTER)

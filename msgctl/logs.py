@@ -1,7 +1,7 @@
 """Log lines: structured, with the message's id bound to each, never with a secret or the text of a message.
 
-A line goes to standard error (the journal's way) and, where `logs.directory` is set, to `combined.log` and, from
-level error up, to `error.log`. The files are written through `WatchedFileHandler`, so logrotate may move them.
+A line goes to standard error, or with its fields to the journal if that is what stands behind it. Where
+`logs.directory` is set, it goes to `combined.log` too and, from level error up, to `error.log`. The files are written through `WatchedFileHandler`, so logrotate may move them.
 """
 
 import logging
@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from msgctl.config import Settings
+from msgctl.journald import JournalHandler, is_journal_behind_stderr
 
 BOT_TOKEN = re.compile(r"bot\d+:[\w-]+")
 QUERY_TOKEN = re.compile(r"(token=)[^&\s\"']+")
@@ -28,7 +29,8 @@ def configure(settings: Settings, *, daemon: str) -> None:
         settings: `logs.*` decides level, format and files.
         daemon: bound to each line as `daemon`.
     """
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    first = JournalHandler() if is_journal_behind_stderr() else logging.StreamHandler(sys.stderr)
+    handlers: list[logging.Handler] = [first]
     if settings.logs.directory:
         folder = Path(settings.logs.directory)
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,19 +39,8 @@ def configure(settings: Settings, *, daemon: str) -> None:
         errors.setLevel(logging.ERROR)
         handlers.append(errors)
     as_json = settings.logs.format == "json" or (settings.logs.format == "auto" and not sys.stderr.isatty())
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[structlog.stdlib.add_log_level, _timestamp, redact],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            redact,
-            structlog.processors.JSONRenderer(ensure_ascii=False)
-            if as_json
-            else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-        ],
-    )
     for handler in handlers:
-        handler.setFormatter(formatter)
+        handler.setFormatter(_formatter(as_json=as_json or isinstance(handler, JournalHandler)))
     logging.basicConfig(handlers=handlers, level=settings.logs.level.upper(), force=True)
     structlog.configure(
         processors=[
@@ -80,6 +71,21 @@ def bound(**facts: Any) -> AbstractContextManager[object]:
 def bind(**facts: Any) -> None:
     """From here on, until the `bound` around it ends, each line of this task carries `facts` too."""
     structlog.contextvars.bind_contextvars(**facts)
+
+
+def _formatter(*, as_json: bool) -> logging.Formatter:
+    """Renders what structlog, or a library, has logged; secrets are masked on the way."""
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_log_level, _timestamp, redact],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            redact,
+            structlog.processors.JSONRenderer(ensure_ascii=False)
+            if as_json
+            else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+    )
 
 
 def redact(_logger: Any, _method: str, event: Any) -> Any:

@@ -68,10 +68,11 @@ class Verifier:
         self._auth = settings.auth
         self._key = None if settings.auth.jwks_url else _verifying_key(settings)
         self._published: dict[str, Any] = {}
+        self._edition = b""
         self._known: dict[bytes, Claims] = {}
         if self._auth.jwks_url and (self._auth.algorithm == "HS256" or self._auth.public_key):
             raise ConfigurationError(
-                "[auth] jwks_url goes with RS256, ES256 or EdDSA and without public_key: one kind of key, one source."
+                "[auth] jwks_url goes with RS256, ES256 or EdDSA and without public_key: one source of keys."
             )
 
     def publish(self, document: bytes) -> int:
@@ -98,9 +99,10 @@ class Verifier:
         }
         if not usable:
             raise ValueError(f"It holds no key for {algorithm}.")
-        if usable.keys() - self._published.keys() or self._published.keys() - usable.keys():
+        digest = hashlib.sha256(document).digest()
+        if digest != self._edition:
             self._known.clear()  # what a withdrawn key has signed is refused from now on
-        self._published = usable
+        self._published, self._edition = usable, digest
         return len(usable)
 
     def verify(self, token: str) -> Claims:

@@ -56,9 +56,9 @@ class Traffic:
         for message_id in message_ids:
             await self.fail(await self.active(message_id))
 
-    async def fail(self, claimed: Claimed) -> None:
+    async def fail(self, claimed: Claimed, error: bytes = ERROR) -> None:
         """End what is being worked as a dead letter."""
-        assert await self.claims.fail(claimed, Never(), error=ERROR, record=ERROR, failure=failure(claimed))
+        assert await self.claims.fail(claimed, Never(), error=error, record=error, failure=failure(claimed))
 
     async def staffed(self) -> None:
         """A worker and a subscriber that are alive."""

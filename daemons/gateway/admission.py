@@ -4,11 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from daemons.gateway.limits import Limits
 from daemons.gateway.standing import Standing
+from daemons.gateway.workload import Workload
+from msgctl import logs
 from msgctl.config import Settings
 from msgctl.delivery.sockets import Missed, Sockets
 from msgctl.errors import Unavailable
 from msgctl.intake import Intake, Receipt, Submission
+from msgctl.tokens import Claims
+
+log = logs.get(__name__)
 
 
 class Admission:
@@ -18,19 +24,32 @@ class Admission:
         intake: accepts messages.
         sockets: where sockets and conversations are known to all gateways.
         standing: says when Redis has no room.
+        limits: what a user may ask for.
+        workload: bounds what sockets ask for; requests are counted before they get here.
         settings: `redis.timeout` bounds each question.
 
     Each method raises RedisUnavailable where Redis does not answer, Unavailable where it takes too long.
     """
 
-    def __init__(self, intake: Intake, sockets: Sockets, standing: Standing, settings: Settings) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        sockets: Sockets,
+        standing: Standing,
+        *,
+        limits: Limits,
+        workload: Workload,
+        settings: Settings,
+    ) -> None:
         self._intake = intake
         self._standing = standing
         self._sockets = sockets
+        self._limits = limits
+        self._workload = workload
         self._timeout = settings.redis.timeout
 
     async def accept(
-        self, submission: Submission, user_id: str, *, idempotency_key: str = "", socket_id: str = ""
+        self, submission: Submission, claims: Claims, *, idempotency_key: str = "", socket_id: str = ""
     ) -> Receipt:
         """Accept a message; raises what `Intake.accept` does.
 
@@ -39,9 +58,27 @@ class Admission:
         """
         self._standing.demand_room()
         async with self._deadline():
-            return await self._intake.accept(
-                submission, user_id, idempotency_key=idempotency_key, socket_id=socket_id
+            receipt = await self._intake.accept(
+                submission,
+                claims.user_id,
+                idempotency_key=idempotency_key,
+                socket_id=socket_id,
+                allowance=self._limits.allowance_of(claims),
             )
+        log.info("message accepted", messageId=receipt.message_id, repeated=receipt.repeated)
+        return receipt
+
+    @asynccontextmanager
+    async def counting(self, claims: Claims) -> AsyncIterator[None]:
+        """Count one frame that asks for something like a request.
+
+        Raises:
+            TryLater: it is one too many of its user.
+            Unavailable: the gateway has as much in hand as it can serve.
+        """
+        await self._limits.spend(claims)
+        with self._workload:
+            yield
 
     async def join(self, socket_id: str, conversation_id: str) -> None:
         """Let a socket hear a conversation; it hears what is its own user's."""

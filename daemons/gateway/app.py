@@ -13,20 +13,26 @@ from starlette.types import Receive, Scope, Send
 from daemons._metrics import measured
 from daemons._process import Life
 from daemons._watchdog import Pace, count_waiting, watched
-from daemons.gateway import docs, server
+from daemons.gateway import docs, listener, server
 from daemons.gateway.admission import Admission
 from daemons.gateway.answers import Boundary, refuse_route
 from daemons.gateway.credentials import Credentials
+from daemons.gateway.door import Door
 from daemons.gateway.health import Readiness, healthz
 from daemons.gateway.hub import Hub
+from daemons.gateway.jwks import PublishedKeys
+from daemons.gateway.limits import Limits
 from daemons.gateway.logins import TicketRoute
 from daemons.gateway.messages import AcceptMessage, ReadStatus
+from daemons.gateway.occupancy import Occupancy
+from daemons.gateway.origins import Origins
 from daemons.gateway.progress import ProgressFeed
 from daemons.gateway.queue import QueueRoutes
 from daemons.gateway.sockets import ChatSocket
 from daemons.gateway.standing import Standing
 from daemons.gateway.texts import choose
 from daemons.gateway.tickets import Tickets
+from daemons.gateway.workload import Workload
 from msgctl import contracts, redisdb
 from msgctl.agents import Agents
 from msgctl.config import Settings
@@ -58,6 +64,7 @@ async def serve(settings: Settings, life: Life, *, fd: int | None = None) -> Non
             await redisdb.check_durability(redis, settings)
         agents = await stack.enter_async_context(Agents(settings))
         gateway = Gateway(settings, redis, agents, verifier)
+        await stack.enter_async_context(gateway.keys.renewed())
         await stack.enter_async_context(gateway.standing.watching())
         await stack.enter_async_context(gateway.hub.running())
         await stack.enter_async_context(measured(redis, settings))
@@ -67,7 +74,7 @@ async def serve(settings: Settings, life: Life, *, fd: int | None = None) -> Non
             return f"{gateway.hub.connected} sockets, {waiting} messages waiting"
 
         async with watched(settings, Pace(), status):
-            await gateway.run(server.listen(settings, fd), life)
+            await gateway.run(listener.listen(settings, fd), life, inherited=fd is not None)
 
 
 class Gateway:
@@ -89,22 +96,42 @@ class Gateway:
         self._settings = settings
         self._texts = choose(settings)
         self._tickets = Tickets(redis, settings)
-        self._credentials = Credentials(verifier, self._tickets)
+        self.keys = PublishedKeys(verifier, settings)
+        limits = Limits(redis, settings)
+        self._credentials = Credentials(verifier, self._tickets, self.keys, limits)
+        self._occupancy = Occupancy(redis, settings, limits, name)
+        self._workload = Workload(settings.limits.in_hand)
+        self._origins = Origins(settings)
         self.standing = Standing(redis, settings)
-        self._admission = Admission(Intake(queue, agents), sockets, self.standing, settings)
+        self._admission = Admission(
+            Intake(queue, agents),
+            sockets,
+            self.standing,
+            limits=limits,
+            workload=self._workload,
+            settings=settings,
+        )
         self._operations = Operations(settings, redis, queue)
         self.hub = Hub(sockets, ProgressFeed(settings), settings)
 
-    async def run(self, listener: socket.socket, life: Life) -> None:
+    async def run(self, door: socket.socket, life: Life, *, inherited: bool) -> None:
         """Serve on a listening socket until told to stop."""
-        app = Boundary(Router(self._routes(), redirect_slashes=False, default=self._no_route), self._texts)
+        router = Router(self._routes(), redirect_slashes=False, default=self._no_route)
+        app = Door(
+            Boundary(router, self._texts),
+            origins=self._origins,
+            workload=self._workload,
+            standing=self.standing,
+            texts=self._texts,
+        )
         await server.run(
             app,
-            listener,
+            door,
             life=life,
             settings=self._settings,
             texts=self._texts,
             farewell=self._farewell,
+            inherited=inherited,
         )
 
     def _routes(self) -> list[BaseRoute]:
@@ -112,7 +139,14 @@ class Gateway:
         accept = AcceptMessage(credentials, self._admission, texts=texts, max_body=self._settings.gateway.max_body)
         queue = QueueRoutes(credentials, operations, texts)
         chat = ChatSocket(
-            credentials, self._admission, self.hub, self.standing, settings=self._settings, texts=texts
+            credentials,
+            self._admission,
+            self.hub,
+            self.standing,
+            origins=self._origins,
+            occupancy=self._occupancy,
+            settings=self._settings,
+            texts=texts,
         )
         return [
             Route("/api/messages", accept, methods=["POST"]),

@@ -8,6 +8,7 @@ from contextlib import suppress
 from starlette.types import Receive, Send
 
 from daemons.gateway.admission import Admission
+from daemons.gateway.limits import FrameBudget
 from daemons.gateway.outbox import Outbox
 from daemons.gateway.session import Question, Session
 from msgctl import logs
@@ -23,6 +24,7 @@ log = logs.get(__name__)
 FRAMES_IN = FRAMES.labels("in")
 
 UNAUTHORIZED = 4401
+TOO_MANY = 4429
 SLOW_CONSUMER = 4408
 GOING_AWAY = 1001
 TOO_BIG = 1009
@@ -64,6 +66,7 @@ class Connection:
         self._claims = claims
         self._admission = admission
         self._max_frame = settings.gateway.max_body
+        self._budget = FrameBudget(settings.limits.frames, time.monotonic())
         self._closing = False
         self._outbox = Outbox(
             send,
@@ -117,6 +120,8 @@ class Connection:
             if event["type"] == "websocket.disconnect":
                 return int(event.get("code") or NO_STATUS)
             FRAMES_IN.inc()
+            if not self._budget.take(time.monotonic()):
+                self.close(TOO_MANY, "too many frames")
             if not self._closing:
                 await self._hear(event.get("text"))
 
@@ -135,23 +140,27 @@ class Connection:
 
     async def _answer(self, question: Question) -> list[str]:
         try:
-            if isinstance(question, Submission):
-                return self._session.accepted(await self._submit(question))
-            conversation = question.conversation_id
-            await self._join(conversation)
-            missed = await self._admission.missed(conversation, self.user_id, question.after_seq)
-            return self._session.resumed(question, missed.responses, recovered=missed.recovered)
+            async with self._admission.counting(self._claims):
+                return await self._work_out(question)
         except MsgctlError as error:
             return self._session.refuse(error, question)
         except Exception:
             log.exception("a frame could not be answered", socketId=self.socket_id)
             return self._session.refuse(MsgctlError("Something is wrong in here; see the log."), question)
 
+    async def _work_out(self, question: Question) -> list[str]:
+        if isinstance(question, Submission):
+            return self._session.accepted(await self._submit(question))
+        conversation = question.conversation_id
+        await self._join(conversation)
+        missed = await self._admission.missed(conversation, self.user_id, question.after_seq)
+        return self._session.resumed(question, missed.responses, recovered=missed.recovered)
+
     async def _submit(self, submission: Submission) -> Receipt:
         """Joined before it is accepted, so that no reply can come too early; a new conversation has no other."""
         if submission.conversation_id:
             await self._join(submission.conversation_id)
-        receipt = await self._admission.accept(submission, self.user_id, socket_id=self.socket_id)
+        receipt = await self._admission.accept(submission, self._claims, socket_id=self.socket_id)
         with suppress(Unavailable):  # accepted is accepted; the reply finds this socket by its name
             await self._join(receipt.conversation_id)
         return receipt

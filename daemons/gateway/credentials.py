@@ -1,13 +1,15 @@
 """Who a request or a socket comes from: a bearer token, a subprotocol, a query parameter or a one-time ticket."""
 
-from collections.abc import Iterable
 from urllib.parse import parse_qs
 
 from starlette.types import Scope
 
+from daemons.gateway.door import QUOTA
+from daemons.gateway.jwks import PublishedKeys
+from daemons.gateway.limits import Exceeded, Limits
 from daemons.gateway.tickets import Tickets
 from msgctl.errors import Unauthorized
-from msgctl.tokens import Claims, Verifier
+from msgctl.tokens import Claims, UnknownKey, Verifier
 
 SUBPROTOCOL = "msgctl.v1"
 BEARER = "bearer."
@@ -20,23 +22,34 @@ class Credentials:
     Args:
         verifier: checks tokens.
         tickets: checks one-time tickets.
+        keys: asked for keys that the verifier does not know.
+        limits: counts requests.
     """
 
-    def __init__(self, verifier: Verifier, tickets: Tickets) -> None:
+    def __init__(self, verifier: Verifier, tickets: Tickets, keys: PublishedKeys, limits: Limits) -> None:
         self._verifier = verifier
         self._tickets = tickets
+        self._keys = keys
+        self._limits = limits
 
-    def of_request(self, headers: Iterable[tuple[bytes, bytes]]) -> Claims:
-        """Whose HTTP request this is.
+    async def of_request(self, scope: Scope) -> Claims:
+        """Whose HTTP request this is; it counts as one of that user's.
 
         Raises:
             Unauthorized: there is not exactly one good token.
+            Exceeded: the user has sent too many.
         """
-        given = [value for name, value in headers if name == b"authorization"]
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
         scheme, _, token = given[0].decode("latin-1").partition(" ") if len(given) == 1 else ("", "", "")
         if scheme.lower() != "bearer":
             raise Unauthorized("Send the header Authorization: Bearer TOKEN.")
-        return self._verifier.verify(token.strip())
+        claims = await self._verify(token.strip())
+        try:
+            scope["state"][QUOTA] = await self._limits.spend(claims)
+        except Exceeded as error:
+            scope["state"][QUOTA] = error.quota
+            raise
+        return claims
 
     async def of_socket(self, scope: Scope) -> Claims:
         """Whose WebSocket this is.
@@ -51,7 +64,14 @@ class Credentials:
         tickets = query.get("ticket", [])
         if len(tokens) + len(tickets) != 1:
             raise Unauthorized("Send one token or one ticket.")
-        return await self._tickets.redeem(tickets[0]) if tickets else self._verifier.verify(tokens[0])
+        return await (self._tickets.redeem(tickets[0]) if tickets else self._verify(tokens[0]))
+
+    async def _verify(self, token: str) -> Claims:
+        try:
+            return self._verifier.verify(token)
+        except UnknownKey:
+            await self._keys.look_again()
+            return self._verifier.verify(token)
 
 
 def query_of(scope: Scope) -> dict[str, list[str]]:

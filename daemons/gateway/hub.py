@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
-from daemons._process import cancel
 from daemons.gateway.connection import GOING_AWAY, Connection
 from daemons.gateway.progress import ProgressFeed
 from msgctl import logs
@@ -16,6 +15,7 @@ from msgctl.delivery.sockets import Sockets
 from msgctl.errors import RedisUnavailable
 from msgctl.messages import Failure, Response
 from msgctl.metrics import SOCKETS
+from msgctl.tasks import cancel
 
 log = logs.get(__name__)
 

@@ -23,5 +23,5 @@ class TicketRoute:
 
     async def answer(self, request: Request) -> Response:
         """Answer one request; a body is not looked at."""
-        claims = self._credentials.of_request(request.scope["headers"])
+        claims = await self._credentials.of_request(request.scope)
         return succeed(Ticket(ticket=await self._tickets.issue(claims), expires_in=LIFETIME), 201)

@@ -42,14 +42,14 @@ class AcceptMessage:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        user_id = self._credentials.of_request(scope["headers"]).user_id
+        claims = await self._credentials.of_request(scope)
         headers: dict[bytes, bytes] = dict(scope["headers"])
         _check_type(headers)
         body = await self._read(headers, receive)
         if body is None:
             return  # the client is gone: nobody is left to answer
         receipt = await self._admission.accept(
-            parse_submission(body), user_id, idempotency_key=_idempotency_key(headers)
+            parse_submission(body), claims, idempotency_key=_idempotency_key(headers)
         )
         answer = self._encoder.encode(self._accepted(receipt))
         length = (b"content-length", str(len(answer)).encode())
@@ -95,7 +95,7 @@ class ReadStatus:
 
     async def answer(self, request: Request) -> Response:
         """Answer one request."""
-        user_id = self._credentials.of_request(request.scope["headers"]).user_id
+        user_id = (await self._credentials.of_request(request.scope)).user_id
         message_id: Any = request.path_params["id"]
         if not _IDENTIFIER.match(message_id):
             raise NotFound("No message can be called so.")

@@ -1,4 +1,4 @@
-"""uvicorn's two protocols, each with the one thing it lacks here.
+"""uvicorn's two protocols, each with what it lacks here.
 
 Of uvicorn's WebSocket implementations this is `websockets-sansio`: `websockets` stands on websockets' legacy API
 and warns that it goes away; `wsproto` is pure Python and not a dependency. It stops reading while the application
@@ -7,41 +7,15 @@ is behind, and answers pings by itself.
 
 from typing import Any
 
-import msgspec
 from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
-
-from daemons.gateway.bodies import Refusal, problem
-from daemons.gateway.texts import Texts
 
 CUT = "msgctl.cut"
 """The scope extension that holds `SocketProtocol.cut`."""
 LINGER = 5.0
 """Seconds a socket that was cut gets to read what it was sent, before it is reset."""
-
-
-def http_protocol(texts: Texts) -> type[HttpToolsProtocol]:
-    """HTTP whose unreadable requests are refused in the API's own shape.
-
-    Args:
-        texts: the language of that refusal.
-    """
-    code = "bad_request"
-    body = msgspec.json.encode(Refusal(error=problem(code, texts.errors[code])))
-    head = (
-        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json; charset=utf-8\r\n"
-        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-    ).encode()
-
-    class HttpProtocol(HttpToolsProtocol):
-        def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
-            self.transport.write(head + body)
-            self.transport.close()
-
-    return HttpProtocol
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):

@@ -27,12 +27,12 @@ class QueueRoutes:
 
     async def stats(self, request: Request) -> Response:
         """How many messages are in which state."""
-        self._credentials.of_request(request.scope["headers"])
+        await self._credentials.of_request(request.scope)
         return succeed(await self._operations.stats())
 
     async def health(self, request: Request) -> Response:
         """Whether the pipeline works: 200 or 503, and the reasons."""
-        self._credentials.of_request(request.scope["headers"])
+        await self._credentials.of_request(request.scope)
         health = self._for_strangers(await self._operations.health())
         return succeed(health, 200) if health.healthy else succeed(health, 503, retry_after())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -10,55 +11,23 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from daemons._process import Life
-from daemons.gateway.protocols import SocketProtocol, http_protocol
+from daemons.gateway.http_protocol import HttpProtocol, http_protocol
+from daemons.gateway.listener import BACKLOG, address, let_nobody_new_in
+from daemons.gateway.protocols import SocketProtocol
 from daemons.gateway.texts import Texts
 from msgctl import logs
 from msgctl.config import Settings
-from msgctl.errors import ConfigurationError, Unavailable
+from msgctl.tasks import cancel
 
 log = logs.get(__name__)
 
-BACKLOG = 2048
-KEEP_ALIVE = 75
-"""Seconds an idle connection is kept: longer than the common proxies keep theirs (60), so that it is never we who
-close one in the moment a proxy sends on it."""
+QUIET = 0.5
+"""Seconds between the last connection that is let in and the end of the listening socket: a handshake over a slow
+line takes less."""
+SWEEP = 0.5
+"""Seconds between two looks for slow clients: no timer for each request."""
 GRACE = 15
 """Seconds requests in flight get to end after SIGTERM."""
-
-
-def listen(settings: Settings, fd: int | None = None) -> socket.socket:
-    """The socket to accept on.
-
-    Args:
-        settings: `gateway.host` and `gateway.port`; the port may be shared (SO_REUSEPORT), so that the next
-            gateway listens before this one goes.
-        fd: an inherited listening socket, instead of those.
-
-    Raises:
-        Unavailable: the address is taken.
-        ConfigurationError: it is none of this machine's, or `fd` is no socket.
-    """
-    if fd is not None:
-        try:
-            return socket.socket(fileno=fd)
-        except OSError as error:
-            raise ConfigurationError(f"File descriptor {fd} is no socket: {error.strerror}.") from None
-    host, port = settings.gateway.host, settings.gateway.port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=True)
-    except socket.gaierror as error:
-        raise ConfigurationError(f"[gateway] host {host} is no address: {error.strerror}.") from None
-    except OSError as error:
-        raise Unavailable(
-            f"Cannot listen at {host}:{port}: {error.strerror}. Is it taken? Set [gateway] host and port."
-        ) from None
-
-
-def address(listener: socket.socket) -> str:
-    """Where clients find a listening socket."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def run(
@@ -69,6 +38,7 @@ async def run(
     settings: Settings,
     texts: Texts,
     farewell: Callable[[], Awaitable[None]],
+    inherited: bool,
 ) -> None:
     """Serve until told to stop, then end in order.
 
@@ -78,7 +48,8 @@ async def run(
         life: when to stop.
         settings: the bound of a frame.
         texts: the language of what uvicorn itself refuses.
-        farewell: run when nothing new is accepted any more, before what is in flight is waited for.
+        farewell: tells the sockets; what is in flight is waited for after it.
+        inherited: whether others hold the listening socket too and go on with it.
     """
     # At INFO uvicorn writes each WebSocket's URL with its ?token=; at DEBUG websockets writes the headers. What it
     # warns of is a client's bad bytes, which must not fill our disk; faults of ours never get as far as uvicorn.
@@ -90,14 +61,22 @@ async def run(
         return await serving
     log.info("Gateway ready", address=address(listener))
     life.ready(f"listening at {address(listener)}")
+    impatience = asyncio.create_task(server.hang_up_on_the_slow())
     await _first(serving, life.stopping.wait())
     log.info("Gateway stopping: sockets are told, requests in flight end")
-    server.stop_accepting()
-    await farewell()
+    telling = asyncio.ensure_future(farewell())
+    if not inherited:
+        let_nobody_new_in(listener)
+        await asyncio.sleep(QUIET)
+    server.stop_accepting(listener)
+    await telling
     server.should_exit = True
     await _first(serving, life.hurried.wait())
     server.force_exit = True
-    return await serving
+    try:
+        return await serving
+    finally:
+        await cancel(impatience)
 
 
 class _Server(uvicorn.Server):
@@ -114,15 +93,24 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self.listening.set()
 
-    def stop_accepting(self) -> None:
+    def stop_accepting(self, listener: socket.socket) -> None:
         for server in self.servers:
             server.close()
+        listener.close()  # as long as one descriptor is open, the kernel lets people in whom nobody receives
+
+    async def hang_up_on_the_slow(self) -> None:
+        """End connections whose client takes too long to send what it has begun, for ever."""
+        while True:
+            await asyncio.sleep(SWEEP)
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, HttpProtocol):
+                    connection.hang_up_if_late()
 
 
 def _configure(app: ASGIApp, settings: Settings, texts: Texts) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=http_protocol(texts),
+        http=http_protocol(settings, texts),
         ws=SocketProtocol,
         # Twice the bound: what is between is refused by us, with a close code that the client can read, whereas
         # uvicorn hangs up in the middle of what the client still sends.
@@ -132,10 +120,11 @@ def _configure(app: ASGIApp, settings: Settings, texts: Texts) -> uvicorn.Config
         lifespan="off",
         log_config=None,
         access_log=False,
-        proxy_headers=False,
+        proxy_headers=bool(settings.gateway.trusted_proxies),
+        forwarded_allow_ips=settings.gateway.trusted_proxies,
         server_header=False,
         backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE,
+        timeout_keep_alive=math.ceil(settings.limits.keep_alive),
         timeout_graceful_shutdown=GRACE,
     )
 

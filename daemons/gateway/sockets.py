@@ -5,19 +5,23 @@ import uuid
 from starlette.types import Receive, Scope, Send
 
 from daemons.gateway.admission import Admission
-from daemons.gateway.connection import GOING_AWAY, TRY_LATER, UNAUTHORIZED, Connection
+from daemons.gateway.connection import GOING_AWAY, TOO_MANY, TRY_LATER, UNAUTHORIZED, Connection
 from daemons.gateway.credentials import SUBPROTOCOL, Credentials, query_of
 from daemons.gateway.hub import Hub
+from daemons.gateway.occupancy import Occupancy
+from daemons.gateway.origins import Origins
 from daemons.gateway.protocols import CUT
 from daemons.gateway.session import Session
 from daemons.gateway.standing import Standing
 from daemons.gateway.texts import Texts
 from msgctl import logs
 from msgctl.config import Settings
-from msgctl.errors import Unauthorized, Unavailable
+from msgctl.errors import TryLater, Unauthorized, Unavailable
 from msgctl.tokens import Claims
 
 log = logs.get(__name__)
+
+FOREIGN_PAGE = 4403
 
 
 class ChatSocket:
@@ -28,6 +32,8 @@ class ChatSocket:
         admission: what clients ask of the pipeline.
         hub: holds the sockets.
         standing: whether the gateway is about to go.
+        origins: which pages may come.
+        occupancy: how many sockets there may be.
         settings: bounds of a socket.
         texts: the language of its frames.
     """
@@ -39,6 +45,8 @@ class ChatSocket:
         hub: Hub,
         standing: Standing,
         *,
+        origins: Origins,
+        occupancy: Occupancy,
         settings: Settings,
         texts: Texts,
     ) -> None:
@@ -46,6 +54,8 @@ class ChatSocket:
         self._admission = admission
         self._hub = hub
         self._standing = standing
+        self._origins = origins
+        self._occupancy = occupancy
         self._settings = settings
         self._texts = texts
 
@@ -60,14 +70,19 @@ class ChatSocket:
         if self._standing.stopping:
             await _close(send, GOING_AWAY, self._texts.going_away)
             return
+        if not self._origins.allow(scope):
+            await _close(send, FOREIGN_PAGE, "this page is not in [gateway] origins")
+            return
         try:
             claims = await self._credentials.of_socket(scope)
+            async with self._occupancy.holding(claims, scope["client"][0] if scope["client"] else ""):
+                await self._hold(self._connection(claims, scope, send), receive)
         except Unauthorized:
             await _close(send, UNAUTHORIZED, "token missing, bad or expired")
         except Unavailable:
             await _close(send, TRY_LATER, "try again later")
-        else:
-            await self._hold(self._connection(claims, scope, send), receive)
+        except TryLater:
+            await _close(send, TOO_MANY, "too many sockets")
 
     async def _hold(self, connection: Connection, receive: Receive) -> None:
         async with self._hub.holding(connection):

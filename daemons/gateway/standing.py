@@ -7,10 +7,10 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from daemons._process import cancel
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable, Unavailable
 from msgctl.redisdb import Watch, unavailable_as_error
+from msgctl.tasks import cancel
 
 PATIENCE = 1.0
 """Seconds a probe may take."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from daemons._process import cancel
+from msgctl.tasks import cancel
 from msgctl import logs
 from msgctl.errors import RedisUnavailable
 from msgctl.rqueue import Audit

@@ -13,7 +13,7 @@ from typing import Any, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from daemons._process import cancel
+from msgctl.tasks import cancel
 from daemons._watchdog import Pace
 from daemons.worker.orders import Orders
 from daemons.worker.quarantine import Quarantine

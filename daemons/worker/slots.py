@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from daemons._process import cancel
+from msgctl.tasks import cancel
 from msgctl import logs
 from msgctl.metrics import LEASES_LOST
 from msgctl.rqueue import Claimed

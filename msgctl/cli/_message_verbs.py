@@ -16,7 +16,6 @@ from msgctl.cli._session import Session, run
 from msgctl.cli._time import ago, parse_duration, rfc3339
 from msgctl.errors import Incomplete, InvalidInput, NotFound, TryLater
 from msgctl.messages import State
-from msgctl.operations.explaining import Explanation
 from msgctl.operations.query import Query
 from msgctl.operations.replies import OVER
 from msgctl.operations.selection import WINDOW
@@ -62,9 +61,7 @@ def why(
     output: RecordOutput = RecordShape.TABLE,
 ) -> None:
     """Why a message has not run yet: what stands between it and a worker."""
-    found: Explanation = run(
-        context, lambda session: session.operations.explaining.why(message_id, session.agents)
-    )
+    found = run(context, lambda session: session.operations.explaining.why(message_id, session.agents))
     if output is RecordShape.JSON:
         print_json({"schema": "msgctl.explanation/1", **msgspec.to_builtins(found)})
         return

@@ -54,7 +54,7 @@ def send(
     """Put a message into the queue, as the gateway does."""
     if count > 1 and message_id:
         raise InvalidInput("--id names one message; leave it out with --count.")
-    if bool(lines) == bool(text and agent):
+    if (lines is None) == (text is None or agent is None):
         raise InvalidInput("Say a text and --agent, or --from a file.")
     order = Order(
         text=text or "",

@@ -42,7 +42,7 @@ def inspect(
     output: RecordOutput = RecordShape.TABLE,
 ) -> None:
     """Say whose a token is and until when, and whether the gateway takes it; exit code 6 if not, and why."""
-    text = sys.stdin.readline().strip() if token == "-" else token
+    text = sys.stdin.readline().strip() if token == "-" else token  # noqa: S105 - no password: where to read it
     known = tokens.look(text)
     accepted = True
     try:

@@ -118,8 +118,8 @@ async def _order(
     chosen = names or alive
     if not chosen:
         raise NothingMatched("No worker is alive.")
-    await workers.tell(chosen, order)
     await note_act(session, f"worker {order or 'resume'}", chosen, reason=reason)
+    await workers.tell(chosen, order)
     if wait is not None:
         await _wait_until_idle(session, set(chosen), wait)
 

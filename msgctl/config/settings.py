@@ -7,8 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
+from msgctl.config.channels import Callback, Delivery, Telegram, Twilio, WhatsApp
 from msgctl.config.door import Auth, Gateway, Limits
 from msgctl.config.section import Count, Seconds, Section
+
+Rate = Annotated[float, Field(gt=0, le=10_000)]
+AgentId = Field("", pattern=r"^$|^[0-9a-fA-F-]{36}$")
 
 
 class Redis(Section):
@@ -26,6 +30,14 @@ class Redis(Section):
     """The number of the database."""
     tls: bool = False
     """Whether to speak TLS."""
+    tls_ca: str = ""
+    """The PEM file of the authority that signed Redis's certificate; empty: the system's own."""
+    sentinels: list[Annotated[str, Field(pattern=r"^\S*[^\s:]:\d{1,5}$")]] = []
+    """Redis Sentinels, each `host:port`, who are asked where the master is; empty: `host` and `port` say it."""
+    sentinel_service: str = Field("mymaster", min_length=1)
+    """The name under which the Sentinels know the master."""
+    sentinel_password: SecretStr = SecretStr("")
+    """The Sentinels' own password, empty for none."""
     timeout: Seconds = 5.0
     """Seconds to wait for a connection or an answer."""
     max_connections: Count = 64
@@ -93,7 +105,7 @@ class Retry(Section):
 
 
 class Breaker(Section):
-    """When a workflow that keeps failing is left alone; its messages wait meanwhile and are charged nothing."""
+    """When a workflow or a channel that keeps failing is left alone; what is for it waits meanwhile, charged nothing."""
 
     streak: int = Field(20, ge=1, le=10_000)
     """Failures in a row, of all workers together, that open its breaker."""
@@ -129,67 +141,6 @@ class Retention(Section):
     """Seconds a dead letter is kept."""
     identity: Seconds = 86_400.0
     """Seconds within which a repeated message gets the same answer and no second run."""
-
-
-class Delivery(Section):
-    """The process that takes responses to their channels."""
-
-    concurrency: int = Field(50, ge=1, le=5000)
-    """Deliveries one subscriber works at once."""
-    takeover: Seconds = 60.0
-    """Seconds after which a response that a silent subscriber holds is taken over by another."""
-    timeout: Seconds = 15.0
-    """Seconds one call of a provider or callback may take in all."""
-    attempts: int = Field(8, ge=1, le=100)
-    """Tries a delivery gets before it counts as failed."""
-    max_stream: Annotated[int, Field(ge=1000, le=10_000_000)] = 100_000
-    """Delivered responses the stream keeps; those not delivered are never cut."""
-
-
-class WhatsApp(Section):
-    """WhatsApp, by Meta's Cloud API or by Twilio."""
-
-    provider: Literal["cloud", "twilio"] = "cloud"
-    """Which of the two, where a message's `channelMetadata.provider` does not say."""
-    base_url: str = "https://graph.facebook.com"
-    """The Graph API."""
-    version: str = "v23.0"
-    """The version of the Graph API."""
-    phone_number_id: str = ""
-    """The sender: the id of the business phone number."""
-    token: SecretStr = SecretStr("")
-    """The access token of the Cloud API."""
-
-
-class Twilio(Section):
-    """Twilio's Programmable Messaging, for WhatsApp."""
-
-    base_url: str = "https://api.twilio.com"
-    """The REST API."""
-    account_sid: str = ""
-    """The account's SID."""
-    auth_token: SecretStr = SecretStr("")
-    """The account's token."""
-    sender: str = ""
-    """The sender in E.164, e.g. +14155238886."""
-
-
-class Telegram(Section):
-    """A Telegram bot."""
-
-    base_url: str = "https://api.telegram.org"
-    """The Bot API."""
-    token: SecretStr = SecretStr("")
-    """The bot's token."""
-
-
-class Callback(Section):
-    """The HTTP callback of channel `api`, signed after Standard Webhooks."""
-
-    secret: SecretStr = SecretStr("")
-    """Signing secret, `whsec_` and base64 of 24 to 64 bytes. Empty: channel `api` is refused at delivery."""
-    allowed_hosts: list[str] = Field([])
-    """Hosts that may be called although they are private or not https, each `host` or `host:port`."""
 
 
 class Events(Section):

@@ -8,6 +8,7 @@ import time
 from typing import ClassVar
 
 from msgctl.config import Settings
+from msgctl.delivery.gates import Gates, digest
 from msgctl.delivery.guard import check_url
 from msgctl.delivery.posting import Poster
 from msgctl.errors import BadAddress
@@ -32,8 +33,22 @@ class Callback:
 
     def __init__(self, settings: Settings, poster: Poster, guarded: Poster) -> None:
         self._settings = settings.callback
+        self.schedule = settings.callback.schedule
         self._poster = poster
         self._guarded = guarded
+
+    def gates(self, response: Response) -> Gates:
+        """A URL that said 410 is not called."""
+        url, _ = check_url(response.channel_metadata.get("callbackUrl"), self._settings.allowed_hosts)
+        return Gates(url=f"{digest(url)} {url.host}")
+
+    def unknown(self, response: Response) -> str:  # noqa: ARG002 - the receiver knows a repetition
+        """It is sent again."""
+        return "resend"
+
+    async def find(self, response: Response, text: str, since: float) -> str | None:  # noqa: ARG002 - as the protocol has it
+        """There is nothing to ask for."""
+        return None
 
     def parts(self, response: Response) -> list[str]:
         """The whole text: a callback is never split."""
@@ -54,7 +69,7 @@ class Callback:
         poster = self._poster if trusted else self._guarded
         answer = await poster.post(url, who="callback", headers=headers, body=body)
         if not answer.ok:
-            raise answer.rejection("callback")
+            raise answer.rejection("callback", closes="url" if answer.status == 410 else "")
         return ""
 
 

@@ -1,18 +1,28 @@
 """One delivery to a phone or a callback: its turn, its parts, and what becomes of it when a try fails."""
 
-import random
+import asyncio
 import secrets
 
 from msgctl import logs, spans
 from msgctl.config import Settings
+from msgctl.delivery.channel import Channels
+from msgctl.delivery.doubts import Again, Arrived, Doubts, Resend
 from msgctl.delivery.entry import Entry, stamped
+from msgctl.delivery.gates import Gates
 from msgctl.delivery.handler import Handler
 from msgctl.delivery.outage import Outage
-from msgctl.delivery.record import Behind, DeliveryState, Records, Turn
+from msgctl.delivery.patience import Patience
+from msgctl.delivery.record import Behind, DeliveryState, Doubt, Held, Pace, Records, Turn
 from msgctl.errors import BadAddress, DeliveryFailed, DeliveryUnknown
 from msgctl.messages import Response
 from msgctl.metrics import DELIVERIES, DELIVERY_DURATION
-from msgctl.retry import Again, Policy, decide
+
+SHORT = 1500
+"""Milliseconds a delivery waits for its rate in its slot; for longer ones it waits in Redis."""
+REFUSALS = {
+    "window_closed": "Outside the 24 h window: only a template can be sent now.",
+    "callback_gone": "The URL has answered 410: it is not called for a while.",
+}
 
 log = logs.get(__name__)
 
@@ -21,15 +31,18 @@ class Delivering:
     """Takes one entry from BEGIN to its end, and outlasts outages of Redis meanwhile.
 
     Args:
-        settings: `delivery.attempts`, `retry.base`, `retry.cap`.
+        settings: `delivery.*`, `retry.*`.
         records: writes what happens.
+        channels: is told of failures.
         handler: sends.
     """
 
-    def __init__(self, settings: Settings, records: Records, handler: Handler) -> None:
+    def __init__(self, settings: Settings, records: Records, channels: Channels, handler: Handler) -> None:
         self._settings = settings
-        self._policy = Policy(settings.delivery.attempts, settings.retry.base, settings.retry.cap)
+        self._patience = Patience(settings, handler)
+        self._doubts = Doubts(settings, handler)
         self._records = records
+        self._channels = channels
         self._handler = handler
 
     async def deliver(self, entry: Entry, response: Response) -> None:
@@ -46,48 +59,76 @@ class Delivering:
             log.exception("Delivery broke off", messageId=response.message_id, channel=response.channel)
 
     async def _deliver(self, entry: Entry, response: Response) -> None:
-        while await self._send_next_part(entry, response):
-            pass
+        gates = self._gates(response)
+        going = True
+        while going:
+            turn = await self._begin(entry, response, gates, secrets.token_hex(8))
+            if isinstance(turn, Doubt):
+                going = await self._resolve(entry, response, gates, turn)
+            else:
+                going = turn is not None and await self._try(entry, response, gates, turn)
 
-    async def _send_next_part(self, entry: Entry, response: Response) -> bool:
-        """Whether there is another part to send."""
-        turn = await self._begin(entry, response)
-        if turn is None:
-            return False
+    def _gates(self, response: Response) -> Gates:
+        try:
+            return self._handler.gates(response)
+        except DeliveryFailed:
+            return Gates()  # the try will tell
+
+    async def _begin(
+        self, entry: Entry, response: Response, gates: Gates, token: str, *, resend: bool = False
+    ) -> Turn | Doubt | None:
+        """The turn of this response; None if it is over, or waits in Redis."""
+        outage = Outage(self._settings, "begin a delivery")
+        while True:
+            verdict = await outage.insist(
+                lambda: self._records.begin(
+                    entry, response, token, repeatable=self._handler.repeatable, gates=gates, resend=resend
+                )
+            )
+            match verdict:
+                case Pace(wait) if wait <= SHORT:
+                    await asyncio.sleep(wait / 1000)
+                case Pace(due) | Behind(due):
+                    at = -due if isinstance(verdict, Pace) else due
+                    await outage.insist(
+                        lambda at=at: self._records.postpone(entry, response.to_json(), due=at, token=token)  # type: ignore[misc]
+                    )
+                    return None
+                case Held():
+                    await outage.insist(lambda: self._records.hold(entry, response.to_json(), token))
+                    return None
+                case _:
+                    return verdict
+
+    async def _try(self, entry: Entry, response: Response, gates: Gates, turn: Turn) -> bool:
+        """Send one part; whether there is another one to send."""
         try:
             provider_id, parts = await self._send(response, turn)
         except DeliveryFailed as failure:
-            await self._fail(entry, response, turn, failure)
+            await self._fail(entry, response, gates, turn, failure)
             return False
+        return await self._arrived(entry, response, turn, provider_id, parts)
+
+    async def _arrived(self, entry: Entry, response: Response, turn: Turn, provider_id: str, parts: int) -> bool:
         outage = Outage(self._settings, "record a delivery")
         if turn.part + 1 < parts:
-            await outage.insist(lambda: self._records.part_sent(entry, turn, provider_id))
-            return True
+            return await outage.insist(lambda: self._records.part_sent(entry, turn, provider_id))
         await outage.insist(lambda: self._records.sent(entry, turn, provider_id))
         DELIVERIES.labels(response.channel, "sent").inc()
         about = {"messageId": response.message_id, "channel": response.channel}
         log.info("Delivered", providerId=provider_id, parts=parts, **about)
         return False
 
-    async def _begin(self, entry: Entry, response: Response) -> Turn | None:
-        """The turn of this response; None if it is over, or waits in Redis for those before it."""
-        outage = Outage(self._settings, "begin a delivery")
-        token = secrets.token_hex(8)
-        turn = await outage.insist(
-            lambda: self._records.begin(entry, response, token, repeatable=self._handler.repeatable)
-        )
-        if isinstance(turn, Behind):
-            due = turn.due
-            await outage.insist(lambda: self._records.postpone(entry, response.to_json(), due=due))
-            return None
-        return turn
-
     async def _send(self, response: Response, turn: Turn) -> tuple[str, int]:
         """Send one part; its id and how many parts there are."""
+        if turn.refusal:
+            raise BadAddress(REFUSALS[turn.refusal], code=turn.refusal)
         try:
             parts = self._handler.parts(response)
-            if turn.part >= len(parts):
+            if not parts:
                 raise BadAddress("The reply is blank: there is nothing to send.", code="blank_reply")  # noqa: TRY301 - as if the handler had
+            if turn.part >= len(parts):
+                return "", len(parts)  # a status webhook has told that the last one arrived
             with DELIVERY_DURATION.labels(response.channel).time():
                 return await self._handler.send(response, parts[turn.part], first=turn.part == 0), len(parts)
         except DeliveryFailed:
@@ -96,34 +137,72 @@ class Delivering:
             log.exception("Handler broke", messageId=response.message_id, channel=response.channel)
             raise DeliveryUnknown(f"The handler broke ({type(error).__name__}).", code="internal_error") from error
 
-    async def _fail(self, entry: Entry, response: Response, turn: Turn, failure: DeliveryFailed) -> None:
-        """Give it another try later, or end it."""
+    async def _fail(
+        self, entry: Entry, response: Response, gates: Gates, turn: Turn, failure: DeliveryFailed
+    ) -> None:
+        """Give it another try later, hold it, or end it."""
         outage = Outage(self._settings, "record a failed delivery")
-        about = {"messageId": response.message_id, "channel": response.channel, "attempt": turn.attempts}
-        about |= {"code": failure.code, "error": failure.message}
-        delay = self._pause(turn, failure)
-        if delay is not None:
-            DELIVERIES.labels(response.channel, "postponed").inc()
-            log.warning("Delivery failed, to be tried again", delay=round(delay, 1), **about)
+        doubtful = isinstance(failure, DeliveryUnknown) and not self._handler.repeatable
+        delay = self._doubts.pause(response, turn) if doubtful else self._patience.pause(turn, failure)
+        if not turn.refusal:
             await outage.insist(
-                lambda: self._records.retry(entry, turn, response.to_json(), delay=delay, failure=failure)
+                lambda: self._channels.fault(
+                    response.channel, failure, gates, wait=delay or 0, breaks=not self._handler.repeatable
+                )
             )
+        if delay is None and not failure.stops:
+            await self._end(entry, response, turn, failure)
             return
-        state = DeliveryState.UNKNOWN if isinstance(failure, DeliveryUnknown) else DeliveryState.FAILED
-        DELIVERIES.labels(response.channel, state.lower()).inc()
-        log.error("Delivery ended", state=state, **about)
-        await outage.insist(lambda: self._records.ended(entry, turn, state, failure))
-
-    def _pause(self, turn: Turn, failure: DeliveryFailed) -> float | None:
-        """Seconds before the next try, or None if there is none; doubt is not resolved by sending blindly."""
-        if isinstance(failure, DeliveryUnknown) and not self._handler.repeatable:
-            return None
-        decision = decide(
-            self._policy,
-            failure.fault,
-            attempts=turn.attempts,
-            holds=0,
-            chance=random.random(),
-            retry_after=failure.retry_after,
+        state = DeliveryState.UNKNOWN if doubtful else DeliveryState.NEW
+        self._tell("unknown" if doubtful else "postponed", response, turn, failure)
+        await outage.insist(
+            lambda: self._records.retry(
+                entry,
+                turn,
+                response.to_json(),
+                delay=delay or 0,
+                failure=failure,
+                state=state,
+                hold=failure.stops,
+                charged=not (failure.closes or failure.stops),
+            )
         )
-        return decision.delay if isinstance(decision, Again) else None
+
+    async def _resolve(self, entry: Entry, response: Response, gates: Gates, doubt: Doubt) -> bool:
+        """Do with a send of doubtful fate what its policy says; whether there is another part to send."""
+        turn = doubt.turn
+        outcome = await self._doubts.resolve(response, doubt)
+        if isinstance(outcome, Arrived):
+            return await self._arrived(entry, response, turn, outcome.provider_id, outcome.parts)
+        if isinstance(outcome, Again):
+            due = outcome.due
+            await Outage(self._settings, "postpone a delivery").insist(
+                lambda: self._records.postpone(entry, response.to_json(), due=due, token=turn.token)
+            )
+            return False
+        if isinstance(outcome, Resend):
+            log.warning("Sent once more, though it may have arrived", messageId=response.message_id)
+            again = await self._begin(entry, response, gates, turn.token, resend=True)
+            return isinstance(again, Turn) and await self._try(entry, response, gates, again)
+        await self._end(entry, response, turn, outcome)
+        return False
+
+    async def _end(self, entry: Entry, response: Response, turn: Turn, failure: DeliveryFailed) -> None:
+        state = DeliveryState.UNKNOWN if isinstance(failure, DeliveryUnknown) else DeliveryState.FAILED
+        self._tell(state.lower(), response, turn, failure)
+        await Outage(self._settings, "record the end of a delivery").insist(
+            lambda: self._records.ended(entry, turn, state, failure, response.to_json())
+        )
+
+    def _tell(self, outcome: str, response: Response, turn: Turn, failure: DeliveryFailed) -> None:
+        DELIVERIES.labels(response.channel, outcome).inc()
+        say = log.warning if outcome == "postponed" else log.error
+        say(
+            "Delivery failed",
+            outcome=outcome,
+            messageId=response.message_id,
+            channel=response.channel,
+            attempt=turn.attempts,
+            code=failure.code,
+            error=failure.message,
+        )

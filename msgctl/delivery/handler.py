@@ -1,7 +1,9 @@
 """What a handler of a channel is."""
 
+from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
+from msgctl.delivery.gates import Gates
 from msgctl.messages import Response
 
 
@@ -10,6 +12,34 @@ class Handler(Protocol):
 
     repeatable: ClassVar[bool]
     """Whether the receiver knows a second send for one, so that doubt may be resolved by sending again."""
+
+    schedule: Sequence[float] | None
+    """Seconds before each try, the first one included; None: `delivery.attempts` and `retry.*`."""
+
+    def gates(self, response: Response) -> Gates:
+        """What stands before a send of this response.
+
+        Raises:
+            DeliveryFailed: it has no address.
+        """
+        ...
+
+    def unknown(self, response: Response) -> str:
+        """What becomes of a send of doubtful fate: `resend`, `hold`, `reconcile` or `keep`."""
+        ...
+
+    async def find(self, response: Response, text: str, since: float) -> str | None:
+        """Ask the provider whether a part arrived; its id, or None where the provider knows that it did not.
+
+        Args:
+            response: whose part it is.
+            text: the part.
+            since: the Unix second in which it was sent.
+
+        Raises:
+            DeliveryFailed: the provider does not tell.
+        """
+        ...
 
     def parts(self, response: Response) -> list[str]:
         """The text in as many parts as the provider's limit asks for.

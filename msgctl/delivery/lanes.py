@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 
 from msgctl.delivery.entry import Entry
-from msgctl.delivery.tasks import cancel
+from msgctl.tasks import cancel
 
 QUEUED_PER_SLOT = 4
 """Entries that may wait in memory for each one that is worked; further ones wait in Redis."""

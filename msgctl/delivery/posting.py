@@ -61,7 +61,13 @@ class Answer:
         return found if isinstance(found, dict) else {}
 
     def rejection(
-        self, who: str, *, number: object = None, fault: FaultClass | None = None, advice: str = ""
+        self,
+        who: str,
+        *,
+        number: object = None,
+        fault: FaultClass | None = None,
+        advice: str = "",
+        closes: str = "",
     ) -> ProviderRejected:
         """The error that this answer means.
 
@@ -70,6 +76,7 @@ class Answer:
             number: the provider's own error number; the HTTP status if it gave none.
             fault: what the provider's documentation says of that number; None: what the status says.
             advice: what to do, for people.
+            closes: the rate that is exceeded, or `url` for an address that is gone.
         """
         passing = self.status in PASSING or self.status >= 500
         number = self.status if number is None else number
@@ -78,6 +85,7 @@ class Answer:
             fault=fault or (FaultClass.TRANSIENT if passing else FaultClass.FINAL),
             code=f"{who}_{number}",
             retry_after=self.retry_after,
+            closes=closes,
         )
 
 
@@ -131,6 +139,18 @@ class Poster:
         if progress.written:
             raise DeliveryUnknown(f"{who} was sent the message and gave no answer ({fault}): it may have arrived.")
         raise ProviderUnreachable(f"{who} cannot be connected to ({fault}); nothing was sent.")
+
+    async def get(self, url: str, *, who: str, headers: Mapping[str, str]) -> Answer:
+        """Ask for something, which changes nothing.
+
+        Raises:
+            ProviderUnreachable: there was no answer.
+        """
+        try:
+            async with self._session.get(url, headers=headers, allow_redirects=False) as response:
+                return Answer(response.status, await _read_bounded(response), response.headers)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ProviderUnreachable(f"{who} cannot be asked ({type(error).__name__}).") from None
 
 
 async def _mark_written(_session: aiohttp.ClientSession, context: SimpleNamespace, _sent: object) -> None:

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.delivery.entry import Entry
+from msgctl.delivery.gates import Gates
 from msgctl.errors import DeliveryFailed
 from msgctl.messages import Record, Response
 from msgctl.redisdb import Script
@@ -21,6 +22,7 @@ BEGIN = Script.beside(__file__, "begin")
 SETTLE = Script.beside(__file__, "settle")
 POSTPONE = Script.beside(__file__, "postpone")
 
+NO_GATES = Gates()
 LEAST_TTL = 86_400.0
 """Seconds a record is kept at least: it guards against a second send as long as the stream may repeat itself."""
 
@@ -50,6 +52,11 @@ class DeliveryRecord(Record, frozen=True):
     code: str | None = None
     """The last failure, e.g. `telegram_403`."""
     text: str | None = None
+    resends: int = 0
+    """How often a part was sent again although it may have arrived."""
+    receipt: str | None = None
+    """What the provider told afterwards: sent, delivered, read, failed."""
+    receipt_at: int | None = None
     created_at: int | None = None
     sending_at: int | None = None
     ended_at: int | None = None
@@ -61,12 +68,38 @@ class Turn(msgspec.Struct, frozen=True):
     token: str
     part: int
     attempts: int
+    resends: int = 0
+    """How often this part was sent again although it may have arrived, this try included."""
+    refusal: str = ""
+    """Why it need not be tried: `window_closed`, `callback_gone`."""
+
+
+class Doubt(msgspec.Struct, frozen=True):
+    """It is UNKNOWN, and the caller's to resolve."""
+
+    turn: Turn
+    sent_at: int
+    """Unix milliseconds of the try that may have arrived."""
 
 
 class Behind(msgspec.Struct, frozen=True):
     """It is not its turn before `due`, in Unix milliseconds."""
 
     due: int
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """The rate allows it in so many milliseconds."""
+
+    wait: int
+
+
+class Held(msgspec.Struct, frozen=True):
+    """Its channel is paused or broken."""
+
+
+Verdict = Turn | Doubt | Behind | Pace | Held
+"""What BEGIN says of a delivery that is not over."""
 
 
 def record_ttl(settings: Settings) -> int:
@@ -95,8 +128,15 @@ class Records:
         self._ttl = record_ttl(settings)
 
     async def begin(
-        self, entry: Entry, response: Response, token: str, *, repeatable: bool
-    ) -> Turn | Behind | None:
+        self,
+        entry: Entry,
+        response: Response,
+        token: str,
+        *,
+        repeatable: bool,
+        gates: Gates = NO_GATES,
+        resend: bool = False,
+    ) -> Verdict | None:
         """Ask for the turn of a response; None if its delivery is over.
 
         Args:
@@ -104,7 +144,10 @@ class Records:
             response: what is to be sent.
             token: stands for this one try.
             repeatable: whether the receiver bears a second send, so that a lost sender needs no `UNKNOWN`.
+            gates: what stands before it besides its turn.
+            resend: send once more what is UNKNOWN, and was given to this token to resolve.
         """
+        buckets = [word for one in gates.buckets for word in (one.name, one.interval, one.burst)]
         verdict, *facts = await BEGIN(
             self._redis,
             response.message_id,
@@ -115,30 +158,73 @@ class Records:
             response.seq or 0,
             int(repeatable),
             self._ttl,
+            int(resend),
+            gates.window,
+            gates.url,
+            *buckets,
         )
-        if verdict == "go":
-            return Turn(token, *facts)
-        return Behind(facts[0]) if verdict == "behind" else None
+        match verdict:
+            case "go":
+                return Turn(token, *facts)
+            case "doubt":
+                return Doubt(Turn(token, *facts[:3]), facts[3])
+            case "behind":
+                return Behind(facts[0])
+            case "pace":
+                return Pace(facts[0])
+            case "held":
+                return Held()
+        return None
 
-    async def part_sent(self, entry: Entry, turn: Turn, provider_id: str) -> None:
-        """One part arrived, others follow."""
-        await self._settle(entry, turn, DeliveryState.NEW, provider_id=provider_id, part=turn.part + 1)
+    async def part_sent(self, entry: Entry, turn: Turn, provider_id: str) -> bool:
+        """One part arrived, others follow; False if they are another subscriber's to send."""
+        return await self._settle(entry, turn, DeliveryState.NEW, provider_id=provider_id, part=turn.part + 1)
 
     async def sent(self, entry: Entry, turn: Turn, provider_id: str) -> None:
         """All of it arrived."""
         await self._settle(entry, turn, DeliveryState.SENT, provider_id=provider_id, part=turn.part + 1)
 
-    async def ended(self, entry: Entry, turn: Turn, state: DeliveryState, failure: DeliveryFailed) -> None:
-        """It ended as FAILED or UNKNOWN."""
-        await self._settle(entry, turn, state, part=turn.part, failure=failure)
+    async def ended(
+        self, entry: Entry, turn: Turn, state: DeliveryState, failure: DeliveryFailed, body: bytes
+    ) -> None:
+        """It ended as FAILED or UNKNOWN; the body is kept for a person who sends it again."""
+        await self._settle(entry, turn, state, part=turn.part, failure=failure, body=body)
 
-    async def retry(self, entry: Entry, turn: Turn, body: bytes, *, delay: float, failure: DeliveryFailed) -> None:
-        """This try failed; there is another one after `delay` seconds."""
-        await self._postpone(entry, int(delay * 1000), body, token=turn.token, failure=failure)
+    async def retry(
+        self,
+        entry: Entry,
+        turn: Turn,
+        body: bytes,
+        *,
+        delay: float,
+        failure: DeliveryFailed,
+        state: DeliveryState = DeliveryState.NEW,
+        hold: bool = False,
+        charged: bool = True,
+    ) -> None:
+        """This try failed; there is another look after `delay` seconds.
 
-    async def postpone(self, entry: Entry, body: bytes, *, due: int) -> None:
+        Args:
+            entry: the entry that carries it.
+            turn: the try.
+            body: what comes back.
+            delay: seconds.
+            failure: why.
+            state: NEW, or UNKNOWN where it may have arrived.
+            hold: until its channel works again, instead of a delay.
+            charged: whether the try counts.
+        """
+        await self._postpone(
+            entry, int(delay * 1000), body, turn.token, failure=failure, state=state, hold=hold, charged=charged
+        )
+
+    async def postpone(self, entry: Entry, body: bytes, *, due: int, token: str = "") -> None:
         """It is not its turn: look again at `due`, in Unix milliseconds; or, if negative, after -`due`."""
-        await self._postpone(entry, -due, body)
+        await self._postpone(entry, -due, body, token)
+
+    async def hold(self, entry: Entry, body: bytes, token: str) -> None:
+        """Its channel is paused or broken: it waits until that works again."""
+        await self._postpone(entry, 0, body, token, hold=True)
 
     async def _settle(
         self,
@@ -149,14 +235,40 @@ class Records:
         part: int,
         provider_id: str = "",
         failure: DeliveryFailed | None = None,
-    ) -> None:
+        body: bytes = b"",
+    ) -> bool:
         code, text = (failure.code, failure.message) if failure else ("", "")
         message_id = entry.event.message_id
-        await SETTLE(self._redis, message_id, turn.token, entry.id, state, provider_id, code, text, part)
+        told = await SETTLE(
+            self._redis, message_id, turn.token, entry.id, state, provider_id, code, text, part, body
+        )
+        return bool(told)
 
     async def _postpone(
-        self, entry: Entry, pause: int, body: bytes, *, token: str = "", failure: DeliveryFailed | None = None
+        self,
+        entry: Entry,
+        pause: int,
+        body: bytes,
+        token: str,
+        *,
+        failure: DeliveryFailed | None = None,
+        state: DeliveryState = DeliveryState.NEW,
+        hold: bool = False,
+        charged: bool = True,
     ) -> None:
         code, text = (failure.code, failure.message) if failure else ("", "")
-        message_id, channel = entry.event.message_id, entry.channel
-        await POSTPONE(self._redis, message_id, entry.id, token, pause, channel, body, code, text, self._ttl)
+        await POSTPONE(
+            self._redis,
+            entry.event.message_id,
+            entry.id,
+            token,
+            pause,
+            entry.channel,
+            body,
+            code,
+            text,
+            self._ttl,
+            state,
+            int(hold),
+            int(not charged),
+        )

@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from msgctl import logs
 from msgctl.config import Settings
 from msgctl.delivery.callback import Callback
+from msgctl.delivery.channel import Channels
 from msgctl.delivery.delivering import Delivering
 from msgctl.delivery.entry import Entry
 from msgctl.delivery.handler import Handler
@@ -62,7 +63,8 @@ class Router:
         self._web = Web(redis, settings)
         self._records = Records(redis, settings)
         self._deliverings = {
-            channel: Delivering(settings, self._records, handler) for channel, handler in by_channel.items()
+            channel: Delivering(settings, self._records, Channels(redis, settings), handler)
+            for channel, handler in by_channel.items()
         }
         self._lanes = {channel: Lanes(settings.delivery.concurrency, self._work) for channel in by_channel}
 

@@ -17,6 +17,8 @@ from msgctl.redisdb import unavailable_as_error
 
 CHUNK = 500
 """Sockets whose lives one round trip prolongs."""
+FORGOTTEN = 3_600_000
+"""Milliseconds of silence after which a gateway is no longer listed."""
 
 _RESPONSE = msgspec.json.Decoder(Response)
 
@@ -119,8 +121,16 @@ class Sockets:
         return Inbox(self._redis, self._settings, self._gateway).frames()
 
     async def _stay_alive(self) -> None:
+        """Show that this gateway lives, and drop those that have shown nothing for `FORGOTTEN`."""
+        now = int(time.time() * 1000)
         with unavailable_as_error(self._settings):
-            await self._redis.hset(contracts.GATEWAYS, self._gateway, str(int(time.time() * 1000)))
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                pipeline.hset(contracts.GATEWAYS, self._gateway, str(now))
+                pipeline.hgetall(contracts.GATEWAYS)
+                _, seen = await pipeline.execute()
+            silent = [name for name, at in seen.items() if now - int(at) > FORGOTTEN]
+            if silent:
+                await self._redis.hdel(contracts.GATEWAYS, *silent)
 
     async def _prolong(self, socket_ids: list[str]) -> None:
         with unavailable_as_error(self._settings):

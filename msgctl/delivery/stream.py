@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 from msgctl import contracts, logs
 from msgctl.config import Settings
 from msgctl.delivery.entry import Entry, read_entry
+from msgctl.messages import Channel
 from msgctl.redisdb import Script, dedicated
 
 TEND = Script.beside(__file__, "tend")
@@ -90,7 +91,7 @@ class ResponseStream:
 
     async def tend(self) -> None:
         """Say that this subscriber lives, put back what is due, trim; to be called each second."""
-        back = await TEND(self._redis, self._name, PUT_BACK, self._settings.max_stream, FORGOTTEN)
+        back = await TEND(self._redis, self._name, PUT_BACK, self._settings.max_stream, FORGOTTEN, *Channel)
         if back < 0:
             await self.ensure_group()
 

@@ -5,21 +5,20 @@ from typing import Any, ClassVar
 import msgspec
 
 from msgctl.config import Settings
+from msgctl.delivery.codes import failure
+from msgctl.delivery.gates import Gates, digest, rate
 from msgctl.delivery.parts import split, utf16_units
 from msgctl.delivery.posting import Answer, Poster
-from msgctl.errors import BadAddress, DeliveryUnknown, ProviderRejected
+from msgctl.delivery.telegram_codes import CODES
+from msgctl.errors import BadAddress, DeliveryFailed, DeliveryUnknown
 from msgctl.messages import Response
 
 LIMIT = 4096
 """UTF-16 units of a text."""
 PARSE_MODES = frozenset({"HTML", "Markdown", "MarkdownV2"})
 CANNOT_PARSE = "can't parse entities"
-ADVICE = {
-    400: "The chat does not exist, or the text is not accepted.",
-    401: "The token is not valid: set [telegram] token.",
-    403: "The user has blocked the bot, or the bot was removed from the chat.",
-    404: "The token is not valid: set [telegram] token.",
-}
+GROUP = 20 / 60
+"""Messages a second to a group, 20 at once."""
 
 
 class Telegram:
@@ -31,10 +30,32 @@ class Telegram:
     """
 
     repeatable: ClassVar[bool] = False
+    schedule = None
 
     def __init__(self, settings: Settings, poster: Poster) -> None:
         self._settings = settings.telegram
         self._poster = poster
+
+    def gates(self, response: Response) -> Gates:
+        """The rate of the bot, and that of the chat."""
+        chat = _chat(response)
+        bot = self._settings.token.get_secret_value().partition(":")[0]
+        name = f"telegram:chat:{digest(f'{bot} {chat}')}"
+        group = str(chat).startswith(("-", "@"))
+        pace = rate("chat", name, GROUP, 20) if group else rate("chat", name, self._settings.chat_rate)
+        return Gates((rate("bot", f"telegram:bot:{bot}", self._settings.rate), pace))
+
+    def unknown(self, response: Response) -> str:  # noqa: ARG002 - there is one bot
+        """What the settings say."""
+        return self._settings.unknown
+
+    async def find(self, response: Response, text: str, since: float) -> str | None:  # noqa: ARG002 - as the protocol has it
+        """Nothing can be asked of the Bot API.
+
+        Raises:
+            DeliveryUnknown: always.
+        """
+        raise DeliveryUnknown("Telegram cannot be asked what arrived.")
 
     def parts(self, response: Response) -> list[str]:
         """The text in parts of 4096 UTF-16 units."""
@@ -70,14 +91,19 @@ class Telegram:
         )
 
 
-def _message(response: Response, text: str, *, first: bool) -> dict[str, Any]:
-    metadata = response.channel_metadata
-    chat_id, reply_to, mode = (metadata.get(name) for name in ("chatId", "replyToMessageId", "parseMode"))
+def _chat(response: Response) -> int | str:
+    chat_id = response.channel_metadata.get("chatId")
     if not isinstance(chat_id, int | str) or isinstance(chat_id, bool) or not chat_id:
         raise BadAddress("channelMetadata.chatId must be the number of a chat or @name.")
+    return chat_id
+
+
+def _message(response: Response, text: str, *, first: bool) -> dict[str, Any]:
+    metadata = response.channel_metadata
+    reply_to, mode = metadata.get("replyToMessageId"), metadata.get("parseMode")
     if mode is not None and mode not in PARSE_MODES:
         raise BadAddress("channelMetadata.parseMode must be HTML, Markdown or MarkdownV2.")
-    message: dict[str, Any] = {"chat_id": chat_id, "text": text}
+    message: dict[str, Any] = {"chat_id": _chat(response), "text": text}
     if reply_to is not None:
         if not isinstance(reply_to, int) or isinstance(reply_to, bool):
             raise BadAddress("channelMetadata.replyToMessageId must be a number.")
@@ -92,10 +118,8 @@ def _cannot_parse(answer: Answer) -> bool:
     return answer.status == 400 and CANNOT_PARSE in str(answer.document().get("description"))
 
 
-def _rejection(answer: Answer) -> ProviderRejected:
-    rejection = answer.rejection("telegram", advice=ADVICE.get(answer.status, ""))
+def _rejection(answer: Answer) -> DeliveryFailed:
     parameters = answer.document().get("parameters")
     wait = parameters.get("retry_after") if isinstance(parameters, dict) else None
-    if isinstance(wait, int | float):
-        rejection.retry_after = float(wait)
-    return rejection
+    asked = float(wait) if isinstance(wait, int | float) else None
+    return failure("telegram", answer, answer.status, CODES, wait=asked)

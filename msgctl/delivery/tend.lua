@@ -4,23 +4,36 @@
 --
 --   msgctl:subscribers, msgctl:gateways   HASH   name to the ms of its last sign of life
 --   msgctl:postponed           ZSET    due by ms; the body is in msgctl:delivery:ID
+--   msgctl:held:CHANNEL        ZSET    what waits for a channel; let go when that works again, one by one at first
 --   msgctl:responses           STREAM  gains what is due, loses what is long delivered
 --   msgctl:responses:settled   STRING  nothing before this id is left to deliver: where a lost group starts anew
 --
--- ARGV: subscriber, most to put back, entries the stream may keep, ms after which who is silent is forgotten.
+-- ARGV: subscriber, most to put back, entries the stream may keep, ms after which who is silent is forgotten,
+--       then the channels.
 -- Returns how many were put back, or -1 if the consumer group is gone.
 local name, most, keep, silence = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = now_ms()
 redis.call('HSET', K.subscribers, name, now)
 
 local back = 0
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.postponed, '-inf', now, 'LIMIT', 0, most)) do
-  redis.call('ZREM', K.postponed, id)
-  local kept = redis.call('HMGET', K.delivery .. id, 'channel', 'body')
-  if kept[2] then
-    redis.call('XADD', K.responses, '*', 'kind', 'response', 'channel', kept[1], 'body', kept[2])
-    redis.call('HDEL', K.delivery .. id, 'body')
-    back = back + 1
+local function put_back(register, ids)
+  for _, id in ipairs(ids) do
+    redis.call('ZREM', register, id)
+    local kept = redis.call('HMGET', K.delivery .. id, 'channel', 'body')
+    if kept[2] then
+      redis.call('XADD', K.responses, '*', 'kind', 'response', 'channel', kept[1], 'body', kept[2])
+      redis.call('HDEL', K.delivery .. id, 'body')
+      back = back + 1
+    end
+  end
+end
+
+put_back(K.postponed, redis.call('ZRANGEBYSCORE', K.postponed, '-inf', now, 'LIMIT', 0, most))
+for i = 5, #ARGV do
+  local held = K.held .. ARGV[i]
+  if redis.call('EXISTS', held) == 1 then
+    local closed, half_open = channel_closed(ARGV[i], now)
+    if not closed then put_back(held, redis.call('ZRANGE', held, 0, half_open and 0 or most - 1)) end
   end
 end
 

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from msgctl.config import Settings
+from msgctl.delivery.gates import Gates
 from msgctl.delivery.handler import Handler
 from msgctl.delivery.posting import Poster
 from msgctl.delivery.whatsapp_cloud import WhatsAppCloud
@@ -20,6 +21,7 @@ class WhatsApp:
     """
 
     repeatable: ClassVar[bool] = False
+    schedule = None
 
     def __init__(self, settings: Settings, poster: Poster) -> None:
         self._default = settings.whatsapp.provider
@@ -27,6 +29,18 @@ class WhatsApp:
             "cloud": WhatsAppCloud(settings, poster),
             "twilio": WhatsAppTwilio(settings, poster),
         }
+
+    def gates(self, response: Response) -> Gates:
+        """Those of the provider."""
+        return self._provider(response).gates(response)
+
+    def unknown(self, response: Response) -> str:
+        """What the provider's settings say."""
+        return self._provider(response).unknown(response)
+
+    async def find(self, response: Response, text: str, since: float) -> str | None:
+        """Ask the provider."""
+        return await self._provider(response).find(response, text, since)
 
     def parts(self, response: Response) -> list[str]:
         """The text in parts as the provider takes them.

@@ -5,31 +5,19 @@ from typing import ClassVar
 import msgspec
 
 from msgctl.config import Settings
+from msgctl.delivery.codes import failure
+from msgctl.delivery.gates import Bucket, Gates, digest, rate
 from msgctl.delivery.parts import split
 from msgctl.delivery.phone import phone_number
 from msgctl.delivery.posting import Answer, Poster
-from msgctl.errors import BadAddress, DeliveryFailed, DeliveryUnknown, FaultClass
+from msgctl.delivery.whatsapp_cloud_codes import CODES
+from msgctl.errors import BadAddress, DeliveryFailed, DeliveryUnknown
 from msgctl.messages import Response
 
 LIMIT = 4096
 """Characters of a text."""
-PASSING = frozenset({2, 4, 80007, 130429, 131016, 131056, 131057})
-"""Rates, services that are down, upgrades."""
-DOUBTFUL = frozenset({1, 131000})
-"""Meta does not know itself whether it was sent."""
-ADVICE = {
-    0: "The access token is not valid: set [whatsapp] token.",
-    190: "The access token has expired: set [whatsapp] token.",
-    100: "A parameter is not accepted: look at [whatsapp] phone_number_id and version.",
-    33: "[whatsapp] phone_number_id is not known to this token.",
-    368: "The account is blocked for a breach of policy.",
-    131026: "It cannot be delivered: the number has no WhatsApp, or an old one.",
-    131031: "The account is locked.",
-    131042: "There is a problem with the payment of the account.",
-    131047: "Outside the 24 h window: only a template can be sent now.",
-    131048: "The number is held back for spam.",
-    131049: "Meta chose not to deliver it, to keep its ecosystem healthy.",
-}
+PAIR_INTERVAL, PAIR_BURST = 6000, 45
+"""Milliseconds a message to the same customer costs, and how many may come at once."""
 
 
 class WhatsAppCloud:
@@ -41,10 +29,34 @@ class WhatsAppCloud:
     """
 
     repeatable: ClassVar[bool] = False
+    schedule = None
 
     def __init__(self, settings: Settings, poster: Poster) -> None:
         self._settings = settings.whatsapp
         self._poster = poster
+
+    def gates(self, response: Response) -> Gates:
+        """The rate of the number, that of the number to this customer, and the 24 h window."""
+        customer, number = phone_number(response), self._settings.phone_number_id
+        return Gates(
+            (
+                rate("number", f"whatsapp:number:{number}", self._settings.rate),
+                Bucket("pair", f"whatsapp:pair:{digest(f'{number} {customer}')}", PAIR_INTERVAL, PAIR_BURST),
+            ),
+            window=digest(customer),
+        )
+
+    def unknown(self, response: Response) -> str:  # noqa: ARG002 - there is one number
+        """What the settings say."""
+        return self._settings.unknown
+
+    async def find(self, response: Response, text: str, since: float) -> str | None:  # noqa: ARG002 - as the protocol has it
+        """Nothing can be asked of the Cloud API; its status webhook tells of its own accord (`receipts`).
+
+        Raises:
+            DeliveryUnknown: always.
+        """
+        raise DeliveryUnknown("No status webhook has told that it arrived.")
 
     def parts(self, response: Response) -> list[str]:
         """The text in parts of 4096 characters."""
@@ -97,10 +109,4 @@ def _failure(answer: Answer) -> DeliveryFailed:
     number = error.get("code") if isinstance(error, dict) else None
     if not isinstance(number, int):
         return answer.rejection("whatsapp")
-    if number in DOUBTFUL:
-        return DeliveryUnknown(
-            f"whatsapp failed with error {number}: it may have arrived.", code=f"whatsapp_{number}"
-        )
-    passing = number in PASSING or (number not in ADVICE and answer.status >= 500)
-    fault = FaultClass.TRANSIENT if passing else FaultClass.FINAL
-    return answer.rejection("whatsapp", number=number, fault=fault, advice=ADVICE.get(number, ""))
+    return failure("whatsapp", answer, number, CODES)

@@ -1,28 +1,30 @@
 """WhatsApp by Twilio's Programmable Messaging."""
 
 import base64
-from typing import ClassVar
-from urllib.parse import urlencode
+import email.utils
+import time
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+from urllib.parse import quote, urlencode
 
 from msgctl.config import Settings
+from msgctl.delivery.codes import failure
+from msgctl.delivery.gates import Bucket, Gates, digest, rate
 from msgctl.delivery.parts import split
 from msgctl.delivery.phone import phone_number
 from msgctl.delivery.posting import Answer, Poster
-from msgctl.errors import BadAddress, DeliveryUnknown, FaultClass
+from msgctl.delivery.whatsapp_twilio_codes import CODES
+from msgctl.errors import BadAddress, DeliveryUnknown
 from msgctl.messages import Response
 
 LIMIT = 1600
 """Characters of a body; more are refused with error 21617."""
-PASSING = frozenset({20429, 63018})
-"""Rates."""
-ADVICE = {
-    20003: "The account is not known: set [twilio] account_sid and auth_token.",
-    21211: "The number is not valid.",
-    21610: "The receiver has opted out.",
-    21617: "The text is too long.",
-    63016: "Outside the 24 h window: only a template can be sent now.",
-    63038: "The daily limit of the account is reached.",
-}
+PAIR_INTERVAL, PAIR_BURST = 6000, 45
+"""Milliseconds a message to the same customer costs WhatsApp, and how many may come at once."""
+SKEW = 60.0
+"""Seconds by which Twilio's clock and ours may differ."""
+STATUS_PATH = "/webhooks/twilio"
+"""Where the gateway hears of a message's status."""
 
 
 class WhatsAppTwilio:
@@ -34,10 +36,45 @@ class WhatsAppTwilio:
     """
 
     repeatable: ClassVar[bool] = False
+    schedule = None
 
     def __init__(self, settings: Settings, poster: Poster) -> None:
         self._settings = settings.twilio
         self._poster = poster
+
+    def gates(self, response: Response) -> Gates:
+        """The rate of the sender, that of the sender to this customer, and the 24 h window."""
+        customer, sender = phone_number(response), self._settings.sender
+        return Gates(
+            (
+                rate("sender", f"twilio:sender:{digest(sender)}", self._settings.rate),
+                Bucket("pair", f"twilio:pair:{digest(f'{sender} {customer}')}", PAIR_INTERVAL, PAIR_BURST),
+            ),
+            window=digest(customer),
+        )
+
+    def unknown(self, response: Response) -> str:  # noqa: ARG002 - there is one account
+        """What the settings say."""
+        return self._settings.unknown
+
+    async def find(self, response: Response, text: str, since: float) -> str | None:
+        """Look for a part among what the account has sent to this customer since.
+
+        Raises:
+            DeliveryFailed: Twilio does not tell.
+        """
+        query = urlencode({"To": f"whatsapp:{phone_number(response)}", "DateSent>": _date(since), "PageSize": 50})
+        answer = await self._poster.get(
+            f"{self._url()}?{query}", who="twilio", headers={"Authorization": f"Basic {self._login()}"}
+        )
+        messages = answer.document().get("messages")
+        if not answer.ok or not isinstance(messages, list):
+            raise answer.rejection("twilio")
+        least = datetime.fromtimestamp(since - SKEW, UTC)
+        for message in messages:
+            if _is_this(message, text, f"whatsapp:{self._settings.sender}") and _created(message) >= least:
+                return str(message["sid"])
+        return None
 
     def parts(self, response: Response) -> list[str]:
         """The text in parts of 1600 characters."""
@@ -50,27 +87,52 @@ class WhatsAppTwilio:
             DeliveryFailed: as `Handler.send` says.
         """
         settings = self._settings
-        secret = settings.auth_token.get_secret_value()
-        if not settings.account_sid or not secret or not settings.sender:
+        if not settings.account_sid or not settings.auth_token.get_secret_value() or not settings.sender:
             raise BadAddress(
                 "Twilio is not set up: set [twilio] account_sid, auth_token and sender.", code="not_configured"
             )
-        login = base64.b64encode(f"{settings.account_sid}:{secret}".encode()).decode()
         form = {
             "From": f"whatsapp:{settings.sender}",
             "To": f"whatsapp:{phone_number(response)}",
             "Body": text,
         }
+        if settings.public_url:
+            form["StatusCallback"] = f"{settings.public_url}{STATUS_PATH}?messageId={quote(response.message_id)}"
         answer = await self._poster.post(
-            f"{settings.base_url.rstrip('/')}/2010-04-01/Accounts/{settings.account_sid}/Messages.json",
+            self._url(),
             who="twilio",
             headers={
-                "Authorization": f"Basic {login}",
+                "Authorization": f"Basic {self._login()}",
                 "Content-Type": "application/x-www-form-urlencoded",
             },
             body=urlencode(form).encode(),
         )
         return _sent_id(answer)
+
+    def _url(self) -> str:
+        return (
+            f"{self._settings.base_url.rstrip('/')}/2010-04-01/Accounts/{self._settings.account_sid}/Messages.json"
+        )
+
+    def _login(self) -> str:
+        pair = f"{self._settings.account_sid}:{self._settings.auth_token.get_secret_value()}"
+        return base64.b64encode(pair.encode()).decode()
+
+
+def _date(moment: float) -> str:
+    """The day, in UTC, of a minute before: a send across midnight is found too."""
+    return time.strftime("%Y-%m-%d", time.gmtime(moment - SKEW))
+
+
+def _is_this(message: Any, text: str, sender: str) -> bool:
+    return isinstance(message, dict) and message.get("body") == text and message.get("from") == sender
+
+
+def _created(message: dict[str, Any]) -> datetime:
+    try:
+        return email.utils.parsedate_to_datetime(str(message.get("date_created")))
+    except ValueError:
+        return datetime.max.replace(tzinfo=UTC)  # of an unknown time: rather it than a second send
 
 
 def _sent_id(answer: Answer) -> str:
@@ -82,6 +144,4 @@ def _sent_id(answer: Answer) -> str:
     number = document.get("code")
     if not isinstance(number, int):
         raise answer.rejection("twilio")
-    passing = number in PASSING or answer.status >= 500 or answer.status == 429
-    fault = FaultClass.TRANSIENT if passing else FaultClass.FINAL
-    raise answer.rejection("twilio", number=number, fault=fault, advice=ADVICE.get(number, ""))
+    raise failure("twilio", answer, number, CODES)

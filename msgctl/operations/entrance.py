@@ -10,6 +10,7 @@ from msgctl.operations.cancelling import Cancelling
 from msgctl.operations.cleaning import Cleaning
 from msgctl.operations.dead_letters import DeadLetters
 from msgctl.operations.deliveries import Deliveries
+from msgctl.operations.doctor import Doctor
 from msgctl.operations.doubts import Doubts
 from msgctl.operations.explaining import Explaining
 from msgctl.operations.grouping import Grouping
@@ -61,6 +62,14 @@ class Operations:
         self.explaining = Explaining(settings, redis, queue, self.workers)
         self.journal = Journal(settings, redis)
         self.doubts = Doubts(settings, redis, queue)
+        self.doctor = Doctor(
+            settings,
+            redis,
+            queue,
+            overview=self.overview,
+            triage=self.triage,
+            verification=self.verification,
+        )
 
     async def status(self, message_id: str, *, user_id: str | None = None) -> dict[str, Any]:
         """The state of a message, as `GET /api/messages/{id}/status` answers it; see `Messages.status`."""

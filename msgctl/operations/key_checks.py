@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
+from msgctl.messages import Channel
 from msgctl.operations.findings import Suspect, suspect
 from msgctl.redisdb import unavailable_as_error
 
@@ -14,6 +15,8 @@ OWN = "msgctl:"
 STANDING = {
     contracts.LEASES,
     contracts.TENDED,
+    contracts.PAUSED,
+    contracts.JOURNAL,
     contracts.PARKED,
     contracts.BREAKERS,
     contracts.IDLE_WORKERS,
@@ -26,6 +29,9 @@ STANDING = {
     contracts.EVENTS_PROJECTED,
     contracts.EVENTS_LOST,
     contracts.CANARY,
+    contracts.CALLBACKS_GONE,
+    *(contracts.HELD + channel for channel in Channel),
+    *(contracts.CHANNEL_STATE + channel for channel in Channel),
 }
 """Keys of which there is one, for good."""
 

@@ -46,7 +46,7 @@ class Workers:
     async def runs(self, name: str) -> list[dict[str, Any]]:
         """What a worker has in hand, each as `{messageId, run, seconds, leaseSeconds}`.
 
-        `seconds` it has run, `leaseSeconds` it may still commit without a sign of life; null where that is unknown.
+        `seconds` it has run, `leaseSeconds` it may still commit without a sign of life; null: unknown.
         """
         with unavailable_as_error(self._settings):
             members = sorted(await cast("Any", self._redis.smembers(RQ_WORKER + name + RQ_WORKER_EXECUTIONS)))

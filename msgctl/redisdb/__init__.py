@@ -1,7 +1,7 @@
 """Redis, opened with short timeouts, asked whether it keeps what it takes, and spoken to by Lua scripts."""
 
 from msgctl.redisdb.batch import Batch
-from msgctl.redisdb.connection import connect, dedicated, describe, unavailable_as_error
+from msgctl.redisdb.connection import connect, connect_blocking, dedicated, describe, unavailable_as_error
 from msgctl.redisdb.safety import Watch, check_durability, is_durable
 from msgctl.redisdb.script import Script
 
@@ -11,6 +11,7 @@ __all__ = [
     "Watch",
     "check_durability",
     "connect",
+    "connect_blocking",
     "dedicated",
     "describe",
     "is_durable",

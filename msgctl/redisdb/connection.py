@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from redis import Redis as BlockingRedis
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis, SSLConnection
 from redis.asyncio.retry import Retry
@@ -11,6 +12,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable
+from msgctl.redisdb import sentinels
 
 RESEND = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3)
 """redis-py sends a command again when its reply is lost, so every write of ours can be sent twice unharmed."""
@@ -19,11 +21,12 @@ RESEND = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3)
 def connect(settings: Settings) -> Redis:
     """A client for short commands, whose pool makes a task wait for a free connection instead of failing it."""
     return Redis.from_pool(
-        BlockingConnectionPool(
+        _pool(
+            settings,
             max_connections=settings.redis.max_connections,
             timeout=settings.redis.timeout,
             retry=RESEND,
-            **_address(settings, timeout=settings.redis.timeout),
+            **_manner(settings, timeout=settings.redis.timeout),
         )
     )
 
@@ -37,17 +40,32 @@ def dedicated(settings: Settings, *, blocking: float) -> Redis:
         settings: where Redis is.
         blocking: the longest a command of its may wait inside Redis, in seconds.
     """
-    address = _address(settings, timeout=settings.redis.timeout + blocking)
-    return Redis.from_pool(
-        BlockingConnectionPool(
-            max_connections=2, retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 0), **address
-        )
-    )
+    manner = _manner(settings, timeout=settings.redis.timeout + blocking)
+    patience = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 0)
+    return Redis.from_pool(_pool(settings, max_connections=2, retry=patience, **manner))
+
+
+def connect_blocking(settings: Settings) -> BlockingRedis:
+    """A client that blocks its thread, for RQ's own code."""
+    redis = settings.redis
+    manner: dict[str, Any] = {
+        "db": redis.database,
+        "username": redis.username or None,
+        "password": redis.password.get_secret_value() or None,
+        "socket_timeout": redis.timeout,
+        **({"ssl": True, "ssl_ca_certs": redis.tls_ca or None} if redis.tls else {}),
+    }
+    if redis.sentinels:
+        return sentinels.find_blocking(settings, **manner)
+    return BlockingRedis(host=redis.host, port=redis.port, **manner)
 
 
 def describe(settings: Settings) -> str:
     """Where Redis is, without the password, for messages to people."""
-    return f"redis://{settings.redis.host}:{settings.redis.port}/{settings.redis.database}"
+    redis = settings.redis
+    if redis.sentinels:
+        return f"{redis.sentinel_service}/{redis.database} of the Sentinels {', '.join(redis.sentinels)}"
+    return f"redis://{redis.host}:{redis.port}/{redis.database}"
 
 
 @contextmanager
@@ -73,11 +91,18 @@ def unavailable_as_error(settings: Settings) -> Iterator[None]:
         raise RedisUnavailable(f"Redis at {describe(settings)} refuses writes: {error}") from error
 
 
-def _address(settings: Settings, *, timeout: float) -> dict[str, Any]:
+def _pool(settings: Settings, **manner: Any) -> BlockingConnectionPool:
+    redis = settings.redis
+    if redis.sentinels:
+        return sentinels.SentinelPool(settings, **manner)
+    if redis.tls:
+        manner["connection_class"] = SSLConnection
+    return BlockingConnectionPool(host=redis.host, port=redis.port, **manner)
+
+
+def _manner(settings: Settings, *, timeout: float) -> dict[str, Any]:
     redis = settings.redis
     return {
-        "host": redis.host,
-        "port": redis.port,
         "db": redis.database,
         "username": redis.username or None,
         "password": redis.password.get_secret_value() or None,
@@ -87,5 +112,5 @@ def _address(settings: Settings, *, timeout: float) -> dict[str, Any]:
         "health_check_interval": 30,
         "decode_responses": True,
         "encoding_errors": "replace",
-        **({"connection_class": SSLConnection} if redis.tls else {}),
+        **({"ssl_ca_certs": redis.tls_ca or None} if redis.tls else {}),
     }

@@ -7,15 +7,28 @@
 --   msgctl:conversation:C  HASH  {user, seq, …}: who began it
 --   msgctl:identity:ID     HASH  {user, digest, conversation}: what was answered, kept for 24 h
 --   msgctl:idempotency:N:U:K STRING the message id that a client's key stands for
+--   msgctl:backlog:U       LIST  the user's messages that may be under way, if there is a bound on them
 --   msgctl:events          STREAM accepted
 --
 -- Safe to send twice: the second run finds the identity and answers the same.
--- Returns {verdict, id, conversation}; verdict ∈ accepted, repeated, conflict, foreign, full.
+-- Returns {verdict, id, conversation}; verdict ∈ accepted, repeated, conflict, foreign, full, crowded.
 local id, user, conversation, queue = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local message, digest, data, description = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local channel, priority, idempotency_key = ARGV[9], ARGV[10], ARGV[11]
 local identity_ttl, conversation_ttl, max_mailbox = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
-local actor = ARGV[15]
+local actor, max_backlog = ARGV[15], tonumber(ARGV[16])
+
+-- Whether the user has as many messages under way as it may have. What has ended is dropped only here, some at a
+-- time, so that nobody else has to keep the list true; what has not goes to its end, so that all get their turn.
+local function is_crowded(backlog)
+  for _ = 1, 64 do
+    if redis.call('LLEN', backlog) < max_backlog then return false end
+    local other = redis.call('LPOP', backlog)
+    local status = read_job(other, 'status')[1]
+    if status and status ~= 'finished' and status ~= 'failed' then redis.call('RPUSH', backlog, other) end
+  end
+  return redis.call('LLEN', backlog) >= max_backlog
+end
 
 -- With the length of the user's name, since both may hold a colon.
 local key_name = K.idempotency .. #user .. ':' .. user .. ':' .. idempotency_key
@@ -36,6 +49,12 @@ if owner and owner ~= user then return {'foreign', id, ''} end
 local mailbox = K.mailbox .. conversation
 local ahead = redis.call('LLEN', mailbox)
 if ahead >= max_mailbox then return {'full', id, conversation} end
+local backlog = K.backlog .. user
+if max_backlog > 0 then
+  if is_crowded(backlog) then return {'crowded', id, conversation} end
+  redis.call('RPUSH', backlog, id)
+  redis.call('PEXPIRE', backlog, conversation_ttl)
+end
 
 local now = now_ms()
 if not owner then redis.call('HSET', K.conversation .. conversation, 'user', user) end

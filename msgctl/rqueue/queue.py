@@ -38,6 +38,8 @@ class Verdict(StrEnum):
     """The conversation belongs to another user."""
     FULL = "full"
     """Its conversation has as many waiting messages as it may have."""
+    CROWDED = "crowded"
+    """Its user has as many messages under way as it may have."""
 
 
 class Enqueued(msgspec.Struct, frozen=True):
@@ -78,13 +80,16 @@ class Queue:
         self._settings = settings
         self._actor = actor
 
-    async def enqueue(self, message: Message, *, digest: str, idempotency_key: str = "") -> Enqueued:
+    async def enqueue(
+        self, message: Message, *, digest: str, idempotency_key: str = "", max_backlog: int = 0
+    ) -> Enqueued:
         """Offer a message; once this returns ACCEPTED, it is stored and will be worked.
 
         Args:
             message: as it shall be worked.
             digest: of what a repetition must repeat, `Message.digest`.
             idempotency_key: a key of the client's own that stands for the message id; empty for none.
+            max_backlog: messages its user may have under way; 0: no bound.
         """
         keep, history = self._settings.retention, self._settings.history
         with unavailable_as_error(self._settings):
@@ -105,6 +110,7 @@ class Queue:
                 _milliseconds(history.ttl),
                 history.max_mailbox,
                 self._actor,
+                max_backlog,
             )
         if verdict == Verdict.ACCEPTED:
             ACCEPTED.labels(message.priority).inc()

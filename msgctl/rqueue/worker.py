@@ -3,13 +3,12 @@
 import asyncio
 from typing import Any
 
-from redis import Redis
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 
 from msgctl.config import Settings
 from msgctl.contracts import FIELD_SLOTS, QUEUES, RQ_WORKER
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import connect_blocking, unavailable_as_error
 
 
 class RegisteredWorker(BaseWorker):
@@ -35,16 +34,7 @@ class Registration:
         self._settings = settings
         self._name = name
         self._slots = slots
-        redis = settings.redis
-        self._redis = Redis(
-            host=redis.host,
-            port=redis.port,
-            db=redis.database,
-            username=redis.username or None,
-            password=redis.password.get_secret_value() or None,
-            ssl=redis.tls,
-            socket_timeout=redis.timeout,
-        )
+        self._redis = connect_blocking(settings)
         self._worker: RegisteredWorker | None = None
 
     async def begin(self) -> None:

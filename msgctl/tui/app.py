@@ -159,7 +159,7 @@ class Dashboard(App[None]):
                 await self._record(self.desk.recorder, snapshot)
         finally:
             self._looking = False
-            self._tell_troubles()
+        self._tell_troubles()
 
     async def _record(self, recorder: Recorder, snapshot: Snapshot) -> None:
         try:

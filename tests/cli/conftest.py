@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from redis.asyncio import Redis
 
 from msgctl.agents import Agents
 from msgctl.config import Settings
 from tests.processes import PATIENCE, environment
-from tests.traffic import traffic
+from tests.traffic import Traffic
 
 __all__ = ["Invoke", "Outcome", "agent_id", "msgctl", "started", "traffic"]
 
@@ -84,6 +85,14 @@ def msgctl(settings: Settings, tmp_path: Path) -> Invoke:
         return Outcome(process.returncode, stdout.decode(), stderr.decode())
 
     return invoke
+
+
+@pytest.fixture
+def traffic(redis: Redis, settings: Settings, agent_id: str) -> Traffic:
+    """Messages in every state, to an agent that exists."""
+    found = Traffic(redis, settings)
+    found.agent_id = agent_id
+    return found
 
 
 @pytest.fixture

@@ -32,7 +32,13 @@ async def providers() -> AsyncIterator[Providers]:
 @pytest.fixture
 def settings(settings: Settings, providers: Providers) -> Settings:
     """The common settings, with Telegram at the local provider and quick takeovers."""
-    telegram = {"base_url": providers.url, "token": "123456:AAF-secret_of_the_bot"}
+    telegram = {
+        "base_url": providers.url,
+        "token": "123456:AAF-secret_of_the_bot",
+        "chat_rate": 1000,
+        "rate": 1000,
+        "unknown": "keep",
+    }
     document = settings.model_dump() | {"telegram": telegram, "delivery": {"takeover": 2, "timeout": 5}}
     return Settings.model_validate(document)
 

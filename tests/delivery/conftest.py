@@ -38,15 +38,27 @@ def settings(valkey: Valkey, providers: Providers) -> Settings:
             },
             "retry": {"base": 0.05, "cap": 0.2},
             "delivery": {"attempts": 3, "timeout": 10, "takeover": 2},
-            "whatsapp": {"base_url": providers.url, "phone_number_id": "1065", "token": "meta-token"},
+            "whatsapp": {
+                "base_url": providers.url,
+                "phone_number_id": "1065",
+                "token": "meta-token",
+                "unknown": "keep",
+            },
             "twilio": {
                 "base_url": providers.url,
                 "account_sid": "AC1",
                 "auth_token": "twilio-token",
                 "sender": "+14155238886",
+                "unknown": "keep",
             },
-            "telegram": {"base_url": providers.url, "token": "123456:AAF-secret_of_the_bot"},
-            "callback": {"secret": SECRET, "allowed_hosts": [providers.host]},
+            "telegram": {
+                "base_url": providers.url,
+                "token": "123456:AAF-secret_of_the_bot",
+                "chat_rate": 1000,
+                "rate": 1000,
+                "unknown": "keep",
+            },
+            "callback": {"secret": SECRET, "allowed_hosts": [providers.host], "schedule": [0, 0.1, 0.2]},
         }
     )
 

@@ -8,7 +8,7 @@ from msgctl.config import Settings
 from msgctl.delivery.posting import Poster
 from msgctl.delivery.router import Router, handlers
 from msgctl.delivery.stream import ResponseStream
-from msgctl.delivery.tasks import cancel
+from msgctl.tasks import cancel
 from msgctl.redisdb import connect
 
 

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.delivery.adoption import Adoption
-from msgctl.delivery.tasks import cancel
+from msgctl.tasks import cancel
 from msgctl.messages import Channel, Response
 from tests.delivery.replies import Replies, response
 from tests.processes import until

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from aiohttp import web
 from redis.asyncio import Redis
 
 from msgctl.config import Settings
@@ -41,13 +42,13 @@ async def test_a_waiting_retry_holds_back_its_own_conversation_only(
     settings: Settings, redis: Redis, replies: Replies, providers: Providers
 ) -> None:
     """While the first reply waits for its retry, the second waits too, and another conversation does not."""
-    providers.answers.append((429, {"parameters": {"retry_after": 3600}}))
+    providers.answers.append(web.Response(status=503, headers={"Retry-After": "3600"}))
     async with Desk(settings):
         first = await replies.commit(response(Channel.TELEGRAM, CHAT))
 
         async def postponed() -> bool:
             record = await find(redis, first.message_id)
-            return record is not None and record.code == "telegram_429"
+            return record is not None and record.code == "telegram_503"
 
         await until(postponed, "the first to be postponed")
         second = await replies.commit(response(Channel.TELEGRAM, CHAT))

@@ -146,12 +146,12 @@ class Story:
         proxy.strike(Fault.KILL, at, kill=lambda: os.kill(daemon.process.pid, signal.SIGKILL))
         async with daemon:
             over = asyncio.create_task(until(lambda: self._is_over(redis), "the messages to be over"))
-            struck = asyncio.create_task(proxy.struck.wait())
-            await asyncio.wait({over, struck}, return_when=asyncio.FIRST_COMPLETED)
-            struck.cancel()
-            if daemon.process.returncode is None and not proxy.struck.is_set():
-                await over
+            ended = asyncio.create_task(daemon.process.wait())
+            await asyncio.wait({over, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                ended.cancel()
                 return
+            assert proxy.struck.is_set(), daemon.output
             async with working(self.settings):
                 await over
 

@@ -51,7 +51,9 @@ async def listening(app: ASGIApp) -> AsyncIterator[int]:
         """Nobody is left to be told."""
 
     running = asyncio.create_task(
-        server.run(app, listener, life=life, settings=settings, texts=choose(settings), farewell=farewell)
+        server.run(
+            app, listener, life=life, settings=settings, texts=choose(settings), farewell=farewell, inherited=False
+        )
     )
     await asyncio.wait_for(life.status, PATIENCE)
     try:

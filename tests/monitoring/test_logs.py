@@ -110,7 +110,7 @@ async def test_no_secret_reaches_a_log(
 async def test_every_line_of_a_message_carries_its_ids(
     gateway: Daemon, traffic: Traffic, agent: str, n8n: N8nStandIn, tmp_path: Path
 ) -> None:
-    """Message, conversation, step and attempt are bound to each line, whoever writes it; errors have their file."""
+    """Message, conversation, step and attempt are bound to each line; errors have a file of their own."""
     n8n.reset(Behaviour(mode="500"))
     await traffic.waiting("m", conversation="c", agent=agent)
     await until(lambda: any("Job failed" in line["event"] for line in lines(tmp_path)), "the message to fail")

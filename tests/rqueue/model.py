@@ -27,6 +27,8 @@ class Entry:
     holds: int = 0
     worker: str = ""
     quarantined: bool = False
+    cancelled: bool = False
+    """Whether an operator cancelled it, and nothing failed since."""
     recorded: set[int] = field(default_factory=set)
     """Runs that ended without an answer and were recorded."""
     committed: tuple[int, int] | None = None
@@ -113,6 +115,7 @@ class Model:
         if entry is None or not self.holds(lease):
             return entry is not None and lease[1] in entry.recorded
         entry.recorded.add(lease[1])
+        entry.cancelled = False
         if isinstance(decision, Never) or decision.charged:
             entry.attempts, entry.holds = entry.attempts + 1, 0
         else:
@@ -140,6 +143,7 @@ class Model:
             entry.crashes += 1
             if entry.crashes > MAX_CRASHES:
                 entry.recorded.add(run)
+                entry.cancelled = False
                 self._bury(entry)
                 buried += 1
             else:
@@ -167,6 +171,20 @@ class Model:
         if mailbox == [message_id]:
             self._make_ready(entry, front=True)
         return "replayed"
+
+    def cancel(self, message_id: str) -> str:
+        """End a message that waits."""
+        entry = self.entries.get(message_id)
+        if entry is None:
+            return "missing"
+        if entry.status not in {"queued", "deferred", "scheduled"}:
+            return "cancelled" if entry.status == "failed" and entry.cancelled else entry.status
+        for queue in (*self.queues.values(), self.quarantine):
+            if message_id in queue:
+                queue.remove(message_id)
+        entry.cancelled = True
+        self._bury(entry)
+        return "cancelled"
 
     def remove(self, status: str, message_ids: list[str]) -> int:
         """Forget what is over; how many of these there were."""

@@ -91,7 +91,7 @@ async def test_who_lost_the_lease_commits_nothing(enqueue: Enqueue, claims: Clai
 async def test_a_lost_worker_counts_as_a_crash_and_not_as_an_attempt(
     enqueue: Enqueue, claims: Claims, queue: Queue, redis: Any, settings: Settings
 ) -> None:
-    """After the allowed crashes the message runs alone; one more, and it is a dead letter and the next one runs."""
+    """After the allowed crashes a message runs alone; one more, and it is a dead letter and the next one runs."""
     await enqueue("m", conversation="c")
     await enqueue("next", conversation="c")
     for crash in range(settings.worker.max_crashes):

@@ -49,11 +49,13 @@ class Echoing:
         return getattr(self._redis, name)
 
     async def evalsha(self, *command: Any) -> Any:
+        """Run a script by its hash."""
         if self.twice:
             await self._redis.evalsha(*command)
         return await self._redis.evalsha(*command)
 
     async def eval(self, *command: Any) -> Any:
+        """Run a script by its text."""
         if self.twice:
             await self._redis.eval(*command)
         return await self._redis.eval(*command)
@@ -103,7 +105,9 @@ class QueueMachine(RuleBasedStateMachine):
         key=st.sampled_from(["", "", "", "k1", "k2"]),
         twice=st.booleans(),
     )
-    def enqueue(self, *, message_id: str, conversation: str, priority: int, user: str, key: str, twice: bool) -> None:
+    def enqueue(
+        self, *, message_id: str, conversation: str, priority: int, user: str, key: str, twice: bool
+    ) -> None:
         """A client sends a message, new or known."""
         message = Message(
             message_id=message_id,
@@ -120,9 +124,7 @@ class QueueMachine(RuleBasedStateMachine):
         for _ in range(1 + twice):
             entry = Entry(message_id, conversation, user, priority)
             expected = self.model.enqueue(entry, body, key)
-        answer = self.run(
-            self.queue.enqueue(message, digest=repr(body), idempotency_key=key), twice=twice
-        )
+        answer = self.run(self.queue.enqueue(message, digest=repr(body), idempotency_key=key), twice=twice)
         assert (answer.verdict, answer.message_id) == expected
 
     # ── workers ─────────────────────────────────────────────────────────────────────────────────────────
@@ -211,7 +213,21 @@ class QueueMachine(RuleBasedStateMachine):
             expected = self.model.replay(message_id)
         assert self.run(self.queue.replay(message_id), twice=twice) == expected
 
-    @rule(status=st.sampled_from(["finished", "failed"]), message_ids=st.lists(ids, max_size=3), twice=st.booleans())
+    @rule(message_id=ids, twice=st.booleans())
+    def cancel(self, *, message_id: str, twice: bool) -> None:
+        """An operator cancels a message that waits, or one that does not."""
+        expected = self.model.cancel(message_id)
+        letter = (
+            b'{"messageId":"","conversationId":"","userId":"u","channel":"web","code":"cancelled","timestamp":""}'
+        )
+        outcome = self.run(
+            self.queue.cancel(message_id, error=b'{"code":"cancelled"}', failure=letter), twice=twice
+        )
+        assert outcome == expected
+
+    @rule(
+        status=st.sampled_from(["finished", "failed"]), message_ids=st.lists(ids, max_size=3), twice=st.booleans()
+    )
     def remove(self, *, status: Any, message_ids: list[str], twice: bool) -> None:
         """An operator forgets what is over, and nothing else."""
         unique = list(dict.fromkeys(message_ids))
@@ -297,7 +313,9 @@ class QueueMachine(RuleBasedStateMachine):
 
     def pick(self, things: Sequence[T], which: Sequence[int]) -> list[T]:
         """Some of these, each once."""
-        return [things[index] for index in dict.fromkeys(number % len(things) for number in which)] if things else []
+        return (
+            [things[index] for index in dict.fromkeys(number % len(things) for number in which)] if things else []
+        )
 
 
 def lease_of(claimed: Claimed) -> Lease:

@@ -72,7 +72,7 @@ class Sight:
 @asynccontextmanager
 async def looking(desk: Desk, size: tuple[int, int] = (140, 40)) -> AsyncIterator[Sight]:
     """A dashboard on a terminal of this size, once it has drawn its first look."""
-    async with Dashboard(desk).run_test(size=size) as pilot:
+    async with Dashboard(desk).run_test(size=size, notifications=True) as pilot:
         sight = Sight(pilot)
         await pilot.pause()
         yield sight

@@ -34,7 +34,9 @@ async def test_workers_with_their_slots(desk: Desk, redis: Redis, traffic: Traff
     await redis.hset(contracts.RQ_WORKER + "w1", contracts.FIELD_SLOTS, "5")
     await traffic.active("a1")
     async with looking(desk) as sight:
-        await sight.shows("[#....] 1/5 w1", "slots in use 1 of 5")
+        await sight.shows("1/5 w1", "slots in use 1 of 5")
+        await sight.press("4")
+        await sight.shows("[#....] 1/5")
 
 
 async def test_answer_times_and_what_is_to_be_delivered(desk: Desk, traffic: Traffic) -> None:

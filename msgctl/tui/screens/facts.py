@@ -27,7 +27,7 @@ def _workers(snapshot: Snapshot) -> list[str]:
     busy = sum(len(worker.running) for worker in snapshot.workers)
     return [
         f"workers {len(snapshot.workers)}, slots in use {busy} of {slots}",
-        *(f" {gauge(len(one.running), one.slots)} {one.name}" for one in snapshot.workers),
+        *(f" {len(one.running)}/{one.slots or '?'} {one.name}" for one in snapshot.workers),
     ]
 
 

@@ -1,0 +1,153 @@
+"""The dashboard over a deep queue: what a refresh costs Redis, how soon the first screen is there, what idling costs.
+
+python -m bench.dash [--jobs 1000000] [--dead 200000]
+"""
+
+import argparse
+import asyncio
+import os
+import pty
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+
+from bench import report
+from bench.measure import RedisWork, cpu_seconds
+from bench.servers import Place, place
+from msgctl import contracts, redisdb
+from msgctl.operations import Operations
+from msgctl.operations.query import Query
+from msgctl.rqueue import Queue
+
+BATCH = 5000
+LOOKS = 50
+IDLE = 30.0
+"""Seconds an untouched dashboard is watched."""
+ERROR = '{"class":"final","code":"n8n_rejected","text":"n8n answered HTTP 400 for %s.","at":"2026-01-01T00:00:01.000Z"}'
+
+
+async def fill(redis: Redis, jobs: int, dead: int) -> None:
+    """Put jobs, half waiting and half completed, and dead letters, by plain commands."""
+    seconds, _ = await redis.time()
+    for start in range(0, jobs + dead, BATCH):
+        pipeline: Any = redis.pipeline(transaction=False)
+        for number in range(start, min(start + BATCH, jobs + dead)):
+            _put(pipeline, number, "failed" if number >= jobs else "finished" if number % 2 else "queued", seconds)
+        await pipeline.execute()
+
+
+def _put(pipeline: Any, number: int, status: str, now: int) -> None:
+    message_id, queue = f"m{number:08}", contracts.queue_name(number % 10 + 1)
+    fields = {
+        "status": status,
+        "origin": queue,
+        "created_at": "2026-01-01T00:00:00.000000Z",
+        contracts.FIELD_MESSAGE: '{"messageId":"%s","text":"%s"}' % (message_id, "x" * 200),
+        contracts.FIELD_USER: f"u{number % 1000}",
+        contracts.FIELD_CHANNEL: "web",
+        contracts.FIELD_PRIORITY: number % 10 + 1,
+    }
+    if status == "queued":
+        pipeline.rpush(contracts.RQ_QUEUE + queue, message_id)
+        fields[contracts.FIELD_READY] = now * 1000
+    else:
+        fields[contracts.FIELD_FINISHED] = (now - number % 300) * 1000
+        registry, ttl = (
+            (contracts.RQ_FINISHED, 86_400) if status == "finished" else (contracts.RQ_FAILED, 2_592_000)
+        )
+        pipeline.zadd(registry + queue, {message_id: now - number % 300 + ttl})
+    if status == "failed":
+        fields[contracts.FIELD_ERROR] = ERROR % number
+    pipeline.hset(contracts.job_key(message_id), mapping=fields)
+
+
+async def measure(where: Place, redis: Redis) -> list[list[str]]:
+    """What one look of each tab costs, the first and those that follow."""
+    operations = Operations(where.settings, redis, Queue(redis, where.settings))
+    looks: dict[str, Callable[[], Awaitable[Any]]] = {
+        "overview (on every tab)": operations.overview.read,
+        "dead letters, newest 1,000": operations.triage.look,
+        "messages, no filter": lambda: operations.listing.find(Query(), 200),
+        "messages, user:u7": lambda: operations.listing.find(Query(user="u7"), 200),
+        "deliveries, newest 200": lambda: operations.deliveries.newest(200),
+    }
+    return [[name, *await _time(redis, look)] for name, look in looks.items()]
+
+
+async def _time(redis: Redis, look: Callable[[], Awaitable[Any]]) -> list[str]:
+    begun = time.perf_counter()
+    await look()
+    first = time.perf_counter() - begun
+    before, begun = await RedisWork.so_far(redis), time.perf_counter()
+    for _ in range(LOOKS):
+        await look()
+    took = (time.perf_counter() - begun) / LOOKS
+    work = await RedisWork.so_far(redis) - before
+    return [f"{first * 1000:.1f}", f"{took * 1000:.1f}", f"{work.cpu / LOOKS * 1000:.2f}"]
+
+
+def watch(where: Place) -> list[list[str]]:
+    """Start a real dashboard on a terminal of 120x40: when its numbers are there, and what it takes from then on."""
+    ours, theirs = pty.openpty()
+    os.set_blocking(ours, False)  # noqa: FBT003 - the standard library's own signature
+    environ = {**where.environment, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
+    begun, seen = time.perf_counter(), b""
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-m", "msgctl", "dash"], stdin=theirs, stdout=theirs, stderr=theirs, env=environ
+    )
+    while b"NOT HEALTHY" not in seen and time.perf_counter() - begun < 30:
+        seen += _drain(ours)
+        time.sleep(0.005)
+    first = time.perf_counter() - begun
+    settled = time.perf_counter() + 3
+    while time.perf_counter() < settled:
+        _drain(ours)
+        time.sleep(0.05)
+    before, begun = cpu_seconds(process.pid), time.perf_counter()
+    while time.perf_counter() - begun < IDLE:
+        _drain(ours)
+        time.sleep(0.05)
+    share = (cpu_seconds(process.pid) - before) / (time.perf_counter() - begun)
+    process.terminate()
+    process.wait()
+    return [
+        ["first screen, s (the program's start included)", f"{first:.2f}"],
+        ["idle, % of a core", f"{share:.1%}"],
+    ]
+
+
+def _drain(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65_536)
+    except BlockingIOError:
+        return b""
+
+
+async def main(jobs: int, dead: int, write: Path | None) -> None:
+    """Fill, measure, print."""
+    async with place() as where:
+        redis = redisdb.connect(where.settings)
+        await redis.config_set("auto-aof-rewrite-percentage", 0)  # a rewrite would be timed along
+        await fill(redis, jobs, dead)
+        looks = report.Table(
+            f"Looks at {jobs:,} jobs and {dead:,} dead letters",
+            ["look", "first, ms", "then, ms", "Redis CPU, ms"],
+            await measure(where, redis),
+        )
+        await redis.aclose()
+        itself = report.Table("A dashboard on 120x40", ["what", "measured"], await asyncio.to_thread(watch, where))
+        report.publish("Dashboard", "python -m bench.dash", [looks, itself], write)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=1_000_000)
+    parser.add_argument("--dead", type=int, default=200_000)
+    parser.add_argument("--write", type=Path, help="the Markdown file whose section is to be replaced")
+    chosen = parser.parse_args()
+    asyncio.run(main(chosen.jobs, chosen.dead, chosen.write))

@@ -1,0 +1,122 @@
+"""How much one client may ask for, counted by all gateways together, and what its tier makes of that."""
+
+import math
+from contextlib import suppress
+from typing import NamedTuple
+
+from redis.asyncio import Redis
+
+from msgctl.config import Settings
+from msgctl.errors import RedisUnavailable, TryLater
+from msgctl.intake import Allowance
+from msgctl.redisdb import Batch, Script, unavailable_as_error
+from msgctl.tokens import Claims
+
+SPEND = Script.beside(__file__, "spend")
+MINUTE = 60.0
+
+
+class Quota(NamedTuple):
+    """What a user has left, for the headers of the answer."""
+
+    limit: int
+    """Requests a minute."""
+    remaining: int
+    reset: float
+    """Seconds until all of it is there again."""
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The RateLimit fields, after the IETF's draft."""
+        policy = f'"requests";q={self.limit};w=60'
+        state = f'"requests";r={self.remaining};t={math.ceil(self.reset)}'
+        return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]
+
+
+class Exceeded(TryLater):
+    """A user has sent too many requests.
+
+    Args:
+        quota: what there is left, which is nothing.
+        retry_after: seconds until one more is granted.
+    """
+
+    def __init__(self, quota: Quota, retry_after: float) -> None:
+        super().__init__("Too many requests within a minute.", retry_after=retry_after)
+        self.quota = quota
+
+
+class Tier(NamedTuple):
+    """What a tier makes of the limits."""
+
+    factor: int = 1
+    step: int = 0
+
+
+class Limits:
+    """The limits of users.
+
+    Args:
+        redis: where requests are counted.
+        settings: `limits.*`.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._batch = Batch(redis)
+        self._settings = settings
+        self._limits = settings.limits
+        self._tiers = dict(_tier(text) for text in settings.limits.tiers)
+
+    def tier_of(self, claims: Claims) -> Tier:
+        """The tier a token names; one that is not configured counts as none."""
+        return self._tiers.get(claims.tier, Tier())
+
+    def allowance_of(self, claims: Claims) -> Allowance:
+        """What the tier of a user grants its messages."""
+        tier = self.tier_of(claims)
+        return Allowance(step=tier.step, messages=self._limits.messages * tier.factor)
+
+    async def spend(self, claims: Claims) -> Quota | None:
+        """Count one request; None where there is no bound.
+
+        A Redis that does not answer bounds nothing here: whatever is then asked of it fails by itself.
+
+        Raises:
+            Exceeded: it is one too many.
+        """
+        limit = self._limits.requests * self.tier_of(claims).factor
+        if not limit:
+            return None
+        with suppress(RedisUnavailable), unavailable_as_error(self._settings):
+            granted, remaining, wait, reset = await self._batch.run(SPEND, claims.user_id, limit)
+            quota = Quota(limit, remaining, reset / 1000)
+            if not granted:
+                raise Exceeded(quota, max(1.0, wait / 1000))
+            return quota
+        return None
+
+
+class FrameBudget:
+    """How many frames one socket may still send: a bucket of a minute's worth that fills evenly.
+
+    Args:
+        limit: frames a minute; 0: no bound.
+        now: seconds of a clock that never goes back.
+    """
+
+    def __init__(self, limit: int, now: float) -> None:
+        self._limit = float(limit)
+        self._left = self._limit
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        """Count one frame; False if it is one too many."""
+        if not self._limit:
+            return True
+        self._left = min(self._limit, self._left + (now - self._at) * self._limit / MINUTE) - 1
+        self._at = now
+        return self._left >= 0
+
+
+def _tier(text: str) -> tuple[str, Tier]:
+    name, factor, step = text.split(":")
+    return name, Tier(int(factor), int(step))

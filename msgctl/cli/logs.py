@@ -1,0 +1,95 @@
+"""`msgctl logs`: lines of the daemons, from systemd's journal where it keeps them, else from the files."""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from msgctl.cli._complete import complete_ids
+from msgctl.cli._context import context_of
+from msgctl.cli._output import note, print_text, printable
+from msgctl.errors import NotFound, NothingMatched
+
+UNITS = "msgctl-*"
+MARKS = ('"level": "error"', '"level":"error"', '"level": "critical"', "[error", "ERROR", "Traceback")
+LOOK_INTERVAL = 0.3
+
+
+def logs(
+    context: typer.Context,
+    *,
+    message: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only lines of this message.", autocompletion=complete_ids)
+    ] = None,
+    errors: Annotated[bool, typer.Option("--errors", help="Only errors.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many of the newest lines.")] = 100,
+    directory: Annotated[
+        Path | None, typer.Option(help="Folder of combined.log; else [logs] directory, ./var/logs.")
+    ] = None,
+) -> None:
+    """Print lines of the daemons' logs, oldest first.
+
+    Example: msgctl logs --message 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10
+    """
+    folder = directory or Path(context_of(context).load().logs.directory or "var/logs")
+    files = [file for file in (folder / "combined.log",) if file.is_file()]
+    journal = None if directory or files else shutil.which("journalctl")
+    if not files and not journal:
+        raise NotFound(
+            f"There is no systemd journal and no {folder}/combined.log. Say where: --directory, [logs] directory"
+        )
+
+    def wanted(line: str) -> bool:
+        return (message is None or message in line) and (not errors or any(mark in line for mark in MARKS))
+
+    note(f"from {files[0] if files else 'the journal'}")
+    if journal:
+        _print(filter(wanted, _journal(journal, follow=follow)))
+        return
+    newest = deque(filter(wanted, _lines(files[0])), maxlen=limit)
+    if not newest and not follow:
+        raise NothingMatched("No line answers to this.")
+    _print(newest)
+    if follow:
+        _print(filter(wanted, _follow(files[0])))
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        print_text(printable(line.rstrip("\n"), keep="\t"))
+
+
+def _lines(file: Path) -> Iterator[str]:
+    with file.open(encoding="utf-8", errors="replace") as stream:
+        yield from stream
+
+
+def _follow(file: Path) -> Iterator[str]:
+    """What is appended from now on; a file that was rotated away is opened anew."""
+    with file.open(encoding="utf-8", errors="replace") as stream:
+        stream.seek(0, 2)
+        inode = file.stat().st_ino
+        while True:
+            line = stream.readline()
+            if line:
+                yield line
+            elif file.exists() and file.stat().st_ino != inode:
+                break
+            else:
+                time.sleep(LOOK_INTERVAL)
+    yield from _follow(file)
+
+
+def _journal(program: str, *, follow: bool) -> Iterator[str]:
+    command = [program, "--unit", UNITS, "--output", "cat", "--no-pager", "--lines", "10000"]
+    with subprocess.Popen(  # noqa: S603 - the program systemd itself comes with, and words of ours
+        [*command, *(["--follow"] if follow else [])], stdout=subprocess.PIPE, text=True, stderr=sys.stderr
+    ) as process:
+        yield from process.stdout or ()

@@ -1,0 +1,110 @@
+"""The settings of what goes out, and comes in, by the channels: the subscriber's own, and each provider's."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+
+from msgctl.config.section import Seconds, Section
+
+Pause = Annotated[float, Field(ge=0, le=604_800)]
+Rate = Annotated[float, Field(gt=0, le=10_000)]
+AgentId = Annotated[str, Field(pattern=r"^$|^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
+
+
+class Delivery(Section):
+    """The process that takes responses to their channels."""
+
+    concurrency: int = Field(50, ge=1, le=5000)
+    """Deliveries one subscriber works at once."""
+    takeover: Seconds = 60.0
+    """Seconds after which a response that a silent subscriber holds is taken over by another."""
+    timeout: Seconds = 15.0
+    """Seconds one call of a provider or callback may take in all."""
+    attempts: int = Field(8, ge=1, le=100)
+    """Tries a delivery gets before it counts as failed. What a rate limit turns away is no try."""
+    hold: Seconds = 60.0
+    """Seconds a send of doubtful fate (UNKNOWN) waits before its provider's `unknown` is done with it."""
+    max_stream: Annotated[int, Field(ge=1000, le=10_000_000)] = 100_000
+    """Delivered responses the stream keeps; those not delivered are never cut."""
+
+
+class WhatsApp(Section):
+    """WhatsApp, by Meta's Cloud API or by Twilio."""
+
+    provider: Literal["cloud", "twilio"] = "cloud"
+    """Which of the two, where a message's `channelMetadata.provider` does not say."""
+    base_url: str = "https://graph.facebook.com"
+    """The Graph API."""
+    version: str = "v23.0"
+    """The version of the Graph API."""
+    phone_number_id: str = ""
+    """The sender: the id of the business phone number."""
+    token: SecretStr = SecretStr("")
+    """The access token of the Cloud API."""
+    rate: Rate = 80.0
+    """Messages a second that the number may send. One to the same customer every 6 s, 45 at once, is Meta's own."""
+    unknown: Literal["resend", "hold", "reconcile", "keep"] = "reconcile"
+    """A send of doubtful fate: `reconcile` waits for the status webhook to tell, and leaves it UNKNOWN where none
+    comes; `resend` and `hold` send it once more, at once or after `delivery.hold`; `keep` leaves it to a person."""
+    agent: AgentId = ""
+    """The id of the agent that answers what customers write to the number; empty: the webhook is closed."""
+    app_secret: SecretStr = SecretStr("")
+    """The app's secret, by which webhooks are known to be Meta's; empty: the webhook is closed."""
+    verify_token: SecretStr = SecretStr("")
+    """What you typed into Meta's form beside the webhook's URL."""
+
+
+class Twilio(Section):
+    """Twilio's Programmable Messaging, for WhatsApp."""
+
+    base_url: str = "https://api.twilio.com"
+    """The REST API."""
+    account_sid: str = ""
+    """The account's SID."""
+    auth_token: SecretStr = SecretStr("")
+    """The account's token."""
+    sender: str = ""
+    """The sender in E.164, e.g. +14155238886."""
+    rate: Rate = 80.0
+    """Messages a second that the sender may send."""
+    unknown: Literal["resend", "hold", "reconcile", "keep"] = "reconcile"
+    """A send of doubtful fate: `reconcile` looks for it in Twilio's list and sends it once more where it is not
+    there; `resend` and `hold` send it once more, at once or after `delivery.hold`; `keep` leaves it to a person."""
+    agent: AgentId = ""
+    """The id of the agent that answers what customers write to the sender; empty: the webhook is closed."""
+    public_url: str = Field("", pattern=r"^$|^https?://[^\s?#]+[^\s?#/]$")
+    """The gateway as Twilio reaches it, e.g. https://chat.example.com: signatures cover it. Empty: the webhook is
+    closed."""
+
+
+class Telegram(Section):
+    """A Telegram bot."""
+
+    base_url: str = "https://api.telegram.org"
+    """The Bot API."""
+    token: SecretStr = SecretStr("")
+    """The bot's token."""
+    rate: Rate = 30.0
+    """Messages a second that the bot may send in all."""
+    chat_rate: Rate = 1.0
+    """Messages a second to one chat. A group gets 20 a minute."""
+    unknown: Literal["resend", "hold", "keep"] = "hold"
+    """A send of doubtful fate: `resend` and `hold` send it once more, at once or after `delivery.hold`; `keep`
+    leaves it to a person. Telegram cannot be asked."""
+    agent: AgentId = ""
+    """The id of the agent that answers what users write to the bot; empty: the webhook is closed."""
+    webhook_secret: SecretStr = SecretStr("")
+    """The `secret_token` given to setWebhook, 1 to 256 of A-Z a-z 0-9 _ -; empty: the webhook is closed."""
+
+
+class Callback(Section):
+    """The HTTP callback of channel `api`, signed after Standard Webhooks."""
+
+    secret: SecretStr = SecretStr("")
+    """Signing secret, `whsec_` and base64 of 24 to 64 bytes. Empty: channel `api` is refused at delivery."""
+    schedule: list[Pause] = [0, 5, 300, 1800, 7200, 18_000, 36_000, 36_000]
+    """Seconds before each try, the first one included."""
+    gone: Seconds = 604_800.0
+    """Seconds for which a URL that answered 410 is not called."""
+    allowed_hosts: list[str] = Field([])
+    """Hosts that may be called although they are private or not https, each `host` or `host:port`."""

@@ -1,0 +1,38 @@
+"""What a failure of a delivery means, in plain words, from the code that its record holds."""
+
+from msgctl.delivery import telegram_codes, whatsapp_cloud_codes, whatsapp_twilio_codes
+from msgctl.delivery.codes import Meaning
+
+TABLES = {
+    "telegram": telegram_codes.CODES,
+    "whatsapp": whatsapp_cloud_codes.CODES,
+    "twilio": whatsapp_twilio_codes.CODES,
+}
+OWN = {
+    "bad_address": "channelMetadata names no one to send to; it will not be retried.",
+    "not_configured": "The channel is not set up: see its section of the configuration.",
+    "blank_reply": "The agent's reply was blank; there is nothing to send.",
+    "window_closed": "Outside the 24 h window; use a template; it will not be retried.",
+    "callback_gone": "The URL answered 410 before and is disabled for a while.",
+    "provider_unreachable": "No connection to the provider: look at the network and at its base_url; it is retried.",
+    "delivery_unknown": "The provider gave no answer; it may have arrived.",
+    "sender_lost": "The subscriber ended while it sent this; it may have arrived.",
+    "dropped": "A person dropped it.",
+}
+
+
+def advise(code: str) -> str:
+    """One line for people, e.g. `131047: Outside the 24 h window: … It will not be retried.`; empty for no code."""
+    if code in OWN:
+        return OWN[code]
+    who, _, number = code.partition("_")
+    if not number.isdigit():
+        return ""
+    found = TABLES.get(who, {}).get(int(number))
+    if found is not None:
+        return f"{number}: {found.advice} {_sentence(found.meaning)}"
+    return f"{number}: {_sentence(Meaning.RETRY if int(number) >= 500 else Meaning.NEVER)}"
+
+
+def _sentence(meaning: Meaning) -> str:
+    return f"{meaning[0].upper()}{meaning[1:]}."

@@ -1,0 +1,97 @@
+"""Messages and those who work them under the doctor's eyes: backlog, failures, replies that reach nobody."""
+
+import time
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.operations.doctor.finding import Finding, fine, trouble, warning
+from msgctl.operations.health import SILENCE
+from msgctl.operations.snapshot import Snapshot
+from msgctl.operations.triage import Groups
+from msgctl.redisdb import unavailable_as_error
+
+
+def check_backlog(snapshot: Snapshot, settings: Settings, paused: list[str]) -> Finding:
+    """The seed's first trouble: the queue grows."""
+    waiting = sum(row.waiting for row in snapshot.priorities)
+    oldest = max((row.oldest for row in snapshot.priorities if row.oldest is not None), default=0.0)
+    limits = settings.health
+    if waiting <= limits.max_waiting and oldest <= limits.max_age and not (paused and waiting):
+        return fine("backlog", f"{waiting} wait, the oldest for {oldest:.0f} s")
+    slots = sum(worker.slots or 0 for worker in snapshot.workers)
+    if not snapshot.workers:
+        cause, mend = "no worker is alive", "msgctl start worker (or: systemctl start msgctl-worker@1)"
+    elif paused:
+        cause, mend = f"{', '.join(paused)} are paused", "msgctl queue resume"
+    elif snapshot.breakers:
+        cause, mend = (
+            f"the workflow {snapshot.breakers[0].workflow} keeps failing",
+            "msgctl dlq groups; look at n8n",
+        )
+    else:
+        cause = f"{len(snapshot.workers)} workers with {slots} slots do not keep up"
+        mend = "msgctl start worker --concurrency 20 (or another worker)"
+    what = f"{waiting} messages wait, the oldest for {oldest:.0f} s: {cause}."
+    return trouble("backlog", "queue_growing", what, why="Customers wait for their answers.", mend=mend)
+
+
+def check_failures(groups: Groups, snapshot: Snapshot, settings: Settings) -> Finding:
+    """The seed's second trouble: jobs fail."""
+    stats = snapshot.health.stats
+    total = stats.total if stats else 0
+    failed = groups.total
+    if not failed:
+        return fine("failures", "no dead letters")
+    worst = groups.groups[0] if groups.groups else None
+    cause = f" {len(worst.letters)} of the newest {groups.looked_at}: {worst.signature}" if worst else ""
+    what = f"{failed} of {total} messages are dead letters.{cause}"
+    why = "Their senders were told that nobody answers."
+    mend = "msgctl dlq groups; mend the cause; msgctl dlq replay --group KEY --canary 5"
+    if total and failed / total > settings.health.max_failed_ratio:
+        return trouble("failures", "jobs_failing", what, why=why, mend=mend)
+    return warning("failures", "dead_letters", what, why=why, mend=mend)
+
+
+async def check_crew(redis: Redis, settings: Settings, snapshot: Snapshot) -> list[Finding]:
+    """Workers, subscribers and gateways; the seed's fourth trouble is a WebSocket that gets no reply."""
+    with unavailable_as_error(settings):
+        subscribers = await cast("Any", redis.hvals(contracts.SUBSCRIBERS))
+        gateways = await cast("Any", redis.hvals(contracts.GATEWAYS))
+        registered = await cast("Any", redis.scard(contracts.RQ_WORKERS))
+    since = (time.time() - SILENCE) * 1000
+    listening = sum(float(beat) > since for beat in subscribers)
+    doors = sum(float(beat) > since for beat in gateways)
+    found = [_workers(len(snapshot.workers)), _delivery(listening, doors, snapshot.undelivered)]
+    silent = len(subscribers) - listening + len(gateways) - doors + registered - len(snapshot.workers)
+    if silent:
+        what = f"{silent} workers, subscribers or gateways fell silent without a farewell."
+        why = "They were killed; what they held was taken over, their names only clutter."
+        found.append(warning("ghosts", "ghosts", what, why=why, mend="msgctl doctor --fix", fix="ghosts"))
+    else:
+        found.append(fine("ghosts", "none"))
+    return found
+
+
+def _workers(alive: int) -> Finding:
+    if alive:
+        return fine("workers", f"{alive} alive")
+    mend = "msgctl start worker (or: systemctl start msgctl-worker@1)"
+    return trouble("workers", "no_worker", "None is alive.", why="Nothing is worked.", mend=mend)
+
+
+def _delivery(subscribers: int, gateways: int, undelivered: int) -> Finding:
+    why = "The agent answers, and the customer at a WebSocket sees nothing."
+    left = f"{undelivered} responses wait to be delivered."
+    if not subscribers:
+        mend = "msgctl start subscriber (or: systemctl start msgctl-subscriber@1)"
+        return trouble("delivery", "socket_without_reply", f"No subscriber is alive; {left}", why=why, mend=mend)
+    if not gateways:
+        mend = "msgctl start gateway (or: systemctl start msgctl-gateway@1)"
+        return trouble("delivery", "socket_without_reply", f"No gateway is alive; {left}", why=why, mend=mend)
+    if undelivered > 1000:
+        mend = "msgctl delivery list --state FAILED; another subscriber; [delivery] concurrency"
+        return warning("delivery", "delivery_behind", left, why="Replies come late.", mend=mend)
+    return fine("delivery", f"{subscribers} subscribers, {gateways} gateways, {undelivered} to deliver")

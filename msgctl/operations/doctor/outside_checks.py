@@ -1,0 +1,160 @@
+"""What the pipeline leans on outside Redis: PostgreSQL, n8n, keys and credentials, the machine itself."""
+
+import asyncio
+import resource
+import shutil
+from pathlib import Path
+
+import psycopg
+import requests
+
+from msgctl import tokens
+from msgctl.config import Settings
+from msgctl.errors import ConfigurationError, MsgctlError
+from msgctl.operations.doctor.finding import Finding, fine, trouble, warning
+from msgctl.postgres import Database
+from msgctl.postgres.migrations import status
+
+PATIENCE = 5.0
+"""Seconds n8n has to answer."""
+LEAST_FILES = 4096
+"""Open files below which a gateway runs out of sockets."""
+LEAST_DISK = 0.1
+PLAN = "EXPLAIN SELECT id FROM agents WHERE id = '00000000-0000-0000-0000-000000000000'"
+UNIT = "msgctl-worker@1.service"
+
+
+async def check_postgres(settings: Settings) -> list[Finding]:
+    """Does it answer, has it our tables, and is an agent found by an index?"""
+    if settings.postgres.agent_query:
+        return [fine("postgres", "agents come from your own table; its plan is yours to look at")]
+    try:
+        missing = [name for name, applied in (await status(settings)).items() if not applied]
+        if missing:
+            why = "No agent is found, so no message is accepted."
+            what = f"Not migrated: {', '.join(missing)}."
+            return [trouble("postgres", "not_migrated", what, why=why, mend="msgctl db migrate", fix="migrate")]
+        async with Database(settings) as database, database.connection() as connection, connection.transaction():
+            await connection.execute(
+                "SET LOCAL enable_seqscan = off"
+            )  # of a small table a plan would tell nothing
+            rows = await (await connection.execute(PLAN)).fetchall()
+    except MsgctlError as error:
+        why = "New messages are refused, those accepted wait."
+        mend = "systemctl status postgresql; msgctl config explain postgres.url"
+        return [trouble("postgres", "postgres_down", error.message, why=why, mend=mend)]
+    except psycopg.Error as error:
+        why = "Agents may not be found."
+        return [trouble("postgres", "postgres_strange", str(error).strip(), why=why, mend="msgctl db status")]
+    plan = " ".join(str(value) for row in rows for value in row.values())
+    if "Index" not in plan:
+        why = "Each lookup reads the whole table."
+        mend = "CREATE UNIQUE INDEX ON agents (id)"
+        return [warning("postgres", "no_index", "An agent is found without an index.", why=why, mend=mend)]
+    return [fine("postgres", "reachable, migrated, an agent is found by an index")]
+
+
+async def check_n8n(settings: Settings, webhooks: list[str]) -> list[Finding]:
+    """Does n8n answer, and does it know the webhooks? A GET runs no workflow that waits for POST."""
+    return await asyncio.to_thread(_ask_n8n, settings, webhooks)
+
+
+def _ask_n8n(settings: Settings, webhooks: list[str]) -> list[Finding]:
+    base = settings.n8n.base_url.rstrip("/")
+    found = []
+    try:
+        requests.get(f"{base}/healthz", timeout=PATIENCE, allow_redirects=False)
+        for path in webhooks:
+            answer = requests.get(f"{base}/webhook/{path}", timeout=PATIENCE, allow_redirects=False)
+            if answer.status_code == 404 and "POST" not in answer.text and "GET" not in answer.text:
+                what = f"n8n knows no webhook {path}."
+                why = "Messages to its agent fail three times and are dead letters then."
+                mend = "Activate the workflow in n8n; or msgctl agent disable ID"
+                found.append(trouble("n8n", "webhook_unknown", what, why=why, mend=mend))
+    except requests.RequestException as error:
+        what = f"{base} does not answer ({type(error).__name__})."
+        why = "Messages wait and are charged nothing; customers wait, too."
+        mend = "systemctl status n8n; msgctl config explain n8n.base_url"
+        return [trouble("n8n", "n8n_down", what, why=why, mend=mend)]
+    return found or [fine("n8n", f"reachable, {len(webhooks)} webhooks looked at")]
+
+
+def check_keys(settings: Settings) -> list[Finding]:
+    """Is the tokens' key there and strong, and are providers' credentials whole?"""
+    found = []
+    try:
+        tokens.Verifier(settings)
+        found.append(fine("token key", settings.auth.algorithm))
+    except ConfigurationError as error:
+        why = "Without it nobody can come in; a weak one lets anybody in."
+        mend = "openssl rand -base64 48, into [auth] jwt_secret"
+        found.append(trouble("token key", "weak_secret", error.message, why=why, mend=mend))
+    pairs = {
+        "whatsapp": (settings.whatsapp.token.get_secret_value(), settings.whatsapp.phone_number_id),
+        "twilio": (settings.twilio.auth_token.get_secret_value(), settings.twilio.account_sid),
+    }
+    for name, (secret, address) in pairs.items():
+        if bool(secret) != bool(address):
+            what = f"[{name}] is set in part: its secret or its account is missing."
+            why = "Every send over it fails."
+            found.append(trouble("credentials", "credentials_partial", what, why=why, mend="msgctl config show"))
+    return found
+
+
+def check_machine(settings: Settings) -> list[Finding]:
+    """Disk and open files of this machine."""
+    folder = Path(settings.logs.directory or ".")
+    usage = shutil.disk_usage(folder if folder.exists() else Path())
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    found = [fine("disk", f"{usage.free / 1e9:.1f} GB free"), fine("open files", str(soft))]
+    if usage.free < LEAST_DISK * usage.total:
+        what = f"{usage.free / usage.total:.0%} of the disk is free."
+        why = "A full disk stops Redis's append-only file, and with it every message."
+        found[0] = warning(
+            "disk", "disk_full", what, why=why, mend="du -xh / | sort -h | tail; journalctl --vacuum-size=1G"
+        )
+    if soft < LEAST_FILES:
+        why = "Each socket and connection is one; a gateway then refuses customers."
+        mend = "LimitNOFILE=65536 in the unit; ulimit -n 65536 here"
+        found[1] = warning("open files", "few_files", f"At most {soft} may be open.", why=why, mend=mend)
+    return found
+
+
+async def check_units(settings: Settings) -> list[Finding]:
+    """Would systemd kill a worker in the middle of its messages?"""
+    program = shutil.which("systemctl")
+    if program is None:
+        return [fine("units", "no systemd here")]
+    process = await asyncio.create_subprocess_exec(
+        program,
+        *("show", UNIT, "--property=LoadState,KillMode,TimeoutStopUSec"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    text, _ = await process.communicate()
+    facts = dict(line.split("=", 1) for line in text.decode().splitlines() if "=" in line)
+    if facts.get("LoadState") != "loaded":
+        return [fine("units", "not installed on this machine")]
+    found = []
+    if facts.get("KillMode") not in {"mixed", "process"}:
+        what = f"KillMode is {facts.get('KillMode')}."
+        why = "A stop reaches the quarantine's child, too, and kills what it runs."
+        found.append(trouble("units", "unit_kill_mode", what, why=why, mend=f"KillMode=mixed in {UNIT}"))
+    if _seconds(facts.get("TimeoutStopUSec", "infinity")) < settings.worker.drain:
+        what = f"TimeoutStopSec is {facts['TimeoutStopUSec']}, less than [worker] drain."
+        why = "Running messages are killed at each deployment instead of ending."
+        mend = f"TimeoutStopSec={settings.worker.drain + 10:.0f} in {UNIT}"
+        found.append(trouble("units", "unit_timeout", what, why=why, mend=mend))
+    return found or [fine("units", "let running messages end")]
+
+
+def _seconds(text: str) -> float:
+    """Seconds in systemd's `2min 20s`; of `infinity` and the like very many."""
+    units = {"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6}
+    total = 0.0
+    for word in text.split():
+        number = word.rstrip("abcdefghijklmnopqrstuvwxyz")
+        if not number or word[len(number) :] not in units:
+            return float("inf")
+        total += float(number) * units[word[len(number) :]]
+    return total

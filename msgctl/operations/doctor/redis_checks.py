@@ -1,0 +1,120 @@
+"""Redis under the doctor's eyes: does it answer, soon, and keep what it takes?"""
+
+import time
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError
+
+from msgctl.config import Settings
+from msgctl.errors import RedisUnavailable
+from msgctl.operations.doctor.finding import Finding, fine, trouble, warning
+from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb.safety import FULL
+
+PINGS = 20
+SLOW = 0.02
+"""Seconds of a median round trip above which everything waits for Redis."""
+SKEW = 2.0
+"""Seconds by which clocks may differ before times in logs mislead."""
+OLDEST = (6, 2)
+
+
+async def check_redis(redis: Redis, settings: Settings) -> list[Finding]:
+    """Look at Redis; one that is down is a finding."""
+    check = "redis"
+    try:
+        with unavailable_as_error(settings):
+            info = await redis.info("server", "memory", "persistence", "stats")
+            seconds, microseconds = await redis.time()
+            delay = await _delay(redis)
+    except RedisUnavailable as error:
+        why = "Nothing is accepted, worked or delivered without it."
+        return [
+            trouble(check, "redis_down", error.message, why=why, mend="systemctl status redis; msgctl config show")
+        ]
+    return [
+        _version(info),
+        *_durability(info),
+        _memory(info),
+        _clock(seconds + microseconds / 1e6),
+        _latency(delay),
+        await _permissions(redis),
+    ]
+
+
+async def _delay(redis: Redis) -> float:
+    delays = []
+    for _ in range(PINGS):
+        begun = time.perf_counter()
+        await redis.time()
+        delays.append(time.perf_counter() - begun)
+    return median(delays)
+
+
+def _version(info: Mapping[str, Any]) -> Finding:
+    version = str(info.get("redis_version", "0"))
+    if tuple(int(part) for part in version.split(".")[:2] if part.isdecimal()) < OLDEST:
+        why = "msgctl uses commands that came with 6.2."
+        return trouble(
+            "redis version", "redis_old", f"It is {version}.", why=why, mend="Install Redis 7 or Valkey."
+        )
+    return fine("redis version", f"{info.get('server_name', 'redis')} {info.get('valkey_version', version)}")
+
+
+def _durability(info: Mapping[str, Any]) -> list[Finding]:
+    """The seed's third trouble: Redis drops what it accepted."""
+    check, why, found = "redis keeps messages", "Accepted messages vanish without a trace.", []
+    policy, evicted = info.get("maxmemory_policy", "noeviction"), int(info.get("evicted_keys", 0))
+    if policy != "noeviction":
+        what = f"maxmemory-policy is {policy}; {evicted} keys have been evicted."
+        mend = "redis-cli CONFIG SET maxmemory-policy noeviction (and in redis.conf)"
+        found.append(trouble(check, "redis_dropping", what, why=why, mend=mend, fix="noeviction"))
+    if not int(info.get("aof_enabled", 0)):
+        mend = "redis-cli CONFIG SET appendonly yes (and in redis.conf)"
+        found.append(trouble(check, "redis_dropping", "appendonly is off.", why=why, mend=mend, fix="appendonly"))
+    if info.get("aof_last_write_status", "ok") != "ok":
+        what = "Its append-only file cannot be written; the disk may be full."
+        found.append(trouble(check, "redis_dropping", what, why=why, mend="df -h; journalctl -u redis"))
+    return found or [fine(check, "noeviction, append-only file on and written")]
+
+
+def _memory(info: Mapping[str, Any]) -> Finding:
+    used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+    if limit and used > FULL * limit:
+        what = f"{used / limit:.0%} of maxmemory is used."
+        why = "Nothing new is accepted, so that what was accepted can still be worked."
+        mend = "msgctl queue clean --state completed --older-than 1h; or raise maxmemory"
+        return trouble("redis memory", "redis_full", what, why=why, mend=mend)
+    return fine("redis memory", f"{used / 1e6:.0f} MB{f' of {limit / 1e6:.0f}' if limit else ', no limit'}")
+
+
+def _clock(theirs: float) -> Finding:
+    skew = abs(theirs - time.time())
+    if skew > SKEW:
+        what = f"Redis's clock differs from this machine's by {skew:.1f} s."
+        why = "Leases are safe, they use Redis's clock; times in logs and ages of messages mislead."
+        return warning("clock", "clock_skew", what, why=why, mend="timedatectl set-ntp true")
+    return fine("clock", f"within {skew * 1000:.0f} ms of Redis's")
+
+
+def _latency(delay: float) -> Finding:
+    if delay > SLOW:
+        what = f"A round trip takes {delay * 1000:.0f} ms."
+        why = "Every step of every message waits for it."
+        return warning(
+            "redis latency", "redis_slow", what, why=why, mend="redis-cli --latency; redis-cli SLOWLOG GET"
+        )
+    return fine("redis latency", f"{delay * 1000:.1f} ms")
+
+
+async def _permissions(redis: Redis) -> Finding:
+    try:
+        await redis.eval("return redis.call('XLEN', KEYS[1])", 1, "-")
+    except NoPermissionError as error:
+        why = "Every step of the pipeline is a script."
+        mend = "ACL SETUSER … ~* &* +@all -@dangerous +info +keys"
+        return trouble("redis permissions", "redis_acl", str(error), why=why, mend=mend)
+    return fine("redis permissions", "scripts may run")

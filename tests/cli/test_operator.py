@@ -1,0 +1,226 @@
+"""What an operator does at night: replay with care, pause, cancel, ask why, edit, export, undo, examine."""
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.messages import State
+from tests.cli.conftest import Invoke, started
+from tests.processes import PATIENCE, until
+from tests.traffic import Traffic
+
+
+async def states(traffic: Traffic, *message_ids: str) -> list[State | None]:
+    """Where messages are; None: gone."""
+    return [job.state if job else None for job in [await traffic.queue.find(one) for one in message_ids]]
+
+
+async def test_groups_and_a_plan_kept_in_a_file(
+    msgctl: Invoke, traffic: Traffic, redis: Redis, tmp_path: Path
+) -> None:
+    """The groups name a key; its dry run says what would be done and why not; the saved plan is carried out later."""
+    await traffic.failed("m1", "m2")
+    await redis.hset(contracts.job_key("m2"), contracts.FIELD_EDITION, "other")
+    groups = (await msgctl("dlq", "groups", "-o", "json")).json
+    assert groups["schema"] == "msgctl.dead-groups/1"
+    (group,) = groups["items"]
+    assert (group["count"], group["signature"]) == (2, "n8n_rejected: n8n answered N.")
+    table = await msgctl("dlq", "groups")
+    assert f"msgctl dlq replay --group {group['group']} --dry-run" in table.stderr
+    dry = (await msgctl("dlq", "replay", "--group", group["group"], "--dry-run", "-o", "json")).json
+    assert [(item["messageId"], item["outcome"]) for item in dry["items"]] == [
+        ("m1", "would_replay"),
+        ("m2", "skipped"),
+    ]
+    assert dry["items"][1]["reason"] == "superseded"
+    saved = await msgctl("dlq", "replay", "--group", group["group"], "--save", "plan.json")
+    assert (saved.code, json.loads((tmp_path / "plan.json").read_text())["replay"]) == (0, ["m1"])
+    done = await msgctl("dlq", "replay", "--plan", "plan.json", "--yes", "--rate", "50/s", "-o", "json")
+    assert done.code == 4
+    assert await states(traffic, "m1", "m2") == [State.WAITING, State.FAILED]
+
+
+async def test_ctrl_c_says_how_to_go_on(
+    traffic: Traffic, settings: Settings, msgctl: Invoke, tmp_path: Path
+) -> None:
+    """An interrupted replay leaves a plan of what is left, and that plan finishes it."""
+    names = [f"m{number}" for number in range(12)]
+    await traffic.failed(*names)
+    async with started(settings, "dlq", "replay", "--all", "--yes", "--rate", "2/s", folder=tmp_path) as process:
+
+        async def begun() -> bool:
+            return (await traffic.queue.stats()).failed < 12
+
+        await until(begun, "the first to be replayed")
+        process.send_signal(signal.SIGINT)
+        _, stderr = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert process.returncode == 130
+    assert b"Go on: msgctl dlq replay --plan replay-" in stderr
+    (plan,) = tmp_path.glob("replay-*.json")
+    outcome = await msgctl("dlq", "replay", "--plan", plan.name, "--yes", "-o", "ids")
+    assert outcome.code == 0
+    assert (await traffic.queue.stats()).failed == 0
+    acts = (await msgctl("journal", "list", "-o", "json")).json["items"]
+    assert sum(act["count"] for act in acts if act["act"] == "dlq replay") == 12
+
+
+async def test_drop_export_import_and_edit(msgctl: Invoke, traffic: Traffic, tmp_path: Path, redis: Redis) -> None:
+    """An export is a copy that outlives a drop; an edition is a new message, and its original names it."""
+    await traffic.failed("m1", "m2")
+    copy = await msgctl("dlq", "export", "m1")
+    assert copy.json["message"]["message"] == "hello"
+    (tmp_path / "letters.jsonl").write_text(copy.stdout)
+    assert (await msgctl("dlq", "drop", "--all", "--dry-run", "-o", "ids")).lines == ["m1", "m2"]
+    assert (await msgctl("dlq", "drop", "m1", "--yes", "--reason", "spam")).code == 0
+    assert await states(traffic, "m1", "m2") == [None, State.FAILED]
+    back = await msgctl("dlq", "import", "letters.jsonl", "--new-ids", "-o", "json")
+    assert (back.code, back.json["items"][0]["outcome"]) == (0, "accepted")
+    edition = (await msgctl("dlq", "edit", "m2", "--text", "in other words", "-o", "json")).json
+    assert edition["original"] == "m2"
+    assert await redis.hget(contracts.job_key("m2"), contracts.FIELD_EDITION) == edition["messageId"]
+    job = await traffic.queue.find(edition["messageId"])
+    assert job
+    assert (job.message.message, job.message.conversation_id) == ("in other words", "of-m2")
+    assert (await msgctl("dlq", "show", "m2", "-o", "json")).json["state"] == "failed"
+    assert (await msgctl("dlq", "show", edition["messageId"])).code == 3
+
+
+async def test_why_cancel_and_undo(msgctl: Invoke, traffic: Traffic) -> None:
+    """What stands in the way is told; a cancelled message is a dead letter until its act is undone."""
+    await traffic.waiting("m1", conversation="c")
+    await traffic.waiting("m2", conversation="c")
+    why = (await msgctl("message", "why", "m1", "-o", "json")).json
+    assert (why["state"], [reason["code"] for reason in why["reasons"]]) == ("waiting", ["in_queue", "no_worker"])
+    assert "msgctl message why m1" in (await msgctl("message", "why", "m2")).stdout.replace("\n", " ").replace(
+        "  ", " "
+    )
+    listed = await msgctl("message", "list", "--state", "waiting", "--user", "ana", "-o", "ids")
+    assert set(listed.lines) == {"m1", "m2"}
+    refused = await msgctl("message", "cancel", "--user", "ana")
+    assert (refused.code, await states(traffic, "m1")) == (6, [State.WAITING])
+    assert (await msgctl("message", "cancel", "m1", "--reason", "by mistake")).code == 0
+    assert await states(traffic, "m1", "m2") == [State.FAILED, State.WAITING]
+    assert (await msgctl("message", "wait", "m1")).code == 4
+    act = (await msgctl("journal", "list", "-o", "json")).json["items"][0]
+    assert (act["act"], act["reason"], act["ids"]) == ("message cancel", "by mistake", ["m1"])
+    assert "@" in act["who"]
+    assert (await msgctl("journal", "undo", act["entry"], "--dry-run")).code == 0
+    assert (await msgctl("journal", "undo", act["entry"])).code == 0
+    assert await states(traffic, "m1") == [State.WAITING]
+    assert (await msgctl("journal", "undo", "17-0")).code == 3
+
+
+async def test_pause_resume_and_drain(msgctl: Invoke, traffic: Traffic) -> None:
+    """A paused priority shows in list, stats and strict health; an undo resumes it; drain waits in vain for it."""
+    await traffic.staffed()
+    await traffic.waiting("m1")
+    assert (
+        await msgctl("queue", "pause", "--priority", "5", "--reason", "n8n is slow")
+    ).stderr == "paused: messages:5\n"
+    (fifth,) = [row for row in (await msgctl("queue", "list", "-o", "json")).json["items"] if row["priority"] == 5]
+    assert (fifth["paused"], fifth["waiting"]) == (True, 1)
+    assert (await msgctl("stats", "-o", "json")).json["paused"] == 1
+    strict = await msgctl("queue", "health", "--strict", "-o", "json")
+    assert (strict.code, [reason["code"] for reason in strict.json["reasons"]]) == (4, ["paused"])
+    drained = await msgctl("queue", "drain", "--wait", "--timeout", "1s")
+    assert (drained.code, "1 paused" in drained.stderr) == (75, True)
+    act = (await msgctl("journal", "list", "-o", "json")).json["items"][0]
+    assert (await msgctl("journal", "undo", act["entry"])).code == 0
+    assert await traffic.queue.paused() == []
+    await msgctl("queue", "pause")
+    assert (await msgctl("queue", "resume")).stderr == "paused: none\n"
+
+
+async def test_agents_tokens_settings_and_tables(msgctl: Invoke, agent_id: str) -> None:
+    """The small nouns: each shows, checks or switches what it says."""
+    assert (await msgctl("agent", "disable", agent_id, "--reason", "too dear")).code == 0
+    assert (await msgctl("agent", "show", agent_id, "-o", "json")).json["active"] is False
+    assert (await msgctl("agent", "enable", agent_id)).code == 0
+    assert (await msgctl("agent", "disable", "nobody")).code == 3
+    token = (await msgctl("token", "issue", "--user", "ana")).stdout.strip()
+    known = await msgctl("token", "inspect", token, "-o", "json")
+    assert (known.code, known.json["sub"], known.json["accepted"]) == (0, "ana", True)
+    assert token not in known.stdout + known.stderr
+    assert (await msgctl("token", "inspect", token[:-4] + "AAAA")).code == 6
+    assert (await msgctl("config", "check")).code == 0
+    explained = (await msgctl("config", "explain", "worker.concurrency", "-o", "json")).json
+    assert (explained["default"], explained["environment"]) == (5, "MSGCTL_WORKER_CONCURRENCY")
+    assert "worker.concurrency" in (await msgctl("config", "explain", "worker.concurency")).stderr
+    tables = (await msgctl("db", "status", "-o", "json")).json["items"]
+    assert tables
+    assert all(table["applied"] for table in tables)
+
+
+async def test_conditions_are_exit_codes(msgctl: Invoke, traffic: Traffic) -> None:
+    """A condition that holds is 0, one that does not 4, one that is not reached 75, one that is none 2."""
+    await traffic.failed("m1")
+    held = await msgctl("assert", "dlq==1 and waiting<100 and age(p1)<30s or workers>5", "-o", "json")
+    assert (held.code, held.json["holds"], len(held.json["comparisons"])) == (0, True, 4)
+    broken = await msgctl("assert", "failed_rate<5%")
+    assert (broken.code, "it is 1" in broken.stderr) == (4, True)
+    assert (await msgctl("wait", "dlq==0", "--timeout", "1s")).code == 75
+    assert (await msgctl("assert", "load<1")).code == 2
+
+
+async def test_the_doctor_names_what_is_wrong(msgctl: Invoke, traffic: Traffic, redis: Redis) -> None:
+    """Three of the seed's four troubles by name, each with the command that mends it; ghosts are forgotten."""
+    await traffic.failed("m1")
+    await traffic.waiting("m2")
+    await redis.hset(contracts.SUBSCRIBERS, "dead", "1000")
+    environ = {"MSGCTL_HEALTH_MAX_WAITING": "0"}
+    outcome = await msgctl("doctor", "--fix", "--dry-run", "-o", "json", environ=environ)
+    assert outcome.code == 4
+    findings = {finding["code"]: finding for finding in outcome.json["findings"]}
+    assert {"queue_growing", "jobs_failing", "socket_without_reply", "no_worker", "ghosts"} <= findings.keys()
+    assert all(one["why"] and one["mend"] for code, one in findings.items() if code != "ok")
+    assert "ghosts" in outcome.json["fixes"]
+    assert await redis.hexists(contracts.SUBSCRIBERS, "dead")
+    await msgctl("doctor", "--fix", "--yes", "--quick")
+    assert not await redis.hexists(contracts.SUBSCRIBERS, "dead")
+    down = await msgctl("doctor", "--quick", "-o", "json", environ={"MSGCTL_REDIS_PORT": "1"})
+    assert "redis_down" in {finding["code"] for finding in down.json["findings"]}
+
+
+async def test_logs_of_one_message_and_of_errors(msgctl: Invoke, tmp_path: Path) -> None:
+    """Lines are chosen by message and by level, from the files where there is a folder of them."""
+    lines = ['{"level": "info", "messageId": "m1"}', '{"level": "error", "messageId": "m2"}']
+    (tmp_path / "combined.log").write_text("\n".join(lines) + "\n")
+    assert (await msgctl("logs", "--directory", ".", "--message", "m1")).lines == lines[:1]
+    assert (await msgctl("logs", "--directory", ".", "--errors")).lines == lines[1:]
+    assert (await msgctl("logs", "--directory", ".", "--message", "m3")).code == 5
+
+
+async def test_messages_from_lines_of_json(
+    msgctl: Invoke, agent_id: str, traffic: Traffic, tmp_path: Path
+) -> None:
+    """Every line is checked before any is sent; then all are, no faster than asked."""
+    good = json.dumps({"agentId": agent_id, "message": "one", "messageId": "m1"})
+    (tmp_path / "bad.jsonl").write_text(f'{good}\n{{"agentId": 7}}\n')
+    bad = await msgctl("message", "send", "--from", "bad.jsonl")
+    assert (bad.code, "Line 2" in bad.stderr) == (2, True)
+    assert await states(traffic, "m1") == [None]
+    (tmp_path / "good.jsonl").write_text(f"{good}\n{good.replace('m1', 'm2')}\n")
+    sent = await msgctl("message", "send", "--from", "good.jsonl", "--rate", "20/s", "-o", "ids")
+    assert (sent.code, sent.lines) == (0, ["m1", "m2"])
+    assert (await msgctl("message", "send", "x", "--agent", agent_id, "--via-api")).code == 69
+
+
+async def test_workers_deliveries_and_channels(msgctl: Invoke, traffic: Traffic) -> None:
+    """A worker shows what it runs and its lease; deliveries and channels are listed."""
+    await traffic.staffed()
+    await traffic.active("m1")
+    worker = (await msgctl("worker", "show", "w1", "-o", "json")).json
+    assert worker["runs"][0]["messageId"] == "m1"
+    assert worker["runs"][0]["leaseSeconds"] > 0
+    assert (await msgctl("worker", "show", "nobody")).code == 3
+    channels = (await msgctl("channel", "list", "-o", "json")).json
+    assert {row["channel"] for row in channels["items"]} == {"web", "whatsapp", "telegram", "api"}
+    await traffic.failed("m2")
+    deliveries = (await msgctl("delivery", "list", "-o", "json")).json["items"]
+    assert [(one["messageId"], one["kind"]) for one in deliveries] == [("m2", "failure")]
+    assert (await msgctl("delivery", "show", "m1")).code == 3

@@ -1,0 +1,266 @@
+"""How much one client may ask for, at all gateways together."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import aiohttp
+import jwt
+import pytest
+from redis.asyncio import Redis
+
+from daemons.gateway.app import serve
+from daemons.gateway.limits import FrameBudget
+from daemons.gateway.workload import Workload
+from msgctl import contracts, redisdb
+from msgctl.agents import Agent
+from msgctl.config import Settings
+from msgctl.delivery.sockets import FORGOTTEN, Sockets
+from msgctl.errors import Unavailable
+from tests.conftest import JWT_SECRET
+from tests.gateway.clients import Client, Pipeline, running
+from tests.processes import until
+
+Clients = Callable[..., Client]
+
+
+@asynccontextmanager
+async def gateways(
+    settings: Settings, number: int = 1, **limits: Any
+) -> AsyncIterator[list[Callable[..., Client]]]:
+    """Gateways with these limits; for each what makes a client of a user, with claims in the token if need be."""
+    settings = settings.model_copy(update={"limits": settings.limits.model_copy(update=limits)})
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        makers = []
+        for _ in range(number):
+            life = await stack.enter_async_context(running(serve, settings))
+            url = life.status.result().removeprefix("listening at ")
+            makers.append(_maker(url, settings, http))
+        yield makers
+
+
+def _maker(url: str, settings: Settings, http: aiohttp.ClientSession) -> Callable[..., Client]:
+    def make(user_id: str = "ana", **claims: Any) -> Client:
+        client = Client(url, settings, user_id, http)
+        known = jwt.decode(client.token, options={"verify_signature": False})
+        client.token = jwt.encode({**known, **claims}, JWT_SECRET, algorithm="HS256")
+        return client
+
+    return make
+
+
+async def test_requests_are_counted_by_all_gateways_together(settings: Settings) -> None:
+    """The third request within a minute is refused wherever it comes, with when to come back; others are not hit."""
+    async with gateways(settings, 2, requests=2) as (first, second):
+        answers = [await make().get("/api/messages/queue/stats") for make in (first, second, first)]
+        assert [answer.status for answer in answers] == [200, 200, 429]
+        assert answers[2].code == "too_many_requests"
+        assert 1 <= int(answers[2].headers["retry-after"]) <= 30
+        assert [answer.headers["ratelimit-policy"] for answer in answers] == ['"requests";q=2;w=60'] * 3
+        assert [answer.headers["ratelimit"].split(";")[1] for answer in answers] == ["r=1", "r=0", "r=0"]
+        assert (await second("bia").get("/api/messages/queue/stats")).status == 200
+        assert (await first().request("GET", "/healthz")).status == 200
+
+
+async def test_frames_count_as_requests(settings: Settings, agent: Agent) -> None:
+    """A socket is no way around the bound: the frame is answered with an error and the socket stays."""
+    async with gateways(settings, requests=1) as (make,):
+        client = make()
+        assert (await client.get("/api/messages/queue/stats")).status == 200
+        async with client.socket() as chat:
+            await chat.hear("connected")
+            await chat.say("message", agentId=agent.id, content="oi", messageId="m")
+            error = await chat.hear("error")
+            assert (error["code"], error["messageId"]) == ("too_many_requests", "m")
+            await chat.say("ping")
+            await chat.hear("pong")
+
+
+async def test_a_quota_fills_evenly(settings: Settings, redis: Redis) -> None:
+    """With 600 a minute, each tenth of a second grants one more; what is kept of it runs out by itself."""
+    async with gateways(settings, requests=600) as (make,):
+        client = make()
+        await client.get("/api/messages/queue/stats")
+        (key,) = await redis.keys(contracts.QUOTA + "*")
+        assert 0 < await redis.pttl(key) <= 100
+        await redis.set(key, str(math.ceil((await redis.time())[0] * 1000 + 61_000)), px=61_000)
+        await until(lambda: granted(client), "the bucket to have one more")
+
+
+async def granted(client: Client) -> bool:
+    """Whether a request is let through."""
+    return (await client.get("/api/messages/queue/stats")).status == 200
+
+
+async def test_a_tier_raises_bounds_and_priorities(settings: Settings, agent: Agent, redis: Redis) -> None:
+    """A premium token has twice the requests, and its messages go two queues sooner; an unknown tier changes none."""
+    async with gateways(settings, requests=1, tiers=["premium:2:2"]) as (make,):
+        premium, unknown = make(tier="premium"), make(tier="gold")
+        for message_id, priority, queue in (("m", 5, 3), ("n", 2, 1)):
+            answer = await premium.post(
+                {"agentId": agent.id, "message": "oi", "messageId": message_id, "priority": priority}
+            )
+            assert answer.status == 202
+            assert await redis.lrange(contracts.RQ_QUEUE + contracts.queue_name(queue), 0, -1) == [message_id]
+        assert (await premium.get("/api/messages/queue/stats")).status == 429
+        assert (await unknown.get("/api/messages/queue/stats")).status == 429
+
+
+async def test_a_new_tier_makes_no_conflict(settings: Settings, agent: Agent) -> None:
+    """A message that is sent again after its user became premium is the same message."""
+    async with gateways(settings, tiers=["premium:1:4"]) as (make,):
+        body = {"agentId": agent.id, "message": "oi", "messageId": "m"}
+        assert (await make().post(body)).body == (await make(tier="premium").post(body)).body
+
+
+async def test_messages_under_way_are_bounded(settings: Settings, agent: Agent, pipeline: Pipeline) -> None:
+    """The third message is refused until one of the two is over, answered or failed; a repetition is no third."""
+    async with gateways(settings, messages=2) as (make,):
+        client = make()
+        body = {"agentId": agent.id, "message": "oi"}
+        for name in ("a", "b"):
+            assert (await client.post({**body, "messageId": name})).status == 202
+        assert (await client.post({**body, "messageId": "b"})).status == 202
+        for end in (pipeline.answer, pipeline.fail):
+            refused = await client.post(body)
+            assert (refused.status, refused.code) == (429, "too_many_requests")
+            assert int(refused.headers["retry-after"]) >= 1
+            await end()
+            assert (await client.post(body)).status == 202
+
+
+async def test_sockets_of_a_user_are_bounded(settings: Settings, redis: Redis) -> None:
+    """One more at either gateway is closed with 4429; when one goes, there is room; nothing is left at the end."""
+    async with gateways(settings, 2, sockets=2) as (first, second):
+        async with first().socket() as one, second().socket() as two:
+            await one.hear("connected")
+            await two.hear("connected")
+            for make in (first, second):
+                async with make().socket() as third:
+                    assert (await third.closed())[0] == 4429
+            async with second("bia").socket() as other:
+                await other.hear("connected")
+        await until(lambda: opens(first()), "the places to be free")
+        await until(lambda: is_empty(redis), "the counts to be gone")
+
+
+async def opens(client: Client) -> bool:
+    """Whether a socket is let in."""
+    async with client.socket() as chat:
+        return bool((await chat.hear())["type"] == "connected") if not chat.socket.close_code else False
+
+
+async def is_empty(redis: Redis) -> bool:
+    """Whether nothing is kept of sockets that were."""
+    return not await redis.keys(contracts.OCCUPANTS + "*")
+
+
+async def test_what_a_dead_gateway_held_does_not_count(settings: Settings, redis: Redis) -> None:
+    """Sockets of a gateway that has gone silent leave room for others."""
+    key = contracts.OCCUPANTS + "user:ana"
+    await redis.hset(contracts.GATEWAYS, "dead", "1000")
+    await redis.hset(key, "dead", "2")
+    async with gateways(settings, sockets=2) as (make,), make().socket() as chat:
+        await chat.hear("connected")
+        assert "dead" not in await redis.hgetall(key)
+
+
+async def test_sockets_of_an_address_are_bounded(settings: Settings) -> None:
+    """Whoever the users are, one address holds so many."""
+    async with gateways(settings, address_sockets=1) as (make,), make("ana").socket() as one:
+        await one.hear("connected")
+        async with make("bia").socket() as two:
+            assert (await two.closed())[0] == 4429
+
+
+async def test_behind_a_trusted_proxy_the_address_is_the_clients(settings: Settings) -> None:
+    """X-Forwarded-For counts where it comes from a proxy that is trusted."""
+    gateway = settings.gateway.model_copy(update={"trusted_proxies": ["127.0.0.1"]})
+    options = [{"additional_headers": {"X-Forwarded-For": address}} for address in ("192.0.2.1", "192.0.2.2")]
+    async with gateways(settings.model_copy(update={"gateway": gateway}), address_sockets=1) as (make,):
+        async with make().socket(**options[0]) as one, make().socket(**options[1]) as two:
+            await one.hear("connected")
+            await two.hear("connected")
+            async with make().socket(**options[0]) as three:
+                assert (await three.closed())[0] == 4429
+
+
+async def test_frames_of_a_socket_are_bounded(settings: Settings) -> None:
+    """A socket that floods is closed with 4429."""
+    async with gateways(settings, frames=3) as (make,), make().socket() as chat:
+        await chat.hear("connected")
+        for _ in range(4):
+            await chat.say("ping")
+        for _ in range(3):
+            await chat.hear("pong")
+        assert (await chat.closed())[0] == 4429
+
+
+def test_a_frame_budget_fills_again() -> None:
+    """A minute's worth at once, then one for each sixtieth of the rate; without a bound any number."""
+    budget = FrameBudget(60, now=0.0)
+    assert [budget.take(0.0) for _ in range(61)] == [True] * 60 + [False]
+    assert budget.take(2.0)
+    assert not budget.take(2.0)
+    assert all(FrameBudget(0, now=0.0).take(0.0) for _ in range(10))
+
+
+async def test_more_than_can_be_served_is_refused_at_once(
+    settings: Settings, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one request in hand the next one is a 503 with Retry-After, while probes are answered as ever."""
+    held, begun = asyncio.Event(), asyncio.Event()
+    accept = redisdb.Batch.run
+
+    async def hang(self: Any, *words: Any) -> Any:
+        begun.set()
+        await held.wait()
+        return await accept(self, *words)
+
+    async with gateways(settings, in_hand=1) as (make,):
+        monkeypatch.setattr(redisdb.Batch, "run", hang)
+        first = asyncio.create_task(make().post({"agentId": agent.id, "message": "oi"}))
+        await begun.wait()
+        refused = await make().get("/api/messages/queue/stats")
+        assert (refused.status, refused.code, refused.headers["retry-after"]) == (503, "unavailable", "1")
+        assert (await make().get("/healthz")).status == (await make().get("/readyz")).status == 200
+        held.set()
+        assert (await first).status == 202
+        assert (await make().get("/api/messages/queue/stats")).status == 200
+
+
+def test_a_workload_counts_what_leaves() -> None:
+    """What failed is no longer in hand, and without a bound there is always room."""
+    workload = Workload(1)
+    with pytest.raises(KeyError), workload:
+        raise KeyError
+    with workload, pytest.raises(Unavailable), workload:
+        pass
+    unbounded = Workload(0)
+    with unbounded, unbounded:
+        pass
+
+
+@pytest.mark.parametrize("depth", [16, 17, 2000])
+async def test_metadata_is_only_so_deep(depth: int, client: Client, agent: Agent) -> None:
+    """Sixteen levels are read, more are refused by name, however deep."""
+    nested = '{"a":' * (depth - 1) + "{}" + "}" * (depth - 1)
+    body = f'{{"agentId":"{agent.id}","message":"oi","channelMetadata":{nested}}}'
+    answer = await client.post(body.encode())
+    if depth > 1000:
+        assert answer.status in {400, 422}
+    elif depth > 16:
+        assert (answer.status, answer.json["error"]["details"][0]["field"]) == (422, "channelMetadata")
+    else:
+        assert answer.status == 202
+
+
+async def test_gateways_that_are_long_gone_are_forgotten(settings: Settings, redis: Redis) -> None:
+    """A gateway silent for an hour is no longer listed; one that was heard of lately is."""
+    now = (await redis.time())[0] * 1000
+    await redis.hset(contracts.GATEWAYS, mapping={"gone": now - FORGOTTEN - 60_000, "silent": now - 60_000})
+    await Sockets(redis, settings, "this").beat([])
+    assert set(await redis.hkeys(contracts.GATEWAYS)) == {"silent", "this"}

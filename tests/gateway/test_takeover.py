@@ -1,0 +1,78 @@
+"""One gateway takes over from another on the same port, under a stream of short connections."""
+
+import asyncio
+import json
+import signal
+
+from redis.asyncio import Redis
+
+from msgctl import contracts, tokens
+from msgctl.agents import Agent
+from msgctl.config import Settings
+from tests.processes import PATIENCE, Daemon
+
+STREAMS = 8
+
+
+class Stream:
+    """Posts messages, each over a connection of its own, until told to stop.
+
+    Args:
+        port: the gateway's.
+        token: of the user.
+        agent_id: who is written to.
+    """
+
+    def __init__(self, port: int, token: str, agent_id: str) -> None:
+        self.accepted: list[str] = []
+        self.failures: list[str] = []
+        self._port = port
+        self._body = json.dumps({"agentId": agent_id, "message": "oi"}).encode()
+        self._head = (
+            f"POST /api/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(self._body)}\r\n\r\n"
+        ).encode()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Post one after the other."""
+        while not stop.is_set():
+            try:
+                answer = await asyncio.wait_for(self._post(), PATIENCE)
+            except OSError as error:
+                self.failures.append(type(error).__name__)
+                continue
+            if answer.startswith(b"HTTP/1.1 202"):
+                self.accepted.append(json.loads(answer.partition(b"\r\n\r\n")[2])["data"]["messageId"])
+            else:
+                self.failures.append(repr(answer[:40]))
+
+    async def _post(self) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            writer.write(self._head + self._body)
+            return await reader.read()
+        finally:
+            writer.close()
+
+
+async def test_a_takeover_refuses_nobody_and_loses_nothing(settings: Settings, agent: Agent, redis: Redis) -> None:
+    """SIGTERM while clients come and go: not one connection is refused or reset, each 202 is in Redis."""
+    token = tokens.issue(settings, "ana", 600)
+    async with Daemon("gateway", settings) as first:
+        port = int(first.status.rpartition(":")[2])
+        same = settings.model_copy(update={"gateway": settings.gateway.model_copy(update={"port": port})})
+        async with Daemon("gateway", same):
+            stop = asyncio.Event()
+            streams = [Stream(port, token, agent.id) for _ in range(STREAMS)]
+            running = [asyncio.create_task(stream.run(stop)) for stream in streams]
+            while sum(len(stream.accepted) for stream in streams) < 20 * STREAMS:
+                await asyncio.sleep(0.01)
+            first.process.send_signal(signal.SIGTERM)
+            assert await first.exited() == 0
+            stop.set()
+            await asyncio.gather(*running)
+    assert [failure for stream in streams for failure in stream.failures] == []
+    for stream in streams:
+        for message_id in stream.accepted:
+            assert await redis.exists(contracts.job_key(message_id)), message_id
+    assert "Traceback" not in first.output, first.output

@@ -1,0 +1,215 @@
+"""Selecting, grouping, planning, replaying and cancelling dead letters."""
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.agents import Agent
+from msgctl.config import Settings
+from msgctl.errors import Incomplete
+from msgctl.messages import State
+from msgctl.operations import Operations
+from msgctl.operations.query import Query
+from msgctl.operations.replaying import Pace
+from msgctl.retry import Never
+from msgctl.rqueue import Claims
+from tests.rqueue.conftest import commit, failure
+from tests.traffic import Traffic
+
+LETTERS = Query(state=State.FAILED)
+
+
+class Directory:
+    """One agent, of Ana's."""
+
+    async def find(self, agent_id: str) -> Agent | None:
+        """It, under its own id only."""
+        return Agent(id="a", user_id="ana", name="A", webhook_path="w") if agent_id == "a" else None
+
+
+async def set_error(redis: Redis, message_id: str, text: str, code: str = "n8n_rejected") -> None:
+    """Give a dead letter another error."""
+    error = msgspec.json.encode({"class": "transient", "code": code, "text": text, "at": ""})
+    await redis.hset(contracts.job_key(message_id), contracts.FIELD_ERROR, error.decode())
+
+
+async def ids(operations: Operations, query: Query) -> set[str]:
+    """The ids that a whole walk finds; the bounded look must find the same where all of it is in its window."""
+    walked = {item.message_id for item in await operations.selection.all(query)}
+    seen = {item.message_id for item in (await operations.selection.newest(query, 100)).items}
+    assert walked == seen
+    return walked
+
+
+async def test_a_query_narrows_down(traffic: Traffic, operations: Operations, redis: Redis) -> None:
+    """State, user, error, text, time and group each leave what answers to them, in walk and window alike."""
+    await traffic.completed("done")
+    await traffic.failed("m1", "m2")
+    await set_error(redis, "m2", "no route to 10.0.0.1")
+    await traffic.waiting("bob", user="bob")
+    assert await ids(operations, Query()) == {"done", "m1", "m2", "bob"}
+    assert await ids(operations, Query(state=State.COMPLETED)) == {"done"}
+    assert await ids(operations, Query(user="bob")) == {"bob"}
+    assert await ids(operations, Query(error="ROUTE")) == {"m2"}
+    assert await ids(operations, Query(match="hell")) == {"done", "m1", "m2", "bob"}
+    assert await ids(operations, Query(match="never said")) == set()
+    assert await ids(operations, Query(since=3600, state=State.FAILED)) == {"m1", "m2"}
+    assert await ids(operations, Query(until=3600, state=State.FAILED)) == set()
+    (group,) = [one for one in await operations.grouping.read(LETTERS) if one.sample == "m2"]
+    assert await ids(operations, Query(group=group.group[:6])) == {"m2"}
+
+
+async def test_groups_fold_what_differs(traffic: Traffic, operations: Operations, redis: Redis) -> None:
+    """Ids, numbers and addresses do not make two errors of one; a code does."""
+    await traffic.failed("m1", "m2", "m3")
+    await set_error(redis, "m1", "http://n8n:5678/webhook/a answered 502 after 17 ms")
+    await set_error(redis, "m2", "http://other/webhook/b answered 503 after 4 ms")
+    await set_error(redis, "m3", "http://other/webhook/b answered 503 after 4 ms", code="n8n_timeout")
+    first, second = await operations.grouping.read(LETTERS)
+    assert (first.count, first.signature) == (2, "n8n_rejected: URL answered N after N ms")
+    assert (first.channels, first.agents) == (["web"], ["a"])
+    assert first.first_seen <= first.last_seen
+    assert second.count == 1
+
+
+async def test_a_plan_says_why_each_is_skipped(traffic: Traffic, operations: Operations, redis: Redis) -> None:
+    """Answered, running, edited, without an agent, too late for WhatsApp, cancelled, missing, named twice."""
+    await traffic.completed("answered")
+    await traffic.failed("fine", "edited", "orphan", "late")
+    await redis.hset(contracts.job_key("edited"), contracts.FIELD_EDITION, "new")
+    await redis.hset(contracts.job_key("late"), contracts.FIELD_CHANNEL, "whatsapp")
+    await redis.hset(contracts.job_key("late"), "created_at", "2026-01-01T00:00:00.000000Z")
+    text = await redis.hget(contracts.job_key("orphan"), contracts.FIELD_MESSAGE)
+    await redis.hset(
+        contracts.job_key("orphan"), contracts.FIELD_MESSAGE, str(text).replace('"agentId":"a"', '"agentId":"b"')
+    )
+    await traffic.waiting("cancelled")
+    assert await operations.cancelling.cancel(["cancelled"]) == {"cancelled": "cancelled"}
+    found = await operations.selection.all(Query())
+    plan = await operations.replaying.plan(found, Directory())
+    assert plan.replay == ["fine"]
+    assert {skip.message_id: skip.reason for skip in plan.skip} == {
+        "answered": "already_answered",
+        "edited": "superseded",
+        "orphan": "agent_gone",
+        "late": "window_closed",
+        "cancelled": "not_retryable",
+    }
+    chosen = [item for item in found if item.message_id in {"fine", "cancelled"}]
+    named = await operations.replaying.plan(chosen, Directory(), named=["fine", "gone", "fine", "cancelled"])
+    assert set(named.replay) == {"fine", "cancelled"}
+    assert [(skip.message_id, skip.reason) for skip in named.skip] == [("gone", "missing"), ("fine", "duplicate")]
+
+
+async def test_replay_keeps_its_rate(traffic: Traffic, operations: Operations) -> None:
+    """Of six at twenty a second the last goes no sooner than a quarter of a second after the first."""
+    names = [f"m{number}" for number in range(12)]
+    await traffic.failed(*names)
+    sizes = [len(batch) async for batch in operations.replaying.run(names, Pace(rate=10))]
+    assert sum(sizes) == 12
+    assert max(sizes) <= 5
+    assert (await operations.stats()).waiting == 12
+
+
+async def test_a_canary_that_fails_again_stops_the_rest(traffic: Traffic, operations: Operations) -> None:
+    """The first one dies again: the others stay dead letters."""
+    await traffic.failed("m1", "m2")
+    run = operations.replaying.run(["m1", "m2"], Pace(canary=1))
+    assert [one.outcome for one in await anext(run)] == ["replayed"]
+    (claimed,) = await traffic.claims.claim(1)
+    await traffic.fail(claimed)
+    with pytest.raises(Incomplete, match="canary"):
+        await anext(run)
+    assert (await operations.stats()).failed == 2
+
+
+async def test_a_canary_that_is_answered_lets_the_rest_go(traffic: Traffic, operations: Operations) -> None:
+    """The first one is answered: the others follow."""
+    await traffic.failed("m1", "m2")
+    run = operations.replaying.run(["m1", "m2"], Pace(canary=1))
+    await anext(run)
+    (claimed,) = await traffic.claims.claim(1)
+    assert await commit(traffic.claims, claimed)
+    assert [one.message_id for one in await anext(run)] == ["m2"]
+
+
+async def test_too_many_failures_stop_a_replay(traffic: Traffic, operations: Operations) -> None:
+    """Once more than a fifth of at least ten failed again, the rest is left alone."""
+    names = [f"m{number}" for number in range(30)]
+    await traffic.failed(*names)
+    done = 0
+    with pytest.raises(Incomplete, match="failed again"):
+        async for batch in operations.replaying.run(names, Pace(rate=24, stop_ratio=0.2)):
+            done += len(batch)
+            for claimed in await traffic.claims.claim(50):
+                await traffic.fail(claimed)
+    assert 10 <= done < 30
+
+
+async def test_a_cancelled_message_lets_its_conversation_go_on(traffic: Traffic, operations: Operations) -> None:
+    """Its head cancelled, the next one is queued; its own state is a dead letter that a replay takes back."""
+    for name in ("m1", "m2", "m3"):
+        await traffic.waiting(name, conversation="c")
+    outcomes = await operations.cancelling.cancel(["m1", "m3", "nobody"], "wrong number")
+    assert outcomes == {"m1": "cancelled", "m3": "cancelled", "nobody": "missing"}
+    assert (await operations.stats()).failed == 2
+    (claimed,) = await traffic.claims.claim(5)
+    assert claimed.message.message_id == "m2"
+    assert await operations.cancelling.cancel(["m2"]) == {"m2": "active"}
+    assert await commit(traffic.claims, claimed)
+    assert await traffic.queue.replay("m3") == "replayed"
+    verdict = await operations.verification.run()
+    assert verdict.holds, verdict.violations
+
+
+async def test_paused_priorities_are_passed_over(traffic: Traffic, operations: Operations) -> None:
+    """Nobody claims from a paused queue, its messages count as paused, and a resume lets them go."""
+    await traffic.waiting("m1")
+    await traffic.queue.pause(["messages:5"])
+    assert await traffic.claims.claim(5) == []
+    stats = await operations.stats()
+    assert (stats.waiting, stats.paused, stats.total) == (0, 1, 1)
+    assert await traffic.queue.paused() == ["messages:5"]
+    assert [reason.code for reason in await operations.doubts.read()] == ["paused"]
+    await traffic.queue.resume(["messages:5"])
+    assert [one.message.message_id for one in await traffic.claims.claim(5)] == ["m1"]
+
+
+async def test_the_whole_queue_is_paused_in_rqs_own_word(traffic: Traffic, operations: Operations) -> None:
+    """A pause without a name is `rq suspend`, and a resume without a name ends every pause."""
+    await traffic.waiting("m1")
+    await traffic.queue.pause()
+    await traffic.queue.pause(["messages:5"])
+    assert len(await traffic.queue.paused()) == 10
+    assert await traffic.claims.claim(5) == []
+    assert (await operations.stats()).paused == 1
+    await traffic.queue.resume()
+    assert await traffic.queue.paused() == []
+    assert len(await traffic.claims.claim(5)) == 1
+
+
+async def test_a_resume_wakes_an_idle_worker(traffic: Traffic, redis: Redis) -> None:
+    """A worker that found nothing but a paused queue hears of the resume."""
+    await redis.hset(contracts.RQ_WORKER + "w1", "state", "idle")
+    await traffic.queue.pause(["messages:5"])
+    assert await traffic.claims.claim(1) == []
+    await traffic.queue.resume()
+    assert await redis.llen(contracts.WAKE + "w1") == 1
+
+
+async def test_a_reply_whose_commit_came_too_late_is_kept(
+    traffic: Traffic, redis: Redis, settings: Settings
+) -> None:
+    """A worker that lost its lease cannot commit; its reply goes with the message into the next run."""
+    claimed = await traffic.active("m")
+    await redis.zrem(contracts.LEASES, claimed.lease)
+    assert await commit(traffic.claims, claimed, "an answer that cost ten seconds") is None
+    await redis.zadd(contracts.LEASES, {claimed.lease: 2e12})
+    await traffic.claims.fail(claimed, Never(), error=b"{}", record=b"{}", failure=failure(claimed))
+    assert await traffic.queue.replay("m") == "replayed"
+    (again,) = await Claims(redis, settings, "w2").claim(1)
+    assert again.kept
+    assert again.kept.message == "an answer that cost ten seconds"
+    assert await commit(traffic.claims, again, again.kept.message)
+    assert not await redis.hexists(contracts.job_key("m"), contracts.FIELD_REPLY)

@@ -1,0 +1,50 @@
+"""Redis or PostgreSQL gone: a banner says so, and goes by itself."""
+
+from pathlib import Path
+
+from msgctl import redisdb
+from msgctl.config import Settings
+from msgctl.operations.pulse import Pulse
+from msgctl.stack.valkey import Valkey
+from tests.tui.conftest import looking, make_desk
+
+
+async def test_redis_goes_and_comes_back(settings: Settings, tmp_path: Path) -> None:
+    """The banner names the cause and the last good time; when Redis is back, so are the numbers."""
+    server = Valkey(tmp_path / "valkey")
+    await server.start()
+    own = {"host": "127.0.0.1", "port": server.port, "password": ""}
+    settings = settings.model_copy(update={"redis": settings.redis.model_validate({**own, "timeout": 1.0})})
+    client = redisdb.connect(settings)
+    try:
+        async with looking(make_desk(client, settings)) as sight:
+            await sight.shows("waiting 0")
+            await server.stop()
+            await sight.shows("!! Redis at", "last good", "it is tried again")
+            await server.start()
+            await sight.hides("!! Redis at")
+            await sight.shows("waiting 0")
+    finally:
+        await client.aclose()
+        await server.stop()
+
+
+async def test_postgres_gone(settings: Settings) -> None:
+    """The banner names PostgreSQL, without its password, while the numbers go on."""
+    postgres = settings.postgres.model_validate({"url": "postgresql://u:hidden@127.0.0.1:9/db", "timeout": 1.0})
+    client = redisdb.connect(settings)
+    try:
+        async with Pulse(settings.model_copy(update={"postgres": postgres})) as pulse:
+            desk = make_desk(client, settings)
+            desk.pulse = pulse
+            async with looking(desk) as sight:
+                await sight.shows("!! PostgreSQL at", "waiting 0")
+                assert "hidden" not in sight.text
+    finally:
+        await client.aclose()
+
+
+async def test_postgres_there(settings: Settings) -> None:
+    """No banner is needed."""
+    async with Pulse(settings) as pulse:
+        assert await pulse.trouble() is None
