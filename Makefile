@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIN    := uv pip compile pyproject.toml --universal --python-version 3.11 --extra embedded --extra web --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test chaos check format lock test-monitoring clean
+.PHONY: help demo install test chaos chaos-delivery bench bench-queue bench-quick bench-gateway fuzz check docs format lock test-monitoring clean test-systemd deb
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -23,11 +23,39 @@ chaos: $(VENV)/.dev ## Kill, freeze and cut for a quarter of an hour; were all p
 	@MSGCTL_MODEL_EXAMPLES=$${MSGCTL_MODEL_EXAMPLES:-500} $(BIN)/pytest --timeout 1800 tests/rqueue/test_model.py
 	@$(BIN)/python -m chaos $(ARGS)
 
+chaos-delivery: $(VENV)/.dev ## 10,000 replies to phones while subscribers are killed: none missed, none doubled
+	@$(BIN)/python -m chaos delivery
+
+test-systemd: $(VENV)/.runtime ## Boot a Debian and install, hurt, update, remove msgctl in it (root)
+	@tests/systemd/run.sh
+
+deb: $(VENV)/.runtime ## Build dist/msgctl_VERSION_ARCH.deb with every wheel inside
+	@PYTHON=$(BIN)/python sh systemd/deb/build.sh
+
+bench: $(VENV)/.runtime ## The whole pipeline beside Bull, BullMQ and RQ (PEERS=folder of reference pipelines)
+	@$(BIN)/python -m bench.pipeline --write bench/RESULTS.md $(if $(PEERS),--peers $(PEERS)) $(ARGS)
+
+bench-queue: $(VENV)/.runtime ## The queue alone beside RQ: jobs a second, CPU, round trips, a million queued
+	@$(BIN)/python -m bench.queue --write bench/RESULTS.md $(ARGS)
+
+bench-gateway: $(VENV)/.runtime ## 2,000 idle sockets and 500 POST/s at one gateway: how long a POST takes
+	@ulimit -n 8192; $(BIN)/python -m bench.gateway $(ARGS)
+
+bench-quick: $(VENV)/.runtime ## The ratios that must hold on any machine, in three minutes
+	@$(BIN)/python -m bench.quick
+
+fuzz: $(VENV)/.dev ## Ask the gateway thousands of strange things: schemathesis and hypothesis, for minutes
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-1000} $(BIN)/pytest --timeout 3600 -n 2 tests/gateway/test_fuzz.py tests/gateway/test_schema.py $(ARGS)
+
 check: $(VENV)/.dev ## Formatter, linter, types, import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy msgctl daemons tests
+	@$(BIN)/mypy msgctl daemons tests bench
 	@$(BIN)/lint-imports
+
+docs: $(VENV)/.runtime ## Write the man page msgctl(1) from the command tree
+	@mkdir -p docs
+	@$(BIN)/python -m msgctl.cli.manual > docs/msgctl.1
 
 format: $(VENV)/.dev ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .

@@ -16,7 +16,7 @@ class Cost(msgspec.Struct, frozen=True):
     """What one action of a contender cost."""
 
     number: int
-    """Jobs, or seconds of idling."""
+    """Jobs."""
     usage: Usage
     redis: RedisWork
 

@@ -1,9 +1,9 @@
-"""One queue under test, in a process of its own: fills it, drains it or idles on it, and tells what that cost.
+"""One queue under test, in a process of its own: fills it or drains it, and tells what that cost.
 
-    python -m bench.contender rq-fork|rq-simple|ours|ours-claims  fill|drain|idle  NUMBER
+    python -m bench.contender rq-fork|rq-simple|ours|ours-claims  fill|drain  NUMBER
 
-When it is set up it writes a line and waits for one, so that nobody pays for a start; then it does NUMBER jobs (or
-seconds of idling) and writes its usage as JSON.
+When it is set up it writes a line and waits for one, so that nobody pays for a start; then it does NUMBER jobs and
+writes its usage as JSON.
 """
 
 import resource
@@ -28,7 +28,7 @@ class Usage(msgspec.Struct, frozen=True):
 
 Finished = Callable[[], None]
 Run = Callable[[int, Finished], None]
-"""Does so many jobs, or runs for so many seconds; then it calls the function it was given, and cleans up."""
+"""Does so many jobs; then it calls the function it was given, and cleans up."""
 
 RUNS: dict[tuple[str, str], Run] = {
     ("rq-fork", "drain"): partial(stock.drain, fork=True),
@@ -36,7 +36,6 @@ RUNS: dict[tuple[str, str], Run] = {
     ("rq-simple", "fill"): stock.fill,
     ("ours", "drain"): ours.drain,
     ("ours", "fill"): ours.fill,
-    ("ours", "idle"): ours.idle,
     ("ours-claims", "drain"): ours.drain_bare,
 }
 

@@ -1,4 +1,4 @@
-"""The dashboard over a deep queue: what a refresh costs Redis, how soon the first screen is there, what idling costs.
+"""The dashboard over a deep queue: what a look costs Redis, how soon the first screen is there, what idling costs.
 
 python -m bench.dash [--jobs 1000000] [--dead 200000]
 """
@@ -12,58 +12,58 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio import Redis
 
 from bench import report
 from bench.measure import RedisWork, cpu_seconds
 from bench.servers import Place, place
-from msgctl import contracts, redisdb
+from msgctl import redisdb
 from msgctl.operations import Operations
 from msgctl.operations.query import Query
+from msgctl.redisdb.script import NAMES
 from msgctl.rqueue import Queue
 
-BATCH = 5000
+BATCH = 2000
+FILL = """
+local first, last, jobs, now, text, err = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]),
+  tonumber(ARGV[4]), ARGV[5], ARGV[6]
+for n = first, last do
+  local id, queue = string.format('m%08d', n), K.queue .. (n % 10 + 1)
+  local status = n >= jobs and 'failed' or n % 2 == 1 and 'finished' or 'queued'
+  local ended = now - n % 300
+  redis.call('HSET', K.rq_job .. id, 'status', status, 'origin', queue,
+    'created_at', '2026-01-01T00:00:00.000000Z',
+    K.field_message, text, K.field_user, 'u' .. n % 1000, K.field_channel, 'web', K.field_priority, n % 10 + 1)
+  if status == 'queued' then
+    redis.call('RPUSH', K.rq_queue .. queue, id)
+    redis.call('HSET', K.rq_job .. id, K.field_ready, now * 1000)
+  elseif status == 'finished' then
+    redis.call('ZADD', K.rq_finished .. queue, ended + 86400, id)
+    redis.call('HSET', K.rq_job .. id, K.field_finished, ended * 1000)
+  else
+    redis.call('ZADD', K.rq_failed .. queue, ended + 2592000, id)
+    redis.call('HSET', K.rq_job .. id, K.field_finished, ended * 1000, K.field_error,
+      (string.gsub(err, 'NUMBER', n)))
+  end
+end
+"""
 LOOKS = 50
-IDLE = 30.0
+TEXT = "x" * 300
+"""Stands for a message as JSON; no look reads it."""
+IDLE = 20.0
 """Seconds an untouched dashboard is watched."""
-ERROR = '{"class":"final","code":"n8n_rejected","text":"n8n answered HTTP 400 for %s.","at":"2026-01-01T00:00:01.000Z"}'
+ERROR = '{"class":"final","code":"n8n_rejected","text":"n8n answered HTTP 400 for NUMBER."}'
 
 
 async def fill(redis: Redis, jobs: int, dead: int) -> None:
-    """Put jobs, half waiting and half completed, and dead letters, by plain commands."""
+    """Put jobs, half waiting and half completed, and dead letters, by a script: a client would take minutes."""
     seconds, _ = await redis.time()
+    script = NAMES + FILL
     for start in range(0, jobs + dead, BATCH):
-        pipeline: Any = redis.pipeline(transaction=False)
-        for number in range(start, min(start + BATCH, jobs + dead)):
-            _put(pipeline, number, "failed" if number >= jobs else "finished" if number % 2 else "queued", seconds)
-        await pipeline.execute()
-
-
-def _put(pipeline: Any, number: int, status: str, now: int) -> None:
-    message_id, queue = f"m{number:08}", contracts.queue_name(number % 10 + 1)
-    fields = {
-        "status": status,
-        "origin": queue,
-        "created_at": "2026-01-01T00:00:00.000000Z",
-        contracts.FIELD_MESSAGE: '{"messageId":"%s","text":"%s"}' % (message_id, "x" * 200),
-        contracts.FIELD_USER: f"u{number % 1000}",
-        contracts.FIELD_CHANNEL: "web",
-        contracts.FIELD_PRIORITY: number % 10 + 1,
-    }
-    if status == "queued":
-        pipeline.rpush(contracts.RQ_QUEUE + queue, message_id)
-        fields[contracts.FIELD_READY] = now * 1000
-    else:
-        fields[contracts.FIELD_FINISHED] = (now - number % 300) * 1000
-        registry, ttl = (
-            (contracts.RQ_FINISHED, 86_400) if status == "finished" else (contracts.RQ_FAILED, 2_592_000)
-        )
-        pipeline.zadd(registry + queue, {message_id: now - number % 300 + ttl})
-    if status == "failed":
-        fields[contracts.FIELD_ERROR] = ERROR % number
-    pipeline.hset(contracts.job_key(message_id), mapping=fields)
+        end = min(start + BATCH, jobs + dead)
+        await cast("Any", redis.eval(script, 0, start, end - 1, jobs, seconds, TEXT, ERROR))
 
 
 async def measure(where: Place, redis: Redis) -> list[list[str]]:
@@ -92,12 +92,12 @@ async def _time(redis: Redis, look: Callable[[], Awaitable[Any]]) -> list[str]:
 
 
 def watch(where: Place) -> list[list[str]]:
-    """Start a real dashboard on a terminal of 120x40: when its numbers are there, and what it takes from then on."""
+    """Start a real dashboard on a terminal of 120x40: how soon it has drawn, and what it takes from then on."""
     ours, theirs = pty.openpty()
-    os.set_blocking(ours, False)  # noqa: FBT003 - the standard library's own signature
+    os.set_blocking(ours, False)
     environ = {**where.environment, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
     begun, seen = time.perf_counter(), b""
-    process = subprocess.Popen(  # noqa: S603 - our own program
+    process = subprocess.Popen(
         [sys.executable, "-m", "msgctl", "dash"], stdin=theirs, stdout=theirs, stderr=theirs, env=environ
     )
     while b"NOT HEALTHY" not in seen and time.perf_counter() - begun < 30:

@@ -1,6 +1,7 @@
 """A deep queue: what a message takes in memory, and whether a claim becomes dearer with a million waiting."""
 
 import time
+from collections.abc import Sequence
 
 import msgspec
 from redis.asyncio import Redis
@@ -16,9 +17,15 @@ CLAIMS = 2_000
 BATCH = 50
 
 
-class Timing(msgspec.Struct, frozen=True):
-    """How long claims took, and what a message cost Redis."""
+class Depth(msgspec.Struct, frozen=True):
+    """What was measured with so many messages queued."""
 
+    queued: int
+    conversations: int
+    memory: float
+    """Bytes a message."""
+    filling: float
+    """Microseconds a message, hundreds in a round trip."""
     single: list[float]
     """Milliseconds of each claim of one message, as the worker waits for it."""
     batch: list[float]
@@ -27,48 +34,57 @@ class Timing(msgspec.Struct, frozen=True):
     """Microseconds for claim and commit of one message."""
 
 
-async def measure(place: Place, redis: Redis, queued: int, conversations: int) -> report.Table:
+async def measure(place: Place, redis: Redis, queued: int, conversations: int) -> list[Depth]:
     """Time claims in a shallow and in a deep queue."""
-    settings = place.settings
     await redis.config_set("auto-aof-rewrite-percentage", 0)  # a rewrite would be timed along
-    rows = []
-    for count, among in ((SHALLOW, SHALLOW // 10), (queued, conversations)):
-        await redis.flushall()
-        before = await RedisWork.so_far(redis)
-        begun = time.perf_counter()
-        await messages.fill(redis, settings, count=count, conversations=among)
-        filling = time.perf_counter() - begun
-        growth = (await RedisWork.so_far(redis) - before).memory
-        timing = await _time_claims(redis, settings, count)
-        rows.append(
-            [
-                f"{count:,} in {among:,}",
-                f"{growth / count:,.0f}",
-                f"{quantile(timing.single, 0.5):.2f} / {quantile(timing.single, 0.99):.2f}",
-                f"{quantile(timing.batch, 0.5):.2f} / {quantile(timing.batch, 0.99):.2f}",
-                f"{timing.redis_cpu:,.0f}",
-                f"{filling / count * 1e6:,.0f}",
-            ]
-        )
+    return [
+        await _measure(place.settings, redis, SHALLOW, SHALLOW // 10),
+        await _measure(place.settings, redis, queued, conversations),
+    ]
+
+
+def table(depths: Sequence[Depth]) -> report.Table:
+    """The depths as they are shown."""
     return report.Table(
         "A deep queue: claims as the worker sees them, round trip included",
         [
             *("queued, conversations", "bytes a message", "claim of 1, ms p50 / p99"),
             *(f"claim of {BATCH}, ms p50 / p99", "claim + commit, Redis CPU µs", "filled, µs a message"),
         ],
-        rows,
+        [
+            [
+                f"{depth.queued:,} in {depth.conversations:,}",
+                f"{depth.memory:,.0f}",
+                f"{quantile(depth.single, 0.5):.2f} / {quantile(depth.single, 0.99):.2f}",
+                f"{quantile(depth.batch, 0.5):.2f} / {quantile(depth.batch, 0.99):.2f}",
+                f"{depth.redis_cpu:,.0f}",
+                f"{depth.filling:,.0f}",
+            ]
+            for depth in depths
+        ],
     )
 
 
-async def _time_claims(redis: Redis, settings: Settings, count: int) -> Timing:
-    """Claim and commit as often as the queue allows, half of it in batches."""
-    claims = Claims(redis, settings, "bench")
-    before = await RedisWork.so_far(redis)
-    worked = min(count // 2, CLAIMS)
+async def _measure(settings: Settings, redis: Redis, queued: int, conversations: int) -> Depth:
+    """Fill the queue, then claim and commit as often as it allows, half of it in batches."""
+    await redis.flushall()
+    empty, begun = await RedisWork.so_far(redis), time.perf_counter()
+    await messages.fill(redis, settings, count=queued, conversations=conversations)
+    filling = time.perf_counter() - begun
+    full = await RedisWork.so_far(redis)
+    claims, worked = Claims(redis, settings, "bench"), min(queued // 2, CLAIMS)
     single = [await _time_claim(claims, 1) for _ in range(worked)]
     batch = [await _time_claim(claims, BATCH) for _ in range(worked // BATCH)]
-    used = await RedisWork.so_far(redis) - before
-    return Timing(single, batch, used.cpu / (worked + len(batch) * BATCH) * 1e6)
+    used = await RedisWork.so_far(redis) - full
+    return Depth(
+        queued=queued,
+        conversations=conversations,
+        memory=(full - empty).memory / queued,
+        filling=filling / queued * 1e6,
+        single=single,
+        batch=batch,
+        redis_cpu=used.cpu / (worked + len(batch) * BATCH) * 1e6,
+    )
 
 
 async def _time_claim(claims: Claims, slots: int) -> float:

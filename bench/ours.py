@@ -40,12 +40,8 @@ class NoSteps(Pipeline):
         await messages.commit(self._claims, claimed)
         self._left -= 1
         if not self._left:
-            self.end()
-
-    def end(self) -> None:
-        """Stop the clock, then the loop."""
-        self._finish()
-        self.done.set()
+            self._finish()
+            self.done.set()
 
 
 def fill(count: int, finish: Finished) -> None:
@@ -55,12 +51,7 @@ def fill(count: int, finish: Finished) -> None:
 
 def drain(count: int, finish: Finished) -> None:
     """Work so many messages in the worker's loop."""
-    uvloop.run(_run(load().settings, count, None, finish))
-
-
-def idle(seconds: int, finish: Finished) -> None:
-    """Run the worker's loop with nothing to do."""
-    uvloop.run(_run(load().settings, 0, seconds, finish))
+    uvloop.run(_drain(load().settings, count, finish))
 
 
 def drain_bare(count: int, finish: Finished) -> None:
@@ -77,7 +68,7 @@ async def _fill(count: int, finish: Finished) -> None:
         finish()
 
 
-async def _run(settings: Settings, count: int, seconds: float | None, finish: Finished) -> None:
+async def _drain(settings: Settings, count: int, finish: Finished) -> None:
     name = f"bench-{os.getpid()}"
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(connect(settings))
@@ -97,8 +88,6 @@ async def _run(settings: Settings, count: int, seconds: float | None, finish: Fi
             waiting=waiting,
             pace=Pace(),
         )
-        if seconds is not None:
-            asyncio.get_running_loop().call_later(seconds, pipeline.end)
         await loop.run(pipeline.done, pipeline.done)
 
 

@@ -13,8 +13,8 @@ import psycopg
 from redis.asyncio import Redis
 
 from bench import fleet, peers, report
+from bench.daemon import add_agents, n8n
 from bench.fleet import OURS, Fleet
-from bench.inflight import add_agents, n8n
 from bench.load import AGENTS, Outcome, run_load
 from bench.measure import RedisWork, cpu_seconds, descendants, machine_busy, median
 from bench.servers import SECRET, Place, place

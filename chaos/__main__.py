@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import fields
@@ -10,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from chaos import calls, pairs, poison, storm
+from chaos import calls, delivery, pairs, poison, storm
 from chaos.place import Place, place
 from msgctl import logs
 from msgctl.config import Settings
@@ -34,6 +35,11 @@ async def run_pairs(where: Place) -> bool:
     return _tell(await pairs.pairs(where, PAIRS))
 
 
+async def run_delivery(where: Place) -> bool:
+    """10,000 replies to phones while subscribers are killed."""
+    return _tell(await delivery.DeliveryStorm(where, delivery.FULL).rage())
+
+
 async def run_calls(where: Place) -> bool:
     """A fault at each call of Redis in a life, beside RQ as it comes."""
     rows = [*await calls.every_call(where), *await calls.every_call_of_stock(where)]
@@ -52,6 +58,7 @@ TRIALS: dict[str, Callable[[Place], Awaitable[bool]]] = {
     "storm": run_storm,
     "poison": run_poison,
     "pairs": run_pairs,
+    "delivery": run_delivery,
     "calls": run_calls,
 }
 
@@ -90,7 +97,10 @@ def main() -> None:
     unknown = set(names) - set(TRIALS)
     if unknown:
         parser.error(f"no such trial: {', '.join(sorted(unknown))}")
-    logs.configure(Settings.model_validate({"logs": {"level": "error"}}), daemon="chaos")
+    logs.configure(Settings(), daemon="chaos")
+    logging.disable(
+        logging.CRITICAL
+    )  # what the workers inside this process complain of is done to them on purpose
     sys.exit(0 if asyncio.run(run(names)) else 1)
 
 

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 
 from redis.asyncio import Redis
 
-from msgctl.tasks import cancel
 from msgctl import logs
 from msgctl.config import Settings
 from msgctl.metrics import LOOP_LAG, render
 from msgctl.metrics.registry import CONTENT_TYPE
 from msgctl.operations.measuring import Gauges
+from msgctl.tasks import cancel
 
 PULSE = 0.25
 """Seconds between two looks at the event loop."""

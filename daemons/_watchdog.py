@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from msgctl.tasks import cancel
 from msgctl import logs, notify
 from msgctl.config import Settings
 from msgctl.redisdb import dedicated
+from msgctl.tasks import cancel
 
 PATIENCE = 30.0
 """Seconds without progress after which the watchdog is not fed any more."""

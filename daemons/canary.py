@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 
 from redis.asyncio import Redis
 
-from msgctl.tasks import cancel
 from msgctl import logs
 from msgctl.agents import Agents
 from msgctl.config import Settings
 from msgctl.errors import MsgctlError
 from msgctl.operations.canary import Canary
+from msgctl.tasks import cancel
 
 INTERVAL = 1.0
 """Seconds between two looks whether it has arrived."""

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 
 from redis.asyncio import Redis
 
-from msgctl.tasks import cancel
 from msgctl import logs
 from msgctl.config import Settings
 from msgctl.errors import ConfigurationError, Unavailable
 from msgctl.events import Projector
 from msgctl.postgres import Database
+from msgctl.tasks import cancel
 
 REST = 0.5
 """Seconds before the next look when there was nothing to carry."""

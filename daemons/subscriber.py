@@ -20,8 +20,8 @@ from msgctl.delivery.outage import Outage
 from msgctl.delivery.posting import Poster
 from msgctl.delivery.router import Router, handlers
 from msgctl.delivery.stream import ResponseStream
-from msgctl.tasks import cancel
 from msgctl.redisdb import check_durability, connect, unavailable_as_error
+from msgctl.tasks import cancel
 
 TEND_INTERVAL = 1.0
 """Seconds between two signs of life."""
@@ -98,12 +98,13 @@ async def _run(
     ]
     stopped = asyncio.create_task(life.stopping.wait())
     await asyncio.wait([stopped, tending, *hearing], return_when=asyncio.FIRST_COMPLETED)
-    await cancel(*(task for task in hearing if not task.done()))  # one that failed is told of at the end
+    await cancel(*(task for task in hearing if not task.done()))  # a failure is told of at the end
     pace.rest("reading")
     draining = asyncio.create_task(router.drain(settings.delivery.timeout + DRAIN_MARGIN))
     hurried = asyncio.create_task(life.hurried.wait())
     await asyncio.wait([draining, hurried], return_when=asyncio.FIRST_COMPLETED)
-    failed = [task for task in (tending, draining, *hearing) if task.done() and not task.cancelled() and task.exception()]
+    tasks = (tending, draining, *hearing)
+    failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception()]
     await cancel(*(task for task in (draining, hurried, stopped, tending) if not task.done()))
     await Outage(settings, "leave").attempt(stream.leave)
     for task in failed:

@@ -35,7 +35,7 @@ need_root() {
 current_release() { basename "$(readlink "$CURRENT" 2>/dev/null || echo none)"; }
 
 find_python() {
-    for python in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
+    for python in ${PYTHON:-/usr/bin/python3 python3 python3.13 python3.12 python3.11}; do
         if "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             command -v "$python"
             return
@@ -64,6 +64,7 @@ server_requirements() {
 }
 
 make_release() {
+    made=$1
     folder=$PREFIX/releases/$1
     if [ -e "$folder/.complete" ]; then
         say "release $1 is here already"
@@ -95,7 +96,7 @@ make_release() {
         "$folder/bin/pip" install "$@" --no-deps --no-build-isolation "$what" &&
         "$folder/bin/python" -m compileall -q "$folder/lib" && touch "$folder/.complete") || {
         rm -rf "$work" "$folder"
-        die "release $1 could not be made; nothing was changed"
+        die "release $made could not be made; nothing was changed"
     }
     rm -rf "$work"
 }

@@ -32,11 +32,13 @@ from daemons.gateway.sockets import ChatSocket
 from daemons.gateway.standing import Standing
 from daemons.gateway.texts import choose
 from daemons.gateway.tickets import Tickets
+from daemons.gateway.webhooks import Webhooks
 from daemons.gateway.workload import Workload
 from msgctl import contracts, redisdb
 from msgctl.agents import Agents
 from msgctl.config import Settings
 from msgctl.delivery.sockets import Sockets
+from msgctl.inbound import Reception
 from msgctl.intake import Intake
 from msgctl.operations import Operations
 from msgctl.rqueue import Queue
@@ -111,6 +113,9 @@ class Gateway:
             workload=self._workload,
             settings=settings,
         )
+        self._webhooks = Webhooks(
+            settings, Reception(redis, settings, Intake(queue, agents), agents), self.standing
+        )
         self._operations = Operations(settings, redis, queue)
         self.hub = Hub(sockets, ProgressFeed(settings), settings)
 
@@ -158,6 +163,7 @@ class Gateway:
             Route("/healthz", healthz),
             Route("/readyz", Readiness(self.standing).answer),
             Route("/ws/chat", self._only_sockets),
+            *self._webhooks.routes(),
             *docs.routes(),
         ]
 

@@ -25,12 +25,13 @@ STRUCTS: tuple[Any, ...] = (
     Refusal,
 )
 PREFIX = "#/components/schemas/"
-ALWAYS = (400, 500)
-"""Refusals that any request can meet: unreadable HTTP, and a fault of ours."""
+ALWAYS = (400, 408, 431, 500, 503)
+"""Refusals that any request can meet: unreadable, too slow or endless HTTP, a fault of ours, too much in hand."""
 RETRY_AFTER = {
     "Retry-After": {"description": "Seconds until it is worth coming back.", "schema": {"type": "integer"}}
 }
 CHALLENGE = {"WWW-Authenticate": {"description": "The scheme, Bearer.", "schema": {"type": "string"}}}
+STATUS_LINK = {"status": {"operationId": "readStatus", "parameters": {"id": "$response.body#/data/messageId"}}}
 REFUSAL_HEADERS = {401: CHALLENGE, 429: RETRY_AFTER, 503: RETRY_AFTER}
 
 
@@ -62,7 +63,7 @@ def _paths(struct: dict[Any, Schema]) -> Schema:
     def operation(name: str, summary: str, good: Schema, refused: tuple[int, ...] = (), **more: Any) -> Schema:
         refusals = {str(status): _answer(status, refusal) for status in sorted({*refused, *ALWAYS})}
         secured: Schema = {"security": [{"bearer": []}]} if 401 in refused else {}
-        return {"operationId": name, "summary": summary, "responses": {**good, **refusals}, **secured, **more}
+        return {"operationId": name, "summary": summary, "responses": {**refusals, **good}, **secured, **more}
 
     def page(media: str) -> Schema:
         return {"200": {"description": "OK", "content": {media: {}}}}
@@ -72,8 +73,8 @@ def _paths(struct: dict[Any, Schema]) -> Schema:
             "post": operation(
                 "sendMessage",
                 "Accept a message",
-                {"202": _answer(202, struct[Accepted])},
-                (401, 404, 409, 413, 415, 422, 429, 503),
+                {"202": {**_answer(202, struct[Accepted]), "links": STATUS_LINK}},
+                (401, 404, 409, 413, 415, 422, 429),
                 parameters=[key],
                 requestBody={"required": True, "content": {"application/json": {"schema": struct[Submission]}}},
             )
@@ -83,7 +84,7 @@ def _paths(struct: dict[Any, Schema]) -> Schema:
                 "readStatus",
                 "Where a message is",
                 {"200": _answer(200, struct[Success[MessageStatus]])},
-                (401, 404, 503),
+                (401, 404, 429),
                 parameters=[message_id],
             )
         },
@@ -92,15 +93,15 @@ def _paths(struct: dict[Any, Schema]) -> Schema:
                 "readStats",
                 "How many messages are in which state",
                 {"200": _answer(200, struct[Success[Stats]])},
-                (401, 503),
+                (401, 429),
             )
         },
         "/api/messages/queue/health": {
             "get": operation(
                 "readHealth",
                 "Whether the pipeline works, and if not, why",
-                {"200": _answer(200, health), "503": _answer(503, health)},
-                (401,),
+                {"200": _answer(200, health), "503": _answer(503, {"anyOf": [health, refusal]})},
+                (401, 429),
             )
         },
         "/api/ws-ticket": {
@@ -108,7 +109,7 @@ def _paths(struct: dict[Any, Schema]) -> Schema:
                 "takeTicket",
                 "A one-time login for the WebSocket",
                 {"201": _answer(201, struct[Success[Ticket]])},
-                (401, 503),
+                (401, 429),
             )
         },
         "/ws/chat": {
@@ -124,9 +125,7 @@ def _paths(struct: dict[Any, Schema]) -> Schema:
             "get": operation("healthz", "The process lives", {"200": _answer(200, struct[Success[Liveness]])})
         },
         "/readyz": {
-            "get": operation(
-                "readyz", "The process can serve", {"200": _answer(200, struct[Success[Liveness]])}, (503,)
-            )
+            "get": operation("readyz", "The process can serve", {"200": _answer(200, struct[Success[Liveness]])})
         },
         "/openapi.json": {"get": operation("openapi", "This document", page("application/json"))},
         "/docs": {"get": operation("docs", "This document as a page", page("text/html"))},

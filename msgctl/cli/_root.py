@@ -33,6 +33,7 @@ ENTRIES = {
     "agent": Entry("agent", "app", "The AI agents messages are written to."),
     "token": Entry("token", "app", "Tokens for the gateway."),
     "db": Entry("db", "app", "The tables in PostgreSQL."),
+    "systemd": Entry("systemd", "app", "This server: install, deploy, uninstall the systemd units."),
     "config": Entry("config", "app", "What is set, and where it came from."),
     "doctor": Entry("doctor", "doctor", "What is the matter, and the command that mends it."),
     "smoke": Entry("smoke", "smoke", "Messages through the API and the socket, judged: for CI."),

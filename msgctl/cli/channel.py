@@ -1,31 +1,52 @@
 """`msgctl channel`: the ways to a customer."""
 
-from typing import Any
+import time
+from typing import Annotated, Any
 
+import msgspec
 import typer
 
+from msgctl.cli._acts import note_act
 from msgctl.cli._noun import noun
-from msgctl.cli._output import Output, Shape, note, print_listing
+from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_listing, print_record
+from msgctl.cli._query import Reason
 from msgctl.cli._session import Session, run
+from msgctl.cli._time import parse_duration
 from msgctl.config import Settings
+from msgctl.errors import Incomplete
 from msgctl.messages import Channel
+from msgctl.operations.channels import TEST_TEXT, ChannelState
 
 app = noun("The ways to a customer.")
 
-COLUMNS = {"channel": "channel", "configured": "configured", "backlog": "to deliver"}
+COLUMNS = {
+    "channel": "channel",
+    "configured": "configured",
+    "state": "state",
+    "backlog": "to deliver",
+    "next": "next send",
+    "trouble": "last error",
+}
+ENDED = {"SENT": 0, "KEPT": 0}
+Name = Annotated[Channel, typer.Argument(metavar="CHANNEL", help="Which: whatsapp, telegram or api.")]
 
 
 @app.command("list", epilog="Example: msgctl channel list")
 def list_channels(context: typer.Context, output: Output = Shape.TABLE) -> None:
-    """Each channel: whether it has what it needs to send, and what is still to be delivered on it."""
+    """Each channel: whether it may and can send, what waits on it, and what its last error means."""
 
     async def body(session: Session) -> tuple[list[dict[str, Any]], bool]:
         snapshot = await session.operations.overview.read()
         backlog = {row.channel: row.backlog for row in snapshot.channels}
         ready = _configured(session.settings)
         records = [
-            {"channel": str(channel), "configured": ready[channel], "backlog": backlog.get(channel, 0)}
-            for channel in Channel
+            {
+                **msgspec.to_builtins(state),
+                "configured": ready[Channel(state.channel)],
+                "backlog": backlog.get(state.channel, 0) + state.held,
+                **(_for_people(state) if output is Shape.TABLE else {}),
+            }
+            for state in await session.operations.channels.list()
         ]
         return records, snapshot.backlog_is_partial
 
@@ -35,6 +56,64 @@ def list_channels(context: typer.Context, output: Output = Shape.TABLE) -> None:
     print_listing(
         records, output, schema="msgctl.channel/1", columns=COLUMNS, key="channel", extra={"partial": partial}
     )
+
+
+@app.command(epilog="Example: msgctl channel pause whatsapp --reason 'template under review'")
+def pause(context: typer.Context, channel: Name, reason: Reason = "") -> None:
+    """Hold what is for a channel; other channels go on, and nothing is lost."""
+    _switch(context, "channel pause", channel, reason)
+
+
+@app.command(epilog="Example: msgctl channel resume telegram")
+def resume(context: typer.Context, channel: Name, reason: Reason = "") -> None:
+    """Let a channel go on: one that a person paused, its credentials stopped, or its breaker holds."""
+    _switch(context, "channel resume", channel, reason)
+
+
+@app.command("test", epilog="Example: msgctl channel test telegram --to 123456789")
+def send_test(
+    context: typer.Context,
+    channel: Name,
+    *,
+    to: Annotated[str, typer.Option(help="A chat's number, a phone number in E.164, or a callback URL.")],
+    text: Annotated[str, typer.Option(help="What to send.")] = TEST_TEXT,
+    provider: Annotated[str, typer.Option(help="WhatsApp: cloud or twilio; else as configured.")] = "",
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait at most.")] = "30s",
+    output: RecordOutput = RecordShape.TABLE,
+) -> None:
+    """Send a text by a channel, through the subscribers, and say how it ended; exit 4 if it did not arrive."""
+    patience = parse_duration(timeout)
+
+    async def body(session: Session) -> dict[str, Any]:
+        channels = session.operations.channels
+        return await channels.outcome(await channels.test(channel, to, text=text, provider=provider), patience)
+
+    record = run(context, body)
+    print_record(record, output, schema="msgctl.channel-test/1")
+    if record["state"] not in ENDED:
+        raise Incomplete(f"It is {record['state']}. {record['advice']}".rstrip())
+
+
+def _switch(context: typer.Context, act: str, channel: Channel, reason: str) -> None:
+    async def body(session: Session) -> bool:
+        channels = session.operations.channels
+        changed = await (channels.pause(channel) if act == "channel pause" else channels.resume(channel))
+        if changed:
+            await note_act(session, act, [str(channel)], reason=reason)
+        return changed
+
+    if not run(context, body):
+        note(f"{channel} was so already.")
+
+
+def _for_people(state: ChannelState) -> dict[str, Any]:
+    pause = (state.next_send or 0) / 1000 - time.time()
+    gone = f" {len(state.urls_gone)} URLs are gone." if state.urls_gone else ""
+    return {
+        "state": f"{state.state} ({state.reason})" if state.reason else state.state,
+        "next": f"in {pause:.0f} s" if pause > 0 else None,
+        "trouble": f"{state.advice or state.last_error}{gone}".strip() or None,
+    }
 
 
 def _configured(settings: Settings) -> dict[Channel, bool]:

@@ -5,12 +5,15 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from msgctl.cli._acts import note_act
 from msgctl.cli._complete import complete_ids
+from msgctl.cli._confirm import confirm
 from msgctl.cli._noun import noun
 from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_listing, print_record
+from msgctl.cli._query import Reason, Yes
 from msgctl.cli._session import Session, run
 from msgctl.cli._time import ago, rfc3339
-from msgctl.errors import NotFound
+from msgctl.errors import Incomplete, NotFound
 from msgctl.messages import Channel
 
 app = noun("What became of each response on its way to a customer.")
@@ -24,6 +27,8 @@ COLUMNS = {
     "code": "error",
     "when": "when",
 }
+DONE = {"retry": "retried", "drop": "dropped"}
+Chosen = Annotated[list[str], typer.Argument(metavar="ID...", help="Which.", autocompletion=complete_ids)]
 
 
 @app.command("list", epilog="Example: msgctl delivery list --channel whatsapp --state FAILED")
@@ -70,3 +75,51 @@ def show(
         return {"messageId": message_id, **found["delivery"]}
 
     print_record(run(context, body), output, schema="msgctl.delivery-record/1")
+
+
+@app.command(epilog="Example: msgctl delivery retry 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10")
+def retry(
+    context: typer.Context,
+    ids: Chosen,
+    *,
+    yes: Yes = False,
+    reason: Reason = "",
+    output: Output = Shape.TABLE,
+) -> None:
+    """Send once more what FAILED, or what is UNKNOWN and so may come to the customer twice."""
+    _amend(context, "retry", ids, yes=yes, reason=reason, output=output)
+
+
+@app.command(epilog="Example: msgctl delivery drop 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10 --reason 'sent by hand'")
+def drop(
+    context: typer.Context,
+    ids: Chosen,
+    *,
+    yes: Yes = False,
+    reason: Reason = "",
+    output: Output = Shape.TABLE,
+) -> None:
+    """Give up what waits for its next try; `delivery retry` takes it back."""
+    _amend(context, "drop", ids, yes=yes, reason=reason, output=output)
+
+
+def _amend(context: typer.Context, verb: str, ids: list[str], *, yes: bool, reason: str, output: Shape) -> None:
+    question = {
+        "retry": f"{len(ids)} deliveries will be made once more; customers may get a reply twice.",
+        "drop": f"{len(ids)} deliveries will be given up.",
+    }[verb]
+    confirm(question, yes=yes, machine=output is not Shape.TABLE)
+
+    async def body(session: Session) -> dict[str, str]:
+        deliveries = session.operations.deliveries
+        outcomes = await (deliveries.retry(ids) if verb == "retry" else deliveries.drop(ids))
+        done = [message_id for message_id, outcome in outcomes.items() if outcome == DONE[verb]]
+        await note_act(session, f"delivery {verb}", done, reason=reason)
+        return outcomes
+
+    outcomes = run(context, body)
+    records = [{"messageId": message_id, "outcome": outcome} for message_id, outcome in outcomes.items()]
+    columns = {"messageId": "id", "outcome": "outcome"}
+    print_listing(records, output, schema=f"msgctl.delivery-{verb}/1", columns=columns, key="messageId")
+    if left := sum(outcome != DONE[verb] for outcome in outcomes.values()):
+        raise Incomplete(f"{left} of {len(ids)} were left as they are.")

@@ -42,10 +42,10 @@ class WhatsApp(Section):
     token: SecretStr = SecretStr("")
     """The access token of the Cloud API."""
     rate: Rate = 80.0
-    """Messages a second that the number may send. One to the same customer every 6 s, 45 at once, is Meta's own."""
+    """Messages a second that the number may send; to one customer it is one in 6 s, 45 at once."""
     unknown: Literal["resend", "hold", "reconcile", "keep"] = "reconcile"
     """A send of doubtful fate: `reconcile` waits for the status webhook to tell, and leaves it UNKNOWN where none
-    comes; `resend` and `hold` send it once more, at once or after `delivery.hold`; `keep` leaves it to a person."""
+    comes; `resend` and `hold` send it again once, soon or after `delivery.hold`; `keep` leaves it to a person."""
     agent: AgentId = ""
     """The id of the agent that answers what customers write to the number; empty: the webhook is closed."""
     app_secret: SecretStr = SecretStr("")
@@ -69,7 +69,7 @@ class Twilio(Section):
     """Messages a second that the sender may send."""
     unknown: Literal["resend", "hold", "reconcile", "keep"] = "reconcile"
     """A send of doubtful fate: `reconcile` looks for it in Twilio's list and sends it once more where it is not
-    there; `resend` and `hold` send it once more, at once or after `delivery.hold`; `keep` leaves it to a person."""
+    there; `resend` and `hold` send it again once, soon or after `delivery.hold`; `keep` leaves it to a person."""
     agent: AgentId = ""
     """The id of the agent that answers what customers write to the sender; empty: the webhook is closed."""
     public_url: str = Field("", pattern=r"^$|^https?://[^\s?#]+[^\s?#/]$")
@@ -102,9 +102,9 @@ class Callback(Section):
 
     secret: SecretStr = SecretStr("")
     """Signing secret, `whsec_` and base64 of 24 to 64 bytes. Empty: channel `api` is refused at delivery."""
-    schedule: list[Pause] = [0, 5, 300, 1800, 7200, 18_000, 36_000, 36_000]
+    schedule: list[Pause] = Field(default=[0, 5, 300, 1800, 7200, 18_000, 36_000, 36_000], min_length=1)
     """Seconds before each try, the first one included."""
     gone: Seconds = 604_800.0
     """Seconds for which a URL that answered 410 is not called."""
-    allowed_hosts: list[str] = Field([])
+    allowed_hosts: list[str] = Field(default=[])
     """Hosts that may be called although they are private or not https, each `host` or `host:port`."""

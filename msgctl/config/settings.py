@@ -105,7 +105,7 @@ class Retry(Section):
 
 
 class Breaker(Section):
-    """When a workflow or a channel that keeps failing is left alone; what is for it waits meanwhile, charged nothing."""
+    """When a workflow or a channel that keeps failing is left alone; what is for it waits, charged nothing."""
 
     streak: int = Field(20, ge=1, le=10_000)
     """Failures in a row, of all workers together, that open its breaker."""

@@ -14,7 +14,7 @@ OWN = {
     "blank_reply": "The agent's reply was blank; there is nothing to send.",
     "window_closed": "Outside the 24 h window; use a template; it will not be retried.",
     "callback_gone": "The URL answered 410 before and is disabled for a while.",
-    "provider_unreachable": "No connection to the provider: look at the network and at its base_url; it is retried.",
+    "provider_unreachable": "No connection to the provider: look at the network and its base_url; it is retried.",
     "delivery_unknown": "The provider gave no answer; it may have arrived.",
     "sender_lost": "The subscriber ended while it sent this; it may have arrived.",
     "dropped": "A person dropped it.",
@@ -22,7 +22,7 @@ OWN = {
 
 
 def advise(code: str) -> str:
-    """One line for people, e.g. `131047: Outside the 24 h window: … It will not be retried.`; empty for no code."""
+    """One line for people, e.g. `131047: Outside the 24 h window: … It will not be retried.`, or nothing."""
     if code in OWN:
         return OWN[code]
     who, _, number = code.partition("_")

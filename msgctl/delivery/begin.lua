@@ -15,7 +15,7 @@
 --       window ('': none), URL ('': none), then for each bucket: name, ms a send costs, burst.
 -- Safe to send twice: the second run finds its own token. (A probe or a token of a bucket may be spent for nothing.)
 -- Returns {'go', part, attempts, resends, refusal} with refusal '', 'window_closed' or 'callback_gone',
---   {'doubt', part, attempts, resends, the ms it was sent}: it is UNKNOWN, and this caller's to resolve,
+--   {'doubt', part, attempts, resends, the ms it was sent, code, text}: it is UNKNOWN, and this caller's to resolve,
 --   {'behind', the ms before which it is not its turn}, {'pace', ms to wait}, {'held'} or {'over', state}.
 local id, token, entry, channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local conversation, seq, repeatable, ttl = ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1', ARGV[8]
@@ -74,20 +74,26 @@ local function refusal()
   return gone and tonumber(gone) > now and 'callback_gone' or ''
 end
 
-local record = redis.call('HMGET', key, 'state', 'token', 'part', 'attempts', 'sendingAt', 'resends', 'endedAt', 'resolver')
+local record = redis.call('HMGET', key, 'state', 'token', 'part', 'attempts', 'sendingAt', 'resends', 'endedAt', 'resolver',
+  'code', 'text')
 local state, part, resends = record[1], tonumber(record[3] or 0), tonumber(record[6] or 0)
+local function doubt()
+  local sent_at = tonumber(record[5] or now)
+  return {'doubt', part, tonumber(record[4] or 0), resends, sent_at, record[9] or '', record[10] or ''}
+end
+
 if state == 'SENDING' then
   if record[2] == token then return {'go', part, tonumber(record[4]), resends, refusal()} end
   if not repeatable then
-    redis.call('HSET', key, 'state', 'UNKNOWN', 'resolver', token, 'code', 'sender_lost',
-      'text', 'The subscriber ended while it was sending this: it may have arrived.')
+    record[9], record[10] = 'sender_lost', 'The subscriber ended while it was sending this: it may have arrived.'
+    redis.call('HSET', key, 'state', 'UNKNOWN', 'resolver', token, 'code', record[9], 'text', record[10])
     note(id, 'unknown', 'subscriber', 'code', 'sender_lost')
-    return {'doubt', part, tonumber(record[4] or 0), resends, tonumber(record[5] or now)}
+    return doubt()
   end
 elseif state == 'UNKNOWN' and not record[7] then
   if not (resend and record[8] == token) then
     redis.call('HSET', key, 'resolver', token)
-    return {'doubt', part, tonumber(record[4] or 0), resends, tonumber(record[5] or now)}
+    return doubt()
   end
 elseif state and state ~= 'NEW' then
   return over(state)

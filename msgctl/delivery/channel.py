@@ -1,4 +1,4 @@
-"""What the failures of a channel mean for it: closed rates, a stop with an alarm, a breaker that holds it a while."""
+"""What the failures of a channel mean for it: closed rates, a stop with an alarm, a breaker."""
 
 from redis.asyncio import Redis
 

@@ -57,7 +57,7 @@ class Doubts:
         """What to do now; a failure means that it stays UNKNOWN."""
         pause = self.pause(response, doubt.turn)
         if pause is None:
-            return DeliveryUnknown("It may have arrived; whether to send it again is for a person to say.")
+            return DeliveryUnknown(doubt.text, code=doubt.code)
         due = int(doubt.sent_at + pause * 1000)
         if due > time.time() * 1000 + 100:
             return Again(due)  # it was taken over from a subscriber that is gone
@@ -70,10 +70,10 @@ class Doubts:
         since = doubt.sent_at / 1000
         try:
             found = await self._handler.find(response, parts[doubt.turn.part], since)
-        except DeliveryUnknown as failure:
-            return failure
+        except DeliveryUnknown:
+            return DeliveryUnknown(doubt.text, code=doubt.code)
         except DeliveryFailed:
             if time.time() - since < ASKED_FOR:
                 return Again(int((time.time() + self._hold) * 1000))
-            return DeliveryUnknown("It may have arrived; the provider does not tell.")
+            return DeliveryUnknown(doubt.text, code=doubt.code)
         return Resend() if found is None else Arrived(found, len(parts))

@@ -1,4 +1,4 @@
-"""What stands before a send besides its turn: rates that all processes share, a window, a receiver that is gone."""
+"""What stands before a send besides its turn: shared rates, a window, a receiver that is gone."""
 
 import hashlib
 from dataclasses import dataclass

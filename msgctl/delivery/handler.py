@@ -13,8 +13,10 @@ class Handler(Protocol):
     repeatable: ClassVar[bool]
     """Whether the receiver knows a second send for one, so that doubt may be resolved by sending again."""
 
-    schedule: Sequence[float] | None
-    """Seconds before each try, the first one included; None: `delivery.attempts` and `retry.*`."""
+    @property
+    def schedule(self) -> Sequence[float] | None:
+        """Seconds before each try, the first one included; None: `delivery.attempts` and `retry.*`."""
+        ...
 
     def gates(self, response: Response) -> Gates:
         """What stands before a send of this response.

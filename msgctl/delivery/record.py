@@ -57,6 +57,8 @@ class DeliveryRecord(Record, frozen=True):
     receipt: str | None = None
     """What the provider told afterwards: sent, delivered, read, failed."""
     receipt_at: int | None = None
+    retried_at: int | None = None
+    """When it was taken up again after it had ended: it may have been overtaken."""
     created_at: int | None = None
     sending_at: int | None = None
     ended_at: int | None = None
@@ -80,6 +82,9 @@ class Doubt(msgspec.Struct, frozen=True):
     turn: Turn
     sent_at: int
     """Unix milliseconds of the try that may have arrived."""
+    code: str
+    text: str
+    """Why nobody knows."""
 
 
 class Behind(msgspec.Struct, frozen=True):
@@ -167,7 +172,7 @@ class Records:
             case "go":
                 return Turn(token, *facts)
             case "doubt":
-                return Doubt(Turn(token, *facts[:3]), facts[3])
+                return Doubt(Turn(token, *facts[:3]), *facts[3:])
             case "behind":
                 return Behind(facts[0])
             case "pace":

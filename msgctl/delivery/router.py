@@ -10,7 +10,7 @@ from msgctl.config import Settings
 from msgctl.delivery.callback import Callback
 from msgctl.delivery.channel import Channels
 from msgctl.delivery.delivering import Delivering
-from msgctl.delivery.entry import Entry
+from msgctl.delivery.entry import Entry, stamped
 from msgctl.delivery.handler import Handler
 from msgctl.delivery.lanes import Lanes
 from msgctl.delivery.posting import Poster
@@ -93,7 +93,8 @@ class Router:
         if self._lanes[entry.channel].offer(entry):
             return
         self._stream.held.discard(entry.id)
-        await self._records.postpone(entry, response.to_json(), due=-OVERFLOW_PAUSE)
+        body = stamped(entry, response).to_json()
+        await self._records.postpone(entry, body, due=-OVERFLOW_PAUSE)
 
     async def _work(self, entry: Entry) -> None:
         try:

@@ -42,7 +42,7 @@ class Telegram:
         bot = self._settings.token.get_secret_value().partition(":")[0]
         name = f"telegram:chat:{digest(f'{bot} {chat}')}"
         group = str(chat).startswith(("-", "@"))
-        pace = rate("chat", name, GROUP, 20) if group else rate("chat", name, self._settings.chat_rate)
+        pace = rate("chat", name, GROUP, 20) if group else rate("chat", name, self._settings.chat_rate, 1)
         return Gates((rate("bot", f"telegram:bot:{bot}", self._settings.rate), pace))
 
     def unknown(self, response: Response) -> str:  # noqa: ARG002 - there is one bot

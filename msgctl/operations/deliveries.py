@@ -1,6 +1,6 @@
 """The newest deliveries, with what became of each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -9,8 +9,9 @@ from redis.asyncio import Redis
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.messages import Record
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import Script, unavailable_as_error
 
+AMEND = Script.beside(__file__, "amend")
 FIELDS = ("state", "attempts", "providerId", "code", "text", "endedAt")
 
 
@@ -68,6 +69,27 @@ class Deliveries:
             _delivery(stream_id, entry, record)
             for (stream_id, entry), record in zip(self._entries.items(), records, strict=True)
         ]
+
+    async def retry(self, message_ids: Sequence[str]) -> dict[str, str]:
+        """Send once more what FAILED or is UNKNOWN; by id `retried`, `missing`, or the state it is in.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        return await self._amend("retry", message_ids)
+
+    async def drop(self, message_ids: Sequence[str]) -> dict[str, str]:
+        """Give up what waits for its next try; by id `dropped`, `missing`, or the state it is in.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        return await self._amend("drop", message_ids)
+
+    async def _amend(self, what: str, message_ids: Sequence[str]) -> dict[str, str]:
+        with unavailable_as_error(self._settings):
+            outcomes = await AMEND(self._redis, what, *message_ids)
+        return dict(zip(message_ids, outcomes, strict=True))
 
 
 def _entry(fields: Mapping[str, str]) -> tuple[str, str, str]:

@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 from msgctl.config import Settings
 from msgctl.events import Ledger
 from msgctl.operations.cancelling import Cancelling
+from msgctl.operations.channels import Channels
 from msgctl.operations.cleaning import Cleaning
 from msgctl.operations.dead_letters import DeadLetters
 from msgctl.operations.deliveries import Deliveries
@@ -55,6 +56,7 @@ class Operations:
         self.listing = Listing(settings, redis)
         self.triage = Triage(settings, redis, queue)
         self.deliveries = Deliveries(settings, redis)
+        self.channels = Channels(settings, redis)
         self.selection = Selection(settings, redis)
         self.grouping = Grouping(self.selection)
         self.replaying = Replaying(settings, redis, queue)

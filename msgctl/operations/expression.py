@@ -5,8 +5,8 @@
     number     = digits [ "." digits ] [ "%" | "s" | "m" | "h" | "d" ]
 
 Names: waiting, active, completed, failed (or dlq), delayed, paused, total, backlog (what is not over),
-failed_rate (failed of total), workers, subscribers, undelivered, and age(p1) … age(p10) and age(any), the seconds that the head
-of a queue has waited. It looks only at what has a bounded cost.
+failed_rate (failed of total), workers, subscribers, undelivered, and age(p1) … age(p10) and age(any), the seconds
+that the head of a queue has waited. It looks only at what has a bounded cost.
 """
 
 import operator

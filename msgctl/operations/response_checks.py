@@ -108,10 +108,10 @@ class Conversations:
     async def _records(self, message_ids: Sequence[str]) -> list[Mapping[str, str]]:
         pipeline = self._redis.pipeline(transaction=False)
         for message_id in message_ids:
-            cast("Any", pipeline.hmget(contracts.DELIVERY + message_id, "state", "createdAt", "sendingAt"))
+            cast("Any", pipeline.hmget(contracts.DELIVERY + message_id, "state", "createdAt", "sendingAt", "retriedAt"))
         with unavailable_as_error(self._settings):
             answers = await pipeline.execute() if message_ids else []
-        return [dict(zip(("state", "createdAt", "sendingAt"), answer, strict=True)) for answer in answers]
+        return [dict(zip(("state", "createdAt", "sendingAt", "retriedAt"), answer, strict=True)) for answer in answers]
 
 
 def _faults(
@@ -140,7 +140,7 @@ def _faults(
 
 def _overtook(record: Mapping[str, str], after: Mapping[str, str], clock: str) -> bool:
     """Whether the later of two responses was delivered while the earlier was not over, or before it."""
-    if after["state"] not in OVER or not record["state"]:
+    if after["state"] not in OVER or not record["state"] or record["retriedAt"]:
         return False
     if record["state"] not in OVER:
         return True

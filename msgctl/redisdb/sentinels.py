@@ -25,9 +25,9 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
     def __init__(self, settings: Settings, **manner: Any) -> None:
         redis = settings.redis
         manner["connection_class"] = SecureConnection if redis.tls else SentinelManagedConnection
-        super().__init__(
+        super().__init__(  # type: ignore[no-untyped-call]
             redis.sentinel_service,
-            Sentinel(_addresses(settings), sentinel_kwargs=_login(settings)),
+            Sentinel(_addresses(settings), sentinel_kwargs=_login(settings)),  # type: ignore[no-untyped-call]
             check_connection=True,
             **manner,
         )
@@ -42,8 +42,8 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
 
 def find_blocking(settings: Settings, **manner: Any) -> BlockingRedis:
     """A blocking client of the master."""
-    finder = BlockingSentinel(_addresses(settings), sentinel_kwargs=_login(settings))
-    client: BlockingRedis = finder.master_for(settings.redis.sentinel_service, **manner)
+    finder = BlockingSentinel(_addresses(settings), sentinel_kwargs=_login(settings))  # type: ignore[no-untyped-call]
+    client: BlockingRedis = finder.master_for(settings.redis.sentinel_service, **manner)  # type: ignore[no-untyped-call]
     return client
 
 

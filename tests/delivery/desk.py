@@ -8,8 +8,8 @@ from msgctl.config import Settings
 from msgctl.delivery.posting import Poster
 from msgctl.delivery.router import Router, handlers
 from msgctl.delivery.stream import ResponseStream
-from msgctl.tasks import cancel
 from msgctl.redisdb import connect
+from msgctl.tasks import cancel
 
 
 class Desk:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import email.utils
 import itertools
 import json
 from collections import deque
@@ -12,7 +13,8 @@ from typing import Any, Self
 from aiohttp import web
 
 Answer = tuple[int, dict[str, Any]] | web.Response | str
-"""A status and a JSON body, a whole response, `hang` (no answer), or `cut` (the line is cut after reading)."""
+"""A status and a JSON body, a whole response, `hang` (no answer), `cut` (the line is cut after reading),
+or `lost` (it is taken, and the line is cut instead of the answer)."""
 
 
 @dataclass
@@ -36,6 +38,7 @@ class Providers:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.answers: deque[Answer] = deque()
+        self.sent_by_twilio: list[dict[str, str]] = []
         self.under_way = 0
         self.most_under_way = 0
         self.slow: Callable[[Request], float] = lambda _request: 0.0
@@ -71,17 +74,21 @@ class Providers:
             body,
             {name: value for name, value in form.items() if isinstance(value, str)},
         )
+        if request.method == "GET":
+            return web.json_response({"messages": list(reversed(self.sent_by_twilio))})
         self.requests.append(seen)
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
             await asyncio.sleep(self.slow(seen))
             answer = self.answers.popleft() if self.answers else self._judge(seen)
-            return await self._give(request, answer)
+            return await self._give(request, seen, answer)
         finally:
             self.under_way -= 1
 
-    async def _give(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+    async def _give(self, request: web.Request, seen: Request, answer: Answer) -> web.StreamResponse:
+        if answer == "lost":
+            self._judge(seen)
         if answer == "hang":
             await self._released.wait()
         if isinstance(answer, str):
@@ -118,11 +125,15 @@ class Providers:
         login = base64.b64encode(b"AC1:twilio-token").decode()
         if request.headers.get("Authorization") != f"Basic {login}" or "/Accounts/AC1/" not in request.path:
             return 401, {"code": 20003, "message": "Authenticate", "status": 401}
-        if set(request.form) != {"From", "To", "Body"}:
+        if set(request.form) - {"StatusCallback"} != {"From", "To", "Body"}:
             return 400, {"code": 21604, "message": "A parameter is wrong", "status": 400}
         if len(request.form["Body"]) > 1600:
             return 400, {"code": 21617, "message": "Too long", "status": 400}
-        return 201, {"sid": f"SM{next(self._numbers)}", "status": "queued"}
+        sid = f"SM{next(self._numbers)}"
+        form = request.form
+        date = email.utils.formatdate(usegmt=True)
+        self.sent_by_twilio.append({"sid": sid, "body": form["Body"], "from": form["From"], "date_created": date})
+        return 201, {"sid": sid, "status": "queued"}
 
     def _judge_meta(self, request: Request) -> Answer:
         if request.headers.get("Authorization") != "Bearer meta-token":

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.delivery.adoption import Adoption
-from msgctl.tasks import cancel
 from msgctl.messages import Channel, Response
+from msgctl.tasks import cancel
 from tests.delivery.replies import Replies, response
 from tests.processes import until
 

@@ -6,10 +6,17 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
+from daemons.gateway import server
 from daemons.gateway.app import serve
 from msgctl.agents import Agent, Agents
 from msgctl.config import Settings
 from tests.gateway.clients import Client, Pipeline, running
+
+
+@pytest.fixture(autouse=True)
+def _no_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway in this process ends at once; one that is taken over from is a process of its own."""
+    monkeypatch.setattr(server, "QUIET", 0.0)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from msgctl import contracts, tokens
 from msgctl.agents import Agent
 from msgctl.config import Settings
-from tests.processes import PATIENCE, Daemon
+from tests.processes import PATIENCE, Daemon, until
 
 STREAMS = 8
 
@@ -65,8 +65,7 @@ async def test_a_takeover_refuses_nobody_and_loses_nothing(settings: Settings, a
             stop = asyncio.Event()
             streams = [Stream(port, token, agent.id) for _ in range(STREAMS)]
             running = [asyncio.create_task(stream.run(stop)) for stream in streams]
-            while sum(len(stream.accepted) for stream in streams) < 20 * STREAMS:
-                await asyncio.sleep(0.01)
+            await until(lambda: all(len(stream.accepted) >= 20 for stream in streams), "the streams to flow")
             first.process.send_signal(signal.SIGTERM)
             assert await first.exited() == 0
             stop.set()

@@ -8,7 +8,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 import pytest
@@ -26,7 +26,7 @@ from msgctl.rqueue import Claimed, Claims, Queue
 from tests.rqueue.conftest import commit, failure
 from tests.rqueue.model import MAX_CRASHES, MAX_MAILBOX, Entry, Lease, Model
 
-EXAMPLES = int(os.environ.get("MSGCTL_MODEL_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("MSGCTL_MODEL_EXAMPLES", "15"))
 STEPS = 40
 WORKERS = ("w1", "w2")
 LARGE = 2**53
@@ -60,6 +60,21 @@ class Echoing:
             await self._redis.eval(*command)
         return await self._redis.eval(*command)
 
+    def pipeline(self, *arguments: Any, **options: Any) -> Any:
+        """A pipeline, all of which is sent again."""
+        pipeline = self._redis.pipeline(*arguments, **options)
+        execute = pipeline.execute
+
+        async def execute_twice(**raising: Any) -> Any:
+            commands = list(pipeline.command_stack)
+            await execute(**raising)
+            pipeline.command_stack.extend(commands)
+            return await execute(**raising)
+
+        if self.twice:
+            pipeline.execute = execute_twice
+        return pipeline
+
 
 class QueueMachine(RuleBasedStateMachine):
     """Clients, two workers, time that passes, and an operator."""
@@ -69,7 +84,7 @@ class QueueMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.redis: Any = Echoing(redisdb.connect(self.settings))
+        self.redis = cast("Any", Echoing(redisdb.connect(self.settings)))
         self.run(self.redis.flushdb())
         self.queue = Queue(self.redis, self.settings)
         self.claims = {name: Claims(self.redis, self.settings, name) for name in WORKERS}
@@ -329,7 +344,7 @@ def test_the_scripts_do_what_the_model_does(settings: Settings, monkeypatch: pyt
     worker = settings.worker.model_copy(update={"max_crashes": MAX_CRASHES})
     history = settings.history.model_copy(update={"max_mailbox": MAX_MAILBOX})
     QueueMachine.settings = settings.model_copy(update={"worker": worker, "history": history})
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # hypothesis leaves it untyped
+    run_state_machine_as_test(
         QueueMachine,
         settings=hypothesis_settings(
             max_examples=EXAMPLES,

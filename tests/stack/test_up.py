@@ -100,9 +100,12 @@ def authorization(up: Up) -> dict[str, str]:
 def test_it_tells_where_everything_is(up: Up) -> None:
     """One line names gateway, config, servers, n8n and process ids, and each of them answers."""
     told = up.told
-    assert list(told) == ["gateway", "config", "redis", "postgres", "n8n", "pids"]
+    assert list(told) == ["gateway", "config", "redis", "postgres", "n8n", "metrics", "pids"]
     assert {kind: len(pids) for kind, pids in told["pids"].items()} == {"worker": 1, "subscriber": 1, "gateway": 2}
     assert requests.get(f"{told['gateway']}/readyz", timeout=10).status_code == 200
+    assert sorted(told["metrics"]) == ["gateway-1", "gateway-2", "subscriber-1", "worker-1"]
+    for address in told["metrics"].values():
+        assert "msgctl_workers" in requests.get(f"http://{address}/metrics", timeout=10).text
     with redis.Redis.from_url(told["redis"]) as client:
         assert client.info("memory")["maxmemory_policy"] == "noeviction"
     with psycopg.connect(told["postgres"]) as connection:
@@ -168,7 +171,9 @@ def test_data_ports_secrets_and_own_settings_survive_a_restart(tmp_path: Path) -
     file = Path(first.told["config"])
     file.write_text(f"# mine\n{file.read_text()}\n[worker]\nconcurrency = 3\n")
     with running(folder, "--embedded", "--gateways", "2") as second:
-        assert {**second.told, "pids": {}} == {**first.told, "pids": {}}
+        for told in (first.told, second.told):
+            del told["pids"], told["metrics"]
+        assert second.told == first.told
         assert file.read_text().startswith("# mine\n")
         assert tomllib.loads(file.read_text())["worker"]["concurrency"] == 3
         assert "Kept" in second.msgctl("agent", "list")

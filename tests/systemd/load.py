@@ -56,5 +56,7 @@ while time.monotonic() < deadline:
         break
     time.sleep(1)
 charged = Counter(json.dumps(ask("GET", f"/api/messages/{one}/status")[1].get("attempts")) for one in sent)
-sys.stdout.write(f"answers {dict(answers)}, slowest {slowest:.2f} s, states {dict(states)}, attempts {dict(charged)}\n")
+sys.stdout.write(
+    f"answers {dict(answers)}, slowest {slowest:.2f} s, states {dict(states)}, attempts {dict(charged)}\n"
+)
 sys.exit(set(answers) != {"202"} or set(states) != {"completed"} or not sent or set(charged) != {"1"})

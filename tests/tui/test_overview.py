@@ -25,7 +25,7 @@ async def test_health_tells_its_reasons(desk: Desk, traffic: Traffic) -> None:
     """What is wrong is said in words, not by a colour."""
     await traffic.waiting("w1")
     async with looking(desk) as sight:
-        await sight.shows("!! UNHEALTHY", "No worker is alive", "No subscriber is alive")
+        await sight.shows("!!  waiting 1", "!! NOT HEALTHY", "No worker is alive", "No subscriber is alive")
 
 
 async def test_workers_with_their_slots(desk: Desk, redis: Redis, traffic: Traffic) -> None:

@@ -35,8 +35,8 @@ class Masthead(Static):
             if stats
             else ""
         )
-        verdict = "OK" if snapshot.health.healthy else "!! UNHEALTHY"
-        self.update(clean(f"msgctl  {time} UTC  {where}  {', '.join(flags)}") + "\n" + f"{counts}  {verdict}")
+        verdict = "OK" if snapshot.health.healthy else "!!"
+        self.update(clean(f"msgctl  {time} UTC  {where}  {', '.join(flags)}") + "\n" + f"{verdict}  {counts}")
 
 
 class Banner(Static):

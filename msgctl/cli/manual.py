@@ -1,0 +1,71 @@
+"""The man page msgctl(1), written from the command tree: `python -m msgctl.cli.manual > docs/msgctl.1`."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from msgctl import __version__
+from msgctl.cli._lazy import load_command
+from msgctl.cli._root import ENTRIES
+
+HEAD = """.TH MSGCTL 1 "" "msgctl {version}" "User Commands"
+.SH NAME
+msgctl \\- the asynchronous pipeline between chat customers and AI agents, and the toolkit to operate it
+.SH SYNOPSIS
+.B msgctl
+[\\fB\\-\\-config\\fR \\fIPATH\\fR] [\\fB\\-\\-debug\\fR] \\fICOMMAND\\fR [\\fIARGUMENTS\\fR]
+.SH COMMANDS
+"""
+TAIL = """.SH EXIT STATUS
+0 ok, 1 bug, 2 usage, 3 not found, 4 partial or violated, 5 nothing matched, 6 refused or not confirmed,
+69 unavailable, 75 try later, 78 configuration, 130 interrupted
+.SH ENVIRONMENT
+MSGCTL_CONFIG names the configuration file; MSGCTL_<SECTION>_<NAME> sets one setting; NO_COLOR is honoured.
+.SH FILES
+\\&./config.toml, /etc/msgctl/config.toml
+"""
+
+
+def leaves() -> Iterator[tuple[str, Any]]:
+    """Every command that does something, with its name behind `msgctl`."""
+    for name, entry in ENTRIES.items():
+        yield from _below(name, load_command(name, entry))
+
+
+def render() -> str:
+    """The page as roff."""
+    return HEAD.format(version=__version__) + "".join(_section(*leaf) for leaf in leaves()) + TAIL
+
+
+def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    verbs = getattr(command, "commands", None)
+    if verbs is None:
+        yield name, command
+    for verb, below in (verbs or {}).items():
+        yield from _below(f"{name} {verb}", below)
+
+
+def _section(name: str, command: Any) -> str:
+    words = [f".SS {_escape(f'msgctl {name}')}", _escape(command.help or "")]
+    for parameter in command.params:
+        label = (
+            ", ".join(parameter.opts)
+            if parameter.param_type_name == "option"
+            else parameter.metavar or parameter.name.upper()
+        )
+        words += [".TP", f"\\fB{_escape(label)}\\fR", _escape(parameter.help or "")]
+    if command.epilog:
+        words += [".PP", _escape(command.epilog)]
+    return "\n".join(words) + "\n"
+
+
+def _escape(text: str) -> str:
+    """Text as roff: nothing in it is a command, and every character is one that any terminal's page can name."""
+    plain = text.replace("\\", "\\e").replace("-", "\\-")
+    named = "".join(one if one.isascii() else f"\\[u{ord(one):04X}]" for one in plain)
+    lines = (" ".join(line.split()) for line in named.splitlines())
+    return "\n".join(f"\\&{line}" if line.startswith((".", "'")) else line for line in lines if line)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render())

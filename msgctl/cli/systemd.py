@@ -1,0 +1,53 @@
+"""`msgctl systemd`: the installation on a server, a thin door to the scripts in `systemd/`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from msgctl.cli._noun import noun
+from msgctl.errors import NotFound
+
+app = noun("This server: install, deploy, uninstall the systemd units.")
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print every step, take none.")]
+
+
+@app.command(epilog="Example: sudo msgctl systemd install --dry-run")
+def install(*, dry_run: DryRun = False) -> None:
+    """Install on Debian or Ubuntu, or bring an installation up to date; configuration is kept."""
+    _execute("install.sh", dry_run=dry_run)
+
+
+@app.command(epilog="Example: sudo msgctl systemd deploy --release 0.1.0-1a2b3c4d")
+def deploy(
+    release: Annotated[str, typer.Option(metavar="NAME", help="One of /opt/msgctl/releases, also an older one.")],
+    *,
+    dry_run: DryRun = False,
+) -> None:
+    """Put a release to work, daemon by daemon; if one does not work, everything goes back to the one before."""
+    _execute("deploy.sh", "--release", release, dry_run=dry_run)
+
+
+@app.command(epilog="Example: sudo msgctl systemd uninstall --dry-run")
+def uninstall(
+    *,
+    purge: Annotated[bool, typer.Option("--purge", help="Configuration, secrets, logs and the user too.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Stop the daemons and remove them; configuration, logs and the user stay unless told otherwise."""
+    _execute("install.sh", "--uninstall", *(["--purge"] if purge else []), dry_run=dry_run)
+
+
+def _execute(script: str, *arguments: str, dry_run: bool) -> None:
+    """Become the script: same terminal, its exit code is ours."""
+    checkout, installed = Path(__file__).parents[2] / "systemd", Path(sys.prefix, "share", "msgctl", "systemd")
+    for folder in (checkout, Path("/usr/share/msgctl/systemd"), installed):
+        if (folder / script).is_file():
+            words = ["sh", str(folder / script), *arguments, *(["--dry-run"] if dry_run else [])]
+            os.execvp("sh", words)  # noqa: S606, S607 - the script of this very installation; sh stands in PATH
+    raise NotFound(
+        f"There is no systemd/{script} beside this msgctl. Run it from a checkout: sudo systemd/{script}"
+    )

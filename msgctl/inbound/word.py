@@ -1,0 +1,50 @@
+"""What a webhook brings: a customer's word, or the news of a message that was sent."""
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from msgctl.messages import Channel
+
+READ_AT_MOST = 8000
+"""Characters of a text that are taken in, as of any message."""
+
+
+class Word(msgspec.Struct, frozen=True):
+    """A text that a customer wrote."""
+
+    message_id: str
+    """Ours, made of the provider's id, so that a repeated webhook is known."""
+    conversation_id: str
+    """Ours, made of the chat's address, which it does not show."""
+    channel: Channel
+    text: str
+    metadata: dict[str, Any]
+    """The `channelMetadata` by which the reply goes back to that chat."""
+    agent_id: str
+    phone: str = ""
+    """WhatsApp: the customer's number, for the 24 h window."""
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What became of a message that was sent."""
+
+    message_id: str
+    """Ours, which the provider gives back."""
+    provider_id: str
+    status: str
+    """`sent`, `delivered`, `read` or `failed`."""
+    code: str = ""
+    """Of `failed`, as in the record of a delivery, e.g. `whatsapp_131026`."""
+
+
+def stand_for(prefix: str, *facts: object) -> str:
+    """An identifier of ours for something of a provider's; it shows nothing of it."""
+    text = "\0".join(str(fact) for fact in facts)
+    return f"{prefix}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+
+def readable(text: object) -> str:
+    """A text as we take it in; empty for anything else."""
+    return text[:READ_AT_MOST].replace("\0", "") if isinstance(text, str) else ""

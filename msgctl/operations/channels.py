@@ -1,0 +1,187 @@
+"""The channels of delivery: what waits on each, what went wrong last, and who may stop and start them."""
+
+import asyncio
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.delivery.advice import advise
+from msgctl.delivery.gates import Bucket, digest, rate
+from msgctl.delivery.record import find
+from msgctl.errors import InvalidInput
+from msgctl.messages import Channel, Record, Reply, Response
+from msgctl.operations.overview import SAMPLE, SAMPLED
+from msgctl.redisdb import unavailable_as_error
+
+ADDRESS = {Channel.TELEGRAM: "chatId", Channel.WHATSAPP: "to", Channel.API: "callbackUrl"}
+"""The `channelMetadata` that says where to."""
+LOOK_INTERVAL = 0.1
+"""Seconds between two looks at a delivery."""
+NOBODY = "Nobody has taken it: is a subscriber alive? msgctl health"
+TEST_TEXT = "msgctl: this is a test of the channel."
+
+
+class ChannelState(Record, kw_only=True, frozen=True):
+    """One channel. Times are Unix milliseconds; None where there is nothing to tell."""
+
+    channel: str
+    state: str
+    """`open`, `paused` (by a person, or stopped for its credentials), `broken` (left alone for a while)."""
+    backlog: int
+    """Responses still to be delivered, of those looked at, and all that are held."""
+    held: int
+    """Of these, what waits for the channel itself."""
+    reason: str
+    """Of a pause: `operator`, or the code that stopped it."""
+    next_send: int | None
+    """When its rate or its breaker lets the next one go; None: at once, or only after `channel resume`."""
+    last_error: str
+    advice: str
+    failed_at: int | None
+    urls_gone: list[str]
+    """Hosts of callbacks that answered 410 and are not called."""
+
+
+class Channels:
+    """Looks at the channels, and stops and starts them.
+
+    Args:
+        settings: each provider's.
+        redis: a client of `redisdb.connect`.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self._settings = settings
+        self._redis = redis
+
+    async def list(self) -> "tuple[ChannelState, ...]":
+        """All of them.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        with unavailable_as_error(self._settings):
+            _, flat, _, _ = await SAMPLE(self._redis, SAMPLED)
+            backlog = dict(zip(flat[::2], flat[1::2], strict=True))
+            return tuple([await self._state(channel, backlog.get(channel, 0)) for channel in Channel])
+
+    async def pause(self, channel: Channel) -> bool:
+        """Hold what is for a channel; False if it was paused before.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        key = contracts.CHANNEL_STATE + _phone(channel)
+        with unavailable_as_error(self._settings):
+            new = await cast("Any", self._redis.hsetnx(key, "pausedAt", int(time.time() * 1000)))
+            if new:
+                await cast("Any", self._redis.hset(key, "reason", "operator"))
+        return bool(new)
+
+    async def resume(self, channel: Channel) -> bool:
+        """Let a channel go on, whatever stopped it; False if nothing did.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        key = contracts.CHANNEL_STATE + _phone(channel)
+        fields = ("pausedAt", "reason", "streak", "openings", "openUntil")
+        with unavailable_as_error(self._settings):
+            gone = await cast("Any", self._redis.hdel(key, *fields))
+        return bool(gone)
+
+    async def test(self, channel: Channel, to: str, *, text: str = TEST_TEXT, provider: str = "") -> str:
+        """Hand a text to the subscribers as if an agent had replied; the id of its delivery.
+
+        Args:
+            channel: by which.
+            to: a chat's number, a phone number, a URL.
+            text: what to send.
+            provider: WhatsApp: `cloud` or `twilio`; empty: as configured.
+
+        Raises:
+            InvalidInput: the channel cannot be tested so.
+            RedisUnavailable: Redis does not answer.
+        """
+        address: Any = int(to) if channel is Channel.TELEGRAM and to.lstrip("-").isdigit() else to
+        identifier = f"test-{uuid.uuid4()}"
+        response = Response(
+            message_id=identifier,
+            conversation_id=identifier,
+            agent_id="test",
+            response=Reply(message=text),
+            channel=_phone(channel),
+            channel_metadata={ADDRESS[channel]: address} | ({"provider": provider} if provider else {}),
+            timestamp=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        )
+        fields: Any = {"kind": "response", "channel": str(channel), "body": response.to_json()}
+        with unavailable_as_error(self._settings):
+            await self._redis.xadd(contracts.RESPONSES, fields)
+        return identifier
+
+    async def outcome(self, message_id: str, patience: float) -> dict[str, Any]:
+        """How a delivery ended, or where it is after `patience` seconds.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        deadline = time.monotonic() + patience
+        while True:
+            with unavailable_as_error(self._settings):
+                record = await find(self._redis, message_id)
+            if (record and record.ended_at) or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(LOOK_INTERVAL)
+        state = record.state if record else "new"
+        code = (record.code if record else None) or ("" if record else "no_subscriber")
+        advice = advise(code) or (NOBODY if not record else "")
+        provider_id = record.provider_id if record else None
+        return {"messageId": message_id, "state": state, "providerId": provider_id, "code": code, "advice": advice}
+
+    async def _state(self, channel: Channel, backlog: int) -> ChannelState:
+        found: dict[str, str] = await cast("Any", self._redis.hgetall(contracts.CHANNEL_STATE + channel))
+        held = await self._redis.zcard(contracts.HELD + channel)
+        now = int(time.time() * 1000)
+        open_until = int(float(found.get("openUntil", 0)))
+        paused, broken = "pausedAt" in found, open_until > now
+        waits = [open_until, *[await self._free_at(bucket) for bucket in self._buckets(channel)]]
+        gone: Any = await self._redis.zrangebyscore(contracts.CALLBACKS_GONE, now, "+inf")
+        return ChannelState(
+            channel=channel,
+            state="paused" if paused else "broken" if broken else "open",
+            backlog=backlog + held,
+            held=held,
+            reason=found.get("reason", ""),
+            next_send=max(waits) if max(waits) > now and not paused else None,
+            last_error=found.get("code", ""),
+            advice=advise(found.get("code", "")),
+            failed_at=int(found["failedAt"]) if "failedAt" in found else None,
+            urls_gone=[member.partition(" ")[2] for member in gone] if channel is Channel.API else [],
+        )
+
+    async def _free_at(self, bucket: Bucket) -> int:
+        full = await self._redis.get(contracts.BUCKET + bucket.name)
+        return int(float(full or 0) - bucket.interval * (bucket.burst - 1))
+
+    def _buckets(self, channel: Channel) -> "tuple[Bucket, ...]":
+        """The rates of the channel as a whole."""
+        settings = self._settings
+        if channel is Channel.TELEGRAM:
+            bot = settings.telegram.token.get_secret_value().partition(":")[0]
+            return (rate("bot", f"telegram:bot:{bot}", settings.telegram.rate),)
+        if channel is not Channel.WHATSAPP:
+            return ()
+        if settings.whatsapp.provider == "twilio":
+            return (rate("sender", f"twilio:sender:{digest(settings.twilio.sender)}", settings.twilio.rate),)
+        return (rate("number", f"whatsapp:number:{settings.whatsapp.phone_number_id}", settings.whatsapp.rate),)
+
+
+def _phone(channel: Channel) -> Channel:
+    if channel is Channel.WEB:
+        raise InvalidInput("Channel web goes to the sockets that are open; it has no provider to pause or test.")
+    return channel

@@ -1,0 +1,50 @@
+"""`msgctl smoke`, against a whole pipeline of real daemons."""
+
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from msgctl.config import Settings
+from msgctl.stack.n8n import N8nStandIn
+from tests.cli.conftest import Invoke
+from tests.processes import Daemon
+
+
+async def test_smoke_judges_what_a_customer_sees(
+    msgctl: Invoke, settings: Settings, n8n: N8nStandIn, agent_id: str, tmp_path: Path
+) -> None:
+    """Every message is answered once and in order, in a table and in JUnit XML; a budget too small is exit 4."""
+    token = (await msgctl("token", "issue", "--user", "ana")).stdout.strip()
+    async with (
+        Daemon("worker", settings),
+        Daemon("subscriber", settings),
+        Daemon("gateway", settings) as gateway,
+    ):
+        port = gateway.status.rpartition(":")[2].strip().rstrip("/.")
+        words = (
+            "smoke",
+            "--url",
+            f"http://127.0.0.1:{port}",
+            "--token",
+            token,
+            "--agent",
+            agent_id,
+            "--count",
+            "6",
+        )
+        outcome = await msgctl(*words, "--timeout", "60", "--junit", "smoke.xml", "-o", "json")
+        assert outcome.code == 0, outcome
+        assert [case["case"] for case in outcome.json["cases"] if case["passed"]] == [
+            "answered",
+            "within budget",
+            "heard at the socket",
+            "in order",
+            "once",
+        ]
+        suite = ET.parse(tmp_path / "smoke.xml").getroot()
+        assert (suite.get("tests"), suite.get("failures")) == ("5", "0")
+        slow = await msgctl(*words, "--budget", "0.0001s", "--channel", "api")
+        assert (slow.code, "took longer" in slow.stderr) == (4, True)
+        refused = await msgctl(*words[:4], "nonsense", *words[5:])
+        assert refused.code == 69
+    down = await msgctl(*words)
+    assert down.code == 69

@@ -1,0 +1,248 @@
+"""A channel as a whole: its shared rates, its pause, its breaker, and what closes them."""
+
+import time
+from typing import Any
+
+import pytest
+from aiohttp import web
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.delivery.gates import digest
+from msgctl.delivery.record import DeliveryState, find
+from msgctl.messages import Channel
+from msgctl.operations.channels import Channels
+from msgctl.operations.channels import ChannelState as Seen
+from msgctl.operations.deliveries import Deliveries
+from tests.delivery.desk import Desk
+from tests.delivery.providers import Providers
+from tests.delivery.replies import Replies, response
+from tests.delivery.test_record import ended
+from tests.processes import until
+
+CHAT = {"chatId": 42}
+TO = {"to": "+5511999990000"}
+
+
+def changed(settings: Settings, section: str, **values: Any) -> Settings:
+    """The settings with some of a section's changed."""
+    return settings.model_copy(update={section: getattr(settings, section).model_copy(update=values)})
+
+
+async def channel_of(settings: Settings, redis: Redis, name: Channel) -> Seen:
+    """What `channel list` says of one."""
+    return next(state for state in await Channels(settings, redis).list() if state.channel == name)
+
+
+async def held(redis: Redis, channel: Channel, count: int) -> None:
+    """Return once so many wait for a channel."""
+
+    async def all_there() -> bool:
+        return int(await redis.zcard(contracts.HELD + channel)) == count
+
+    await until(all_there, f"{count} to be held")
+
+
+async def test_a_chat_has_its_rate_whoever_sends(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """Two subscribers, one chat, four conversations: never two calls closer than the rate allows."""
+    moments: list[float] = []
+    providers.slow = lambda _request: moments.append(time.monotonic()) or 0.0  # type: ignore[func-returns-value]
+    slow = changed(settings, "telegram", chat_rate=5)
+    sent = [await replies.commit(response(Channel.TELEGRAM, CHAT, conversation=f"c{one}")) for one in range(4)]
+    async with Desk(slow, "a"), Desk(slow, "b"):
+        states = [(await ended(redis, reply)).state for reply in sent]
+    assert set(states) == {DeliveryState.SENT}
+    assert moments[-1] - moments[0] > 0.5  # three pauses of 0.2 s, less what a call may be delayed by
+    assert len(moments) == 4
+
+
+async def test_a_429_closes_the_bot_for_everyone(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """F23: within `retry_after` no process calls, for any chat; no attempt is charged for it."""
+    moments: list[float] = []
+    providers.slow = lambda _request: moments.append(time.monotonic()) or 0.0  # type: ignore[func-returns-value]
+    providers.answers.append((429, {"ok": False, "parameters": {"retry_after": 2}}))
+    async with Desk(settings, "a"), Desk(settings, "b"):
+        first = await replies.commit(response(Channel.TELEGRAM, CHAT))
+        await until(lambda: moments, "the first call")
+        rest = [
+            await replies.commit(response(Channel.TELEGRAM, {"chatId": n}, conversation=f"c{n}")) for n in (7, 8)
+        ]
+        records = [await ended(redis, reply) for reply in (first, *rest)]
+    assert [(record.state, record.attempts) for record in records] == [(DeliveryState.SENT, 1)] * 3
+    assert moments[1] - moments[0] >= 1.9
+
+
+async def test_a_pair_bursts_and_then_waits(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """WhatsApp: 45 at once to one customer, the 46th waits for the pair's rate, and is not lost."""
+    for number in range(46):
+        last = await replies.commit(response(Channel.WHATSAPP, TO, conversation=f"w{number}"))
+    async with Desk(settings):
+        await until(lambda: len(providers.requests) == 45, "the burst")
+
+        async def waits() -> bool:
+            return int(await redis.zcard(contracts.POSTPONED)) == 1
+
+        await until(waits, "the last to wait")
+    assert len(providers.requests) == 45
+    assert last is not None
+
+
+async def test_a_paused_channel_holds_its_own_and_nobody_elses(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """While Telegram is paused WhatsApp goes on; resumed, all of it leaves in order, and nothing is charged."""
+    channels = Channels(settings, redis)
+    assert await channels.pause(Channel.TELEGRAM)
+    assert not await channels.pause(Channel.TELEGRAM)
+    async with Desk(settings):
+        mine = [await replies.commit(response(Channel.TELEGRAM, CHAT, text=f"{one:02}")) for one in range(20)]
+        other = await replies.commit(response(Channel.WHATSAPP, TO, conversation="w"))
+        assert (await ended(redis, other)).state is DeliveryState.SENT
+        await held(redis, Channel.TELEGRAM, 20)
+        state = await channel_of(settings, redis, Channel.TELEGRAM)
+        assert (state.state, state.reason, state.held) == ("paused", "operator", 20)
+        assert await channels.resume(Channel.TELEGRAM)
+        records = [await ended(redis, reply) for reply in mine]
+    assert {record.attempts for record in records} == {1}
+    assert providers.texts() == [f"{one:02}" for one in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("channel", "metadata", "answer", "code"),
+    [
+        (Channel.TELEGRAM, CHAT, (401, {"ok": False}), "telegram_401"),
+        (Channel.WHATSAPP, TO, (401, {"error": {"code": 190}}), "whatsapp_190"),
+        (Channel.WHATSAPP, TO | {"provider": "twilio"}, (401, {"code": 20003}), "twilio_20003"),
+    ],
+)
+async def test_bad_credentials_stop_the_channel(
+    *,
+    settings: Settings,
+    redis: Redis,
+    replies: Replies,
+    providers: Providers,
+    capfd: pytest.CaptureFixture[str],
+    channel: Channel,
+    metadata: dict[str, Any],
+    answer: Any,
+    code: str,
+) -> None:
+    """One call, an alarm with advice, and no delivery fails: they wait until a person resumes the channel."""
+    providers.answers.append(answer)
+    async with Desk(settings):
+        first = await replies.commit(response(channel, metadata))
+        await held(redis, channel, 1)
+        second = await replies.commit(response(channel, metadata))
+        await held(redis, channel, 2)
+        state = await channel_of(settings, redis, channel)
+        assert (state.state, state.reason, state.last_error) == ("paused", code, code)
+        assert state.advice
+        assert len(providers.requests) == 1
+        await Channels(settings, redis).resume(channel)
+        for reply in (first, second):
+            assert (await ended(redis, reply)).state is DeliveryState.SENT
+    assert "Channel stopped" in "".join(capfd.readouterr())
+
+
+async def test_a_channel_that_keeps_failing_is_left_alone_and_heals(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """Three failures in a row open it; it is probed by one, and what waited goes out when that succeeds."""
+    fast = changed(settings, "breaker", streak=3, pause=0.5)
+    providers.answers.extend([(503, {})] * 3)
+    async with Desk(fast):
+        sent = [
+            await replies.commit(response(Channel.TELEGRAM, {"chatId": n}, conversation=f"c{n}"))
+            for n in range(1, 4)
+        ]
+
+        async def broken() -> bool:
+            return (await channel_of(fast, redis, Channel.TELEGRAM)).state == "broken"
+
+        await until(broken, "the breaker to open")
+        other = await replies.commit(response(Channel.WHATSAPP, TO, conversation="w"))
+        assert (await ended(redis, other)).state is DeliveryState.SENT
+        for reply in sent:
+            assert (await ended(redis, reply)).state is DeliveryState.SENT
+    assert (await channel_of(fast, redis, Channel.TELEGRAM)).state == "open"
+
+
+async def test_a_callback_that_is_gone_is_not_called_again(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """410 ends this one, disables that URL for a while, and is shown; another URL of the host goes on."""
+    providers.answers.append((410, {}))
+    hook = {"callbackUrl": f"{providers.url}/hook"}
+    async with Desk(settings):
+        first = await ended(redis, await replies.commit(response(Channel.API, hook)))
+        second = await ended(redis, await replies.commit(response(Channel.API, hook)))
+        other = await ended(
+            redis, await replies.commit(response(Channel.API, {"callbackUrl": f"{providers.url}/b"}))
+        )
+    assert [first.code, second.code] == ["callback_410", "callback_gone"]
+    assert other.state is DeliveryState.SENT
+    assert len(providers.requests) == 2
+    assert (await channel_of(settings, redis, Channel.API)).urls_gone == ["127.0.0.1"]
+
+
+async def test_a_callback_keeps_its_schedule(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """As many tries as the schedule has, none sooner than it says, `Retry-After` never undercut; then FAILED."""
+    moments: list[float] = []
+    providers.slow = lambda _request: moments.append(time.monotonic()) or 0.0  # type: ignore[func-returns-value]
+    providers.answers.extend([(500, {}), web.Response(status=503, headers={"Retry-After": "1"}), (500, {})])
+    async with Desk(changed(settings, "callback", schedule=[0, 0.3, 0.1])):
+        metadata = {"callbackUrl": f"{providers.url}/hook"}
+        record = await ended(redis, await replies.commit(response(Channel.API, metadata)))
+    assert (record.state, record.attempts, record.code) == (DeliveryState.FAILED, 3, "callback_500")
+    assert [moments[1] - moments[0] >= 0.3, moments[2] - moments[1] >= 1.0] == [True, True]
+
+
+@pytest.mark.parametrize(("hours", "state"), [(23, DeliveryState.SENT), (25, DeliveryState.FAILED)])
+async def test_outside_the_window_nothing_is_called(
+    *, settings: Settings, redis: Redis, replies: Replies, providers: Providers, hours: int, state: DeliveryState
+) -> None:
+    """WhatsApp refuses text 24 h after the customer's last word; where that is known, it is not even asked."""
+    last = int(time.time() * 1000) - hours * 3_600_000
+    await redis.set(contracts.WINDOW + digest("+5511999990000"), last, ex=3600)
+    async with Desk(settings):
+        record = await ended(redis, await replies.commit(response(Channel.WHATSAPP, TO)))
+    assert record.state is state
+    assert record.code == ("window_closed" if hours > 24 else None)
+    assert len(providers.requests) == (1 if hours < 24 else 0)
+
+
+async def test_a_person_retries_and_drops(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """What FAILED is sent once more by its kept body; what waits is given up; what is over is left as it is."""
+    deliveries = Deliveries(settings, redis)
+    providers.answers.extend([(403, {"ok": False}), web.Response(status=503, headers={"Retry-After": "3600"})])
+    async with Desk(settings):
+        failed = await replies.commit(response(Channel.TELEGRAM, CHAT))
+        await ended(redis, failed)
+        waiting = await replies.commit(response(Channel.TELEGRAM, CHAT, conversation="c2"))
+
+        async def postponed() -> bool:
+            record = await find(redis, waiting.message_id)
+            return record is not None and record.code == "telegram_503"
+
+        await until(postponed, "a pause")
+        assert await deliveries.drop([waiting.message_id]) == {waiting.message_id: "dropped"}
+        assert await deliveries.retry([failed.message_id, "nobody"]) == {
+            failed.message_id: "retried",
+            "nobody": "missing",
+        }
+        assert (await ended(redis, failed)).state is DeliveryState.SENT
+        assert await deliveries.retry([failed.message_id]) == {failed.message_id: "sent"}
+    record = await find(redis, waiting.message_id)
+    assert record is not None
+    assert (record.state, record.code) == (DeliveryState.FAILED, "dropped")

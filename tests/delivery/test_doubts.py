@@ -1,0 +1,131 @@
+"""F22: a send of doubtful fate, and each policy for it: never more than one resend."""
+
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from msgctl.config import Settings
+from msgctl.delivery.receipts import Receipts
+from msgctl.delivery.record import DeliveryState, find
+from msgctl.messages import Channel
+from tests.delivery.desk import Desk
+from tests.delivery.providers import Answer, Providers
+from tests.delivery.replies import Replies, response
+from tests.delivery.test_record import ended
+from tests.processes import until
+
+CHAT = {"chatId": 42}
+TO = {"to": "+5511999990000"}
+BY_TWILIO = TO | {"provider": "twilio"}
+
+
+def with_policy(settings: Settings, section: str, policy: str, *, hold: float = 0.3) -> Settings:
+    """The settings with another policy for doubt, and a short hold."""
+    changed = getattr(settings, section).model_copy(update={"unknown": policy})
+    delivery = settings.delivery.model_copy(update={"hold": hold})
+    return settings.model_copy(update={section: changed, "delivery": delivery})
+
+
+@pytest.mark.parametrize("policy", ["hold", "resend"])
+async def test_it_is_sent_once_more(
+    *, settings: Settings, redis: Redis, replies: Replies, providers: Providers, policy: str
+) -> None:
+    """A cut line: UNKNOWN for a while, then one more call, which ends it as SENT and says that it was a resend."""
+    providers.answers.append("cut")
+    async with Desk(with_policy(settings, "telegram", policy)):
+        record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT)))
+    assert (record.state, record.resends, len(providers.requests)) == (DeliveryState.SENT, 1, 2)
+
+
+async def test_it_is_never_sent_a_third_time(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """The resend is doubtful too: it stays UNKNOWN, for a person."""
+    providers.answers.extend(["cut", "cut"])
+    async with Desk(with_policy(settings, "telegram", "hold")):
+        record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT)))
+    assert (record.state, record.resends, len(providers.requests)) == (DeliveryState.UNKNOWN, 1, 2)
+
+
+async def test_what_follows_waits_for_the_doubt(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """The next reply of the conversation is not sent before the doubtful one is resolved."""
+    providers.answers.append("cut")
+    async with Desk(with_policy(settings, "telegram", "hold")):
+        for text in ("1", "2"):
+            last = await replies.commit(response(Channel.TELEGRAM, CHAT, text=text))
+        assert (await ended(redis, last)).state is DeliveryState.SENT
+    assert providers.texts() == ["1", "1", "2"]
+
+
+@pytest.mark.parametrize(("answer", "posts"), [("lost", 1), ("cut", 2)])
+async def test_twilio_is_asked_what_arrived(
+    *, settings: Settings, redis: Redis, replies: Replies, providers: Providers, answer: Answer, posts: int
+) -> None:
+    """What Twilio's list holds is SENT without a second call; what it does not hold is sent once more."""
+    providers.answers.append(answer)
+    async with Desk(with_policy(settings, "twilio", "reconcile")):
+        record = await ended(redis, await replies.commit(response(Channel.WHATSAPP, BY_TWILIO)))
+    assert (record.state, record.provider_id, len(providers.requests)) == (DeliveryState.SENT, "SM1", posts)
+
+
+async def test_a_status_webhook_resolves_it(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """Meta tells by our id that the doubtful part was sent: it is SENT, and its other part follows."""
+    providers.answers.append("cut")
+    text = "\n\n".join(letter * 4000 for letter in "ab")
+    async with Desk(with_policy(settings, "whatsapp", "reconcile", hold=60)):
+        reply = await replies.commit(response(Channel.WHATSAPP, TO, text=text))
+
+        async def doubtful() -> bool:
+            record = await find(redis, reply.message_id)
+            return record is not None and record.state is DeliveryState.UNKNOWN
+
+        await until(doubtful, "the doubt")
+        await Receipts(redis).note(reply.message_id, "wamid.lost", "sent", "", "")
+        record = await ended(redis, reply)
+    assert (record.state, record.provider_id) == (DeliveryState.SENT, "wamid.lost,wamid.1")
+    assert [request.json["text"]["body"][0] for request in providers.requests] == ["a", "b"]
+
+
+async def test_without_a_status_it_stays_unknown(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """Nobody tells: it is not sent blindly."""
+    providers.answers.append("cut")
+    async with Desk(with_policy(settings, "whatsapp", "reconcile")):
+        record = await ended(redis, await replies.commit(response(Channel.WHATSAPP, TO)))
+    assert (record.state, record.code) == (DeliveryState.UNKNOWN, "delivery_unknown")
+    assert len(providers.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("news", "state", "receipt"),
+    [
+        ([("read", ""), ("delivered", ""), ("sent", ""), ("read", "")], DeliveryState.SENT, "read"),
+        ([("sent", ""), ("failed", "whatsapp_131026")], DeliveryState.FAILED, "failed"),
+    ],
+)
+async def test_receipts_in_any_order(
+    *,
+    settings: Settings,
+    redis: Redis,
+    replies: Replies,
+    providers: Providers,
+    news: list[tuple[str, str]],
+    state: DeliveryState,
+    receipt: Any,
+) -> None:
+    """F24: statuses out of order and doubled never take a record back; a failure afterwards is a failure."""
+    async with Desk(settings):
+        reply = await replies.commit(response(Channel.WHATSAPP, TO))
+        sent = await ended(redis, reply)
+    for status, code in news:
+        assert await Receipts(redis).note(reply.message_id, sent.provider_id or "", status, code, "why")
+    record = await find(redis, reply.message_id)
+    assert record is not None
+    assert (record.state, record.receipt) == (state, receipt)
+    assert not await Receipts(redis).note("nobody", "wamid.1", "read", "", "")

@@ -1,0 +1,116 @@
+"""The example of nginx in front of a gateway works as it stands: TLS, sockets, addresses, no token in a log."""
+
+import asyncio
+import shutil
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from daemons.gateway.app import serve
+from msgctl.agents import Agent
+from msgctl.config import Settings
+from tests.conftest import ROOT
+from tests.gateway.clients import Client, running
+from tests.processes import until
+
+EXAMPLE = ROOT / "examples" / "nginx.conf"
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed: apt-get install nginx")
+
+
+def write_certificate(folder: Path) -> None:
+    """A certificate that nobody else trusts."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "cert.key").write_bytes(private)
+
+
+def example(folder: Path, upstream: str, port: int) -> str:
+    """The example with this test's addresses and paths in it."""
+    changes = {
+        "server 127.0.0.1:3000;": f"server {upstream};",
+        "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
+        "/etc/ssl/chat.example.com.": f"{folder}/cert.",
+        "/var/log/nginx/": f"{folder}/",
+    }
+    text = EXAMPLE.read_text("utf-8")
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    places = "".join(
+        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    return f"daemon off; pid {folder}/pid; events {{}} http {{ {places}\n{text} }}"
+
+
+@asynccontextmanager
+async def nginx(folder: Path, upstream: str) -> AsyncIterator[int]:
+    """The port of an nginx that runs the example."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    write_certificate(folder)
+    (folder / "nginx.conf").write_text(example(folder, upstream, port))
+    process = await asyncio.create_subprocess_exec(
+        *(str(NGINX), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "start.log")),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await until(lambda: listens(port), "nginx to listen")
+        yield port
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def listens(port: int) -> bool:
+    """Whether somebody accepts connections at a port."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def test_the_example_works(settings: Settings, agent: Agent, tmp_path: Path) -> None:
+    """POST and WebSocket through TLS; one client's X-Forwarded-For is not believed; no token is in any log."""
+    gateway = settings.gateway.model_copy(update={"trusted_proxies": ["127.0.0.1"]})
+    limits = settings.limits.model_copy(update={"address_sockets": 1})
+    async with running(serve, settings.model_copy(update={"gateway": gateway, "limits": limits})) as life:
+        upstream = life.status.result().removeprefix("listening at http://")
+        async with nginx(tmp_path, upstream) as port:
+            trust = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as http:
+                client = Client(f"https://localhost:{port}", settings, "ana", http)
+                assert (await client.post({"agentId": agent.id, "message": "oi"})).status == 202
+                too_large = await client.post(b"x" * 70_000)
+                assert too_large.status == 413
+                lie = {"additional_headers": {"X-Forwarded-For": "192.0.2.1"}}
+                async with client.socket(ssl=trust, origin=client.url) as chat:
+                    await chat.hear("connected")
+                    await chat.say("message", agentId=agent.id, content="oi")
+                    await chat.hear("queued")
+                    async with client.socket(ssl=trust, **lie) as second:
+                        assert (await second.closed())[0] == 4429
+    logs = [file.read_text() for file in tmp_path.glob("*.log")]
+    assert any("/ws/chat" in log for log in logs)
+    for log in logs:
+        assert client.token not in log
+        assert "token=" not in log

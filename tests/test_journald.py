@@ -1,0 +1,27 @@
+"""The journal's own protocol."""
+
+import json
+import logging
+import socket
+from pathlib import Path
+
+from msgctl.journald import JournalHandler, encode
+
+
+def test_a_value_with_line_breaks_carries_its_length() -> None:
+    """Nobody can forge a field by a line break in a text."""
+    assert encode({"MESSAGE": "a\nPRIORITY=0"}) == b"MESSAGE\n\x0c\0\0\0\0\0\0\0a\nPRIORITY=0\n"
+
+
+def test_a_record_arrives_with_its_message_and_priority(tmp_path: Path) -> None:
+    """`journalctl MSGCTL_MESSAGE=…` finds the line, and an error is one to the journal."""
+    address = str(tmp_path / "journal")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(address)
+        handler = JournalHandler(address)
+        line = json.dumps({"event": "failed", "messageId": "m-1", "deadLetters": 2})
+        handler.emit(logging.LogRecord("n", logging.ERROR, "f", 1, line, None, None))
+        handler.close()
+        told = journal.recv(4096).decode().splitlines()
+    assert {"MSGCTL_MESSAGE=m-1", "PRIORITY=3", "MSGCTL_DEAD_LETTERS=2"} <= set(told)
+    assert "MESSAGE=failed messageId=m-1 deadLetters=2" in told
