@@ -71,7 +71,7 @@ async def measure(where: Place, redis: Redis) -> list[list[str]]:
     operations = Operations(where.settings, redis, Queue(redis, where.settings))
     looks: dict[str, Callable[[], Awaitable[Any]]] = {
         "overview (on every tab)": operations.overview.read,
-        "dead letters, newest 1,000": operations.triage.look,
+        "dead letters, newest 800": operations.triage.look,
         "messages, no filter": lambda: operations.listing.find(Query(), 200),
         "messages, user:u7": lambda: operations.listing.find(Query(user="u7"), 200),
         "deliveries, newest 200": lambda: operations.deliveries.newest(200),

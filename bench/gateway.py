@@ -1,6 +1,6 @@
 """The gateway under load: how long a POST takes while thousands of sockets idle, and what it costs.
 
-`make bench-gateway`. Its word counts on an idle machine only: the load client says how much of a core it took itself.
+`make bench-gateway`. It counts on an idle machine only: the load client says how much of a core it took itself.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
+from typing import NamedTuple
 
 import aiohttp
 import msgspec
@@ -23,7 +24,16 @@ from msgctl.stack.postgres import Postgres
 CONVERSATIONS = 500
 
 
-async def main(sockets: int, rate: int, seconds: int) -> None:
+class Load(NamedTuple):
+    """What is put on the gateway."""
+
+    sockets: int
+    rate: int
+    """POSTs a second."""
+    seconds: int
+
+
+async def main(load: Load) -> None:
     """Start a gateway and its servers, load it, print one line."""
     async with place() as where, Postgres(where.folder / "postgres", durable=False) as postgres:
         gateway = {("gateway", "host"): "127.0.0.1", ("gateway", "port"): 0, ("auth", "jwt_secret"): SECRET}
@@ -33,7 +43,7 @@ async def main(sockets: int, rate: int, seconds: int) -> None:
             agent = await directory.add(user_id="ana", name="Ana's agent", webhook_path="chat")
         process, url = await _start(where)
         try:
-            await _load(process, url, tokens.issue(where.settings, "ana", 3600), agent.id, sockets, rate, seconds)
+            await _load(process, url, tokens.issue(where.settings, "ana", 3600), agent.id, load)
         finally:
             process.terminate()
             await process.wait()
@@ -53,32 +63,32 @@ async def _start(where: Place) -> tuple[Process, str]:
                 return process, line.removeprefix("STATUS=listening at ")
 
 
-async def _load(
-    process: Process, url: str, token: str, agent_id: str, sockets: int, rate: int, seconds: int
-) -> None:
+async def _load(process: Process, url: str, token: str, agent_id: str, load: Load) -> None:
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, headers={"Authorization": f"Bearer {token}"}) as http:
-        opened = [await http.ws_connect(f"{url}/ws/chat?token={token}") for _ in range(sockets)]
+        opened = [await http.ws_connect(f"{url}/ws/chat?token={token}") for _ in range(load.sockets)]
         await _post(http, url, agent_id, 0)
         before, own = _cpu(process.pid), resource.getrusage(resource.RUSAGE_SELF)
-        took = await _paced(http, url, agent_id, rate, seconds)
+        took = await _paced(http, url, agent_id, load)
         after, own_after = _cpu(process.pid), resource.getrusage(resource.RUSAGE_SELF)
         for socket in opened:
             await socket.close()
     quantiles = statistics.quantiles(took, n=1000)
+    spent = own_after.ru_utime + own_after.ru_stime - own.ru_utime - own.ru_stime
     sys.stdout.write(
-        f"{sockets} sockets, {rate} POST/s for {seconds} s: p50 {quantiles[499]:.1f} ms, p99 {quantiles[989]:.1f} ms, "
-        f"p99.9 {quantiles[998]:.1f} ms; gateway {(after - before) / len(took) * 1e6:.0f} us CPU a POST, "
-        f"load client {(own_after.ru_utime + own_after.ru_stime - own.ru_utime - own.ru_stime) / seconds:.0%} of a core\n"
+        f"{load.sockets} sockets, {load.rate} POST/s for {load.seconds} s: p50 {quantiles[499]:.1f} ms, "
+        f"p99 {quantiles[989]:.1f} ms, p99.9 {quantiles[998]:.1f} ms; "
+        f"gateway {(after - before) / len(took) * 1e6:.0f} us CPU a POST, "
+        f"load client {spent / load.seconds:.0%} of a core\n"
     )
 
 
-async def _paced(http: aiohttp.ClientSession, url: str, agent_id: str, rate: int, seconds: int) -> list[float]:
+async def _paced(http: aiohttp.ClientSession, url: str, agent_id: str, load: Load) -> list[float]:
     """Milliseconds each POST took from the moment it was due, so that a stall is not hidden."""
     begun = time.perf_counter()
     tasks = []
-    for number in range(rate * seconds):
-        due = begun + number / rate
+    for number in range(load.rate * load.seconds):
+        due = begun + number / load.rate
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         tasks.append(asyncio.create_task(_timed(http, url, agent_id, number, due)))
     return list(await asyncio.gather(*tasks))
@@ -111,4 +121,4 @@ if __name__ == "__main__":
     parser.add_argument("--rate", type=int, default=500, help="POSTs a second")
     parser.add_argument("--seconds", type=int, default=20)
     options = parser.parse_args()
-    uvloop.run(main(options.sockets, options.rate, options.seconds))
+    uvloop.run(main(Load(options.sockets, options.rate, options.seconds)))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis
 
 from chaos.crew import Crew
 from chaos.place import Place
@@ -69,7 +68,7 @@ class DeliveryStorm:
     """
 
     def __init__(self, place: Place, plan: Plan) -> None:
-        self._redis: Redis = place.redis
+        self._redis = place.redis
         self._place = place
         self._plan = plan
         self._deaths = 0

@@ -64,7 +64,8 @@ def replay(
         if dry_run:
             return [*_each(made.replay, "would_replay"), *map(_skipped, made.skip)], None
         if not ids:
-            question = f"{len(made.replay)} dead letters will be replayed, {len(made.skip)} skipped."
+            skipped = f", {len(made.skip)} skipped" if made.skip else ""
+            question = f"{len(made.replay)} dead letters will be replayed{skipped}."
             confirm(question, yes=yes, machine=output is not Shape.TABLE)
         return await _carry_out(session, made, pace, query, reason)
 

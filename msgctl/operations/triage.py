@@ -12,7 +12,7 @@ from msgctl.messages import Record
 from msgctl.redisdb import unavailable_as_error
 from msgctl.rqueue import Queue
 
-WINDOW = 1000
+WINDOW = 800
 """Dead letters that one look groups, the newest."""
 FIELDS = (
     contracts.FIELD_ERROR,

@@ -41,7 +41,7 @@ class Recorder:
         if snapshot.at < self._next:
             return
         self._next = (
-            snapshot.at + round(EVERY * 1000) - 500
+            snapshot.at + round(EVERY * 1000) - 250
         )  # a look that comes a little early is no reason to skip
         await asyncio.to_thread(self._append, snapshot.to_json())
 

@@ -13,7 +13,7 @@ async def test_draining_tells_what_still_runs(
     msgctl: Invoke, settings: Settings, agent_id: str, n8n: N8nStandIn
 ) -> None:
     """`drain --wait` names the message on standard error and returns once it has ended; `resume` takes it back."""
-    n8n.reset(Behaviour(delay=3000))
+    n8n.reset(Behaviour(delay=10000))
     send = ("message", "send", "hi", "--user", "ana", "--agent", agent_id, "--id")
     async with Daemon("worker", settings) as worker:
         assert (await msgctl(*send, "running")).code == 0

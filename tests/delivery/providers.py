@@ -39,6 +39,8 @@ class Providers:
         self.requests: list[Request] = []
         self.answers: deque[Answer] = deque()
         self.sent_by_twilio: list[dict[str, str]] = []
+        self.sick = False
+        """Whether Telegram answers 503."""
         self.under_way = 0
         self.most_under_way = 0
         self.slow: Callable[[Request], float] = lambda _request: 0.0
@@ -101,6 +103,8 @@ class Providers:
         return web.json_response(document, status=status)
 
     def _judge(self, request: Request) -> Answer:
+        if self.sick and "/bot" in request.path:
+            return 503, {"ok": False}
         if "/bot" in request.path:
             return self._judge_telegram(request)
         if request.path.endswith("/Messages.json"):

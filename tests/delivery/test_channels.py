@@ -155,8 +155,8 @@ async def test_a_channel_that_keeps_failing_is_left_alone_and_heals(
     settings: Settings, redis: Redis, replies: Replies, providers: Providers
 ) -> None:
     """Three failures in a row open it; it is probed by one, and what waited goes out when that succeeds."""
-    fast = changed(settings, "breaker", streak=3, pause=0.5)
-    providers.answers.extend([(503, {})] * 3)
+    fast = changed(changed(settings, "breaker", streak=3, pause=0.5, cap=1), "delivery", attempts=50)
+    providers.sick = True
     async with Desk(fast):
         sent = [
             await replies.commit(response(Channel.TELEGRAM, {"chatId": n}, conversation=f"c{n}"))
@@ -167,6 +167,7 @@ async def test_a_channel_that_keeps_failing_is_left_alone_and_heals(
             return (await channel_of(fast, redis, Channel.TELEGRAM)).state == "broken"
 
         await until(broken, "the breaker to open")
+        providers.sick = False
         other = await replies.commit(response(Channel.WHATSAPP, TO, conversation="w"))
         assert (await ended(redis, other)).state is DeliveryState.SENT
         for reply in sent:

@@ -16,6 +16,8 @@ from msgctl.config import Settings
 from msgctl.operations import Operations
 from tests.gateway.clients import Answer, Client, Pipeline, running
 from tests.processes import PATIENCE
+from tests.test_tokens import BAD_CLAIMS, forged, good_claims
+from tests.test_tokens import raw as raw_token
 
 GUARDED = [
     ("POST", "/api/messages"),
@@ -43,6 +45,22 @@ async def test_without_a_good_token_nothing_under_api_is_open(method: str, path:
         (401, "unauthorized", answers[0].body)
     }
     assert all(answer.headers["www-authenticate"].startswith("Bearer") for answer in answers)
+
+
+async def test_all_bad_tokens_are_refused_alike(client: Client) -> None:
+    """More than thirty tokens, each bad in its own way: one answer to the byte, and one close of the socket."""
+    claims = [raw_token({"alg": "HS256", "typ": "JWT"}, change(good_claims())) for change in BAD_CLAIMS]
+    bad = [token for token in (*claims, *forged().values()) if token.isascii() and token.isprintable()]
+    assert len(bad) > 30
+    seen = set()
+    for token in bad:
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = await client.request("GET", "/api/messages/queue/stats", headers=headers)
+        seen.add((answer.status, answer.body, tuple(k for k in answer.headers if k != "date")))
+    assert [status for status, _, _ in seen] == [401]
+    for token in bad[::8]:
+        async with client.socket(f"token={token}") as chat:
+            assert await chat.closed() == (4401, "token missing, bad or expired")
 
 
 async def test_the_scheme_is_read_in_any_case(client: Client) -> None:

@@ -26,7 +26,8 @@ def ask(method: str, path: str, body: object = None) -> tuple[int, dict[str, obj
     try:
         connection.request(method, path, json.dumps(body) if body else None, HEADERS)
         response = connection.getresponse()
-        return response.status, json.loads(response.read() or b"{}")
+        said = json.loads(response.read() or b"{}")
+        return response.status, said.get("data", said)
     finally:
         connection.close()
 
@@ -51,7 +52,7 @@ while not stopping:
     time.sleep(PAUSE)
 deadline = time.monotonic() + PATIENCE
 while time.monotonic() < deadline:
-    states = Counter(str(ask("GET", f"/api/messages/{one}/status")[1]["state"]) for one in sent)
+    states = Counter(str(ask("GET", f"/api/messages/{one}/status")[1].get("state")) for one in sent)
     if set(states) == {"completed"}:
         break
     time.sleep(1)

@@ -59,6 +59,7 @@ async def test_breakers_that_are_not_closed(desk: Desk, redis: Redis) -> None:
 async def test_a_change_moves_no_cursor(desk: Desk, traffic: Traffic) -> None:
     """The row under the cursor stays under it while numbers change."""
     async with looking(desk) as sight:
+        await sight.shows("  10   ")
         await sight.press("j", "j", "j")
         await traffic.waiting("w1")
         await sight.shows("waiting 1")

@@ -1,0 +1,50 @@
+"""`msgctl delivery retry | drop` and `msgctl channel pause | resume | test`, by the real command line."""
+
+from typing import Any
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from tests.cli.conftest import Invoke
+
+
+async def test_a_channel_is_paused_and_resumed(msgctl: Invoke, redis: Redis) -> None:
+    """`list` shows it, the journal names the act, and `resume` takes it back; web has nothing to pause."""
+    assert (await msgctl("channel", "pause", "telegram", "--reason", "maintenance")).code == 0
+    listed = (await msgctl("channel", "list", "-o", "json")).json["items"]
+    assert {row["channel"]: row["state"] for row in listed}["telegram"] == "paused"
+    acts = (await msgctl("journal", "list", "-o", "json")).json["items"]
+    assert (acts[0]["act"], acts[0]["reason"]) == ("channel pause", "maintenance")
+    assert (await msgctl("channel", "resume", "telegram")).code == 0
+    assert await redis.hgetall(contracts.CHANNEL_STATE + "telegram") == {}
+    assert (await msgctl("channel", "pause", "web")).code == 2
+
+
+async def test_the_last_error_is_told_in_plain_words(msgctl: Invoke, redis: Redis) -> None:
+    """The advice of the provider's table stands in the list."""
+    failed: Any = {"code": "whatsapp_131047", "text": "x", "failedAt": 1}
+    await redis.hset(contracts.CHANNEL_STATE + "whatsapp", mapping=failed)
+    row = next(row for row in (await msgctl("channel", "list", "-o", "json")).json["items"] if row["advice"])
+    assert row["lastError"] == "whatsapp_131047"
+    assert "24 h window" in row["advice"]
+
+
+async def test_a_test_without_a_subscriber_says_so(msgctl: Invoke) -> None:
+    """Nobody delivers: exit 4, with the reason; the text waits in the stream."""
+    outcome = await msgctl("channel", "test", "telegram", "--to", "42", "--timeout", "1s")
+    assert outcome.code == 4
+    assert "subscriber" in outcome.stderr
+
+
+async def test_deliveries_are_retried_and_dropped(msgctl: Invoke, redis: Redis) -> None:
+    """A failed one is due again at once; dropped it is FAILED; what is over or missing is exit 4."""
+    record: Any = {"state": "FAILED", "channel": "telegram", "body": "{}", "endedAt": 1, "code": "telegram_403"}
+    await redis.hset(contracts.DELIVERY + "m1", mapping=record)
+    assert (await msgctl("delivery", "retry", "m1")).code == 6  # nobody confirmed it
+    assert (await msgctl("delivery", "retry", "m1", "--yes", "-o", "ids")).stdout == "m1\n"
+    assert await redis.zrange(contracts.POSTPONED, 0, -1) == ["m1"]
+    assert (await msgctl("delivery", "drop", "m1", "--yes")).code == 0
+    assert await redis.zcard(contracts.POSTPONED) == 0
+    partial = await msgctl("delivery", "drop", "m1", "nobody", "--yes", "-o", "json")
+    assert partial.code == 4
+    assert [item["outcome"] for item in partial.json["items"]] == ["failed", "missing"]
