@@ -1,5 +1,6 @@
 """Messages to measure with: short, of one user, each with a digest as `intake` gives it."""
 
+import asyncio
 from datetime import UTC, datetime
 
 from redis.asyncio import Redis
@@ -8,7 +9,6 @@ from msgctl.config import Settings
 from msgctl.messages import Draft, Message, Reply, Turn
 from msgctl.rqueue import Claimed, Claims, Queue
 from msgctl.rqueue.claims import Committed
-from msgctl.rqueue.queue import ENQUEUE
 
 USER = "20000000-0000-4000-8000-000000000000"
 AGENT = "10000000-0000-4000-8000-000000000000"
@@ -39,25 +39,10 @@ async def enqueue(queue: Queue, number: int, conversations: int) -> None:
 
 async def fill(redis: Redis, settings: Settings, *, count: int, conversations: int) -> None:
     """Put many messages into the queue, hundreds in a round trip."""
-    await ENQUEUE.load(redis)
+    queue = Queue(redis, settings)
     for first in range(0, count, BATCH):
-        recorder = Recorder(redis)
-        queue = Queue(recorder, settings)  # type: ignore[arg-type]  # it needs no more of Redis than this
-        for number in range(first, min(first + BATCH, count)):
-            await enqueue(queue, number, conversations)
-        await recorder.pipeline.execute()
-
-
-class Recorder:
-    """Stands in for Redis and keeps the scripts it is to run, so that many go out in one write."""
-
-    def __init__(self, redis: Redis) -> None:
-        self.pipeline = redis.pipeline(transaction=False)
-
-    async def evalsha(self, sha: str, keys: int, *arguments: str) -> tuple[str, str, str]:
-        """Keep a call; what it would answer is not looked at."""
-        self.pipeline.evalsha(sha, keys, *arguments)
-        return "accepted", "", ""
+        numbers = range(first, min(first + BATCH, count))
+        await asyncio.gather(*(enqueue(queue, number, conversations) for number in numbers))
 
 
 async def commit(claims: Claims, claimed: Claimed) -> Committed | None:

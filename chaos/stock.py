@@ -108,6 +108,18 @@ def _recover(port: int) -> None:
             _work(port)
 
 
+def _is_nowhere(redis: Any, name: str) -> bool:
+    """Whether no queue and no registry, that of the finished and of the failed included, holds a job."""
+    lists = [redis.lpos(f"rq:queue:{queue}", name) for queue in QUEUES]
+    sets = ("scheduled", "finished", "failed", "deferred", "canceled")
+    scores = [redis.zscore(f"rq:{kind}:{queue}", name) for kind in sets for queue in QUEUES]
+    running = [member for queue in QUEUES for member in redis.zrange(f"rq:wip:{queue}", 0, -1)]
+    return not (
+        any(place is not None for place in lists + scores)
+        or any(member.decode().startswith(f"{name}:") for member in running)
+    )
+
+
 def _make_due(redis: Any, key: str) -> None:
     for member in redis.zrange(key, 0, -1):
         redis.zadd(key, {member: 1})
@@ -120,10 +132,11 @@ def _judge(port: int, command: str) -> Outcome:
             with suppress(NoSuchJobError):
                 job = Job.fetch(name, connection=redis, serializer=JSONSerializer)
                 statuses.append(str(job.get_status(refresh=False).value))
+        lost = [name for name in JOBS if _is_nowhere(redis, name)]
         runs = {name: int(redis.get(RAN + name) or 0) for name in JOBS}
     return Outcome(
         command=command,
-        lost=len(JOBS) - statuses.count("finished") - statuses.count("failed"),
+        lost=len(lost),
         failed=statuses.count("failed"),
         extra_runs=sum(max(0, runs[name] - needed) for name, needed in RUNS_NEEDED.items()),
     )

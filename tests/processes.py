@@ -27,7 +27,9 @@ def environment(settings: Settings) -> dict[str, str]:
         if value == field.get_default(call_default_factory=True):
             continue
         text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        inherited[f"MSGCTL_{section}_{name}".upper()] = ",".join(map(str, value)) if isinstance(value, list) else text
+        inherited[f"MSGCTL_{section}_{name}".upper()] = (
+            ",".join(map(str, value)) if isinstance(value, list) else text
+        )
     return inherited
 
 

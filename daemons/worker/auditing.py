@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from msgctl.tasks import cancel
 from msgctl import logs
 from msgctl.errors import RedisUnavailable
 from msgctl.rqueue import Audit
+from msgctl.tasks import cancel
 
 INTERVAL = 5.0
 """Seconds between two questions whether it is time."""

@@ -13,7 +13,6 @@ from typing import Any, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from msgctl.tasks import cancel
 from daemons._watchdog import Pace
 from daemons.worker.orders import Orders
 from daemons.worker.quarantine import Quarantine
@@ -24,6 +23,7 @@ from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.pipeline import Pipeline
 from msgctl.rqueue import Claims, Progress
+from msgctl.tasks import cancel
 
 WAKE_BLOCK = 1.0
 """Seconds an idle worker waits inside Redis at a time, should the one who wakes it have died in between."""

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from msgctl.tasks import cancel
 from msgctl import logs
 from msgctl.metrics import LEASES_LOST
 from msgctl.rqueue import Claimed
+from msgctl.tasks import cancel
 
 Work = Callable[[Claimed], Awaitable[None]]
 

@@ -32,7 +32,7 @@ class Redis(Section):
     """Whether to speak TLS."""
     tls_ca: str = ""
     """The PEM file of the authority that signed Redis's certificate; empty: the system's own."""
-    sentinels: list[Annotated[str, Field(pattern=r"^\S*[^\s:]:\d{1,5}$")]] = []
+    sentinels: list[Annotated[str, Field(pattern=r"^\S*[^\s:]:\d{1,5}$")]] = Field([])
     """Redis Sentinels, each `host:port`, who are asked where the master is; empty: `host` and `port` say it."""
     sentinel_service: str = Field("mymaster", min_length=1)
     """The name under which the Sentinels know the master."""

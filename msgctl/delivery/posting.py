@@ -147,7 +147,9 @@ class Poster:
             ProviderUnreachable: there was no answer.
         """
         try:
-            async with self._session.get(url, headers=headers, allow_redirects=False) as response:
+            async with self._session.get(
+                url, headers=headers, allow_redirects=False, trace_request_ctx=SimpleNamespace()
+            ) as response:
                 return Answer(response.status, await _read_bounded(response), response.headers)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ProviderUnreachable(f"{who} cannot be asked ({type(error).__name__}).") from None

@@ -108,10 +108,15 @@ class Conversations:
     async def _records(self, message_ids: Sequence[str]) -> list[Mapping[str, str]]:
         pipeline = self._redis.pipeline(transaction=False)
         for message_id in message_ids:
-            cast("Any", pipeline.hmget(contracts.DELIVERY + message_id, "state", "createdAt", "sendingAt", "retriedAt"))
+            cast(
+                "Any",
+                pipeline.hmget(contracts.DELIVERY + message_id, "state", "createdAt", "sendingAt", "retriedAt"),
+            )
         with unavailable_as_error(self._settings):
             answers = await pipeline.execute() if message_ids else []
-        return [dict(zip(("state", "createdAt", "sendingAt", "retriedAt"), answer, strict=True)) for answer in answers]
+        return [
+            dict(zip(("state", "createdAt", "sendingAt", "retriedAt"), answer, strict=True)) for answer in answers
+        ]
 
 
 def _faults(

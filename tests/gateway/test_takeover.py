@@ -3,9 +3,12 @@
 import asyncio
 import json
 import signal
+import socket
 
+import pytest
 from redis.asyncio import Redis
 
+from daemons.gateway.listener import let_nobody_new_in
 from msgctl import contracts, tokens
 from msgctl.agents import Agent
 from msgctl.config import Settings
@@ -75,3 +78,20 @@ async def test_a_takeover_refuses_nobody_and_loses_nothing(settings: Settings, a
         for message_id in stream.accepted:
             assert await redis.exists(contracts.job_key(message_id)), message_id
     assert "Traceback" not in first.output, first.output
+
+
+async def test_who_is_let_in_nowhere_comes_to_the_other_listener() -> None:
+    """Two listeners share a port. What the first one no longer lets in is not reset when it closes, only later."""
+    first = socket.create_server(("127.0.0.1", 0), reuse_port=True)
+    port = first.getsockname()[1]
+    with first, socket.create_server(("127.0.0.1", port), backlog=100, reuse_port=True):
+        let_nobody_new_in(first)
+        coming = [asyncio.create_task(asyncio.open_connection("127.0.0.1", port)) for _ in range(40)]
+        await until(lambda: sum(task.done() for task in coming) > 5, "those whom the second one got")
+        assert any(not task.done() for task in coming)
+        first.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            first.accept()
+        first.close()
+        for _, writer in await asyncio.wait_for(asyncio.gather(*coming), PATIENCE):
+            writer.close()
