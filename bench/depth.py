@@ -14,6 +14,8 @@ from msgctl.rqueue import Claims
 
 SHALLOW = 1_000
 CLAIMS = 2_000
+ENOUGH = 10_000
+"""Messages whose memory stands out from what Redis needs for itself."""
 BATCH = 50
 
 
@@ -54,7 +56,7 @@ def table(depths: Sequence[Depth]) -> report.Table:
         [
             [
                 f"{depth.queued:,} in {depth.conversations:,}",
-                f"{depth.memory:,.0f}",
+                f"{depth.memory:,.0f}" if depth.queued >= ENOUGH else "",
                 f"{quantile(depth.single, 0.5):.2f} / {quantile(depth.single, 0.99):.2f}",
                 f"{quantile(depth.batch, 0.5):.2f} / {quantile(depth.batch, 0.99):.2f}",
                 f"{depth.redis_cpu:,.0f}",
