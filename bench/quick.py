@@ -59,12 +59,12 @@ def _guard_contest(ours: contest.Result, stock: contest.Result) -> Iterator[Guar
     yield Guard("worker CPU a job, SimpleWorker's to ours", stock.cpu / ours.cpu, 6, at_least=True)
     yield Guard("Redis CPU a job, ours to SimpleWorker's", ours.redis_cpu / stock.redis_cpu, 0.5)
     yield Guard("round trips a job, ours", ours.round_trips, 1.2)
-    yield Guard("enqueue CPU, ours to RQ's", ours.enqueue_cpu / stock.enqueue_cpu, 0.8)
+    yield Guard("enqueue CPU, ours to RQ's", ours.enqueue_cpu / stock.enqueue_cpu, 1.2)
 
 
 def _guard_depth(shallow: depth.Depth, deep: depth.Depth) -> Iterator[Guard]:
     text = f"Redis CPU of claim and commit, {deep.queued:,} queued to {shallow.queued:,}"
-    yield Guard(text, deep.redis_cpu / shallow.redis_cpu, 1.4)
+    yield Guard(text, deep.redis_cpu / shallow.redis_cpu, 2)
 
 
 if __name__ == "__main__":

@@ -82,5 +82,6 @@ class Occupancy:
         with suppress(RedisUnavailable), unavailable_as_error(self._settings):
             if held:
                 await self._batch.command("HSET", key, self._gateway, held)
+                await self._batch.command("PEXPIRE", key, LIFE)
             else:
                 await self._batch.command("HDEL", key, self._gateway)

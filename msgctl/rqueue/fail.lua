@@ -21,7 +21,8 @@ if charged == 1 then
   redis.call('HINCRBY', job, K.field_attempts, 1)
   redis.call('HSET', job, K.field_holds, 0)
 else
-  redis.call('HINCRBY', job, K.field_holds, 1)
+  -- An outage may hold a message a thousand times: its last word is enough.
+  if redis.call('HINCRBY', job, K.field_holds, 1) > 1 then redis.call('HDEL', job, K.field_run .. (run - 1)) end
 end
 note(id, charged == 1 and 'failed' or 'held', fields[2], 'run', run, 'class', ARGV[9], 'code', ARGV[10],
   'again_ms', delay, 'steps', ARGV[11])

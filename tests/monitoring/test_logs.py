@@ -14,6 +14,7 @@ from websockets.asyncio.client import connect
 from msgctl.agents import Agents
 from msgctl.config import Settings
 from msgctl.stack.n8n import Behaviour, N8nStandIn
+from msgctl.stack.recorder import Fault, Recorder
 from msgctl.tokens import issue
 from tests.processes import Daemon, until
 from tests.traffic import Traffic, traffic
@@ -27,12 +28,17 @@ TEXT = "a customer's most private words"
 
 
 @pytest.fixture
-def planted(settings: Settings, tmp_path: Path) -> Settings:
-    """Settings full of secrets, with providers that nobody can reach, and every line written to files."""
-    nowhere = "http://127.0.0.1:9"
+async def planted(settings: Settings, tmp_path: Path) -> AsyncIterator[Settings]:
+    """Settings full of secrets, with providers that refuse everything, and every line written to files."""
+    async with Recorder() as recorder:
+        recorder.faults = {"telegram": Fault(400), "whatsapp": Fault(400)}
+        yield _planted(settings, tmp_path, recorder.url)
+
+
+def _planted(settings: Settings, tmp_path: Path, providers: str) -> Settings:
     changes: dict[str, dict[str, Any]] = {
-        "telegram": {"token": SecretStr(BOT_TOKEN), "base_url": nowhere},
-        "whatsapp": {"token": SecretStr(CLOUD_TOKEN), "phone_number_id": "1", "base_url": nowhere},
+        "telegram": {"token": SecretStr(BOT_TOKEN), "base_url": providers},
+        "whatsapp": {"token": SecretStr(CLOUD_TOKEN), "phone_number_id": "1", "base_url": providers},
         "logs": {"level": "debug", "format": "json", "directory": str(tmp_path)},
         "delivery": {"attempts": 1},
         "retry": {"base": 0.1, "attempts": 2},
@@ -90,7 +96,7 @@ async def test_no_secret_reaches_a_log(
         await socket.send(TEXT)
 
     def ended() -> bool:
-        return [line["event"] for line in lines(tmp_path)].count("Delivery ended") == 3
+        return [line["event"] for line in lines(tmp_path)].count("Delivery failed") == 3
 
     await until(ended, "three deliveries to fail")
     written = gateway.output + "".join(map(str, lines(tmp_path) + lines(tmp_path, "error.log")))

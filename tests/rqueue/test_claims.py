@@ -143,16 +143,21 @@ async def test_a_failed_attempt_comes_back_when_due(
     assert (claimed.message.message_id, claimed.attempts) == ("m", 1)
 
 
-async def test_holding_for_a_dependency_charges_nothing(enqueue: Enqueue, claims: Claims, redis: Any) -> None:
-    """Holds are counted apart from attempts, and forgotten with the next charged one."""
+async def test_holding_for_a_dependency_charges_nothing(
+    enqueue: Enqueue, claims: Claims, queue: Queue, redis: Any
+) -> None:
+    """Holds are counted apart from attempts, and however many there are, only the last one is kept in words."""
     await enqueue("m")
     for holds in range(3):
         (claimed,) = await claims.claim(1)
         assert (claimed.attempts, claimed.holds) == (0, holds)
         hold = Again(delay=0, charged=False)
-        await claims.fail(claimed, hold, error=b"{}", record=b"{}", failure=failure(claimed))
+        await claims.fail(claimed, hold, error=b"{}", record=b'{"hold":%d}' % holds, failure=failure(claimed))
         await redis.zadd(contracts.RQ_SCHEDULED + "messages:5", {"m": 1})
         await claims.tend()
+    job = await queue.find("m")
+    assert job is not None
+    assert job.records == [{"hold": 2}]
 
 
 async def test_handing_back_charges_nothing(enqueue: Enqueue, claims: Claims, queue: Queue) -> None:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import time
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -78,14 +79,17 @@ async def test_good_requests_get_the_providers_ids_and_are_recorded() -> None:
         (TWILIO, {"data": {"Body": "x"}}, 401, "Authenticate"),
         (TWILIO, {"data": {"Body": "x"}, "headers": BASIC}, 400, "'To'"),
         ("/callback", {"data": b"{}"}, 401, "webhook-id"),
-        ("/callback", {"data": b"{}", "headers": signed(b"{}", at=1)}, 401, "webhook-timestamp"),
-        ("/callback", {"data": b"{} ", "headers": signed(b"{}")}, 401, "webhook-signature"),
+        ("/callback", {"data": b"{}", "headers": partial(signed, b"{}", at=1)}, 401, "webhook-timestamp"),
+        ("/callback", {"data": b"{} ", "headers": partial(signed, b"{}")}, 401, "webhook-signature"),
     ],
 )
 async def test_bad_requests_are_refused_as_the_provider_would(
     path: str, request_arguments: dict[str, Any], status: int, problem: str
 ) -> None:
     """What a provider would refuse is refused, and recorded with what was wrong."""
+    headers = request_arguments.get("headers")
+    if callable(headers):  # signed now: when the tests were collected may be long ago
+        request_arguments = {**request_arguments, "headers": headers()}
     async with Recorder(callback_secret=SECRET) as recorder:
         answered, _ = await post(recorder, path, **request_arguments)
         assert answered == status
