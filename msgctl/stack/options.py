@@ -101,15 +101,15 @@ class Options:
         return load(self.file, environ=environment).settings, environment
 
     def _missing(self, before: Loaded) -> dict[Key, Any]:
-        """Secrets, the log folder and the canary, unless they are set already here or in the file."""
+        """Secrets, the log folder and whose pages may come, unless they are set already here or in the file."""
         kept = load(self.file, environ={}).settings if self.file.exists() else Settings()
         made: dict[Key, Any] = {
             ("auth", "jwt_secret"): secrets.token_urlsafe(48),
             ("callback", "secret"): "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
             ("logs", "directory"): str(self.data_dir / "logs"),
         }
-        if ("canary", "interval") not in before.origins:
-            made["canary", "interval"] = 30.0
+        if self.embedded and ("gateway", "origins") not in before.origins:
+            made["gateway", "origins"] = ["*"]  # to try out a page of one's own; a token is needed all the same
         return {key: _plain(before.settings, key) or _plain(kept, key) or default for key, default in made.items()}
 
     def _environment(self, values: Mapping[Key, Any]) -> dict[str, str]:
