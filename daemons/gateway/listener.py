@@ -3,7 +3,6 @@
 import ctypes
 import socket
 import struct
-from contextlib import suppress
 
 from msgctl.config import Settings
 from msgctl.errors import ConfigurationError, Unavailable
@@ -58,20 +57,23 @@ def address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def let_nobody_new_in(listener: socket.socket) -> None:
+def let_nobody_new_in(listener: socket.socket) -> bool:
     """Let the kernel ignore new connections, while those under way are still made and can be accepted.
 
     Closing a listening socket resets whoever waits in its queue, even though another process listens on the same
     port. A client that is ignored for a moment asks again a second later, and then the kernel has only the other
-    process to give it to. Where the system has no such filter, nothing happens.
+    process to give it to. Where the system has no such filter, or not for us, nothing happens and it says False.
 
     Args:
         listener: a socket of this process alone: the filter holds for everyone who shares it.
     """
     program = ctypes.create_string_buffer(NO_MORE_SYNS, len(NO_MORE_SYNS))
-    with suppress(OSError):
+    try:
         listener.setsockopt(
             socket.SOL_SOCKET,
             SO_ATTACH_FILTER,
             struct.pack("@HP", len(NO_MORE_SYNS) // 8, ctypes.addressof(program)),
         )
+    except OSError:
+        return False
+    return True

@@ -1,6 +1,7 @@
 """The gateway as a process: how it starts, refuses to start, bears a Redis that goes, and ends."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -156,8 +157,8 @@ async def test_it_ends_in_order(settings: Settings, http: aiohttp.ClientSession,
             daemon.process.send_signal(signal.SIGTERM)
             code, reason = await chat.closed()
             assert (code, "resume" in reason) == (1001, True)
-            with pytest.raises(aiohttp.ClientConnectionError):
-                await client.get("/readyz")
+            with contextlib.suppress(aiohttp.ClientConnectionError):  # where the kernel may keep newcomers out
+                assert (await client.get("/readyz")).status == 503
             writer.write(body.encode())
             answer = await reader.read()
             assert b"HTTP/1.1 202" in answer

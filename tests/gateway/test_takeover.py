@@ -85,7 +85,8 @@ async def test_who_is_let_in_nowhere_comes_to_the_other_listener() -> None:
     first = socket.create_server(("127.0.0.1", 0), reuse_port=True)
     port = first.getsockname()[1]
     with first, socket.create_server(("127.0.0.1", port), backlog=100, reuse_port=True):
-        let_nobody_new_in(first)
+        if not let_nobody_new_in(first):
+            pytest.skip("this system lets no ordinary user filter what reaches a socket")
         coming = [asyncio.create_task(asyncio.open_connection("127.0.0.1", port)) for _ in range(40)]
         await until(lambda: sum(task.done() for task in coming) > 5, "those whom the second one got")
         assert any(not task.done() for task in coming)
