@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from msgctl import logs
 from msgctl.config import Settings
 from msgctl.errors import ConfigurationError, Unavailable
-from msgctl.events import Projector
+from msgctl.events.projector import Projector
 from msgctl.postgres import Database
 from msgctl.tasks import cancel
 

@@ -22,6 +22,11 @@ class Context:
     debug: bool = False
     """Show tracebacks."""
 
+    @property
+    def quiet(self) -> "dict[Key, Any]":
+        """The log of a command goes to its terminal alone, and only errors unless `--debug` asks for more."""
+        return {("logs", "level"): "debug" if self.debug else "error", ("logs", "directory"): ""}
+
     def load(self, flags: "Mapping[Key, Any] | None" = None) -> "Settings":
         """The settings of this invocation.
 

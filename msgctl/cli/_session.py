@@ -5,13 +5,13 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import typer
 
 from msgctl import logs, redisdb
 from msgctl.agents import Agents
-from msgctl.cli._context import Context, context_of
+from msgctl.cli._context import context_of
 from msgctl.config import Settings
 from msgctl.intake import Intake
 from msgctl.operations import Operations
@@ -38,12 +38,7 @@ def run(context: typer.Context, body: Callable[[Session], Awaitable[T]]) -> T:
         body: what the command does.
     """
     state = context_of(context)
-    return asyncio.run(_within_session(state.load(quiet(state)), body))
-
-
-def quiet(state: Context) -> dict[tuple[str, str], Any]:
-    """The log of a command goes to its terminal alone, and only errors unless `--debug` asks for more."""
-    return {("logs", "level"): "debug" if state.debug else "error", ("logs", "directory"): ""}
+    return asyncio.run(_within_session(state.load(state.quiet), body))
 
 
 async def _within_session(settings: Settings, body: Callable[[Session], Awaitable[T]]) -> T:

@@ -1,6 +1,7 @@
 """`msgctl dash`: the dashboard, on this terminal or in a browser."""
 
 import asyncio
+import gc
 import secrets
 from pathlib import Path
 from typing import Annotated
@@ -10,14 +11,12 @@ import typer
 from msgctl import redisdb
 from msgctl.cli._context import context_of
 from msgctl.cli._output import note
-from msgctl.cli._session import quiet
 from msgctl.config import Settings
 from msgctl.errors import InvalidInput
 from msgctl.history import History
 from msgctl.operations import Operations
 from msgctl.operations.pulse import Pulse
 from msgctl.rqueue import Queue
-from msgctl.tui import web
 from msgctl.tui.app import Dashboard
 from msgctl.tui.desk import Desk
 from msgctl.tui.tape import Player, Recorder
@@ -48,8 +47,10 @@ def dash(
     if record and replay:
         raise InvalidInput("Say --record or --replay, not both.")
     state = context_of(context)
-    settings = state.load(quiet(state))
+    settings = state.load(state.quiet)
     if in_browser:
+        from msgctl.tui import web  # noqa: PLC0415 - textual-serve takes 0.3 s that a terminal need not wait for
+
         flags = [f"--interval={interval}", *(["--read-only"] if read_only else [])]
         flags += [f"--record={record}"] if record else [f"--replay={replay}"] if replay else []
         place = web.Place(host, port, secrets.token_urlsafe(24) if auth or not web.is_loopback(host) else "")
@@ -76,6 +77,7 @@ async def _run(
                 read_only=read_only,
                 interval=interval,
             )
+            gc.freeze()  # what was imported stays, and no collection need walk it
             await Dashboard(desk).run_async()
     finally:
         await redis.aclose()

@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from msgctl.delivery.posting import Answer
 from msgctl.errors import DeliveryFailed, DeliveryUnknown, FaultClass, ProviderRejected
+
+if TYPE_CHECKING:
+    from msgctl.delivery.posting import Answer  # aiohttp takes 0.3 s, and who only reads the tables needs none
 
 
 class Meaning(StrEnum):
@@ -36,7 +39,7 @@ class Code:
 
 
 def failure(
-    who: str, answer: Answer, number: int, codes: Mapping[int, Code], *, wait: float | None = None
+    who: str, answer: "Answer", number: int, codes: Mapping[int, Code], *, wait: float | None = None
 ) -> DeliveryFailed:
     """The error that an answer means by the table of its provider.
 

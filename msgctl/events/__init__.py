@@ -1,8 +1,9 @@
-"""The ledger of every message: written by every script beside its transition, carried on into PostgreSQL."""
+"""The ledger of every message: written by every script beside its transition, carried on into PostgreSQL.
 
-from msgctl.events.archive import Archive, Unfinished
+`archive` and `projector`, its side in PostgreSQL, are imported by their own names: psycopg takes 0.2 s.
+"""
+
 from msgctl.events.event import ENDS, Event, EventState, fold
 from msgctl.events.ledger import Ledger
-from msgctl.events.projector import Projector
 
-__all__ = ["ENDS", "Archive", "Event", "EventState", "Ledger", "Projector", "Unfinished", "fold"]
+__all__ = ["ENDS", "Event", "EventState", "Ledger", "fold"]

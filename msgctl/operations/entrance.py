@@ -1,6 +1,7 @@
 """The one object that opens every operation, a noun each."""
 
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
 
@@ -11,7 +12,6 @@ from msgctl.operations.channels import Channels
 from msgctl.operations.cleaning import Cleaning
 from msgctl.operations.dead_letters import DeadLetters
 from msgctl.operations.deliveries import Deliveries
-from msgctl.operations.doctor import Doctor
 from msgctl.operations.doubts import Doubts
 from msgctl.operations.explaining import Explaining
 from msgctl.operations.grouping import Grouping
@@ -20,15 +20,18 @@ from msgctl.operations.journal import Journal
 from msgctl.operations.listing import Listing
 from msgctl.operations.messages import Messages
 from msgctl.operations.overview import Overview
-from msgctl.operations.rebuilding import Rebuilding
 from msgctl.operations.replaying import Replaying
 from msgctl.operations.replies import Replies
 from msgctl.operations.selection import Selection
-from msgctl.operations.tracing import Tracing
 from msgctl.operations.triage import Triage
 from msgctl.operations.verification import Verification
 from msgctl.operations.workers import Workers
 from msgctl.rqueue import Queue, Stats
+
+if TYPE_CHECKING:
+    from msgctl.operations.doctor import Doctor
+    from msgctl.operations.rebuilding import Rebuilding
+    from msgctl.operations.tracing import Tracing
 
 
 class Operations:
@@ -41,6 +44,8 @@ class Operations:
     """
 
     def __init__(self, settings: Settings, redis: Redis, queue: Queue) -> None:
+        self._settings = settings
+        self._redis = redis
         self.queue = queue
         self.messages = Messages(settings, redis, queue)
         self.dead_letters = DeadLetters(queue)
@@ -50,8 +55,6 @@ class Operations:
         self.checkup = Checkup(settings, redis, queue)
         self.verification = Verification(settings, redis)
         self.ledger = Ledger(redis, settings)
-        self.tracing = Tracing(settings, redis, self.checkup)
-        self.rebuilding = Rebuilding(settings, redis)
         self.overview = Overview(settings, redis, self.checkup, self.workers)
         self.listing = Listing(settings, redis)
         self.triage = Triage(settings, redis, queue)
@@ -64,10 +67,30 @@ class Operations:
         self.explaining = Explaining(settings, redis, queue, self.workers)
         self.journal = Journal(settings, redis)
         self.doubts = Doubts(settings, redis, queue)
-        self.doctor = Doctor(
-            settings,
-            redis,
-            queue,
+
+    @cached_property
+    def tracing(self) -> "Tracing":
+        """Tells the story of a message."""
+        from msgctl.operations.tracing import Tracing  # noqa: PLC0415 - psycopg takes 0.2 s
+
+        return Tracing(self._settings, self._redis, self.checkup)
+
+    @cached_property
+    def rebuilding(self) -> "Rebuilding":
+        """Compares Redis with PostgreSQL's ledger, and fills it from there."""
+        from msgctl.operations.rebuilding import Rebuilding  # noqa: PLC0415 - psycopg takes 0.2 s
+
+        return Rebuilding(self._settings, self._redis)
+
+    @cached_property
+    def doctor(self) -> "Doctor":
+        """Looks at everything, the world outside included."""
+        from msgctl.operations.doctor import Doctor  # noqa: PLC0415 - requests, jwt and psycopg take 0.4 s
+
+        return Doctor(
+            self._settings,
+            self._redis,
+            self.queue,
             overview=self.overview,
             triage=self.triage,
             verification=self.verification,

@@ -1,10 +1,12 @@
 """Whether PostgreSQL answers: without it new messages are refused and agents are not found."""
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from msgctl.config import Settings
 from msgctl.errors import MsgctlError
-from msgctl.postgres.database import Database
+
+if TYPE_CHECKING:
+    from msgctl.postgres import Database
 
 
 class Pulse:
@@ -15,20 +17,28 @@ class Pulse:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._database = Database(settings)
+        self._settings = settings
+        self._database: Database | None = None
 
     async def __aenter__(self) -> Self:
-        await self._database.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._database.__aexit__()
+        if self._database:
+            await self._database.__aexit__()
 
     async def trouble(self) -> str | None:
         """Why it does not answer; None if it does."""
         try:
-            async with self._database.connection() as connection:
+            async with (await self._open()).connection() as connection:
                 await connection.execute("SELECT 1")
         except MsgctlError as error:
             return error.message
         return None
+
+    async def _open(self) -> "Database":
+        if self._database is None:
+            from msgctl.postgres import Database  # noqa: PLC0415 - psycopg takes 0.2 s; the first look need not wait
+
+            self._database = await Database(self._settings).__aenter__()
+        return self._database

@@ -9,7 +9,8 @@ from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
-from msgctl.events import Archive, EventState, Ledger, Unfinished, fold
+from msgctl.events import EventState, Ledger, fold
+from msgctl.events.archive import Archive, Unfinished
 from msgctl.messages import Message, Record, State
 from msgctl.postgres import Database
 from msgctl.redisdb import unavailable_as_error

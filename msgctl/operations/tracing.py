@@ -8,7 +8,8 @@ from redis.asyncio import Redis
 
 from msgctl.config import Settings
 from msgctl.errors import ConfigurationError, NotFound, PostgresUnavailable
-from msgctl.events import Archive, Event, Ledger
+from msgctl.events import Event, Ledger
+from msgctl.events.archive import Archive
 from msgctl.messages import Record
 from msgctl.operations.advice import Standing, stand
 from msgctl.operations.health import Checkup

@@ -1,5 +1,6 @@
 """The dashboard itself: tabs, keys, and one look each interval that heals by itself when Redis was away."""
 
+import asyncio
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
@@ -78,6 +79,8 @@ class Dashboard(App[None]):
         self.desk = desk
         self.paused = False
         self._looking = False
+        self._feeling = False
+        self._making = asyncio.Lock()
         self._snapshot: Snapshot | None = None
         self._last_good: float | None = None
         self._redis_trouble: str | None = None
@@ -90,8 +93,7 @@ class Dashboard(App[None]):
         yield Banner()
         yield Tabs(*(Tab(f"{n} {pane.LABEL}", id=name) for n, (name, pane) in enumerate(PANES.items(), 1)))
         with ContentSwitcher(initial="pane-overview"):
-            for name, pane in PANES.items():
-                yield pane(self.desk, id=f"pane-{name}")
+            yield OverviewPane(self.desk, id="pane-overview")
         yield Input(placeholder="a tab's name, id ID, filter WORDS, interval 5, theme light, q", id="command")
         yield Footer()
 
@@ -100,9 +102,6 @@ class Dashboard(App[None]):
         self.query_one("#command").display = False
         self.query_one(Tabs).can_focus = False
         self.set_pace(self.desk.interval)
-        if self.desk.pulse:
-            self.set_interval(PULSE_EVERY, partial(self.feel, self.desk.pulse))
-            self.run_worker(self.feel(self.desk.pulse))
         self.action_look()
         self.pane.focus_first()
 
@@ -121,11 +120,20 @@ class Dashboard(App[None]):
         self.query_one(Tabs).active = name
 
     @on(Tabs.TabActivated)
-    def switch(self, event: Tabs.TabActivated) -> None:
+    async def switch(self, event: Tabs.TabActivated) -> None:
         """A tab was chosen, by a key or with the mouse."""
-        self.query_one(ContentSwitcher).current = f"pane-{event.tab.id}"
-        self.pane.focus_first()
+        pane = await self._pane_called(str(event.tab.id))
+        self.query_one(ContentSwitcher).current = pane.id
+        pane.focus_first()
         self.action_look()
+
+    async def _pane_called(self, name: str) -> Pane:
+        """A tab's content, made when it is first wanted: the first screen need not wait for all eight."""
+        switcher = self.query_one(ContentSwitcher)
+        async with self._making:
+            if not switcher.query(f"#pane-{name}"):
+                await switcher.add_content(PANES[name](self.desk, id=f"pane-{name}"))
+        return switcher.query_one(f"#pane-{name}", Pane)
 
     def set_pace(self, seconds: float) -> None:
         """Look each so many seconds, within reason."""
@@ -165,6 +173,10 @@ class Dashboard(App[None]):
         finally:
             self._looking = False
         self._tell_troubles()
+        if self.desk.pulse and not self._feeling:  # from now on: the first screen comes first
+            self._feeling = True
+            self.set_interval(PULSE_EVERY, partial(self.feel, self.desk.pulse))
+            self.run_worker(self.feel(self.desk.pulse))
 
     async def _record(self, recorder: Recorder, snapshot: Snapshot) -> None:
         try:
@@ -257,6 +269,10 @@ class Dashboard(App[None]):
 
     def filter_messages(self, words: str) -> None:
         """Go to the messages that answer to these words."""
+        self.run_worker(self._filter_messages(words))
+
+    async def _filter_messages(self, words: str) -> None:
+        await self._pane_called("messages")
         self.query_one(MessagesPane).filter_by(words)
         self.show_tab("messages")
         self.action_look()

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
-from msgctl.events import Projector
+from msgctl.events.projector import Projector
 from msgctl.postgres import Database
 from tests.cli.conftest import Invoke
 from tests.traffic import Traffic

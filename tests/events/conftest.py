@@ -6,7 +6,8 @@ import pytest
 from redis.asyncio import Redis
 
 from msgctl.config import Settings
-from msgctl.events import Archive, Projector
+from msgctl.events.archive import Archive
+from msgctl.events.projector import Projector
 from msgctl.postgres import Database
 from msgctl.rqueue import Queue
 

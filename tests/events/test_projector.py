@@ -9,7 +9,9 @@ from redis.asyncio import Redis
 from msgctl import contracts
 from msgctl.agents import Agents
 from msgctl.config import Settings
-from msgctl.events import Archive, Ledger, Projector
+from msgctl.events import Ledger
+from msgctl.events.archive import Archive
+from msgctl.events.projector import Projector
 from msgctl.messages import State
 from msgctl.operations.health import Checkup
 from msgctl.operations.rebuilding import Rebuilding
