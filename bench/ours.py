@@ -84,6 +84,7 @@ async def _drain(settings: Settings, count: int, finish: Finished) -> None:
             claims=claims,
             progress=progress,
             pipeline=pipeline,
+            register=registration.begin,
             chores=[Breakers(redis, settings).refresh, Watch(redis, settings).look],
             waiting=waiting,
             pace=Pace(),

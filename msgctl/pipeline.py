@@ -169,7 +169,7 @@ class Pipeline:
         )
         message = claimed.message
         error = {"class": failure.fault, "code": failure.code, "text": failure.message, "at": _now()}
-        record = {**error, "run": claimed.run, "ms": steps.milliseconds}
+        record = {**error, "startedAt": steps.began, "run": claimed.run, "ms": steps.milliseconds}
         kept = await _insist(
             lambda: self._claims.fail(
                 claimed,

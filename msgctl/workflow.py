@@ -40,6 +40,8 @@ ADVICE = {
 EXECUTION = re.compile(r"[\w-]{1,64}")
 CONNECT_TIMEOUT = 10.0
 """Seconds to connect to n8n; after that it counts as down."""
+LONGEST_WAIT = 86_400.0
+"""Seconds a `Retry-After` may ask for at most; a number without end would be none."""
 KEEP_ALIVE = 4.0
 """Seconds an idle connection is kept: one less than Node's own five, so that n8n never closes one we are using."""
 
@@ -110,6 +112,8 @@ class Workflow:
         try:
             body = await self._post(agent, message, payload)
             return Answer(read_reply(body), read_execution(body))
+        except aiohttp.ConnectionTimeoutError:
+            raise WorkflowUnreachable(f"n8n took no connection within {CONNECT_TIMEOUT:g} s.") from None
         except TimeoutError:
             raise WorkflowTimeout(f"n8n gave no answer within {self._settings.timeout:g} s.") from None
         except aiohttp.ClientConnectorError as error:
@@ -237,15 +241,15 @@ def _rejection(answer: aiohttp.ClientResponse) -> WorkflowRejected:
 
 
 def parse_retry_after(value: str, now: float) -> float | None:
-    """Seconds to wait, from a Retry-After header (RFC 9110 §10.2.3); None if it says nothing usable.
+    """Seconds to wait, at most a day, from a Retry-After header (RFC 9110 §10.2.3); None if it says nothing usable.
 
     Args:
         value: seconds, or an HTTP date.
         now: Unix seconds.
     """
     if value.strip().isdecimal():
-        return float(value)
+        return min(float(value), LONGEST_WAIT)
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+        return min(max(0.0, parsedate_to_datetime(value).timestamp() - now), LONGEST_WAIT)
     except (ValueError, TypeError):
         return None

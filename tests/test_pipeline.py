@@ -96,6 +96,7 @@ async def test_a_transient_fault_is_tried_again(bench: Bench, n8n: N8nStandIn, r
         (3, "n8n_rejected"),
     ]
     assert all(record["ms"] >= 0 and "HTTP 500" in record["text"] for record in job.records)
+    assert all(record["startedAt"] <= record["at"] for record in job.records)
     ((_, entry),) = await redis.xrange(contracts.RESPONSES)
     assert (entry["kind"], msgspec.json.decode(entry["body"])["code"]) == ("failure", "n8n_rejected")
     assert n8n.calls["m"] == 3

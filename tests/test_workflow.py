@@ -1,11 +1,13 @@
 """Every answer of n8n, read or refused for what it is."""
 
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 import pytest
 
+from msgctl import workflow as workflow_module
 from msgctl.agents import Agent
 from msgctl.config import Settings
 from msgctl.errors import (
@@ -19,7 +21,7 @@ from msgctl.errors import (
 )
 from msgctl.messages import Message, Turn
 from msgctl.stack.n8n import Behaviour, N8nStandIn
-from msgctl.workflow import Workflow, parse_retry_after, prepare_payload, read_reply, traceparent
+from msgctl.workflow import LONGEST_WAIT, Workflow, parse_retry_after, prepare_payload, read_reply, traceparent
 
 AGENT = Agent(id="a-1", user_id="u", name="Ana", system_prompt="Be kind.", webhook_path="support/chat")
 MESSAGE = Message(
@@ -134,6 +136,22 @@ async def test_an_n8n_that_is_down_is_a_dependency(settings: Settings, url: str)
     assert caught.value.fault is FaultClass.DEPENDENCY
 
 
+async def test_an_n8n_that_takes_no_connection_is_a_dependency(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that does not even answer to a connection is down; nothing was asked of it, nothing is charged."""
+    monkeypatch.setattr(workflow_module, "CONNECT_TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address = full.getsockname()
+        with socket.create_connection(address):  # the one that waits to be accepted leaves no room for another
+            url = f"http://127.0.0.1:{address[1]}"
+            down = Settings.model_validate(settings.model_dump() | {"n8n": {"base_url": url, "timeout": 30}})
+            async with Workflow(down) as workflow:
+                with pytest.raises(WorkflowUnreachable) as caught:
+                    await ask(workflow)
+    assert caught.value.fault is FaultClass.DEPENDENCY
+
+
 @pytest.mark.parametrize(
     ("answer", "tokens", "model"),
     [
@@ -166,4 +184,6 @@ def test_retry_after_is_read_in_both_forms() -> None:
     assert parse_retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 50) == 10
     assert parse_retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 90) == 0
     assert parse_retry_after("soon", 0) is None
+    assert parse_retry_after("9" * 400, 0) == LONGEST_WAIT
+    assert parse_retry_after("Fri, 31 Dec 9999 00:00:00 GMT", 0) == LONGEST_WAIT
     assert parse_retry_after("", 0) is None

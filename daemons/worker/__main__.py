@@ -13,6 +13,7 @@ from daemons._process import Life, argument_parser, main
 from daemons._watchdog import Pace, count_waiting, watched
 from daemons.worker.auditing import auditing
 from daemons.worker.loop import WAKE_BLOCK, WorkLoop
+from daemons.worker.quarantine import Parent
 from msgctl import contracts, logs
 from msgctl.agents import Agents
 from msgctl.breakers import Breakers
@@ -27,14 +28,19 @@ from msgctl.workflow import Workflow
 log = logs.get(__name__)
 
 
-async def serve(settings: Settings, life: Life, *, quarantine: bool = False) -> None:
+async def serve(settings: Settings, life: Life, *, quarantine: int | None = None) -> None:
     """Be a worker until `life.stopping`; for the quarantine, until that is empty.
+
+    Args:
+        settings: the whole configuration.
+        life: told of what is asked of this process.
+        quarantine: id of the process whose child works the quarantine; None: be a worker like any other.
 
     Raises:
         UnsafeRedis: Redis may forget what it accepted, and nobody said that this is fine.
         RedisUnavailable: it does not answer at the start; later outages are waited out.
     """
-    kind = "quarantine" if quarantine else "worker"
+    kind = "worker" if quarantine is None else "quarantine"
     name = f"{kind}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     async with contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(connect(settings))
@@ -53,10 +59,13 @@ async def serve(settings: Settings, life: Life, *, quarantine: bool = False) -> 
             breakers=breakers,
             workflow=await stack.enter_async_context(Workflow(settings)),
         )
-        await stack.enter_async_context(
-            registered(settings, name, 1 if quarantine else settings.worker.concurrency)
+        registration = await stack.enter_async_context(
+            registered(settings, name, settings.worker.concurrency if quarantine is None else 1)
         )
-        if not quarantine:
+        chores = [breakers.refresh, Watch(redis, settings).look]
+        if quarantine is not None:
+            chores.append(Parent(quarantine, life).look)
+        else:
             await stack.enter_async_context(measured(redis, settings))
             await stack.enter_async_context(auditing(Audit(redis, settings)))
         loop = WorkLoop(
@@ -65,7 +74,8 @@ async def serve(settings: Settings, life: Life, *, quarantine: bool = False) -> 
             claims=claims,
             progress=progress,
             pipeline=pipeline,
-            chores=[breakers.refresh, Watch(redis, settings).look],
+            register=registration.begin,
+            chores=chores,
             waiting=waiting,
             pace=pace,
         )
@@ -76,18 +86,18 @@ async def serve(settings: Settings, life: Life, *, quarantine: bool = False) -> 
 
         life.ready(f"{name}: {settings.worker.concurrency} slots")
         log.info("Worker ready", worker=name, concurrency=settings.worker.concurrency)
-        work = loop.run_quarantine if quarantine else loop.run
+        work = loop.run if quarantine is None else loop.run_quarantine
         async with watched(settings, pace, status):
             await work(life.stopping, life.hurried)
 
 
 @contextlib.asynccontextmanager
-async def registered(settings: Settings, name: str, slots: int) -> AsyncIterator[None]:
+async def registered(settings: Settings, name: str, slots: int) -> AsyncIterator[Registration]:
     """Be one of RQ's workers for as long as the context lasts."""
     registration = Registration(settings, name, slots)
     await registration.begin()
     try:
-        yield
+        yield registration
     finally:
         with contextlib.suppress(RedisUnavailable):
             await registration.end()
@@ -96,7 +106,9 @@ async def registered(settings: Settings, name: str, slots: int) -> AsyncIterator
 def parse() -> argparse.Namespace:
     """The command line of the worker."""
     parser = argument_parser("worker")
-    parser.add_argument("--quarantine", action="store_true", help="work the quarantine, alone, and leave")
+    parser.add_argument(
+        "--quarantine", type=int, metavar="PID", help="work the quarantine for this parent, and leave"
+    )
     return parser.parse_args()
 
 

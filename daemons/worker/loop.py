@@ -39,6 +39,7 @@ class WorkLoop:
         settings: `worker.*`.
         name: this worker's.
         claims, progress, pipeline: what it works with.
+        register: enters this worker among RQ's anew, should Redis have forgotten it.
         chores: what is to be done each second besides tending.
         waiting: a dedicated client, for waiting to be woken.
         pace: told of each round of claiming and of tending.
@@ -52,6 +53,7 @@ class WorkLoop:
         claims: Claims,
         progress: Progress,
         pipeline: Pipeline,
+        register: Chore,
         chores: list[Chore],
         waiting: Redis,
         pace: Pace,
@@ -61,6 +63,7 @@ class WorkLoop:
         self._claims = claims
         self._progress = progress
         self._pipeline = pipeline
+        self._register = register
         self._chores = chores
         self._waiting = waiting
         self._pace = pace
@@ -99,6 +102,7 @@ class WorkLoop:
             self._claims,
             slots,
             lease=self._settings.lease,
+            register=self._register,
             chores=self._chores,
             quarantine=quarantine,
             pace=self._pace,

@@ -9,11 +9,12 @@ import signal
 import sys
 from contextlib import suppress
 
+from daemons._process import Life
 from msgctl import logs
 from msgctl.rqueue import Claims
 
 PROGRAM = ("-m", "daemons.worker", "--quarantine")
-"""What the child runs, by this very Python."""
+"""What the child runs, by this very Python; its parent's process id follows."""
 KEEPING = 10.0
 """Seconds for which a worker becomes the keeper; renewed each second while the child lives."""
 
@@ -39,7 +40,7 @@ class Quarantine:
             log.warning("Working the quarantine", waiting=waiting)
             environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
             self._child = await asyncio.create_subprocess_exec(
-                *(sys.executable, *PROGRAM, *sys.argv[1:]), env=environment
+                *(sys.executable, *PROGRAM, str(os.getpid()), *sys.argv[1:]), env=environment
             )
 
     async def stop(self) -> None:
@@ -50,3 +51,23 @@ class Quarantine:
             self._child.send_signal(signal.SIGTERM)
             self._child.send_signal(signal.SIGINT)  # another one, since two alike could arrive as one
         await self._child.wait()
+
+
+class Parent:
+    """The worker that started this child. Without it the child leaves: the next keeper starts one of its own.
+
+    Args:
+        pid: its process id.
+        life: of the child.
+    """
+
+    def __init__(self, pid: int, life: Life) -> None:
+        self._pid = pid
+        self._life = life
+
+    async def look(self) -> None:
+        """Hand back and leave if it has died."""
+        if os.getppid() != self._pid and not self._life.stopping.is_set():
+            log.warning("The keeper of the quarantine is gone; its child leaves")
+            self._life.stopping.set()
+            self._life.hurried.set()

@@ -25,6 +25,7 @@ class Tender:
         claims: this worker's.
         slots: what it runs.
         lease: seconds a lease lasts; renewed each third of it.
+        register: enters this worker among RQ's anew.
         chores: what else is to be done each second.
         quarantine: None for a worker that only works the quarantine itself.
         pace: told of each round.
@@ -36,6 +37,7 @@ class Tender:
         slots: Slots,
         *,
         lease: float,
+        register: Chore,
         chores: list[Chore],
         quarantine: Quarantine | None,
         pace: Pace,
@@ -43,6 +45,7 @@ class Tender:
         self._claims = claims
         self._slots = slots
         self._renewal = lease / 3
+        self._register = register
         self._chores = chores
         self._quarantine = quarantine
         self._pace = pace
@@ -68,6 +71,9 @@ class Tender:
         leases = self._slots.leases
         for lost in await self._claims.heartbeat(leases, "busy" if leases else "idle"):
             self._slots.drop(lost)
+        if not self._claims.registered:
+            await self._register()
+            log.info("RQ had forgotten this worker, and knows it again")
         self._next_heartbeat = time.monotonic() + self._renewal
 
     async def _tend(self) -> None:

@@ -15,6 +15,8 @@ from msgctl.redisdb import Script, unavailable_as_error
 REPORT = Script.beside(__file__, "report")
 LOOK = Script.beside(__file__, "look")
 WINDOW_MS = 30_000
+PROBE = 30.0
+"""Seconds after which a probe that nobody has heard of since is another's to make: its worker may be dead."""
 
 log = logs.get(__name__)
 
@@ -27,7 +29,7 @@ class Breakers:
 
     Args:
         redis: a client of `redisdb.connect`.
-        settings: `breaker.*`, and `n8n.timeout` for how long a probe may take.
+        settings: `breaker.*`, and `n8n.timeout` for how long a probe is waited for.
     """
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
@@ -79,7 +81,7 @@ class Breakers:
         remaining = self._open[workflow] - time.monotonic()
         if remaining <= 0:
             key = f"{contracts.BREAKER}{workflow}{contracts.BREAKER_PROBE}"
-            longest = round(self._settings.n8n.timeout * 1000)
+            longest = round(min(self._settings.n8n.timeout, PROBE) * 1000)
             with unavailable_as_error(self._settings):
                 if await self._redis.set(key, "1", nx=True, px=longest):
                     return

@@ -13,7 +13,11 @@ local BUCKETS = 6
 local key, now = K.breaker .. workflow, now_ms()
 
 local open = redis.call('HGET', K.breakers, workflow)
-if good > 0 and open and bad == 0 then
+local until_ms, openings = string.match(open or '0 0', '^(%d+) (%d+)$')
+until_ms, openings = tonumber(until_ms), tonumber(openings)
+
+-- While it is open, a success is one of a call that began before; only a probe's closes it.
+if good > 0 and open and bad == 0 and until_ms <= now then
   redis.call('HDEL', K.breakers, workflow)
   redis.call('DEL', key, key .. K.breaker_probe)
   return 0
@@ -36,8 +40,6 @@ for i = 1, #fields, 2 do
   elseif kind == 'bad' then all_bad = all_bad + tonumber(fields[i + 1]) end
 end
 
-local until_ms, openings = string.match(open or '0 0', '^(%d+) (%d+)$')
-until_ms, openings = tonumber(until_ms), tonumber(openings)
 if until_ms > now then return until_ms - now end
 local calls = all_good + all_bad
 local failing = streak >= max_streak or (calls >= least and all_bad / calls >= max_share)

@@ -1,6 +1,7 @@
 """The steps one message takes, timed."""
 
 import time
+from datetime import UTC, datetime
 
 from msgctl.metrics.definitions import STEP_DURATION
 
@@ -10,6 +11,7 @@ class Steps:
 
     def __init__(self) -> None:
         self._begun = self._since = time.monotonic()
+        self._wall = datetime.now(UTC)
         self._name = ""
         self._taken: list[tuple[str, float]] = []
 
@@ -25,6 +27,11 @@ class Steps:
             self._taken.append((self._name, now - self._since))
             STEP_DURATION.labels(self._name).observe(now - self._since)
         self._name, self._since = "", now
+
+    @property
+    def began(self) -> str:
+        """When the attempt began, RFC 3339."""
+        return self._wall.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     @property
     def milliseconds(self) -> int:

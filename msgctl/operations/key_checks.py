@@ -82,6 +82,7 @@ class Ownership:
             (contracts.RQ_EXECUTIONS, self._is_running),
             (contracts.RQ_EXECUTION, self._holds_lease),
             (contracts.RQ_WORKER, self._is_worked),
+            (contracts.IDEMPOTENCY, self._stands_for_something),
         ]
 
     async def _holds_lease(self, member: str) -> bool:
@@ -90,6 +91,11 @@ class Ownership:
     async def _is_running(self, message_id: str) -> bool:
         runs = await cast("Any", self._redis.hget(contracts.job_key(message_id), contracts.FIELD_RUNS))
         return await self._holds_lease(f"{message_id}:{runs}")
+
+    async def _stands_for_something(self, name: str) -> bool:
+        """A client's key lasts as long as its message is not over."""
+        message_id = await self._redis.get(contracts.IDEMPOTENCY + name)
+        return bool(await self._redis.exists(contracts.job_key(message_id or "")))
 
     async def _is_worked(self, name: str) -> bool:
         """A worker's own hash must expire; the set of its runs may last as long as one of them holds a lease."""

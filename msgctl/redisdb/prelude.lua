@@ -53,10 +53,14 @@ local function wake()
 end
 
 -- Put a message where a worker finds it: at the end of its queue, or at the front if it has been there before.
+-- At the front it counts as waiting as long as those behind it, lest it hide how long they have.
 local function make_ready(id, now, front)
   local job = K.rq_job .. id
   local fields = redis.call('HMGET', job, 'origin', K.field_quarantined)
-  redis.call('HSET', job, 'status', 'queued', 'enqueued_at', iso(now), K.field_ready, now)
+  local ready = now
+  local behind = front and not fields[2] and redis.call('LINDEX', K.rq_queue .. fields[1], 0)
+  if behind then ready = math.min(now, tonumber(read_job(behind, K.field_ready)[1]) or now) end
+  redis.call('HSET', job, 'status', 'queued', 'enqueued_at', iso(now), K.field_ready, ready)
   if fields[2] then
     redis.call('RPUSH', K.rq_queue .. K.quarantine, id)
     return
@@ -114,13 +118,19 @@ local function release(id, run, origin, worker)
   if redis.call('EXISTS', executions) == 0 then note_worker(worker, 'HSET', 'state', 'idle') end
 end
 
+-- A message that is over is forgotten after a while; so is its client's key for it, but not before its identity.
+local function expire(id, ttl_ms, key)
+  redis.call('PEXPIRE', K.rq_job .. id, ttl_ms)
+  if key then redis.call('PEXPIRE', key, math.max(ttl_ms, redis.call('PTTL', K.identity .. id))) end
+end
+
 -- Dead letter: failed for RQ, out of its conversation, and its sender is told through the durable stream.
 local function bury(id, now, ttl_ms, failure, by, code)
   local job = K.rq_job .. id
   note(id, 'buried', by, 'code', code)
-  local fields = redis.call('HMGET', job, 'origin', K.field_conversation, K.field_channel)
+  local fields = redis.call('HMGET', job, 'origin', K.field_conversation, K.field_channel, K.field_key)
   redis.call('HSET', job, 'status', 'failed', 'ended_at', iso(now), K.field_finished, now)
-  redis.call('PEXPIRE', job, ttl_ms)
+  expire(id, ttl_ms, fields[4])
   redis.call('ZADD', K.rq_failed .. fields[1], math.floor((now + ttl_ms) / 1000), id)
   redis.call('XADD', K.responses, '*', 'kind', 'failure', 'channel', fields[3], 'body', failure)
   advance(fields[2], id, now)

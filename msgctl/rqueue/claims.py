@@ -98,6 +98,8 @@ class Claims:
         self._settings = settings
         self._worker = worker
         self._lease = round(settings.worker.lease * 1000)
+        self.registered = True
+        """Whether RQ knew this worker at its last sign of life."""
 
     async def claim(self, slots: int, *, quarantine: bool = False) -> list[Claimed]:
         """Take up to `slots` messages; with slots left over, the next message wakes this worker.
@@ -123,7 +125,9 @@ class Claims:
         """Tell that this worker lives and renew its leases; return those it has lost."""
         ttl = round(self._settings.worker.lease + SILENCE)
         with unavailable_as_error(self._settings):
-            return cast("list[str]", await HEARTBEAT(self._redis, self._worker, self._lease, ttl, state, *leases))
+            known, *lost = await HEARTBEAT(self._redis, self._worker, self._lease, ttl, state, *leases)
+        self.registered = bool(known)
+        return lost
 
     async def commit(
         self,

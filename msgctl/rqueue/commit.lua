@@ -22,7 +22,7 @@ local conversation_ttl, completed_ttl = tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local job = K.rq_job .. id
 local fields = redis.call('HMGET', job, 'origin', 'worker_name', K.field_conversation, K.field_channel,
-  K.field_committed, 'status')
+  K.field_committed, 'status', K.field_key)
 local origin, worker, conversation, channel, committed = fields[1], fields[2], fields[3], fields[4], fields[5]
 if not holds_lease(id, run) then
   local done_run, seq, stream_id = string.match(committed or '', '^(%d+) (%d+) (.+)$')
@@ -64,7 +64,7 @@ redis.call('PUBLISH', K.progress_channel, ARGV[10])
 redis.call('HSET', job, 'status', 'finished', 'ended_at', iso(now), K.field_finished, now, K.field_progress, 100,
   K.field_committed, run .. ' ' .. seq .. ' ' .. stream_id)
 redis.call('HDEL', job, K.field_reply)
-redis.call('PEXPIRE', job, completed_ttl)
+expire(id, completed_ttl, fields[7])
 redis.call('ZADD', K.rq_finished .. origin, math.floor((now + completed_ttl) / 1000), id)
 note_worker(worker, 'HINCRBY', 'successful_job_count', 1)
 note(id, 'committed', worker, 'run', run, 'seq', seq, 'stream', stream_id, 'conversation', conversation,

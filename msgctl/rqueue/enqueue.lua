@@ -5,8 +5,9 @@
 --   rq:deferred:messages:P ZSET  … else it waits here, behind its conversation
 --   msgctl:mailbox:C       LIST  the conversation's messages, the head alone is in play
 --   msgctl:conversation:C  HASH  {user, seq, …}: who began it
---   msgctl:identity:ID     HASH  {user, digest, conversation}: what was answered, kept for 24 h
---   msgctl:idempotency:N:U:K STRING the message id that a client's key stands for
+--   msgctl:identity:ID     HASH  {user, digest, conversation}: what was answered, kept for 24 h; the job hash tells
+--                                the same, for a message that is in play or kept for longer
+--   msgctl:idempotency:N:U:K STRING the message id that a client's key stands for; expires once the message is over
 --   msgctl:backlog:U       LIST  the user's messages that may be under way, if there is a bound on them
 --   msgctl:events          STREAM accepted
 --
@@ -37,6 +38,7 @@ if idempotency_key ~= '' then
 end
 
 local known = redis.call('HMGET', K.identity .. id, 'user', 'digest', 'conversation')
+if not known[1] then known = read_job(id, K.field_user, K.field_digest, K.field_conversation) end
 if known[1] then
   if known[1] == user and known[2] == digest then return {'repeated', id, known[3]} end
   return {'conflict', id, ''}
@@ -61,13 +63,16 @@ if not owner then redis.call('HSET', K.conversation .. conversation, 'user', use
 redis.call('PEXPIRE', K.conversation .. conversation, conversation_ttl)
 redis.call('HSET', K.identity .. id, 'user', user, 'digest', digest, 'conversation', conversation)
 redis.call('PEXPIRE', K.identity .. id, identity_ttl)
-if idempotency_key ~= '' then redis.call('SET', key_name, id, 'PX', identity_ttl) end
+if idempotency_key ~= '' then
+  redis.call('SET', key_name, id)
+  redis.call('HSET', K.rq_job .. id, K.field_key, key_name)
+end
 
 redis.call('HSET', K.rq_job .. id,
   'created_at', iso(now), 'data', data, 'origin', queue, 'description', description, 'status', 'deferred',
   'started_at', '', 'ended_at', '', 'last_heartbeat', '', 'worker_name', '', 'group_id', '',
   'success_callback_name', '', 'failure_callback_name', '', 'stopped_callback_name', '',
-  K.field_message, message, K.field_user, user, K.field_conversation, conversation,
+  K.field_message, message, K.field_user, user, K.field_digest, digest, K.field_conversation, conversation,
   K.field_channel, channel, K.field_priority, priority, K.field_progress, 0)
 redis.call('SADD', K.rq_queues, K.rq_queue .. queue)
 redis.call('RPUSH', mailbox, id)

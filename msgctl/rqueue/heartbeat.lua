@@ -5,10 +5,11 @@
 --   rq:execution:ID:RUN   HASH  last_heartbeat, for RQ's tools
 --
 -- ARGV: worker, lease in ms, worker's TTL in s, state, then ID:RUN of everything it runs.
--- Returns the ID:RUN it holds no longer and has not ended itself a moment ago.
+-- Returns 1 if RQ still knows this worker's birth, else 0: it was silent for so long that its entry expired; then
+-- the ID:RUN it holds no longer and has not ended itself a moment ago.
 local worker, lease, ttl, state = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
-local now, lost = now_ms(), {}
 local key = K.rq_worker .. worker
+local now, found = now_ms(), {redis.call('HEXISTS', key, 'birth')}
 
 local function ended(member)
   local id, run = string.match(member, '^(.+):(%d+)$')
@@ -25,7 +26,7 @@ for i = 5, #ARGV do
     redis.call('ZADD', K.leases, now + lease, member)
     redis.call('HSET', K.rq_execution .. member, 'last_heartbeat', now / 1000)
   elseif not ended(member) then
-    lost[#lost + 1] = member
+    found[#found + 1] = member
   end
 end
-return lost
+return found

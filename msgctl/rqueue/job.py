@@ -40,7 +40,8 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     worker: str
     """The worker that runs it or ran it last."""
     records: list[dict[str, Any]]
-    """One entry for each run that ended without an answer, oldest first."""
+    """One entry for each run that ended without an answer, lost workers included, oldest first: class, code and text
+    of the error, when it started and ended, its length in ms."""
 
     @classmethod
     def from_hash(cls, fields: Mapping[str, str]) -> Self | None:
@@ -85,6 +86,6 @@ def _json(text: str | None) -> Any:
 
 
 def _records(fields: Mapping[str, str]) -> list[dict[str, Any]]:
-    prefix = contracts.FIELD_RUN
-    runs = sorted(int(name.removeprefix(prefix)) for name in fields if name.startswith(prefix))
-    return [_json(fields[f"{prefix}{run}"]) for run in runs]
+    kinds = (contracts.FIELD_RUN, contracts.FIELD_CRASH)
+    names = [name for name in fields if name.startswith(kinds)]
+    return [_json(fields[name]) for name in sorted(names, key=lambda name: int(name.rpartition(":")[2]))]

@@ -10,13 +10,14 @@ local conversation_ttl, now = tonumber(ARGV[1]), now_ms()
 
 local function replay(id)
   local job = K.rq_job .. id
-  local fields = redis.call('HMGET', job, 'status', 'origin', K.field_conversation, K.field_user)
+  local fields = redis.call('HMGET', job, 'status', 'origin', K.field_conversation, K.field_user, K.field_key)
   if not fields[1] then return 'missing' end
   if fields[1] ~= 'failed' then return 'not_failed' end
   local conversation = fields[3]
   local mailbox = K.mailbox .. conversation
   redis.call('ZREM', K.rq_failed .. fields[2], id)
   redis.call('PERSIST', job)
+  if fields[5] then redis.call('PERSIST', fields[5]) end
   redis.call('HDEL', job, K.field_finished, K.field_quarantined)
   redis.call('HSET', job, 'status', 'deferred', 'ended_at', '', K.field_attempts, 0, K.field_crashes, 0,
     K.field_holds, 0, K.field_progress, 0)

@@ -51,6 +51,14 @@ local function failure(id)
     timestamp = iso(now)})
 end
 
+-- What is kept of a run whose worker was lost, as of one that failed.
+local function record_crash(id, run, since)
+  local record = {class = 'crash', code = 'worker_crashed', text = 'The worker that ran it was lost.',
+    run = tonumber(run), at = iso(now)}
+  if since then record.startedAt, record.ms = iso(since * 1000), now - math.floor(since * 1000) end
+  redis.call('HSET', K.rq_job .. id, K.field_crash .. run, cjson.encode(record), K.field_holds, 0)
+end
+
 local ended = {}
 if now >= grace then ended = redis.call('ZRANGEBYSCORE', K.leases, '-inf', now, 'LIMIT', 0, most) end
 for _, member in ipairs(ended) do
@@ -60,12 +68,14 @@ for _, member in ipairs(ended) do
     local worker = redis.call('HGET', K.rq_execution .. member, 'worker_name')
     for priority = 1, 10 do release(id, run, K.queue .. priority, worker or '') end
   else
+    local since = tonumber(redis.call('HGET', K.rq_execution .. member, 'created_at') or nil)
     release(id, run, fields[1], fields[2])
+    record_crash(id, run, since)
     local crashes = redis.call('HINCRBY', K.rq_job .. id, K.field_crashes, 1)
     note(id, 'crashed', fields[2] or '', 'run', run, 'crashes', crashes)
     reaped = reaped + 1
     if crashes > max_crashes then
-      redis.call('HSET', K.rq_job .. id, K.field_error, error, K.field_run .. run, error)
+      redis.call('HSET', K.rq_job .. id, K.field_error, error)
       bury(id, now, failed_ttl, failure(id), 'reaper', 'worker_crashed')
       buried = buried + 1
     elseif crashes == max_crashes then

@@ -38,7 +38,7 @@ class Registration:
         self._worker: RegisteredWorker | None = None
 
     async def begin(self) -> None:
-        """Register this worker's birth.
+        """Register this worker's birth, or register it anew where Redis has forgotten it.
 
         Raises:
             RedisUnavailable: Redis does not answer.
@@ -56,6 +56,7 @@ class Registration:
 
     def _register(self) -> None:
         worker = RegisteredWorker(list(QUEUES), name=self._name, connection=self._redis, serializer=JSONSerializer)
+        self._redis.delete(RQ_WORKER + self._name)  # of an entry that expired only a heartbeat is left
         worker.register_birth()  # type: ignore[no-untyped-call]  # RQ leaves it untyped
         worker.set_state("idle")
         self._redis.hset(RQ_WORKER + self._name, FIELD_SLOTS, self._slots)

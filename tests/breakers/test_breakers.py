@@ -100,6 +100,19 @@ async def test_a_failed_probe_opens_it_for_longer(tuned: Settings, redis: Any) -
     assert 110 < caught.value.retry_after <= 120
 
 
+async def test_a_success_from_before_closes_nothing(tuned: Settings, redis: Any) -> None:
+    """What another worker's calls came to before the opening says nothing of the time after it."""
+    one, other = Breakers(redis, tuned), Breakers(redis, tuned)
+    await succeed(other)
+    async with other.guard("chat"):  # under way while the breaker opens
+        for _ in range(4):
+            await fail(one, WorkflowTimeout("slow"))
+        await other.refresh()
+    for breakers in (one, other):
+        await breakers.refresh()
+        await fail(breakers, BreakerOpen("open"))
+
+
 async def test_other_workflows_are_not_concerned(tuned: Settings, redis: Any) -> None:
     """A breaker belongs to one webhook."""
     breakers = Breakers(redis, tuned)

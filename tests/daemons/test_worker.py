@@ -225,6 +225,47 @@ async def test_a_frozen_worker_commits_nothing_late(
     assert await redis.xlen(contracts.RESPONSES) == 1
 
 
+async def test_a_worker_that_redis_forgot_registers_anew(
+    settings: Settings, sender: Sender, redis: Any, rq_redis: Any
+) -> None:
+    """After an outage in which its entry expired, RQ's tools see all of the worker again."""
+    async with Daemon("worker", with_worker(settings, lease=1)) as worker:
+        (before,) = RqWorker.all(connection=rq_redis)
+        await redis.delete(before.key, *(f"rq:workers:{queue}" for queue in contracts.QUEUES))
+        await worker.said("knows it again")
+        await sender.send("m")
+        await sender.reached("m", State.COMPLETED)
+        (after,) = RqWorker.all(connection=rq_redis)
+        assert (after.name, after.pid, after.hostname) == (before.name, before.pid, before.hostname)
+        assert after.birth_date is not None
+        assert RqWorker.all(queue=RqQueue("messages:1", connection=rq_redis)) == [after]
+
+
+async def test_the_quarantine_outlives_its_keeper_not(
+    settings: Settings, sender: Sender, n8n: N8nStandIn, redis: Any
+) -> None:
+    """When the worker that keeps the quarantine is killed, its child hands back and leaves, so there is one child."""
+    n8n.reset(Behaviour(mode="hang", times=1))
+    await sender.send("m")
+    await redis.lrem(contracts.RQ_QUEUE + "messages:5", 1, "m")
+    await redis.hset(contracts.job_key("m"), contracts.FIELD_QUARANTINED, 1)
+    await redis.rpush(contracts.RQ_QUEUE + contracts.QUARANTINE, "m")
+    async with Daemon("worker", settings) as keeper:
+        await until(lambda: n8n.calls["m"], "the child to call n8n")
+        child = next(name for name in await sender.queue.live_workers() if name.startswith("quarantine-"))
+        keeper.process.kill()
+
+        async def gone() -> bool:
+            return child not in await sender.queue.live_workers()
+
+        await until(gone, "the child to leave")
+    job = await sender.queue.find("m")
+    assert job is not None
+    assert (job.state, job.crashes) == (State.WAITING, 0)
+    async with Daemon("worker", settings):
+        await sender.reached("m", State.COMPLETED)
+
+
 async def test_an_evicting_redis_is_refused(settings: Settings, redis: Any) -> None:
     """The daemon leaves with 78 and the mending command, unless told that losses are accepted."""
     await redis.config_set("maxmemory-policy", "allkeys-lru")

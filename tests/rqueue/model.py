@@ -138,11 +138,10 @@ class Model:
     def reap(self, leases: list[Lease]) -> tuple[int, int]:
         """The leases ran out: how many were reaped, and how many of these are dead letters."""
         buried = 0
-        for message_id, run in leases:
+        for message_id, _ in leases:
             entry = self.entries[message_id]
-            entry.crashes += 1
+            entry.crashes, entry.holds = entry.crashes + 1, 0
             if entry.crashes > MAX_CRASHES:
-                entry.recorded.add(run)
                 entry.cancelled = False
                 self._bury(entry)
                 buried += 1

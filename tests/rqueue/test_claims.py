@@ -39,6 +39,22 @@ async def test_a_low_priority_is_not_starved(
     assert "patient" in [one.message.message_id for one in await claims.claim(4)]
 
 
+async def test_who_comes_back_hides_no_starving_message(
+    enqueue: Enqueue, claims: Claims, redis: Any, settings: Settings
+) -> None:
+    """However often others come back to the front of its queue, a message that has waited long gets its share."""
+    await enqueue("returns", priority=10)
+    (returns,) = await claims.claim(1)
+    await enqueue("patient", priority=10)
+    seconds, _ = await redis.time()
+    ready = str(seconds * 1000 - round(settings.worker.max_wait * 600))
+    await redis.hset(contracts.job_key("patient"), contracts.FIELD_READY, ready)
+    assert await claims.hand_back([returns]) == 1
+    for _ in range(40):
+        await enqueue(priority=1)
+    assert {"returns", "patient"} <= {one.message.message_id for one in await claims.claim(6)}
+
+
 async def test_a_commit_hands_the_response_over_once(enqueue: Enqueue, claims: Claims, redis: Any) -> None:
     """Sent twice, as after a lost reply, a commit says the same and leaves one response."""
     await enqueue("m", conversation="c", text="a question")
@@ -108,6 +124,11 @@ async def test_a_lost_worker_counts_as_a_crash_and_not_as_an_attempt(
     job = await queue.find("m")
     assert job is not None
     assert (job.state, job.crashes, job.attempts) == (State.FAILED, settings.worker.max_crashes + 1, 0)
+    assert [record["run"] for record in job.records] == list(range(1, settings.worker.max_crashes + 2))
+    for record in job.records:
+        assert (record["class"], record["code"]) == ("crash", "worker_crashed")
+        assert record["startedAt"] <= record["at"]
+        assert record["ms"] >= 0
     (entry,) = await redis.xrange(contracts.RESPONSES)
     assert entry[1]["kind"] == "failure"
     assert [one.message.message_id for one in await claims.claim(5)] == ["next"]
@@ -213,7 +234,9 @@ async def test_heartbeats_name_lost_leases_but_not_ended_ones(
         await enqueue(name)
     done, kept, lost = await claims.claim(3)
     await commit(claims, done)
-    await redis.zrem(contracts.LEASES, lost.lease)
+    await redis.zadd(contracts.LEASES, {lost.lease: 1})
+    await redis.hset(contracts.TENDED, mapping={"at": 2**53, "grace": 0})
+    assert (await claims.tend()).reaped == 1
     assert await claims.heartbeat([done.lease, kept.lease, lost.lease], "busy") == [lost.lease]
 
 

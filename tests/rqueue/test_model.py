@@ -212,6 +212,11 @@ class QueueMachine(RuleBasedStateMachine):
         assert (tended.promoted, tended.quarantined) == (0, len(self.model.quarantine))
         assert (tended.reaped, tended.buried) == ((0, 0) if twice else (reaped, buried))
 
+    @rule()
+    def let_a_day_pass(self) -> None:
+        """The identities of all that is still there expire; nothing changes for whoever asks again."""
+        self.run(self.redis.delete("none", *(contracts.IDENTITY + each for each in self.model.entries)))
+
     @rule(which=several, twice=st.booleans())
     def end_pauses(self, *, which: list[int], twice: bool) -> None:
         """Pauses between attempts are over."""

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import msgspec
+
 from msgctl import contracts
 from msgctl.messages import Message, State
 from msgctl.retry import Never
@@ -30,6 +32,44 @@ async def test_another_body_under_the_same_id_is_a_conflict(enqueue: Enqueue) ->
     """An id stands for one body."""
     await enqueue("m", conversation="c", text="one")
     assert (await enqueue("m", conversation="c", text="two")).verdict is Verdict.CONFLICT
+
+
+async def test_an_identity_outlives_its_day_with_its_message(
+    enqueue: Enqueue, claims: Claims, queue: Queue, redis: Any
+) -> None:
+    """A day after acceptance, what is still in play, or kept, is answered as before and runs once."""
+    await enqueue("m", conversation="c", text="one")
+    await redis.delete(contracts.IDENTITY + "m")  # as after 24 hours
+    repeated = await enqueue("m", conversation="c", text="one")
+    assert (repeated.verdict, repeated.conversation_id) == (Verdict.REPEATED, "c")
+    assert (await enqueue("m", conversation="c", text="two")).verdict is Verdict.CONFLICT
+    assert (await enqueue("m", conversation="d", user="bob")).verdict is Verdict.CONFLICT
+    (claimed,) = await claims.claim(5)
+    await commit(claims, claimed)
+    assert (await enqueue("m", conversation="c", text="one")).verdict is Verdict.REPEATED
+    assert (await queue.stats()).total == 1
+
+
+async def test_a_clients_key_lasts_as_long_as_its_message(claims: Claims, queue: Queue, redis: Any) -> None:
+    """It does not expire while the message is in play; after its end it lasts as long as record and identity."""
+    message = Message(
+        message_id="m", conversation_id="c", agent_id="a", user_id="u", message="hello", timestamp="2026-01-01"
+    )
+    await queue.enqueue(message, digest="d", idempotency_key="k")
+    key = f"{contracts.IDEMPOTENCY}1:u:k"
+    assert await redis.pttl(key) == -1
+    (claimed,) = await claims.claim(5)
+    await claims.fail(claimed, Never(), error=b"{}", record=b"{}", failure=failure(claimed))
+    kept = await redis.pttl(contracts.job_key("m")), await redis.pttl(contracts.IDENTITY + "m")
+    assert await redis.pttl(key) >= max(kept) - 1000 > 0
+    assert await queue.replay("m") == "replayed"
+    assert await redis.pttl(key) == -1
+    (claimed,) = await claims.claim(5)
+    await commit(claims, claimed)
+    assert await redis.pttl(key) >= await redis.pttl(contracts.job_key("m")) - 1000 > 0
+    again = msgspec.structs.replace(message, message_id="other", conversation_id="d")
+    answer = await queue.enqueue(again, digest="d", idempotency_key="k")
+    assert (answer.verdict, answer.message_id, answer.conversation_id) == (Verdict.REPEATED, "m", "c")
 
 
 async def test_keys_of_different_users_never_meet(queue: Queue) -> None:
