@@ -241,7 +241,7 @@ def _rejection(answer: aiohttp.ClientResponse) -> WorkflowRejected:
 
 
 def parse_retry_after(value: str, now: float) -> float | None:
-    """Seconds to wait, at most a day, from a Retry-After header (RFC 9110 §10.2.3); None if it says nothing usable.
+    """Seconds to wait, at most a day, from a Retry-After header (RFC 9110 §10.2.3); None if it is not usable.
 
     Args:
         value: seconds, or an HTTP date.

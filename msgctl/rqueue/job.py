@@ -40,8 +40,8 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     worker: str
     """The worker that runs it or ran it last."""
     records: list[dict[str, Any]]
-    """One entry for each run that ended without an answer, lost workers included, oldest first: class, code and text
-    of the error, when it started and ended, its length in ms."""
+    """One entry for each run that ended without an answer, lost workers included, oldest first: class, code and
+    text of the error, when it started and ended, its length in ms."""
 
     @classmethod
     def from_hash(cls, fields: Mapping[str, str]) -> Self | None:

@@ -244,7 +244,7 @@ async def test_a_worker_that_redis_forgot_registers_anew(
 async def test_the_quarantine_outlives_its_keeper_not(
     settings: Settings, sender: Sender, n8n: N8nStandIn, redis: Any
 ) -> None:
-    """When the worker that keeps the quarantine is killed, its child hands back and leaves, so there is one child."""
+    """When the worker that keeps the quarantine is killed, its child hands back and leaves: there is one."""
     n8n.reset(Behaviour(mode="hang", times=1))
     await sender.send("m")
     await redis.lrem(contracts.RQ_QUEUE + "messages:5", 1, "m")
