@@ -95,7 +95,7 @@ class Ownership:
     async def _stands_for_something(self, name: str) -> bool:
         """A client's key lasts as long as its message is not over."""
         message_id = await self._redis.get(contracts.IDEMPOTENCY + name)
-        return bool(await self._redis.exists(contracts.job_key(message_id or "")))
+        return bool(await self._redis.exists(contracts.job_key(str(message_id))))
 
     async def _is_worked(self, name: str) -> bool:
         """A worker's own hash must expire; the set of its runs may last as long as one of them holds a lease."""

@@ -127,7 +127,7 @@ class Claims:
         with unavailable_as_error(self._settings):
             known, *lost = await HEARTBEAT(self._redis, self._worker, self._lease, ttl, state, *leases)
         self.registered = bool(known)
-        return lost
+        return cast("list[str]", lost)
 
     async def commit(
         self,
