@@ -14,7 +14,6 @@ from daemons._watchdog import Pace, count_waiting, watched
 from daemons.worker.auditing import auditing
 from daemons.worker.loop import WAKE_BLOCK, WorkLoop
 from daemons.worker.quarantine import Parent
-from daemons.worker.tending import Chore
 from msgctl import contracts, logs
 from msgctl.agents import Agents
 from msgctl.breakers import Breakers
@@ -63,7 +62,7 @@ async def serve(settings: Settings, life: Life, *, quarantine: int | None = None
         registration = await stack.enter_async_context(
             registered(settings, name, settings.worker.concurrency if quarantine is None else 1)
         )
-        chores: list[Chore] = [breakers.refresh, Watch(redis, settings).look]
+        chores = [breakers.refresh, Watch(redis, settings).look]
         if quarantine is not None:
             chores.append(Parent(quarantine, life).look)
         else:

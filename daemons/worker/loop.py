@@ -6,7 +6,7 @@ tend   ── each second: heartbeat, promote, reap
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -54,7 +54,7 @@ class WorkLoop:
         progress: Progress,
         pipeline: Pipeline,
         register: Chore,
-        chores: list[Chore],
+        chores: Sequence[Chore],
         waiting: Redis,
         pace: Pace,
     ) -> None:
@@ -64,7 +64,7 @@ class WorkLoop:
         self._progress = progress
         self._pipeline = pipeline
         self._register = register
-        self._chores = chores
+        self._chores = list(chores)
         self._waiting = waiting
         self._pace = pace
         self._slots = Slots(self._settings.concurrency, pipeline.work)
