@@ -56,6 +56,7 @@ FIELD_REPLY = (
     "msgctl_reply"  # a Draft as JSON without its last brace: answered, but the lease was lost; the next run has it
 )
 FIELD_EDITION = "msgctl_edition"  # of a dead letter: the id of the edited message that was sent in its place
+FIELD_ORIGINAL = "msgctl_original"  # of such a message: the id of the dead letter it was made of
 FIELD_SLOTS = "msgctl_slots"  # in the worker's hash: messages it works at once
 
 # ── Our keys ────────────────────────────────────────────────────────────────────────────────────────────

@@ -179,7 +179,7 @@ class Intake:
             enqueued = await self._queue.enqueue(
                 message, digest=digest, idempotency_key=idempotency_key, max_backlog=allowance.messages
             )
-            return _receipt(enqueued)
+            return receipt(enqueued)
 
 
 def _as_message(submission: Submission, user_id: str) -> Message:
@@ -196,7 +196,8 @@ def _as_message(submission: Submission, user_id: str) -> Message:
     )
 
 
-def _receipt(enqueued: Enqueued) -> Receipt:
+def receipt(enqueued: Enqueued) -> Receipt:
+    """The queue's answer as a receipt, or the error that a client is told; see `Intake.accept`."""
     match enqueued.verdict:
         case Verdict.ACCEPTED | Verdict.REPEATED:
             repeated = enqueued.verdict is Verdict.REPEATED

@@ -23,8 +23,7 @@ from msgctl.cli._output import (
 )
 from msgctl.cli._query import Every, Ids, Reason, choose
 from msgctl.cli._session import Session, run
-from msgctl.errors import Incomplete, InvalidInput, NotFound, Refused
-from msgctl.intake import Submission
+from msgctl.errors import Incomplete, InvalidInput
 from msgctl.messages import Message, State
 from msgctl.operations.query import Query
 from msgctl.rqueue import Job, Verdict
@@ -91,29 +90,11 @@ def edit(
     words = sys.stdin.read().rstrip("\n") if text == "-" else text
 
     async def body(session: Session) -> dict[str, Any]:
-        job = await session.operations.queue.find(message_id)
-        if job is None:
-            raise NotFound("There is no such message.")
-        if job.state is not State.FAILED:
-            raise Refused(f"Only a dead letter can be edited; this message is {job.state}.")
-        receipt = await session.intake.accept(_submission(job.message, words), job.message.user_id)
-        await session.operations.dead_letters.link(message_id, receipt.message_id)
-        await note_act(session, "dlq edit", [message_id], reason=reason, after=receipt.message_id)
-        return {"messageId": receipt.message_id, "conversationId": receipt.conversation_id, "original": message_id}
+        edition = await session.operations.dead_letters.edit(message_id, words)
+        await note_act(session, "dlq edit", [message_id], reason=reason, after=edition.message_id)
+        return {"messageId": edition.message_id, "conversationId": edition.conversation_id, "original": message_id}
 
     print_record(run(context, body), output, schema="msgctl.edition/1")
-
-
-def _submission(message: Message, text: str) -> Submission:
-    limits = Submission.__struct_fields__
-    kept = {name: getattr(message, name) for name in limits if hasattr(message, name)}
-    try:
-        return msgspec.convert(
-            msgspec.to_builtins(Submission(**{**kept, "message": text, "message_id": str(uuid.uuid4())})),
-            Submission,
-        )
-    except msgspec.ValidationError as error:
-        raise InvalidInput(f"The text is not acceptable: {error}") from None
 
 
 async def _accept(session: Session, message: Message, *, new_id: bool) -> dict[str, Any]:

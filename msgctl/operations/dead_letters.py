@@ -1,11 +1,14 @@
 """The dead letters: messages that failed for good, until someone replays them or they expire."""
 
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from msgctl.errors import InvalidInput, NotFound, Refused
+from msgctl.errors import Conflict, InvalidInput, NotFound, Refused
+from msgctl.intake import receipt
+from msgctl.messages import Message, State
 from msgctl.rqueue import Job, Queue
 
 BATCH = 100
@@ -14,6 +17,8 @@ FOREVER = 2**53
 """A time, in Unix milliseconds, that nothing ends after."""
 LONGEST_TEXT = 8000
 """Characters, as at the door."""
+EDITIONS = uuid.UUID("7a1b54b4-7f0d-4d25-9a39-5b1f6a2f3c11")
+"""The namespace of the ids of editions."""
 
 
 class Replay(NamedTuple):
@@ -68,26 +73,37 @@ class DeadLetters:
             outcomes.update((message_id, job is None) for message_id, job in zip(batch, left, strict=True))
         return outcomes
 
-    async def link(self, message_id: str, edition: str) -> None:
-        """Note at a dead letter under which id its edited text was sent."""
-        await self._queue.link(message_id, edition)
+    async def edit(self, message_id: str, text: str) -> Message:
+        """Send a dead letter anew in other words, as a message of its own; the original stays, and both name it.
 
-    async def rewrite(self, message_id: str, text: str) -> None:
-        """Give a dead letter another text, to be replayed with it.
+        The id of the edition follows from the original's, so one that broke off is taken up by saying it again.
+
+        Returns:
+            The message that was sent.
 
         Raises:
             NotFound: there is no such message.
-            Refused: it is no dead letter.
+            Refused: it is no dead letter, or it was edited before.
             InvalidInput: the text is empty or longer than a customer's may be.
+            TryLater: its conversation holds as many messages as it may.
         """
         job = await self._queue.find(message_id)
         if job is None:
             raise NotFound("There is no such message.")
+        if job.state is not State.FAILED:
+            raise Refused(f"Only a dead letter can be edited; this message is {job.state}.")
         if not 1 <= len(text) <= LONGEST_TEXT:
             raise InvalidInput(f"A message has 1 to {LONGEST_TEXT} characters; this has {len(text)}.")
-        outcome = await self._queue.edit(msgspec.structs.replace(job.message, message=text))
-        if outcome != "edited":
-            raise Refused("Only a dead letter can be edited.")
+        name = str(uuid.uuid5(EDITIONS, message_id))
+        edition = msgspec.structs.replace(job.message, message_id=name, message=text)
+        try:
+            receipt(await self._queue.enqueue(edition, digest=edition.digest()))
+        except Conflict:
+            raise Refused(
+                f"It was edited before and sent anew as {name}. See: msgctl message show {name}"
+            ) from None
+        await self._queue.link(message_id, name)
+        return edition
 
 
 def _summary(job: Job) -> dict[str, Any]:

@@ -54,6 +54,8 @@ class Messages:
             "runs": job.runs,
             "crashes": job.crashes,
             "records": job.records,
+            "edition": job.edition,
+            "original": job.original,
             **await self._delivery(message_id),
         }
 

@@ -42,6 +42,10 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     records: list[dict[str, Any]]
     """One entry for each run that ended without an answer, lost workers included, oldest first: class, code and
     text of the error, when it started and ended, its length in ms."""
+    edition: str | None
+    """The id of the message that was sent in its place, in other words."""
+    original: str | None
+    """The id of the dead letter in whose place it was sent."""
 
     @classmethod
     def from_hash(cls, fields: Mapping[str, str]) -> Self | None:
@@ -62,6 +66,8 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
                 created_at=fields.get("created_at", ""),
                 worker=fields.get("worker_name", ""),
                 records=_records(fields),
+                edition=fields.get(contracts.FIELD_EDITION),
+                original=fields.get(contracts.FIELD_ORIGINAL),
             )
         except (msgspec.MsgspecError, ValueError):
             return None

@@ -1,9 +1,13 @@
--- LINK: a dead letter names the edited message that was sent in its place.
+-- LINK: a dead letter names the edited message that was sent in its place, and that message names it.
 --
---   rq:job:ID   HASH  edition
+--   rq:job:ID   HASH  edition, original
 --
--- ARGV: id, id of the edition.   Safe to send twice. Returns 1, or 0 where the letter has gone.
-local job = K.rq_job .. ARGV[1]
-if redis.call('EXISTS', job) == 0 then return 0 end
-redis.call('HSET', job, K.field_edition, ARGV[2])
+-- ARGV: id, id of the edition.   Safe to send twice. One that has gone meanwhile is passed over.
+local function name(id, field, other)
+  local job = K.rq_job .. id
+  if redis.call('EXISTS', job) == 1 then redis.call('HSET', job, field, other) end
+end
+
+name(ARGV[1], K.field_edition, ARGV[2])
+name(ARGV[2], K.field_original, ARGV[1])
 return 1

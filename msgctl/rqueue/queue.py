@@ -15,7 +15,6 @@ from msgctl.redisdb import Batch, Script, unavailable_as_error
 from msgctl.rqueue.job import Job, job_data
 
 CANCEL = Script.beside(__file__, "cancel")
-EDIT = Script.beside(__file__, "edit")
 ENQUEUE = Script.beside(__file__, "enqueue")
 LINK = Script.beside(__file__, "link")
 PAUSE = Script.beside(__file__, "pause")
@@ -241,14 +240,8 @@ class Queue:
             names: set[str] = await cast("Any", self._redis.smembers(contracts.PAUSED))
         return [queue for queue in contracts.QUEUES if suspended or queue in names]
 
-    async def edit(self, message: Message) -> Literal["edited", "missing", "not_failed"]:
-        """Put another message in a dead letter's place, under the same id."""
-        with unavailable_as_error(self._settings):
-            outcome = await EDIT(self._redis, message.message_id, message.to_json())
-        return cast("Literal['edited', 'missing', 'not_failed']", outcome)
-
     async def link(self, message_id: str, edition: str) -> None:
-        """Note at a dead letter the id of the message that was sent in its place."""
+        """Let a dead letter and the message that was sent in its place name each other."""
         with unavailable_as_error(self._settings):
             await LINK(self._redis, message_id, edition)
 

@@ -1,8 +1,10 @@
 """Listing and replaying dead letters, and forgetting messages that are over."""
 
+import pytest
 from redis.asyncio import Redis
 
 from msgctl import contracts
+from msgctl.errors import InvalidInput, Refused
 from msgctl.messages import State
 from msgctl.operations import Operations
 from tests.traffic import Traffic
@@ -41,6 +43,25 @@ async def test_all_ids_are_found(traffic: Traffic, operations: Operations) -> No
     """Every dead letter as of now, once."""
     await traffic.failed("m1", "m2", "m3")
     assert sorted(await operations.dead_letters.ids()) == ["m1", "m2", "m3"]
+
+
+async def test_an_edition_is_a_message_of_its_own(traffic: Traffic, operations: Operations) -> None:
+    """The original stays dead and both name each other; what broke off is taken up, other words are refused."""
+    await traffic.failed("m")
+    edition = await operations.dead_letters.edit("m", "in other words")
+    original, sent = await operations.messages.show("m"), await operations.messages.show(edition.message_id)
+    assert (original["state"], original["message"], original["edition"]) == ("failed", "hello", edition.message_id)
+    assert (sent["state"], sent["message"], sent["original"]) == ("waiting", "in other words", "m")
+    assert sent["conversationId"] == original["conversationId"]
+    again = await operations.dead_letters.edit("m", "in other words")
+    assert again.message_id == edition.message_id
+    assert (await operations.stats()).total == 2
+    with pytest.raises(Refused, match=edition.message_id):
+        await operations.dead_letters.edit("m", "in yet other words")
+    with pytest.raises(Refused, match="waiting"):
+        await operations.dead_letters.edit(edition.message_id, "words")
+    with pytest.raises(InvalidInput):
+        await operations.dead_letters.edit("m", "")
 
 
 async def test_cleaning_forgets_only_what_is_old_enough(

@@ -7,7 +7,6 @@ from msgctl import contracts
 from msgctl.messages import State
 from msgctl.rqueue import Queue
 from msgctl.tui.desk import Desk
-from tests.processes import until
 from tests.traffic import Traffic
 from tests.tui.conftest import looking
 
@@ -79,22 +78,22 @@ async def test_drop_forgets(desk: Desk, traffic: Traffic) -> None:
 
 
 async def test_edit_and_replay(desk: Desk, traffic: Traffic, redis: Redis) -> None:
-    """The text is changed, the message is replayed with it, under its own id."""
+    """The new text goes as a message of its own; the dead letter stays and names it."""
     await traffic.failed("f1")
     async with looking(desk) as sight:
         await sight.press("3")
         await sight.shows("1 of 1")
         await sight.press("enter", "e")
-        await sight.shows("Ctrl-S replays it", "hello")
+        await sight.shows("Ctrl-S sends it anew", "hello")
         await sight.press("n", "o", "w", "space", "ctrl+s")
-        await until(lambda: _is(desk, "f1", State.WAITING), "the replay")
-        job = await Queue(redis, desk.settings).find("f1")
-        assert job
-        assert job.message.message == "now hello"
-
-
-async def _is(desk: Desk, message_id: str, wanted: State) -> bool:
-    return await state(desk, message_id) is wanted
+        await sight.shows("Sent anew as")
+        queue = Queue(redis, desk.settings)
+        original = await queue.find("f1")
+        assert original
+        assert (original.state, original.message.message) == (State.FAILED, "hello")
+        edition = await queue.find(original.edition or "")
+        assert edition
+        assert (edition.state, edition.message.message) == (State.WAITING, "now hello")
 
 
 async def test_read_only_changes_nothing(desk: Desk, traffic: Traffic) -> None:

@@ -41,7 +41,7 @@ class DeadLettersPane(Pane):
         ("x  A", "mark this one; all that are listed, or none"),
         ("R", "replay what is marked, else this one; asks first"),
         ("D", "drop for good what is marked, else this one; asks first"),
-        ("e", "edit this one's text, then replay it"),
+        ("e", "send this one anew in other words; the original stays"),
         ("c", "copy its id"),
         ("Esc", "back to the groups"),
     )
@@ -139,7 +139,7 @@ class DeadLettersPane(Pane):
 
     @work
     async def action_edit(self) -> None:
-        """Edit the one letter under the cursor, and replay it."""
+        """Send the one letter under the cursor anew in other words."""
         ids = self._under_cursor()
         if self._refused() or not ids:
             return
@@ -152,12 +152,11 @@ class DeadLettersPane(Pane):
             text = await self.app.push_screen_wait(Rewriting(ids[0], found["message"]))
             if text is None:
                 return
-            await letters.rewrite(ids[0], text)
-            await self._replay_one(ids[0])
+            edition = await letters.edit(ids[0], text)
         except MsgctlError as error:
             self.notify(error.message, severity="error", markup=False)
             return
-        self.notify("Edited and replayed.")
+        self.notify(f"Sent anew as {edition.message_id}; the original stays.", markup=False)
         await self._look_again()
 
     @work

@@ -67,7 +67,9 @@ class Rewriting(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """A title that names the keys, and the text."""
         with Vertical(classes="dialog tall"):
-            yield Static(f"{clean(self._title)}\nCtrl-S replays it with this text, Esc leaves it.", markup=False)
+            yield Static(
+                f"{clean(self._title)}\nCtrl-S sends it anew with this text, Esc leaves it.", markup=False
+            )
             yield TextArea(clean(self._text, keep="\n\t"))
 
     def action_done(self) -> None:
