@@ -23,6 +23,7 @@ from msgctl.stack.options import Options
 from msgctl.stack.recorder import Recorder
 from msgctl.stack.up import Pipeline
 
+STARTING = "Starting Valkey, PostgreSQL, an n8n stand-in, worker, subscriber and gateway."
 USER = "demo"
 LATENCY = 350
 """Milliseconds the stand-in thinks about each answer, so that the steps can be seen."""
@@ -55,12 +56,13 @@ class Demo:
         """
         begun = time.monotonic()
         lines: deque[str] = deque(maxlen=15)
-        self.console.print("Starting Valkey, PostgreSQL, an n8n stand-in, worker, subscriber and gateway.")
+        self.console.print(STARTING)
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="msgctl-demo-")))
             recorder = await stack.enter_async_context(Recorder())
             pipeline = Pipeline(_options(folder, recorder), lambda name, line: lines.append(f"{name} | {line}"))
-            await stack.enter_async_context(pipeline)
+            with self.console.status("Waiting until each is ready"):
+                await stack.enter_async_context(pipeline)
             self.interruption.hurry = pipeline.supervisor.hurry
             started = time.monotonic() - begun
             self.console.print(f"All up after {started:.1f} s: {pipeline.running.gateway}\n")
