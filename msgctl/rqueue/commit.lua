@@ -2,7 +2,7 @@
 -- durable stream and the observers, and brings the next message of the conversation into play.
 --
 --   msgctl:leases            ZSET  the fence: without the lease nothing is written
---   rq:job:ID                HASH  finished, and from now on it expires
+--   rq:job:ID                HASH  finished, attempts + 1, and from now on it expires
 --   rq:finished:messages:P   ZSET  by the second it expires
 --   msgctl:conversation:C    HASH  seq + 1: the number of this response; floor: the last seq no longer kept
 --   msgctl:history:C         LIST  two turns more, the oldest gone
@@ -22,7 +22,7 @@ local conversation_ttl, completed_ttl = tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local job = K.rq_job .. id
 local fields = redis.call('HMGET', job, 'origin', 'worker_name', K.field_conversation, K.field_channel,
-  K.field_committed, 'status', K.field_key)
+  K.field_committed, 'status', K.field_key, K.field_attempts)
 local origin, worker, conversation, channel, committed = fields[1], fields[2], fields[3], fields[4], fields[5]
 if not holds_lease(id, run) then
   local done_run, seq, stream_id = string.match(committed or '', '^(%d+) (%d+) (.+)$')
@@ -62,7 +62,7 @@ redis.call('PUBLISH', K.progress_channel, (string.gsub(ARGV[10], '"progress":100
 redis.call('PUBLISH', K.progress_channel, ARGV[10])
 
 redis.call('HSET', job, 'status', 'finished', 'ended_at', iso(now), K.field_finished, now, K.field_progress, 100,
-  K.field_committed, run .. ' ' .. seq .. ' ' .. stream_id)
+  K.field_committed, run .. ' ' .. seq .. ' ' .. stream_id, K.field_attempts, (tonumber(fields[8]) or 0) + 1)
 redis.call('HDEL', job, K.field_reply)
 expire(id, completed_ttl, fields[7])
 redis.call('ZADD', K.rq_finished .. origin, math.floor((now + completed_ttl) / 1000), id)

@@ -27,7 +27,7 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     progress: int
     """0 to 100."""
     attempts: int
-    """Charged attempts since it was accepted or last replayed."""
+    """Attempts that ended since it was accepted or last replayed: failures of its own, and the answered one."""
     runs: int
     """How often it was claimed, ever."""
     crashes: int

@@ -256,7 +256,7 @@ async def test_status_follows_a_message(client: Client, agent: Agent, pipeline: 
     assert (await client.get(path)).json["data"]["state"] == "active"
     await pipeline.answer(claimed=claimed)
     data = (await client.get(path)).json["data"]
-    assert (data["state"], data["progress"]) == ("completed", 100)
+    assert (data["state"], data["progress"], data["attempts"]) == ("completed", 100, 1)
     assert data["finishedOn"] > 1_600_000_000_000
 
 

@@ -30,7 +30,7 @@ async def test_a_completed_message_tells_when_it_ended(
     await traffic.completed("m")
     seconds, _ = await redis.time()
     status = await operations.status("m")
-    assert (status["state"], status["progress"]) == ("completed", 100)
+    assert (status["state"], status["progress"], status["attempts"]) == ("completed", 100, 1)
     assert abs(status["finishedOn"] / 1000 - seconds) < 60
 
 

@@ -106,6 +106,7 @@ class Model:
         number = self.numbers[entry.conversation] = self.numbers.get(entry.conversation, 0) + 1
         self.responses.append((entry.id, entry.conversation, number))
         entry.committed, entry.status = (lease[1], number), "finished"
+        entry.attempts += 1
         self._advance(entry)
         return number
 

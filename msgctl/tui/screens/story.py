@@ -80,7 +80,7 @@ def _events(events: list[Event]) -> list[str]:
 
 
 def _attempts(found: dict[str, Any]) -> list[str]:
-    head = f"  charged {found['attempts']}, runs {found['runs']}, lost workers {found['crashes']}"
+    head = f"  counted {found['attempts']}, runs {found['runs']}, lost workers {found['crashes']}"
     lines = [f"{head}, worker {found['worker'] or '-'}"]
     for record in found["records"]:
         took = f" after {record['ms']:,} ms" if isinstance(record.get("ms"), int) else ""
