@@ -87,7 +87,7 @@ if state == 'SENDING' then
   if not repeatable then
     record[9], record[10] = 'sender_lost', 'The subscriber ended while it was sending this: it may have arrived.'
     redis.call('HSET', key, 'state', 'UNKNOWN', 'resolver', token, 'code', record[9], 'text', record[10])
-    note(id, 'unknown', 'subscriber', 'code', 'sender_lost')
+    note(id, 'unknown', 'subscriber', 'code', 'sender_lost', 'again_ms', 0)
     return doubt()
   end
 elseif state == 'UNKNOWN' and not record[7] then

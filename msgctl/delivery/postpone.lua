@@ -4,7 +4,8 @@
 -- it for the work of a subscriber that fell silent.
 --
 --   msgctl:responses     STREAM  acknowledged; the gate, so that this happens once an entry
---   msgctl:delivery:ID   HASH    NEW again (or UNKNOWN, to be resolved), and keeps the body until TEND puts it back
+--   msgctl:delivery:ID   HASH    NEW again (or UNKNOWN, to be resolved), and keeps the body until TEND puts it back;
+--                                paced: it was not its turn once
 --   msgctl:postponed     ZSET    by the millisecond it is due
 --   msgctl:held:CHANNEL  ZSET    instead, for a channel that is paused or broken; oldest first
 --
@@ -35,8 +36,11 @@ if code ~= '' then
   else
     note(id, 'postponed', 'subscriber', 'code', code, 'again_ms', due - now)
   end
+elseif not hold and redis.call('HSETNX', key, 'paced', 1) == 1 then  -- told once, however often it is not its turn
+  note(id, 'paced', 'subscriber', 'channel', channel, 'again_ms', due - now)
 end
 if hold then
+  note(id, 'channel_closed', 'subscriber', 'channel', channel)
   redis.call('PEXPIRE', key, math.max(ttl, HELD_FOR))
   redis.call('ZADD', K.held .. channel, tonumber(string.match(entry, '^%d+')), id)
 else

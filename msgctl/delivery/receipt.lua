@@ -28,8 +28,9 @@ end
 if not is_known and state == 'NEW' then return 1 end
 if record[3] and RANK[record[3]] >= RANK[status] then return 1 end
 redis.call('HSET', key, 'receipt', status, 'receiptAt', now)
-note(id, 'receipt', 'provider', 'status', status, 'code', code)
+note(id, 'receipt', 'provider', 'provider', provider_id, 'status', status, 'code', code)
 if status == 'failed' and (state == 'SENT' or state == 'UNKNOWN') then
+  note(id, 'delivery_failed', 'provider', 'provider', provider_id, 'code', code)
   redis.call('HSET', key, 'state', 'FAILED', 'code', code, 'text', text, 'endedAt', now)
   redis.call('ZREM', K.postponed, id)
 end

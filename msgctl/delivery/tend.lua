@@ -19,10 +19,11 @@ local back = 0
 local function put_back(register, ids)
   for _, id in ipairs(ids) do
     redis.call('ZREM', register, id)
-    local kept = redis.call('HMGET', K.delivery .. id, 'channel', 'body')
+    local kept = redis.call('HMGET', K.delivery .. id, 'channel', 'body', 'code')
     if kept[2] then
       redis.call('XADD', K.responses, '*', 'kind', 'response', 'channel', kept[1], 'body', kept[2])
       redis.call('HDEL', K.delivery .. id, 'body')
+      if kept[3] or register ~= K.postponed then note(id, 'due', 'subscriber', 'channel', kept[1]) end
       back = back + 1
     end
   end

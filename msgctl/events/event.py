@@ -11,7 +11,7 @@ from msgctl.messages import Record
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ENDS = frozenset({"sent", "kept", "told", "delivery_failed", "unknown", "buried", "removed", "parked"})
-"""Events after which nobody works on a message by himself any more."""
+"""Events after which nobody works on a message by himself any more; but see `Event.is_end`."""
 
 
 class EventState(StrEnum):
@@ -39,6 +39,7 @@ LEADS_TO = {
     "replayed": EventState.WAITING,
     "handed_back": EventState.WAITING,
     "parked": EventState.PARKED,
+    "vanished": EventState.REMOVED,
     "removed": EventState.REMOVED,
 }
 """The state of the queue after an event; events of delivery change none."""
@@ -78,6 +79,11 @@ class Event(Record, kw_only=True, frozen=True):
     def at(self) -> datetime:
         """When it happened, by the clock of Redis."""
         return EPOCH + timedelta(milliseconds=self.order[0])
+
+    @property
+    def is_end(self) -> bool:
+        """Whether nobody works on the message by himself after this; a doubt that is to be resolved is no end."""
+        return self.what in ENDS and not (self.what == "unknown" and "again_ms" in self.evidence)
 
 
 _OWN_FIELDS = frozenset({"id", "what", "by", "conversation"})

@@ -19,7 +19,7 @@ from msgctl import contracts, logs
 from msgctl.config import Settings
 from msgctl.errors import ConfigurationError
 from msgctl.events.archive import fetch
-from msgctl.events.event import ENDS, Event
+from msgctl.events.event import Event
 from msgctl.events.ledger import Ledger
 from msgctl.events.partitions import Partitions
 from msgctl.postgres import Connection, Database
@@ -112,7 +112,7 @@ class Projector:
         begun = {event.message_id: event for event in events if event.what in {"accepted", "replayed"}}
         doubtful, ended = set(), set()
         for event in events:
-            if event.what in ENDS:
+            if event.is_end:
                 ended.add(event.message_id)
             elif event.what == "replayed":
                 ended.discard(event.message_id)

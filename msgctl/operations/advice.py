@@ -1,11 +1,13 @@
-"""Where a message stopped, and what to do about it, from the last thing that happened to it. Pure."""
+"""Where a message stopped, and what to do about it, from what happened to it and what is in its way. Pure."""
 
 from collections.abc import Collection, Sequence
 
-from msgctl.events import ENDS, Event
+from msgctl.events import Event
 from msgctl.messages import Record
 
 DONE = frozenset({"sent", "kept"})
+REMARKS = frozenset({"receipt", "edited"})
+"""Events that move a message nowhere."""
 WAITS = "It waits in its queue for a free worker."
 NO_WORKER = "No worker is alive. Start one: msgctl start worker"
 NO_SUBSCRIBER = "No subscriber is alive. Start one: msgctl start subscriber"
@@ -14,29 +16,46 @@ STANDING = {
     "queued": (WAITS, ""),
     "replayed": (WAITS, ""),
     "handed_back": ("Its worker stopped and gave it back; another one takes it.", ""),
-    "crashed": ("Its worker was lost; another one takes it.", "See that worker's log."),
-    "quarantined": ("It may have killed its workers, and runs alone.", "See the workers' logs."),
+    "crashed": ("Its worker was lost; another one takes it.", "See that worker's log: msgctl logs --message {id}"),
+    "quarantined": ("It may have killed its workers, and runs alone.", "See their logs: msgctl logs --errors"),
     "claimed": ("A worker is at it.", ""),
     "failed": ("It pauses before its next attempt.", ""),
-    "held": ("It waits for something that is down, and is charged nothing.", "See its code: msgctl health"),
+    "held": ("It waits for something that is down, and is charged nothing.", ""),
     "committed": ("It is answered; the reply waits to be delivered.", ""),
     "sending": ("The reply is being sent.", ""),
     "part_sent": ("A part of the reply is sent, the next one follows.", ""),
     "postponed": ("The delivery failed and is tried again.", ""),
+    "paced": ("The reply waits for its turn: replies before it in its conversation, or its channel's rate.", ""),
+    "channel_closed": (
+        "It is answered; the reply is held, since its channel is paused or its provider fails.",
+        "See why: msgctl channel list. Once that is mended: msgctl channel resume {channel}",
+    ),
+    "due": ("The reply is on its way to be sent again.", ""),
     "adopted": ("Another program's reply waits to be delivered.", ""),
     "sent": ("It was answered and delivered.", ""),
     "kept": ("It was answered; no socket was there, so the reply waits for the customer to come back.", ""),
-    "delivery_failed": ("It was answered, and the reply could not be delivered.", "Its code says why."),
-    "unknown": ("It was answered, and the reply may have arrived.", "Look at the provider's own log."),
+    "delivery_failed": (
+        "It was answered, and the reply could not be delivered.",
+        "See why: msgctl delivery show {id}. Once that is mended: msgctl delivery retry {id}",
+    ),
+    "unknown": (
+        "It was answered, and nobody knows whether the reply arrived.",
+        "Look it up at the provider. If it did not arrive: msgctl delivery retry {id}",
+    ),
     "buried": ("It is a dead letter.", "Mend the cause, then: msgctl dlq replay {id}"),
     "told": ("It is a dead letter, and its sender was told.", "Mend the cause, then: msgctl dlq replay {id}"),
     "parked": ("Its record cannot be worked, so it was set aside.", "Look at it: msgctl verify"),
+    "vanished": (
+        "Its record is gone from Redis: deleted by hand, or evicted.",
+        "See that Redis keeps what it takes: msgctl doctor. Feed it again: msgctl events restore",
+    ),
     "removed": ("It was forgotten on purpose.", ""),
 }
+IN_DOUBT = "It was answered; the reply may have arrived, which is looked into or sent once more."
 NEEDS_WORKER = frozenset(
-    {"accepted", "queued", "replayed", "handed_back", "crashed", "quarantined", "failed", "held"}
+    {"accepted", "queued", "replayed", "handed_back", "crashed", "quarantined", "claimed", "failed", "held"}
 )
-NEEDS_SUBSCRIBER = frozenset({"committed", "postponed", "adopted", "part_sent"})
+NEEDS_SUBSCRIBER = frozenset({"committed", "postponed", "paced", "due", "adopted", "part_sent", "sending"})
 BY_CODE = {
     "n8n_unreachable": "Is n8n running at n8n.base_url?",
     "breaker_open": "Its workflow keeps failing: see the workflow's executions in n8n.",
@@ -45,7 +64,15 @@ BY_CODE = {
     "n8n_timeout": "The workflow is slower than n8n.timeout.",
     "n8n_misconfigured": "Set the webhook's Respond to 'Using Respond to Webhook Node'.",
     "n8n_bad_reply": "The workflow answers without a text.",
-    "agent_gone": "Its agent was deleted or disabled.",
+    "agent_gone": "Its agent was deleted or disabled: msgctl agent list",
+    "worker_crashed": "It killed its workers, at last alone: see their logs and the kernel's.",
+    "cancelled": "A person cancelled it: msgctl journal list",
+    "dropped": "A person dropped the delivery: msgctl journal list",
+    "window_closed": "The customer wrote longer than 24 hours ago: only a template can be sent.",
+    "callback_gone": "The callback answered 410 Gone.",
+    "not_configured": "The channel is not set up: msgctl channel list",
+    "provider_unreachable": "Its provider cannot be reached.",
+    "sender_lost": "The subscriber ended while it was sending.",
 }
 
 
@@ -62,31 +89,43 @@ class Standing(Record, kw_only=True, frozen=True):
     advice: str
 
 
-def stand(events: Sequence[Event], reasons: Collection[str]) -> Standing:
+def stand(events: Sequence[Event], reasons: Collection[str], obstacles: Sequence[str] = ()) -> Standing:
     """Where a message stands.
 
     Args:
         events: at least one, of one message, oldest first.
         reasons: codes of what is wrong with the pipeline, of `Checkup`.
+        obstacles: what stands between it and a worker, in sentences, where that is known.
     """
-    last = events[-1]
+    last = next((event for event in reversed(events) if event.what not in REMARKS), events[-1])
     sentence, advice = STANDING.get(last.what, (f"{last.what}.", ""))
     if last.what == "accepted" and last.evidence.get("ahead", "0") != "0":
         sentence = "It waits behind the message before it in its conversation."
+    if last.what == "unknown" and not last.is_end:
+        sentence, advice = IN_DOUBT, ""
+    if obstacles and last.what in NEEDS_WORKER:
+        sentence = " ".join([sentence, *obstacles]) if last.what in {"crashed", "held"} else " ".join(obstacles)
     if last.what in NEEDS_WORKER and "no_worker" in reasons:
         advice = NO_WORKER
     elif last.what in NEEDS_SUBSCRIBER and "no_subscriber" in reasons:
         advice = NO_SUBSCRIBER
     else:
-        advice = " ".join(filter(None, (_cause(events), advice.format(id=last.message_id))))
+        facts = {"id": last.message_id, "channel": last.evidence.get("channel", "CHANNEL")}
+        advice = " ".join(filter(None, (_cause(events), advice.format(**facts))))
     return Standing(
         message_id=last.message_id,
         what=last.what,
-        over=last.what in ENDS,
+        over=last.is_end or last.what == "vanished",
         well=last.what in DONE or not advice,
-        sentence=sentence,
+        sentence=f"{sentence}{_receipt(events)}",
         advice=advice,
     )
+
+
+def _receipt(events: Sequence[Event]) -> str:
+    """What the provider told of a reply that was sent."""
+    told = [event.evidence.get("status", "") for event in events if event.what == "receipt"]
+    return f" The provider says: {told[-1]}." if told else ""
 
 
 def _cause(events: Sequence[Event]) -> str:

@@ -55,6 +55,7 @@ class Operations:
         self.checkup = Checkup(settings, redis, queue)
         self.verification = Verification(settings, redis)
         self.ledger = Ledger(redis, settings)
+        self.explaining = Explaining(settings, redis, queue, self.workers)
         self.overview = Overview(settings, redis, self.checkup, self.workers)
         self.listing = Listing(settings, redis)
         self.triage = Triage(settings, redis, queue)
@@ -64,7 +65,6 @@ class Operations:
         self.grouping = Grouping(self.selection)
         self.replaying = Replaying(settings, redis, queue)
         self.cancelling = Cancelling(queue)
-        self.explaining = Explaining(settings, redis, queue, self.workers)
         self.journal = Journal(settings, redis)
         self.doubts = Doubts(settings, redis, queue)
 
@@ -73,7 +73,7 @@ class Operations:
         """Tells the story of a message."""
         from msgctl.operations.tracing import Tracing  # noqa: PLC0415 - psycopg takes 0.2 s
 
-        return Tracing(self._settings, self._redis, self.checkup)
+        return Tracing(self._settings, self._redis, self.checkup, self.explaining)
 
     @cached_property
     def rebuilding(self) -> "Rebuilding":

@@ -1,22 +1,28 @@
 """`trace`: one joined story of a message over all hops, with times and gaps, and where it stopped."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import groupby
 
 from redis.asyncio import Redis
 
+from msgctl.agents import Agents
 from msgctl.config import Settings
-from msgctl.errors import ConfigurationError, NotFound, PostgresUnavailable
+from msgctl.errors import ConfigurationError, MsgctlError, NotFound, PostgresUnavailable
 from msgctl.events import Event, Ledger
 from msgctl.events.archive import Archive
 from msgctl.messages import Record
-from msgctl.operations.advice import Standing, stand
+from msgctl.operations.advice import NEEDS_WORKER, Standing, stand
+from msgctl.operations.explaining import Explaining
 from msgctl.operations.health import Checkup
 from msgctl.postgres import Database
 
 NAP = 0.5
 """Seconds between two looks while a story is followed."""
+ADVISED = frozenset({"no_worker", "agent_gone"})
+"""What is an advice of its own."""
+MOST_EXPLAINED = 20
+"""Messages of a conversation whose way to a worker is looked at; those behind them wait for these."""
 
 
 class Story(Record, kw_only=True, frozen=True):
@@ -35,12 +41,14 @@ class Tracing:
         settings: where both are.
         redis: a client of `redisdb.connect`.
         checkup: tells whether workers and subscribers live.
+        explaining: tells what stands between a message and a worker.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, checkup: Checkup) -> None:
+    def __init__(self, settings: Settings, redis: Redis, checkup: Checkup, explaining: Explaining) -> None:
         self._settings = settings
         self._ledger = Ledger(redis, settings)
         self._checkup = checkup
+        self._explaining = explaining
 
     async def story(self, *, message_id: str = "", conversation_id: str = "") -> Story:
         """The story of a message, or of every message of a conversation.
@@ -56,10 +64,10 @@ class Tracing:
         if not events:
             raise NotFound(f"The ledger knows nothing of {message_id or conversation_id}. {note}".rstrip())
         reasons = {reason.code for reason in (await self._checkup.run()).reasons}
-        by_message = groupby(
-            sorted(events, key=lambda event: (event.message_id, event.order)), lambda e: e.message_id
-        )
-        standings = [stand(list(group), reasons) for _, group in by_message]
+        ordered = sorted(events, key=lambda event: (event.message_id, event.order))
+        stories = {one: list(group) for one, group in groupby(ordered, lambda event: event.message_id)}
+        obstacles = await self._obstacles(stories)
+        standings = [stand(story, reasons, obstacles.get(one, ())) for one, story in stories.items()]
         return Story(events=events, standings=standings, note=note)
 
     async def follow(self, *, message_id: str = "", conversation_id: str = "") -> AsyncIterator[Story]:
@@ -79,6 +87,21 @@ class Tracing:
                 return
             await asyncio.sleep(NAP)
 
+    async def _obstacles(self, stories: Mapping[str, Sequence[Event]]) -> dict[str, list[str]]:
+        """What stands between each message and a worker, as far as that can be told."""
+        waiting = [one for one, events in stories.items() if events[-1].what in NEEDS_WORKER][:MOST_EXPLAINED]
+        found: dict[str, list[str]] = {}
+        if not waiting:
+            return found
+        async with Agents(self._settings) as agents:
+            for one in waiting:
+                try:
+                    explanation = await self._explaining.why(one, agents)
+                except MsgctlError:  # it moved on, or PostgreSQL is away: its events have to do
+                    continue
+                found[one] = [_sentence(it.message) for it in explanation.reasons if it.code not in ADVISED]
+        return found
+
     async def _archived(self, message_id: str, conversation_id: str) -> tuple[list[Event], str, str]:
         """What PostgreSQL has, the entry behind which Redis goes on, and what is missing if it does not answer."""
         try:
@@ -90,3 +113,7 @@ class Tracing:
                 return await archive.of_conversation(conversation_id), position, ""
         except (PostgresUnavailable, ConfigurationError) as problem:
             return [], "0-0", f"Only what Redis still has: {problem.message}"
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") or ": msgctl" in text else f"{text}."

@@ -8,7 +8,8 @@ end
 
 -- The ledger: one event of one message, in the same step as the transition it tells of. Its time is its stream id.
 --   what  accepted queued claimed committed failed held crashed quarantined buried replayed handed_back parked
---         removed adopted sending part_sent postponed sent delivery_failed unknown kept told
+--         removed vanished edited, and of its delivery: adopted sending part_sent postponed paced channel_closed due
+--         sent delivery_failed unknown kept told receipt
 --   by    who did it: the name of a worker or subscriber, or what kind of program or person
 --   ...   evidence as names and values. Never the text of a message, a phone number or a token.
 local function note(id, what, by, ...)
@@ -91,7 +92,8 @@ local function advance(conversation, id, now)
       return
     end
     if job[1] then return end  -- it is in play already
-    redis.call('LPOP', mailbox)  -- its hash is gone: nothing can be worked
+    redis.call('LPOP', mailbox)
+    note(head, 'vanished', 'conversation', 'code', 'hash_gone')  -- nothing can be worked
     head = redis.call('LINDEX', mailbox, 0)
   end
 end

@@ -67,6 +67,7 @@ for _, member in ipairs(ended) do
   if not fields[1] then  -- its hash was deleted: only the traces of this run are left
     local worker = redis.call('HGET', K.rq_execution .. member, 'worker_name')
     for priority = 1, 10 do release(id, run, K.queue .. priority, worker or '') end
+    note(id, 'vanished', worker or '', 'run', run, 'code', 'hash_gone')
   else
     local since = tonumber(redis.call('HGET', K.rq_execution .. member, 'created_at') or nil)
     release(id, run, fields[1], fields[2])

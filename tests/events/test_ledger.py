@@ -1,5 +1,7 @@
 """Every transition leaves an event, in the same step, with its evidence and without a word of the message."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,6 +113,66 @@ async def test_the_next_of_a_conversation_says_after_whom_it_came(traffic: Traff
     accepted, queued = await ledger.about(["two"], None, "0-0")
     assert (accepted.evidence["ahead"], queued.evidence["after"]) == ("1", "one")
     assert {event.message_id for event in await ledger.about([], "c", "0-0")} == {"one", "two"}
+
+
+async def test_an_edition_is_told(traffic: Traffic, ledger: Ledger) -> None:
+    """A dead letter names the message sent in its stead, and that one names it; each once."""
+    await traffic.failed("letter")
+    await traffic.waiting("edition")
+    for _ in range(2):
+        await traffic.queue.link("letter", "edition")
+    linked, other = (await ledger.about(["letter"], None, "0-0"))[-1], await ledger.about(["edition"], None, "0-0")
+    assert (linked.what, linked.evidence) == ("edited", {"edition": "edition"})
+    assert [(one.what, one.evidence.get("original")) for one in other] == [("accepted", None), ("edited", "letter")]
+
+
+async def test_a_record_that_was_deleted_is_told(traffic: Traffic, ledger: Ledger, redis: Any) -> None:
+    """Of one that waited in its conversation, and of one that ran."""
+    for name in ("first", "second"):
+        await traffic.waiting(name, conversation="c")
+    (claimed,) = await traffic.claims.claim(1)
+    await redis.delete(contracts.job_key("second"))
+    await traffic.fail(claimed)
+    assert (await story(ledger, "second"))[-1] == "vanished"
+    running = await traffic.active("third")
+    await redis.delete(contracts.job_key("third"))
+    await redis.zadd(contracts.LEASES, {running.lease: 1})
+    await traffic.claims.tend()
+    await redis.hset(contracts.TENDED, "grace", 0)
+    await traffic.claims.tend()
+    assert (await story(ledger, "third"))[-1] == "vanished"
+
+
+MOVES_NO_MESSAGE = {
+    "examine": "reads",
+    "examine_runs": "reads",
+    "fault": "the state of a channel",
+    "forget": "dead workers leave the registers",
+    "heartbeat": "a worker's sign of life",
+    "leave": "a subscriber's pending entries are free for others; the takeover is an event",
+    "look": "reads the breakers",
+    "occupy": "the sockets of a user",
+    "pause": "a queue",
+    "progress": "a percentage",
+    "read": "reads",
+    "report": "a breaker",
+    "sample": "reads",
+    "spend": "a rate",
+}
+"""Scripts without an event, and what they change instead."""
+
+
+def test_no_script_moves_a_message_in_silence() -> None:
+    """Every script notes an event, by itself or by a function of the prelude, or changes nothing of a message."""
+    root = Path(contracts.__file__).parents[1]
+    scripts = [*root.glob("msgctl/*/*.lua"), *root.glob("daemons/*/*.lua")]
+    noting = re.compile(r"\b(note|bury|quarantine)\(")
+    silent = {
+        script.stem
+        for script in scripts
+        if script.stem != "prelude" and not noting.search(script.read_text("utf-8"))
+    }
+    assert silent <= MOVES_NO_MESSAGE.keys()
 
 
 async def test_a_repetition_leaves_no_second_event(traffic: Traffic, ledger: Ledger) -> None:

@@ -13,7 +13,7 @@ from msgctl.events import Ledger
 from msgctl.events.archive import Archive
 from msgctl.events.projector import Projector
 from msgctl.messages import State
-from msgctl.operations.health import Checkup
+from msgctl.operations import Operations
 from msgctl.operations.rebuilding import Rebuilding
 from msgctl.operations.tracing import Tracing
 from msgctl.postgres import Database
@@ -23,6 +23,11 @@ from tests.processes import Daemon, until
 from tests.traffic import Traffic, traffic
 
 __all__ = ["traffic"]
+
+
+def tracing(settings: Settings, redis: Redis) -> Tracing:
+    """Tells stories."""
+    return Operations(settings, redis, Queue(redis, settings)).tracing
 
 
 async def unfinished(archive: Archive) -> list[str]:
@@ -140,8 +145,7 @@ async def test_a_story_joins_both_halves_and_survives_a_missing_postgres(
     claimed = await traffic.active("m")
     await projector.project()
     await traffic.fail(claimed)
-    checkup = Checkup(settings, redis, traffic.queue)
-    story = await Tracing(settings, redis, checkup).story(message_id="m")
+    story = await tracing(settings, redis).story(message_id="m")
     assert [event.what for event in story.events] == ["accepted", "claimed", "failed", "buried"]
     (standing,) = story.standings
     assert (standing.over, standing.well) == (True, False)
@@ -150,7 +154,7 @@ async def test_a_story_joins_both_halves_and_survives_a_missing_postgres(
         update={"url": type(settings.postgres.url)("postgresql://127.0.0.1:9/x")}
     )
     cut_off = settings.model_copy(update={"postgres": nowhere})
-    story = await Tracing(cut_off, redis, checkup).story(message_id="m")
+    story = await tracing(cut_off, redis).story(message_id="m")
     assert len(story.events) == 4
     assert story.note.startswith("Only what Redis still has")
 
@@ -160,7 +164,7 @@ async def test_a_waiting_message_says_that_nobody_works(
 ) -> None:
     """Where it stopped, and the command that mends it."""
     await traffic.waiting("m")
-    story = await Tracing(settings, redis, Checkup(settings, redis, traffic.queue)).story(message_id="m")
+    story = await tracing(settings, redis).story(message_id="m")
     assert "msgctl start worker" in story.standings[0].advice
 
 

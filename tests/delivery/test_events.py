@@ -1,0 +1,69 @@
+"""Each step of a delivery is an event, in the script that takes the step."""
+
+from typing import Any
+
+from redis.asyncio import Redis
+
+from msgctl.config import Settings
+from msgctl.delivery.receipts import Receipts
+from msgctl.events import Event, Ledger
+from msgctl.messages import Channel
+from msgctl.operations.channels import Channels
+from tests.delivery.desk import Desk
+from tests.delivery.providers import Providers
+from tests.delivery.replies import Replies, response
+from tests.delivery.test_channels import CHAT, TO, held
+from tests.delivery.test_record import ended
+
+
+async def story(redis: Redis, settings: Settings, message_id: str) -> list[Event]:
+    """What the ledger tells of a message."""
+    return await Ledger(redis, settings).about([message_id], None, "0-0")
+
+
+async def test_a_delivery_that_is_held_and_let_go(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """Its channel is paused: it says so once, and again when it is its turn; then how it was sent."""
+    channels = Channels(settings, redis)
+    await channels.pause(Channel.TELEGRAM)
+    async with Desk(settings):
+        reply = await replies.commit(response(Channel.TELEGRAM, CHAT))
+        await held(redis, Channel.TELEGRAM, 1)
+        assert [event.what for event in await story(redis, settings, reply.message_id)] == ["channel_closed"]
+        await channels.resume(Channel.TELEGRAM)
+        await ended(redis, reply)
+    events = await story(redis, settings, reply.message_id)
+    assert [event.what for event in events] == ["channel_closed", "due", "sending", "sent"]
+    assert [event.evidence.get("channel") for event in events[:3]] == ["telegram"] * 3
+    assert events[3].evidence["provider"]
+
+
+async def test_one_that_waits_for_its_turn_says_so_once(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """However often it is not its turn behind one that is tried again."""
+    providers.answers += [(500, {}), (500, {})]
+    async with Desk(settings):
+        first = await replies.commit(response(Channel.TELEGRAM, CHAT, conversation="c"))
+        second = await replies.commit(response(Channel.TELEGRAM, CHAT, conversation="c"))
+        await ended(redis, second)
+    whats = [event.what for event in await story(redis, settings, first.message_id)]
+    assert whats == ["sending", "postponed", "due", "sending", "postponed", "due", "sending", "sent"]
+    assert [event.what for event in await story(redis, settings, second.message_id)] == [
+        "paced",
+        "sending",
+        "sent",
+    ]
+
+
+async def test_a_failure_that_a_receipt_tells_is_an_end(
+    settings: Settings, redis: Any, replies: Replies, providers: Providers
+) -> None:
+    """Sent, and then the provider says that it never arrived: the ledger ends in that, with its code."""
+    async with Desk(settings):
+        reply = await replies.commit(response(Channel.WHATSAPP, TO))
+        sent = await ended(redis, reply)
+    await Receipts(redis).note(reply.message_id, sent.provider_id or "", "failed", "whatsapp_131026", "why")
+    last = (await story(redis, settings, reply.message_id))[-1]
+    assert (last.what, last.evidence["code"], last.is_end) == ("delivery_failed", "whatsapp_131026", True)
