@@ -123,7 +123,10 @@ async def test_an_edition_is_told(traffic: Traffic, ledger: Ledger) -> None:
         await traffic.queue.link("letter", "edition")
     linked, other = (await ledger.about(["letter"], None, "0-0"))[-1], await ledger.about(["edition"], None, "0-0")
     assert (linked.what, linked.evidence) == ("edited", {"edition": "edition"})
-    assert [(one.what, one.evidence.get("original")) for one in other] == [("accepted", None), ("edited", "letter")]
+    assert [(one.what, one.evidence.get("original")) for one in other] == [
+        ("accepted", None),
+        ("edited", "letter"),
+    ]
 
 
 async def test_a_record_that_was_deleted_is_told(traffic: Traffic, ledger: Ledger, redis: Any) -> None:

@@ -14,7 +14,8 @@ from daemons import projecting
 from msgctl import agents, contracts, redisdb
 from msgctl.agents import Agents
 from msgctl.config import Settings
-from msgctl.events import Archive, Event, Ledger
+from msgctl.events import Event, Ledger
+from msgctl.events.archive import Archive
 from msgctl.messages import State
 from msgctl.operations.rebuilding import Rebuilding
 from msgctl.postgres import Database
@@ -118,7 +119,7 @@ async def test_a_long_outage_of_postgres_is_bounded_in_redis_and_counted(
 async def test_a_redis_whose_data_are_gone_is_fed_again_and_everyone_is_answered(
     settings: Settings, tmp_path: Path, n8n: N8nStandIn
 ) -> None:
-    """kill -9 and an empty disk under running daemons: what was unfinished is answered once, what was over never."""
+    """Killed, and its disk empty: what was unfinished is answered once, what was over is not."""
     password = settings.redis.password.get_secret_value()
     async with Valkey(tmp_path / "valkey", password=password) as server, Agents(settings) as directory:
         lost = settings.model_copy(update={"redis": settings.redis.model_copy(update={"port": server.port})})
@@ -154,7 +155,7 @@ async def answered(redis: Redis, settings: Settings, ids: Sequence[str]) -> None
     async def done() -> bool:
         jobs = await queue.find_many(ids)
         kept = [await redis.exists(contracts.DELIVERY + one) for one in ids]
-        return all(kept) and {job.state for job in jobs if job} == {State.COMPLETED}
+        return bool(all(kept) and {job.state for job in jobs if job} == {State.COMPLETED})
 
     await until(done, "everyone to be answered")
 
