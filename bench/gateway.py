@@ -1,124 +1,173 @@
-"""The gateway under load: how long a POST takes while thousands of sockets idle, and what it costs.
+"""The gateway under load: how long a POST takes beside idle sockets, what a socket weighs, when a reply is there.
 
 `make bench-gateway`. It counts on an idle machine only: the load client says how much of a core it took itself.
 """
 
 import argparse
 import asyncio
-import os
 import resource
-import statistics
 import sys
 import time
-from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import aiohttp
 import msgspec
 import uvloop
+from redis.asyncio import Redis
 
+from bench import crowd
+from bench.measure import cpu_seconds, quantile
 from bench.servers import SECRET, Place, place
-from msgctl import agents, notify, tokens
+from msgctl import agents, tokens
+from msgctl.stack import ports
+from msgctl.stack.daemon import Daemon
 from msgctl.stack.postgres import Postgres
+from msgctl.stack.supervisor import Supervisor
 
 CONVERSATIONS = 500
+GRACE = 20.0
+IDLE = 25.0
+"""Seconds the sockets idle before they are weighed: longer than it takes to ping each of them once."""
 
 
-class Load(NamedTuple):
-    """What is put on the gateway."""
+class Bench(NamedTuple):
+    """What is measured against."""
 
-    sockets: int
-    rate: int
-    """POSTs a second."""
-    seconds: int
+    place: Place
+    http: aiohttp.ClientSession
+    pid: int
+    url: str
+    subscriber: int
 
 
-async def main(load: Load) -> None:
-    """Start a gateway and its servers, load it, print one line."""
+async def main(options: argparse.Namespace) -> None:
+    """Start the servers anew for each measurement and print a line for it."""
+    async with _bench() as bench:
+        await _posts(bench, options)
+    async with _bench() as bench:
+        await _replies(bench, options)
+
+
+@asynccontextmanager
+async def _bench() -> AsyncIterator[Bench]:
     async with place() as where, Postgres(where.folder / "postgres", durable=False) as postgres:
-        gateway = {("gateway", "host"): "127.0.0.1", ("gateway", "port"): 0, ("auth", "jwt_secret"): SECRET}
+        port = ports.free_port()
+        gateway = {("gateway", "host"): "127.0.0.1", ("gateway", "port"): port, ("auth", "jwt_secret"): SECRET}
         where.configure({**gateway, ("postgres", "url"): postgres.url()})
         await agents.migrate(where.settings)
-        async with agents.Agents(where.settings) as directory:
-            agent = await directory.add(user_id="ana", name="Ana's agent", webhook_path="chat")
-        process, url = await _start(where)
-        try:
-            await _load(process, url, tokens.issue(where.settings, "ana", 3600), agent.id, load)
-        finally:
-            process.terminate()
-            await process.wait()
+        daemons = [
+            Daemon(f"{name}-1", [f"daemons.{name}"], where.environment, _ignore)
+            for name in ("gateway", "subscriber")
+        ]
+        http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        async with Supervisor(daemons, grace=GRACE), http:
+            gateway_pid, subscriber_pid = (daemon.pid or 0 for daemon in daemons)
+            yield Bench(where, http, gateway_pid, f"http://127.0.0.1:{port}", subscriber_pid)
 
 
-async def _start(where: Place) -> tuple[Process, str]:
-    readiness = notify.Readiness()
-    environment = {**where.environment, "NOTIFY_SOCKET": readiness.address, "MSGCTL_LOGS_FORMAT": "json"}
-    log = (where.folder / "gateway.log").open("wb")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "daemons.gateway", env=environment, stdin=PIPE, stdout=log, stderr=log
-    )
-    while True:
-        for line in "\n".join(await readiness.hear()).splitlines():
-            if line.startswith("STATUS=listening at "):
-                readiness.close()
-                return process, line.removeprefix("STATUS=listening at ")
+async def _posts(bench: Bench, options: argparse.Namespace) -> None:
+    settings = bench.place.settings
+    async with agents.Agents(settings) as directory:
+        agent = await directory.add(user_id="ana", name="Ana's agent", webhook_path="chat")
+    token = tokens.issue(settings, "ana", 3600)
+    people = crowd.Crowd(bench.http, bench.place, bench.url)
+    async with people.standing(options.sockets):
+        await _post(bench, token, agent.id, 0)
+        cost = _Cost(bench.pid)
+        took = await _paced(bench, token, agent.id, options)
+        _tell(f"{options.sockets} sockets, {options.rate} POST/s for {options.seconds} s", took, cost, "a POST")
 
 
-async def _load(process: Process, url: str, token: str, agent_id: str, load: Load) -> None:
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, headers={"Authorization": f"Bearer {token}"}) as http:
-        opened = [await http.ws_connect(f"{url}/ws/chat?token={token}") for _ in range(load.sockets)]
-        await _post(http, url, agent_id, 0)
-        before, own = _cpu(process.pid), resource.getrusage(resource.RUSAGE_SELF)
-        took = await _paced(http, url, agent_id, load)
-        after, own_after = _cpu(process.pid), resource.getrusage(resource.RUSAGE_SELF)
-        for socket in opened:
-            await socket.close()
-    quantiles = statistics.quantiles(took, n=1000)
-    spent = own_after.ru_utime + own_after.ru_stime - own.ru_utime - own.ru_stime
-    sys.stdout.write(
-        f"{load.sockets} sockets, {load.rate} POST/s for {load.seconds} s: p50 {quantiles[499]:.1f} ms, "
-        f"p99 {quantiles[989]:.1f} ms, p99.9 {quantiles[998]:.1f} ms; "
-        f"gateway {(after - before) / len(took) * 1e6:.0f} us CPU a POST, "
-        f"load client {spent / load.seconds:.0%} of a core\n"
-    )
+async def _replies(bench: Bench, options: argparse.Namespace) -> None:
+    people = crowd.Crowd(bench.http, bench.place, bench.url)
+    async with crowd.weighed(people, bench.pid, options.idle, seconds=IDLE) as weight:
+        sys.stdout.write(
+            f"{weight.sockets} idle sockets: {weight.bytes_each / 1024:.1f} KiB each, {weight.cpu:.1%} of a core\n"
+        )
+        async with Redis.from_url(bench.place.valkey.url()) as redis:
+            cost = _Cost(bench.pid)
+            took = await crowd.reply(people, redis, rate=options.replies, seconds=options.seconds)
+        _tell(f"{options.replies} replies/s to them for {options.seconds} s", took, cost, "a reply")
 
 
-async def _paced(http: aiohttp.ClientSession, url: str, agent_id: str, load: Load) -> list[float]:
+class _Cost:
+    """What the gateway and this client spend from now on.
+
+    Args:
+        pid: the gateway.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._gateway, self._own, self._begun = cpu_seconds(pid), _own_cpu(), time.perf_counter()
+
+    def tell(self, number: int, unit: str) -> str:
+        """The CPU of both, for so many units of work."""
+        seconds = time.perf_counter() - self._begun
+        gateway = (cpu_seconds(self._pid) - self._gateway) / number * 1e6
+        own = (_own_cpu() - self._own) / seconds
+        return f"gateway {gateway:.0f} us CPU {unit}, load client {own:.0%} of a core"
+
+
+def _tell(what: str, took: Sequence[float], cost: _Cost, unit: str) -> None:
+    p50, p99, p999 = (quantile(took, share) for share in (0.5, 0.99, 0.999))
+    figures = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, p99.9 {p999:.1f} ms"
+    sys.stdout.write(f"{what}: {figures}; {cost.tell(len(took), unit)}\n")
+
+
+async def _paced(bench: Bench, token: str, agent_id: str, options: argparse.Namespace) -> list[float]:
     """Milliseconds each POST took from the moment it was due, so that a stall is not hidden."""
     begun = time.perf_counter()
     tasks = []
-    for number in range(load.rate * load.seconds):
-        due = begun + number / load.rate
+    for number in range(options.rate * options.seconds):
+        due = begun + number / options.rate
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        tasks.append(asyncio.create_task(_timed(http, url, agent_id, number, due)))
+        tasks.append(asyncio.create_task(_timed(bench, token, agent_id, number, due)))
     return list(await asyncio.gather(*tasks))
 
 
-async def _timed(http: aiohttp.ClientSession, url: str, agent_id: str, number: int, due: float) -> float:
-    await _post(http, url, agent_id, number)
+async def _timed(bench: Bench, token: str, agent_id: str, number: int, due: float) -> float:
+    await _post(bench, token, agent_id, number)
     return (time.perf_counter() - due) * 1000
 
 
-async def _post(http: aiohttp.ClientSession, url: str, agent_id: str, number: int) -> None:
+async def _post(bench: Bench, token: str, agent_id: str, number: int) -> None:
     body = {"agentId": agent_id, "message": "a message of a bench", "conversationId": f"c{number % CONVERSATIONS}"}
-    data, headers = msgspec.json.encode(body), {"Content-Type": "application/json"}
-    async with http.post(f"{url}/api/messages", data=data, headers=headers) as answer:
+    data = msgspec.json.encode(body)
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+    async with bench.http.post(f"{bench.url}/api/messages", data=data, headers=headers) as answer:
         if answer.status != 202:
             raise SystemExit(f"The gateway answered {answer.status}: {await answer.text()}")
         await answer.read()
 
 
-def _cpu(pid: int) -> float:
-    """Seconds of CPU a process has used."""
-    with open(f"/proc/{pid}/stat", encoding="ascii") as file:  # noqa: PTH123 - no path to speak of
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def _own_cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _ignore(_name: str, _line: str) -> None:
+    """What the daemons log is not of interest here."""
+
+
+def _raise_file_limit(sockets: int) -> None:
+    """Allow this process and its children as many files as the sockets need."""
+    needed = sockets + 1000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if needed > hard:
+        raise SystemExit(f"{sockets} sockets need {needed} open files and this user may have {hard}: ulimit -Hn.")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, needed), hard))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sockets", type=int, default=2000)
+    parser.add_argument("--sockets", type=int, default=2000, help="that idle while messages are posted")
     parser.add_argument("--rate", type=int, default=500, help="POSTs a second")
+    parser.add_argument("--idle", type=int, default=10_000, help="sockets that are weighed and replied to")
+    parser.add_argument("--replies", type=int, default=1000, help="a second")
     parser.add_argument("--seconds", type=int, default=20)
-    options = parser.parse_args()
-    uvloop.run(main(Load(options.sockets, options.rate, options.seconds)))
+    arguments = parser.parse_args()
+    _raise_file_limit(max(arguments.sockets, arguments.idle))
+    uvloop.run(main(arguments))

@@ -1,7 +1,6 @@
 """Answers of the HTTP API: one shape for success, one for every refusal, on every path."""
 
 import math
-from contextlib import suppress
 from http import HTTPStatus
 
 import msgspec
@@ -59,7 +58,7 @@ def refuse_route(status: int, texts: Texts, headers: dict[str, str] | None = Non
 
 
 class Boundary:
-    """Turns whatever an HTTP route raises into the one shape of a refusal; a socket that fails is closed.
+    """Turns whatever an HTTP route raises into the one shape of a refusal.
 
     Args:
         app: the router.
@@ -71,10 +70,7 @@ class Boundary:
         self._texts = texts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or serve one socket."""
-        if scope["type"] == "websocket":
-            await self._serve_socket(scope, receive, send)
-            return
+        """Answer one request."""
         scope["app"] = self  # asks the router to raise its refusals instead of answering in plain text
         try:
             await self._app(scope, receive, send)
@@ -91,13 +87,3 @@ class Boundary:
         else:
             return
         await response(scope, receive, send)
-
-    async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._app(scope, receive, send)
-        except OSError:  # uvicorn's word for a client that went away meanwhile
-            return
-        except Exception:
-            log.exception("a socket failed unexpectedly")
-            with suppress(RuntimeError, OSError):  # it may be closed already
-                await send({"type": "websocket.close", "code": 1011})

@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack
 from redis.asyncio import Redis
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
+from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
 from daemons._metrics import measured
 from daemons._process import Life
 from daemons._watchdog import Pace, count_waiting, watched
-from daemons.gateway import docs, listener, server
+from daemons.gateway import docs, listener, server, sockets
 from daemons.gateway.admission import Admission
 from daemons.gateway.answers import Boundary, refuse_route
 from daemons.gateway.credentials import Credentials
@@ -94,7 +94,7 @@ class Gateway:
         name = (
             f"{socket.gethostname()}-{secrets.token_hex(4)}"  # another one after a restart: its sockets are gone
         )
-        sockets = Sockets(redis, settings, name)
+        register = Sockets(redis, settings, name)
         self._settings = settings
         self._texts = choose(settings)
         self._tickets = Tickets(redis, settings)
@@ -107,7 +107,7 @@ class Gateway:
         self.standing = Standing(redis, settings)
         self._admission = Admission(
             Intake(queue, agents),
-            sockets,
+            register,
             self.standing,
             limits=limits,
             workload=self._workload,
@@ -117,13 +117,14 @@ class Gateway:
             settings, Reception(redis, settings, Intake(queue, agents), agents), self.standing
         )
         self._operations = Operations(settings, redis, queue)
-        self.hub = Hub(sockets, ProgressFeed(settings), settings)
+        self.hub = Hub(register, ProgressFeed(settings), settings)
 
     async def run(self, door: socket.socket, life: Life, *, inherited: bool) -> None:
         """Serve on a listening socket until told to stop."""
         router = Router(self._routes(), redirect_slashes=False, default=self._no_route)
         app = Door(
             Boundary(router, self._texts),
+            self._chat(),
             origins=self._origins,
             workload=self._workload,
             standing=self.standing,
@@ -143,29 +144,30 @@ class Gateway:
         credentials, operations, texts = self._credentials, self._operations, self._texts
         accept = AcceptMessage(credentials, self._admission, texts=texts, max_body=self._settings.gateway.max_body)
         queue = QueueRoutes(credentials, operations, texts)
-        chat = ChatSocket(
-            credentials,
-            self._admission,
-            self.hub,
-            self.standing,
-            origins=self._origins,
-            occupancy=self._occupancy,
-            settings=self._settings,
-            texts=texts,
-        )
         return [
             Route("/api/messages", accept, methods=["POST"]),
-            WebSocketRoute("/ws/chat", chat),
             Route("/api/messages/{id}/status", ReadStatus(credentials, operations).answer),
             Route("/api/messages/queue/stats", queue.stats),
             Route("/api/messages/queue/health", queue.health),
             Route("/api/ws-ticket", TicketRoute(credentials, self._tickets).answer, methods=["POST"]),
             Route("/healthz", healthz),
             Route("/readyz", Readiness(self.standing).answer),
-            Route("/ws/chat", self._only_sockets),
+            Route(sockets.PATH, self._only_sockets),
             *self._webhooks.routes(),
             *docs.routes(),
         ]
+
+    def _chat(self) -> ChatSocket:
+        return ChatSocket(
+            self._credentials,
+            self._admission,
+            self.hub,
+            self.standing,
+            origins=self._origins,
+            occupancy=self._occupancy,
+            settings=self._settings,
+            texts=self._texts,
+        )
 
     async def _no_route(self, scope: Scope, receive: Receive, send: Send) -> None:
         await refuse_route(404, self._texts)(scope, receive, send)

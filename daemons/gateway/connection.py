@@ -80,14 +80,11 @@ class Connection:
         """Speak with the client until either side ends it; the close code."""
         lifetime = min(max(0.0, self._claims.expires_at - time.time()), MAX_LIFE)
         expiry = asyncio.get_running_loop().call_later(lifetime, self.close, UNAUTHORIZED, "token expired")
-        writer = asyncio.create_task(self._outbox.run())
         try:
             return await self._read(receive)
         finally:
             expiry.cancel()
-            writer.cancel()
-            with suppress(asyncio.CancelledError):
-                await writer
+            await self._outbox.stop()
 
     def greet(self) -> None:
         """Tell the client that it is connected, once it can be reached."""

@@ -1,4 +1,9 @@
-"""What comes before every HTTP route: browsers' questions, the bound on the work, headers of all answers."""
+"""What comes before every HTTP route: browsers' questions, the bound on the work, headers of all answers.
+
+A socket goes straight to its own application: each one in between would be kept for as long as the socket is open.
+"""
+
+from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,7 +24,8 @@ class Door:
     """The outermost ASGI application.
 
     Args:
-        app: answers whatever is let through; it raises nothing.
+        app: answers the requests that are let through; it raises nothing.
+        sockets: serves WebSockets, which have bounds of their own; it raises nothing either.
         origins: which pages may come.
         workload: how much may be in hand.
         standing: whether the gateway is about to go.
@@ -27,17 +33,29 @@ class Door:
     """
 
     def __init__(
-        self, app: ASGIApp, *, origins: Origins, workload: Workload, standing: Standing, texts: Texts
+        self,
+        app: ASGIApp,
+        sockets: ASGIApp,
+        *,
+        origins: Origins,
+        workload: Workload,
+        standing: Standing,
+        texts: Texts,
     ) -> None:
         self._app = app
+        self._sockets = sockets
         self._origins = origins
         self._workload = workload
         self._standing = standing
         self._texts = texts
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let one request in, or a socket, which has bounds of its own."""
-        if scope["type"] != "http" or scope["path"] in PROBES:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Let one request in, or a socket."""
+        serve = self._sockets if scope["type"] == "websocket" else self._answer
+        return serve(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
         if (allowed := self._origins.preflight(scope)) is not None:

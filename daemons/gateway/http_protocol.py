@@ -58,6 +58,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._late_at = 0.0
         super().on_message_complete()
 
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over, and be gone at once: with its parser, this is a cycle that would linger."""
+        super().handle_websocket_upgrade()
+        del self.parser
+
     def hang_up_if_late(self) -> None:
         """End the connection if its client takes too long over what it has begun."""
         if not self._late_at or self.loop.time() < self._late_at or self.transport.is_closing():

@@ -1,12 +1,13 @@
 """What waits to be written to one socket: bounded, so that a client which does not read costs no memory."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable
 
 from starlette.types import Message, Send
 
+from daemons.gateway.waiting import Gate
 from msgctl.metrics import FRAMES
+from msgctl.tasks import cancel
 
 FRAMES_OUT = FRAMES.labels("out")
 MAX_SIZE = 1_048_576
@@ -14,7 +15,7 @@ MAX_SIZE = 1_048_576
 
 
 class Outbox:
-    """The frames for one socket, written one after the other by `run`.
+    """The frames for one socket, written one after the other, by a task that lives while there are any.
 
     Args:
         send: the socket's ASGI `send`.
@@ -23,15 +24,28 @@ class Outbox:
         give_up: called once when the client is too slow; nothing is written after that.
     """
 
+    __slots__ = (
+        "_abandoned",
+        "_closed",
+        "_emptied",
+        "_give_up",
+        "_max_frames",
+        "_send",
+        "_size",
+        "_timeout",
+        "_waiting",
+        "_writer",
+    )
+
     def __init__(self, send: Send, *, max_frames: int, timeout: float, give_up: Callable[[], None]) -> None:
         self._send = send
         self._max_frames = max_frames
         self._timeout = timeout
         self._give_up = give_up
-        self._waiting: deque[Message] = deque()
+        self._waiting: list[Message] = []  # so few that taking the first is cheap; an empty deque is 760 bytes
         self._size = 0
-        self._filled = asyncio.Event()
-        self._emptied = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._emptied = Gate()
         self._closed = False
         self._abandoned = False
 
@@ -51,7 +65,7 @@ class Outbox:
                 return
             self._size += len(frame)
             self._waiting.append({"type": "websocket.send", "text": frame})
-        self._filled.set()
+        self._begin_to_write()
 
     async def offer(self, frames: Iterable[str]) -> None:
         """Queue frames as fast as the client reads; for what it asked for itself, however much that is."""
@@ -66,34 +80,43 @@ class Outbox:
         if not self._closed:
             self._closed = True
             self._waiting.append({"type": "websocket.close", "code": code, "reason": reason})
-            self._filled.set()
+            self._begin_to_write()
             self._emptied.set()
 
-    async def run(self) -> None:
-        """Write until the socket is closed or its client is given up or gone."""
+    async def stop(self) -> None:
+        """Write nothing more: the socket is gone."""
+        self._closed = True
+        self._emptied.set()
+        if self._writer is not None:
+            await cancel(self._writer)
+
+    def _begin_to_write(self) -> None:
+        if self._writer is None and self._waiting:
+            self._writer = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
+        """Write until nothing waits, the socket is closed, or its client is given up or gone."""
         try:
-            while not self._abandoned:
-                while not self._waiting:
-                    self._filled.clear()
-                    await self._filled.wait()
-                message = self._waiting.popleft()
+            while self._waiting:
+                message = self._waiting.pop(0)
                 self._size -= len(message.get("text", ""))
                 self._emptied.set()
                 async with asyncio.timeout(self._timeout):
                     await self._send(message)
                 FRAMES_OUT.inc()
-                if message["type"] == "websocket.close":
-                    return
         except TimeoutError:
             self._abandon()
         except OSError:  # uvicorn's word for a client that is gone
             self._closed = True
+            self._waiting.clear()
             self._emptied.set()
+        finally:
+            self._writer = None
 
     def _abandon(self) -> None:
         self._closed = True
         self._emptied.set()
+        self._waiting.clear()
         if not self._abandoned:
             self._abandoned = True
-            self._waiting.clear()
             self._give_up()

@@ -37,12 +37,10 @@ async def peer() -> Peer:
 
 @pytest.fixture
 async def outbox(peer: Peer) -> AsyncIterator[Outbox]:
-    """Its outbox, of 8 frames and a short patience, being written."""
+    """Its outbox, of 8 frames and a short patience."""
     outbox = Outbox(peer.send, max_frames=8, timeout=0.2, give_up=peer.give_up)
-    writer = asyncio.create_task(outbox.run())
     yield outbox
-    writer.cancel()
-    await asyncio.gather(writer, return_exceptions=True)
+    await outbox.stop()
 
 
 async def test_frames_are_written_in_order(peer: Peer, outbox: Outbox) -> None:
@@ -102,6 +100,5 @@ async def test_a_client_that_is_gone_is_no_fault() -> None:
         raise OSError("gone")
 
     outbox = Outbox(gone, max_frames=8, timeout=1, give_up=lambda: pytest.fail("given up"))
-    writer = asyncio.create_task(outbox.run())
     await asyncio.wait_for(outbox.offer(map(str, range(100))), 30)
-    await writer
+    await outbox.stop()
