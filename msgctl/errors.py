@@ -283,6 +283,7 @@ class DeliveryFailed(MsgctlError):
         closes: the rate that is exceeded, as the channel's handler calls it; it is closed for every process, and
             the try is not charged.
         stops: whether the channel's own credentials are at fault, so that no delivery can succeed.
+        pause: seconds for which an exceeded rate is closed where the provider names none; 4 times as long each time.
     """
 
     code = "delivery_failed"
@@ -296,12 +297,14 @@ class DeliveryFailed(MsgctlError):
         retry_after: float | None = None,
         closes: str = "",
         stops: bool = False,
+        pause: float = 1.0,
     ) -> None:
         super().__init__(message, retry_after=retry_after)
         self.fault = fault
         self.code = code
         self.closes = closes
         self.stops = stops
+        self.pause = pause
 
 
 class BadAddress(DeliveryFailed):

@@ -11,7 +11,7 @@ from msgctl.tasks import cancel
 
 FRAMES_OUT = FRAMES.labels("out")
 MAX_SIZE = 1_048_576
-"""Characters that may wait for one socket before more of them are its end."""
+"""Bytes that may wait for one socket before more of them are its end."""
 
 
 class Outbox:
@@ -63,7 +63,7 @@ class Outbox:
             if len(self._waiting) + held >= self._max_frames or self._size > MAX_SIZE:
                 self._abandon()
                 return
-            self._size += len(frame)
+            self._size += _bytes(frame)
             self._waiting.append({"type": "websocket.send", "text": frame})
         self._begin_to_write()
 
@@ -99,7 +99,7 @@ class Outbox:
         try:
             while self._waiting:
                 message = self._waiting.pop(0)
-                self._size -= len(message.get("text", ""))
+                self._size -= _bytes(message.get("text", ""))
                 self._emptied.set()
                 async with asyncio.timeout(self._timeout):
                     await self._send(message)
@@ -120,3 +120,7 @@ class Outbox:
         if not self._abandoned:
             self._abandoned = True
             self._give_up()
+
+
+def _bytes(frame: str) -> int:
+    return len(frame) if frame.isascii() else len(frame.encode())

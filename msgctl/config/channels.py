@@ -101,7 +101,8 @@ class Callback(Section):
     """The HTTP callback of channel `api`, signed after Standard Webhooks."""
 
     secret: SecretStr = SecretStr("")
-    """Signing secret, `whsec_` and base64 of 24 to 64 bytes. Empty: channel `api` is refused at delivery."""
+    """Signing secret, `whsec_` and base64 of 24 to 64 bytes. While it is replaced: the new one and the old one with a
+    space between, and each callback carries a signature by each. Empty: channel `api` is refused at delivery."""
     schedule: list[Pause] = Field(default=[0, 5, 300, 1800, 7200, 18_000, 36_000, 36_000], min_length=1)
     """Seconds before each try, the first one included."""
     gone: Seconds = 604_800.0

@@ -14,8 +14,9 @@
 --       1 if sending twice does no harm, TTL of the record in ms, 1 to send once more what is UNKNOWN,
 --       window ('': none), URL ('': none), then for each bucket: name, ms a send costs, burst.
 -- Safe to send twice: the second run finds its own token. (A probe or a token of a bucket may be spent for nothing.)
--- Returns {'go', part, attempts, resends, refusal} with refusal '', 'window_closed' or 'callback_gone',
---   {'doubt', part, attempts, resends, the ms it was sent, code, text}: it is UNKNOWN, and this caller's to resolve,
+-- Returns {'go', part, attempts, resends, refusal, waits} with refusal '', 'window_closed' or 'callback_gone',
+--   {'doubt', part, attempts, resends, the ms it was sent, code, text, 1 if nobody knew before}: it is UNKNOWN, and
+--   this caller's to resolve,
 --   {'behind', the ms before which it is not its turn}, {'pace', ms to wait}, {'held'} or {'over', state}.
 local id, token, entry, channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local conversation, seq, repeatable, ttl = ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1', ARGV[8]
@@ -75,25 +76,26 @@ local function refusal()
 end
 
 local record = redis.call('HMGET', key, 'state', 'token', 'part', 'attempts', 'sendingAt', 'resends', 'endedAt', 'resolver',
-  'code', 'text')
+  'code', 'text', 'waits')
 local state, part, resends = record[1], tonumber(record[3] or 0), tonumber(record[6] or 0)
-local function doubt()
+local waits = tonumber(record[11] or 0)
+local function doubt(found_now)
   local sent_at = tonumber(record[5] or now)
-  return {'doubt', part, tonumber(record[4] or 0), resends, sent_at, record[9] or '', record[10] or ''}
+  return {'doubt', part, tonumber(record[4] or 0), resends, sent_at, record[9] or '', record[10] or '', found_now}
 end
 
 if state == 'SENDING' then
-  if record[2] == token then return {'go', part, tonumber(record[4]), resends, refusal()} end
+  if record[2] == token then return {'go', part, tonumber(record[4]), resends, refusal(), waits} end
   if not repeatable then
     record[9], record[10] = 'sender_lost', 'The subscriber ended while it was sending this: it may have arrived.'
     redis.call('HSET', key, 'state', 'UNKNOWN', 'resolver', token, 'code', record[9], 'text', record[10])
     note(id, 'unknown', 'subscriber', 'code', 'sender_lost', 'again_ms', 0)
-    return doubt()
+    return doubt(1)
   end
 elseif state == 'UNKNOWN' and not record[7] then
   if not (resend and record[8] == token) then
     redis.call('HSET', key, 'resolver', token)
-    return doubt()
+    return doubt(0)
   end
 elseif state and state ~= 'NEW' then
   return over(state)
@@ -117,4 +119,4 @@ redis.call('PEXPIRE', key, ttl)
 local attempts = redis.call('HINCRBY', key, 'attempts', 1)
 note(id, 'sending', 'subscriber', 'channel', channel, 'part', part, 'attempt', attempts,
   'repeatable', repeatable and 1 or 0)
-return {'go', part, attempts, resends, refusal()}
+return {'go', part, attempts, resends, refusal(), waits}

@@ -11,11 +11,14 @@ from msgctl.config import Settings
 from msgctl.delivery.gates import Gates, digest
 from msgctl.delivery.guard import check_url
 from msgctl.delivery.posting import Poster
-from msgctl.errors import BadAddress
+from msgctl.errors import BadAddress, FaultClass
 from msgctl.messages import Response
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with, itself none
 SECRET_BYTES = range(24, 65)
+RECEIVER_STATES = frozenset({401, 403, 404})
+"""4xx that tell of the receiver, half deployed or with another secret, and not of the message: they may pass."""
+GONE = 410
 
 
 class Callback:
@@ -69,28 +72,30 @@ class Callback:
         poster = self._poster if trusted else self._guarded
         answer = await poster.post(url, who="callback", headers=headers, body=body)
         if not answer.ok:
-            raise answer.rejection("callback", closes="url" if answer.status == 410 else "")
+            of_receiver = answer.status in RECEIVER_STATES or 300 <= answer.status < 400
+            fault = FaultClass.TRANSIENT if of_receiver else None
+            raise answer.rejection("callback", fault=fault, closes="url" if answer.status == GONE else "")
         return ""
 
 
-def sign(secret: str, message_id: str, body: bytes, *, moment: int) -> dict[str, str]:
+def sign(secrets: str, message_id: str, body: bytes, *, moment: int) -> dict[str, str]:
     """The three headers of Standard Webhooks.
 
     Args:
-        secret: `whsec_` and base64 of 24 to 64 bytes.
+        secrets: each `whsec_` and base64 of 24 to 64 bytes, with spaces between; each signs once.
         message_id: the same at each attempt.
         body: what is sent.
         moment: Unix seconds of this attempt.
 
     Raises:
-        BadAddress: the secret is missing or not of that form.
+        BadAddress: a secret is missing or not of that form.
     """
     signed = b".".join((message_id.encode(), str(moment).encode(), body))
-    digest = hmac.digest(_key(secret), signed, hashlib.sha256)
+    digests = [hmac.digest(_key(secret), signed, hashlib.sha256) for secret in secrets.split() or [""]]
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(moment),
-        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+        "webhook-signature": " ".join(f"v1,{base64.b64encode(one).decode()}" for one in digests),
     }
 
 

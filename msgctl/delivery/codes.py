@@ -61,7 +61,8 @@ def failure(
         f"{who} does not take it: HTTP {answer.status}, error {number}. {code.advice}",
         fault=FaultClass.FINAL if final else FaultClass.TRANSIENT,
         code=f"{who}_{number}",
-        retry_after=code.base if asked is None and code.meaning is Meaning.WAIT else asked,
+        retry_after=asked,
         closes=code.closes,
         stops=code.meaning is Meaning.STOP,
+        pause=code.base,
     )

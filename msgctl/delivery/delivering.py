@@ -151,6 +151,7 @@ class Delivering:
                 )
             )
         if delay is None and not failure.stops:
+            self._tell("unknown" if isinstance(failure, DeliveryUnknown) else "failed", response, turn, failure)
             await self._end(entry, response, turn, failure)
             return
         state = DeliveryState.UNKNOWN if doubtful else DeliveryState.NEW
@@ -171,6 +172,8 @@ class Delivering:
     async def _resolve(self, entry: Entry, response: Response, gates: Gates, doubt: Doubt) -> bool:
         """Do with a send of doubtful fate what its policy says; whether there is another part to send."""
         turn = doubt.turn
+        if doubt.found_now:
+            self._tell("unknown", response, turn, DeliveryUnknown(doubt.text, code=doubt.code))
         outcome = await self._doubts.resolve(response, doubt)
         if isinstance(outcome, Arrived):
             return await self._arrived(entry, response, turn, outcome.provider_id, outcome.parts)
@@ -189,7 +192,6 @@ class Delivering:
 
     async def _end(self, entry: Entry, response: Response, turn: Turn, failure: DeliveryFailed) -> None:
         state = DeliveryState.UNKNOWN if isinstance(failure, DeliveryUnknown) else DeliveryState.FAILED
-        self._tell(state.lower(), response, turn, failure)
         await Outage(self._settings, "record the end of a delivery").insist(
             lambda: self._records.ended(entry, turn, state, failure, response.to_json())
         )

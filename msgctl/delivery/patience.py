@@ -8,8 +8,10 @@ from msgctl.delivery.record import Turn
 from msgctl.errors import DeliveryFailed, FaultClass
 from msgctl.retry import Again, Policy, decide
 
-LONGEST_WAIT = 3600.0
-"""Seconds a closed rate is waited for at most before the next look."""
+LEAST_WAIT, LONGEST_WAIT = 1.0, 3600.0
+"""Seconds a closed rate is waited for before the next look."""
+MOST_STEPS = 6
+"""How often the wait for a rate grows."""
 
 
 class Patience:
@@ -29,8 +31,9 @@ class Patience:
         if failure.fault is FaultClass.FINAL:
             return None
         if failure.closes:
-            wait = (failure.retry_after or 1.0) * 4 ** min(6, turn.attempts - 1)
-            return min(LONGEST_WAIT, wait) if failure.retry_after != 0 else 1.0
+            asked = failure.retry_after
+            wait = failure.pause * 4 ** min(MOST_STEPS, turn.waits) if asked is None else max(asked, LEAST_WAIT)
+            return min(LONGEST_WAIT, wait)
         if self._schedule is None:
             decision = decide(
                 self._policy,

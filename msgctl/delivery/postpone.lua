@@ -11,7 +11,7 @@
 --
 -- ARGV: id, its stream entry, token of the try ('': none was begun), ms from now or (negative) the ms it is due,
 --       channel, body, code, text ('': nothing failed), TTL of the record in ms, beyond the pause,
---       state it gets (NEW, UNKNOWN), 1 to hold it for its channel, 1 if the try is not charged.
+--       state it gets (NEW, UNKNOWN), 1 to hold it for its channel, 1 if the try is not charged (and counts as a wait).
 -- A try that another subscriber has taken over is left to that one.
 -- Safe to send twice. Returns 1 if this run did it.
 local id, entry, token, pause, channel, body = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
@@ -28,7 +28,10 @@ local now = now_ms()
 local due = pause < 0 and -pause or now + pause
 redis.call('HSETNX', key, 'createdAt', now)
 redis.call('HSET', key, 'state', is_resolving and 'UNKNOWN' or target, 'channel', channel, 'body', body)
-if free and is_sending then redis.call('HINCRBY', key, 'attempts', -1) end
+if free and is_sending then
+  redis.call('HINCRBY', key, 'attempts', -1)
+  redis.call('HINCRBY', key, 'waits', 1)
+end
 if code ~= '' then
   redis.call('HSET', key, 'code', code, 'text', ARGV[8])
   if target == 'UNKNOWN' and is_sending then

@@ -19,7 +19,7 @@ for one in string.gmatch(record[2] or '', '[^,]+') do is_known = is_known or one
 
 if not is_known and state == 'UNKNOWN' and status ~= 'failed' then
   redis.call('HSET', key, 'providerId', record[2] and record[2] .. ',' .. provider_id or provider_id,
-    'part', tonumber(record[4] or 0) + 1, 'state', 'NEW', 'attempts', 0, 'resends', 0)
+    'part', tonumber(record[4] or 0) + 1, 'state', 'NEW', 'attempts', 0, 'resends', 0, 'waits', 0)
   if record[6] then redis.call('HSET', key, 'retriedAt', now) end
   redis.call('HDEL', key, 'code', 'text', 'endedAt')
   note(id, 'part_sent', 'provider', 'provider', provider_id)

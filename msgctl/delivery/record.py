@@ -74,6 +74,8 @@ class Turn(msgspec.Struct, frozen=True):
     """How often this part was sent again although it may have arrived, this try included."""
     refusal: str = ""
     """Why it need not be tried: `window_closed`, `callback_gone`."""
+    waits: int = 0
+    """How often this part was turned away for a rate."""
 
 
 class Doubt(msgspec.Struct, frozen=True):
@@ -85,6 +87,8 @@ class Doubt(msgspec.Struct, frozen=True):
     code: str
     text: str
     """Why nobody knows."""
+    found_now: bool = False
+    """Its sender is gone, and this caller is the first to know."""
 
 
 class Behind(msgspec.Struct, frozen=True):
@@ -172,7 +176,7 @@ class Records:
             case "go":
                 return Turn(token, *facts)
             case "doubt":
-                return Doubt(Turn(token, *facts[:3]), *facts[3:])
+                return Doubt(Turn(token, *facts[:3]), *facts[3:6], found_now=bool(facts[6]))
             case "behind":
                 return Behind(facts[0])
             case "pace":

@@ -28,7 +28,7 @@ redis.call('HSET', key, 'state', state, 'part', part)
 redis.call('ZREM', K.postponed, id)
 if state == 'NEW' or state == 'SENT' then channel_works(record[6]) end
 if state == 'NEW' then
-  redis.call('HSET', key, 'attempts', 0, 'resends', 0)
+  redis.call('HSET', key, 'attempts', 0, 'resends', 0, 'waits', 0)
   note(id, 'part_sent', 'subscriber', 'part', part, 'provider', provider_id)
   if is_late and record[7] then  -- its entry is acknowledged: the next part comes by TEND
     redis.call('ZADD', K.postponed, now_ms(), id)

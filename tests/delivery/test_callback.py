@@ -41,6 +41,19 @@ def test_the_signature_is_that_of_the_standard() -> None:
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
+async def test_every_secret_signs_while_one_replaces_another(settings: Settings, providers: Providers) -> None:
+    """During a rotation a receiver finds a signature by the secret that it knows, whichever that is."""
+    secrets = [f"whsec_{base64.b64encode(letter * 32).decode()}" for letter in (b"n", b"o")]
+    both = settings.callback.model_copy(update={"secret": SecretStr(" ".join(secrets))})
+    async with Poster(settings) as poster:
+        rotating = Callback(settings.model_copy(update={"callback": both}), poster, poster)
+        await rotating.send(to(providers), "", first=True)
+    [request] = providers.requests
+    moment = int(request.headers["webhook-timestamp"])
+    alone = [sign(secret, "m-1", request.body, moment=moment)["webhook-signature"] for secret in secrets]
+    assert request.headers["webhook-signature"].split() == alone
+
+
 async def test_the_request(callback: Callback, providers: Providers, settings: Settings) -> None:
     """The receiver gets the response in the seed's shape and can verify it from the raw body."""
     reply = to(providers)
@@ -58,12 +71,20 @@ async def test_the_request(callback: Callback, providers: Providers, settings: S
 
 @pytest.mark.parametrize(
     ("status", "fault"),
-    [(301, FaultClass.FINAL), (410, FaultClass.FINAL), (429, FaultClass.TRANSIENT), (503, FaultClass.TRANSIENT)],
+    [
+        (301, FaultClass.TRANSIENT),
+        (400, FaultClass.FINAL),
+        (404, FaultClass.TRANSIENT),
+        (410, FaultClass.FINAL),
+        (422, FaultClass.FINAL),
+        (429, FaultClass.TRANSIENT),
+        (503, FaultClass.TRANSIENT),
+    ],
 )
 async def test_what_a_refusal_means(
     callback: Callback, providers: Providers, status: int, fault: FaultClass
 ) -> None:
-    """A redirect is a failure and is not followed; 429 and 5xx pass, and are waited for as they ask."""
+    """What tells of the receiver may pass, a redirect too, which is not followed; what tells of the message is final."""
     headers = {"Retry-After": "120", "Location": f"{providers.url}/inner"}
     providers.answers.append(web.Response(status=status, headers=headers))
     with pytest.raises(ProviderRejected) as raised:

@@ -84,7 +84,7 @@ async def test_concurrency_is_bounded(
 ) -> None:
     """No more calls at once than configured, and everything beyond memory's bound waits in Redis, not lost."""
     few = settings.model_copy(update={"delivery": settings.delivery.model_copy(update={"concurrency": 3})})
-    providers.slow = lambda _request: 0.02
+    providers.slow = lambda _request: 0.1
     sent = [
         await replies.commit(response(Channel.TELEGRAM, CHAT, conversation=f"c{number}")) for number in range(40)
     ]

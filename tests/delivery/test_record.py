@@ -1,20 +1,32 @@
 """The record of a send: what it says after success, refusal, doubt and death, and that it fences a second send."""
 
-from typing import Any
+import secrets
+from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
-from msgctl.delivery.record import DeliveryRecord, DeliveryState, find
+from msgctl.delivery.patience import Patience
+from msgctl.delivery.posting import Poster
+from msgctl.delivery.record import DeliveryRecord, DeliveryState, Records, Turn, find
+from msgctl.delivery.stream import ResponseStream
+from msgctl.delivery.telegram import Telegram
+from msgctl.errors import FaultClass, ProviderRejected
 from msgctl.messages import Channel, Response
+from msgctl.metrics import DELIVERIES
 from tests.delivery.desk import Desk
 from tests.delivery.providers import Providers
 from tests.delivery.replies import Replies, response
 from tests.processes import until
 
 CHAT = {"chatId": 42}
+
+
+def doubted() -> float:
+    """How many deliveries by Telegram this process has called UNKNOWN."""
+    return DELIVERIES.labels("telegram", "unknown")._value.get()
 
 
 async def ended(redis: Redis, reply: Response) -> DeliveryRecord:
@@ -171,16 +183,47 @@ async def test_a_callback_of_doubtful_fate_is_repeated(
 async def test_a_sender_that_died_leaves_doubt(
     settings: Settings, redis: Redis, replies: Replies, providers: Providers
 ) -> None:
-    """Killed between the call and its answer: the one who takes over says UNKNOWN, and does not send."""
+    """Killed between the call and its answer: who takes over says UNKNOWN, counts it once, and does not send."""
     providers.answers.append("hang")
     async with Desk(settings, "first") as first:
         reply = await replies.commit(response(Channel.TELEGRAM, CHAT))
         await until(lambda: providers.requests, "the call")
         await first.kill()
+        before = doubted()
         async with Desk(settings, "second"):
             record = await ended(redis, reply)
     assert (record.state, record.code) == (DeliveryState.UNKNOWN, "sender_lost")
     assert len(providers.requests) == 1
+    assert doubted() == before + 1
+
+
+async def test_each_refusal_for_a_rate_is_counted(settings: Settings, redis: Redis, replies: Replies) -> None:
+    """What is turned away for its rate knows how often, so that its pause can grow; no attempt is charged."""
+    records = Records(redis, settings)
+    reply = await replies.commit(response(Channel.WHATSAPP, {"to": "+5511999990000"}))
+    stream = ResponseStream(redis, settings, "one")
+    await stream.ensure_group()
+    limited = ProviderRejected("x", fault=FaultClass.TRANSIENT, code="whatsapp_131056", closes="pair", pause=4)
+    seen = []
+    for _ in range(3):
+        [entry] = await stream.read() or await stream.read()
+        turn = await records.begin(entry, reply, secrets.token_hex(4), repeatable=False)
+        assert isinstance(turn, Turn)
+        seen.append((turn.attempts, turn.waits))
+        await records.retry(entry, turn, reply.to_json(), delay=0, failure=limited, charged=False)
+        await stream.tend()
+    await stream.close()
+    assert seen == [(1, 0), (1, 1), (1, 2)]
+
+
+def test_the_pause_for_a_rate_grows_unless_the_provider_names_one(settings: Settings) -> None:
+    """131056: 4 s, 16 s, 64 s …, an hour at most; where a provider asks for a time, exactly that."""
+    patience = Patience(settings, Telegram(settings, cast("Poster", None)))
+    growing = ProviderRejected("x", fault=FaultClass.TRANSIENT, code="whatsapp_131056", closes="pair", pause=4)
+    asked = ProviderRejected("x", fault=FaultClass.TRANSIENT, code="telegram_429", closes="bot", retry_after=7)
+    turns = [Turn("t", 0, 1, waits=waits) for waits in range(7)]
+    assert [patience.pause(turn, growing) for turn in turns] == [4, 16, 64, 256, 1024, 3600, 3600]
+    assert {patience.pause(turn, asked) for turn in turns} == {7}
 
 
 async def test_an_unreadable_entry_is_passed_over(
