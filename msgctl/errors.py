@@ -283,7 +283,7 @@ class DeliveryFailed(MsgctlError):
         closes: the rate that is exceeded, as the channel's handler calls it; it is closed for every process, and
             the try is not charged.
         stops: whether the channel's own credentials are at fault, so that no delivery can succeed.
-        pause: seconds for which an exceeded rate is closed where the provider names none; 4 times as long each time.
+        pause: seconds an exceeded rate is closed at first where the provider names none; then 4 times as long.
     """
 
     code = "delivery_failed"

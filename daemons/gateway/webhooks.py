@@ -16,7 +16,7 @@ from starlette.routing import Route
 from daemons.gateway.standing import Standing
 from msgctl.config import Settings
 from msgctl.errors import BodyTooLarge, MalformedBody, Unavailable
-from msgctl.inbound import Receipt, Reception, Word, telegram, twilio, whatsapp_cloud
+from msgctl.inbound import Other, Receipt, Reception, Word, telegram, twilio, whatsapp_cloud
 
 MAX_BODY = 1_048_576
 """Bytes a webhook may have; Meta gathers up to 1000 updates in one."""
@@ -42,6 +42,7 @@ class Webhooks:
         """Where providers call."""
         return [
             Route("/webhooks/telegram", self.telegram, methods=["POST"]),
+            Route("/webhooks/telegram/{bot:int}", self.telegram, methods=["POST"]),
             Route("/webhooks/whatsapp", self.challenge, methods=["GET"]),
             Route("/webhooks/whatsapp", self.whatsapp, methods=["POST"]),
             Route("/webhooks/twilio", self.twilio, methods=["POST"]),
@@ -49,9 +50,9 @@ class Webhooks:
 
     async def telegram(self, request: Request) -> Response:
         """One update."""
-        telegram.check(self._settings, request.headers.get("x-telegram-bot-api-secret-token", ""))
-        word = telegram.read(self._settings, _document(await _body(request)))
-        await self._take([word] if word else [])
+        secret = request.headers.get("x-telegram-bot-api-secret-token", "")
+        bot = telegram.check(self._settings, secret, str(request.path_params.get("bot", "")))
+        await self._take([telegram.read(self._settings, _document(await _body(request)), bot)])
         return Response(status_code=200)
 
     async def challenge(self, request: Request) -> Response:
@@ -79,13 +80,17 @@ class Webhooks:
         await self._take([brought] if brought else [])
         return Response(NO_REPLY, media_type="text/xml")
 
-    async def _take(self, brought: Iterable[Word | Receipt]) -> None:
-        """Take all of it in, in its order, or have the provider repeat it."""
+    async def _take(self, brought: Iterable[Word | Other | Receipt]) -> None:
+        """Take all of it in, what customers said in its order, or have the provider repeat it."""
         self._standing.demand_room()
+        found = list(brought)
+        receipts = [one for one in found if isinstance(one, Receipt)]
         try:
             async with asyncio.timeout(self._settings.redis.timeout):
-                for one in brought:
-                    await self._reception.take(one)
+                for one in found:
+                    if not isinstance(one, Receipt):
+                        await self._reception.take(one)
+                await asyncio.gather(*(self._reception.take(one) for one in receipts))
         except TimeoutError:
             raise Unavailable("The queue or the agents' table took too long to answer.") from None
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
-from msgctl.config.channels import Callback, Delivery, Telegram, Twilio, WhatsApp
+from msgctl.config.channels import Callback, Delivery, Inbound, Telegram, Twilio, WhatsApp
 from msgctl.config.door import Auth, Gateway, Limits
 from msgctl.config.section import Count, Seconds, Section
 
@@ -224,6 +224,7 @@ class Settings(Section):
     twilio: Twilio = Twilio()
     telegram: Telegram = Telegram()
     callback: Callback = Callback()
+    inbound: Inbound = Inbound()
     events: Events = Events()
     canary: Canary = Canary()
     metrics: Metrics = Metrics()

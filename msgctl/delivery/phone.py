@@ -1,11 +1,24 @@
-"""The phone number of a WhatsApp response."""
+"""Who talks to whom on WhatsApp: the customer's phone number, and a text with both ends."""
 
 import re
+
+import msgspec
 
 from msgctl.errors import BadAddress
 from msgctl.messages import Response
 
 E164 = re.compile(r"\+?([1-9][0-9]{6,14})\Z")
+
+
+class Text(msgspec.Struct, frozen=True):
+    """One part of a response, addressed."""
+
+    message_id: str
+    sender: str
+    """The number it is sent from, as the provider names it."""
+    to: str
+    """The customer in E.164."""
+    body: str
 
 
 def phone_number(response: Response) -> str:

@@ -176,7 +176,7 @@ class Records:
             case "go":
                 return Turn(token, *facts)
             case "doubt":
-                return Doubt(Turn(token, *facts[:3]), *facts[3:6], found_now=bool(facts[6]))
+                return Doubt(Turn(token, *facts[:3]), *facts[3:])
             case "behind":
                 return Behind(facts[0])
             case "pace":

@@ -6,7 +6,7 @@ import msgspec
 
 from msgctl.config import Settings
 from msgctl.delivery.codes import failure
-from msgctl.delivery.gates import Gates, digest, rate
+from msgctl.delivery.gates import Bucket, Gates, digest, rate
 from msgctl.delivery.parts import split, utf16_units
 from msgctl.delivery.posting import Answer, Poster
 from msgctl.delivery.telegram_codes import CODES
@@ -22,7 +22,7 @@ GROUP = 20 / 60
 
 
 class Telegram:
-    """Sends texts as one bot.
+    """Sends texts as one bot, or several.
 
     Args:
         settings: `telegram.*`.
@@ -34,18 +34,19 @@ class Telegram:
 
     def __init__(self, settings: Settings, poster: Poster) -> None:
         self._settings = settings.telegram
+        self._bots = settings.telegram.bots
         self._poster = poster
 
     def gates(self, response: Response) -> Gates:
         """The rate of the bot, and that of the chat."""
         chat = _chat(response)
-        bot = self._settings.token.get_secret_value().partition(":")[0]
+        bot = self._bot(response)
         name = f"telegram:chat:{digest(f'{bot} {chat}')}"
         group = str(chat).startswith(("-", "@"))
         pace = rate("chat", name, GROUP, 20) if group else rate("chat", name, self._settings.chat_rate, 1)
-        return Gates((rate("bot", f"telegram:bot:{bot}", self._settings.rate), pace))
+        return Gates((bot_rate(bot, self._settings.rate), pace))
 
-    def unknown(self, response: Response) -> str:  # noqa: ARG002 - there is one bot
+    def unknown(self, response: Response) -> str:  # noqa: ARG002 - it is the same for all bots
         """What the settings say."""
         return self._settings.unknown
 
@@ -68,10 +69,11 @@ class Telegram:
             DeliveryFailed: as `Handler.send` says.
         """
         message = _message(response, text, first=first)
-        answer = await self._call(message)
+        bot = self._bot(response)
+        answer = await self._call(bot, message)
         if "parse_mode" in message and _cannot_parse(answer):
             del message["parse_mode"]
-            answer = await self._call(message)
+            answer = await self._call(bot, message)
         if not answer.ok:
             raise _rejection(answer)
         result = answer.document().get("result")
@@ -79,16 +81,27 @@ class Telegram:
             raise DeliveryUnknown("telegram answered without the id of a message.", code="telegram_no_id")
         return str(result["message_id"])
 
-    async def _call(self, message: dict[str, Any]) -> Answer:
-        token = self._settings.token.get_secret_value()
-        if not token:
+    def _bot(self, response: Response) -> str:
+        """The id of the bot that sends it."""
+        if not self._bots:
             raise BadAddress("Telegram is not set up: set [telegram] token.", code="not_configured")
+        bot = str(response.channel_metadata.get("bot", next(iter(self._bots))))
+        if bot not in self._bots:
+            raise BadAddress("channelMetadata.bot must be the id of a bot whose token is in [telegram] token.")
+        return bot
+
+    async def _call(self, bot: str, message: dict[str, Any]) -> Answer:
         return await self._poster.post(
-            f"{self._settings.base_url.rstrip('/')}/bot{token}/sendMessage",
+            f"{self._settings.base_url.rstrip('/')}/bot{self._bots[bot]}/sendMessage",
             who="telegram",
             headers={"Content-Type": "application/json"},
             body=msgspec.json.encode(message),
         )
+
+
+def bot_rate(bot: str, per_second: float) -> Bucket:
+    """The rate of one bot, for all who send as it."""
+    return rate("bot", f"telegram:bot:{bot}", per_second)
 
 
 def _chat(response: Response) -> int | str:

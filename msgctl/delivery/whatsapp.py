@@ -1,22 +1,55 @@
-"""WhatsApp, by whichever provider the message or the settings name."""
+"""WhatsApp, by whichever provider the message or the settings name; what both have in common stands here."""
 
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from msgctl.config import Settings
-from msgctl.delivery.gates import Gates
-from msgctl.delivery.handler import Handler
+from msgctl.delivery.gates import Bucket, Gates, digest, rate
+from msgctl.delivery.parts import split
+from msgctl.delivery.phone import Text, phone_number
 from msgctl.delivery.posting import Poster
 from msgctl.delivery.whatsapp_cloud import WhatsAppCloud
 from msgctl.delivery.whatsapp_twilio import WhatsAppTwilio
 from msgctl.errors import BadAddress
 from msgctl.messages import Response
 
+PAIR_INTERVAL, PAIR_BURST = 6000, 45
+"""Milliseconds a message to the same customer costs a number, and how many may come at once."""
+
+
+class Provider(Protocol):
+    """One of the two ways to WhatsApp; one file each."""
+
+    limit: ClassVar[int]
+    """Characters of a text."""
+    senders: tuple[str, ...]
+    """The numbers that may send, the default one first; that one is empty where none is set."""
+    rate: float
+    """Messages a second of one number."""
+    unknown: str
+    """What becomes of a send of doubtful fate."""
+
+    async def send(self, text: Text) -> str:
+        """Send a text; the provider's id of it.
+
+        Raises:
+            DeliveryFailed: as `Handler.send` says.
+        """
+        ...
+
+    async def find(self, text: Text, since: float) -> str | None:
+        """As `Handler.find`.
+
+        Raises:
+            DeliveryFailed: the provider does not tell.
+        """
+        ...
+
 
 class WhatsApp:
-    """Chooses between the Cloud API and Twilio.
+    """Chooses between the Cloud API and Twilio, and keeps the limits that WhatsApp sets for both.
 
     Args:
-        settings: `whatsapp.*` and `twilio.*`.
+        settings: `whatsapp.*`, `twilio.*` and `inbound.routes`.
         poster: makes the calls.
     """
 
@@ -25,22 +58,32 @@ class WhatsApp:
 
     def __init__(self, settings: Settings, poster: Poster) -> None:
         self._default = settings.whatsapp.provider
-        self._providers: dict[str, Handler] = {
+        self._providers: dict[str, Provider] = {
             "cloud": WhatsAppCloud(settings, poster),
             "twilio": WhatsAppTwilio(settings, poster),
         }
 
     def gates(self, response: Response) -> Gates:
-        """Those of the provider."""
-        return self._provider(response).gates(response)
+        """The rate of the number, that of the number to this customer, and the 24 h window."""
+        name, provider = self._provider(response)
+        text = _addressed(provider, response, "")
+        pair = digest(f"{text.sender} {text.to}")
+        return Gates(
+            (
+                number_rate(name, text.sender, provider.rate),
+                Bucket("pair", f"whatsapp:pair:{pair}", PAIR_INTERVAL, PAIR_BURST),
+            ),
+            window=digest(text.to),
+        )
 
     def unknown(self, response: Response) -> str:
         """What the provider's settings say."""
-        return self._provider(response).unknown(response)
+        return self._provider(response)[1].unknown
 
     async def find(self, response: Response, text: str, since: float) -> str | None:
         """Ask the provider."""
-        return await self._provider(response).find(response, text, since)
+        _, provider = self._provider(response)
+        return await provider.find(_addressed(provider, response, text), since)
 
     def parts(self, response: Response) -> list[str]:
         """The text in parts as the provider takes them.
@@ -48,19 +91,32 @@ class WhatsApp:
         Raises:
             BadAddress: `channelMetadata.provider` names none.
         """
-        return self._provider(response).parts(response)
+        return split(response.response.message, self._provider(response)[1].limit)
 
-    async def send(self, response: Response, text: str, *, first: bool) -> str:
+    async def send(self, response: Response, text: str, *, first: bool) -> str:  # noqa: ARG002 - all parts are alike
         """Send one part by the provider.
 
         Raises:
             DeliveryFailed: as `Handler.send` says.
         """
-        return await self._provider(response).send(response, text, first=first)
+        _, provider = self._provider(response)
+        return await provider.send(_addressed(provider, response, text))
 
-    def _provider(self, response: Response) -> Handler:
+    def _provider(self, response: Response) -> tuple[str, Provider]:
         name = response.channel_metadata.get("provider", self._default)
         provider = self._providers.get(name) if isinstance(name, str) else None
         if provider is None:
             raise BadAddress("channelMetadata.provider must be cloud or twilio.")
-        return provider
+        return str(name), provider
+
+
+def number_rate(provider: str, number: str, per_second: float) -> Bucket:
+    """The rate of one number, for all who send from it."""
+    return rate("number", f"whatsapp:{provider}:{digest(number)}", per_second)
+
+
+def _addressed(provider: Provider, response: Response, body: str) -> Text:
+    sender = response.channel_metadata.get("from", provider.senders[0])
+    if sender not in provider.senders:
+        raise BadAddress("channelMetadata.from must be the sender, or a number of [inbound] routes.")
+    return Text(response.message_id, str(sender), phone_number(response), body)

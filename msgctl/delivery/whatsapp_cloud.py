@@ -6,51 +6,30 @@ import msgspec
 
 from msgctl.config import Settings
 from msgctl.delivery.codes import failure
-from msgctl.delivery.gates import Bucket, Gates, digest, rate
-from msgctl.delivery.parts import split
-from msgctl.delivery.phone import phone_number
+from msgctl.delivery.phone import Text
 from msgctl.delivery.posting import Answer, Poster
 from msgctl.delivery.whatsapp_cloud_codes import CODES
 from msgctl.errors import BadAddress, DeliveryFailed, DeliveryUnknown
-from msgctl.messages import Response
-
-LIMIT = 4096
-"""Characters of a text."""
-PAIR_INTERVAL, PAIR_BURST = 6000, 45
-"""Milliseconds a message to the same customer costs, and how many may come at once."""
 
 
 class WhatsAppCloud:
-    """Sends texts from one business phone number.
+    """Sends texts from business phone numbers, by one access token.
 
     Args:
         settings: `whatsapp.*`.
         poster: makes the calls.
     """
 
-    repeatable: ClassVar[bool] = False
-    schedule = None
+    limit: ClassVar[int] = 4096
 
     def __init__(self, settings: Settings, poster: Poster) -> None:
         self._settings = settings.whatsapp
         self._poster = poster
+        self.senders: tuple[str, ...] = (self._settings.phone_number_id, *settings.inbound.agents("whatsapp"))
+        self.rate = self._settings.rate
+        self.unknown: str = self._settings.unknown
 
-    def gates(self, response: Response) -> Gates:
-        """The rate of the number, that of the number to this customer, and the 24 h window."""
-        customer, number = phone_number(response), self._settings.phone_number_id
-        return Gates(
-            (
-                rate("number", f"whatsapp:number:{number}", self._settings.rate),
-                Bucket("pair", f"whatsapp:pair:{digest(f'{number} {customer}')}", PAIR_INTERVAL, PAIR_BURST),
-            ),
-            window=digest(customer),
-        )
-
-    def unknown(self, response: Response) -> str:  # noqa: ARG002 - there is one number
-        """What the settings say."""
-        return self._settings.unknown
-
-    async def find(self, response: Response, text: str, since: float) -> str | None:  # noqa: ARG002 - as the protocol has it
+    async def find(self, text: Text, since: float) -> str | None:  # noqa: ARG002 - as the protocol has it
         """Nothing can be asked of the Cloud API; its status webhook tells of its own accord (`receipts`).
 
         Raises:
@@ -58,36 +37,29 @@ class WhatsAppCloud:
         """
         raise DeliveryUnknown("No status webhook has told that it arrived.")
 
-    def parts(self, response: Response) -> list[str]:
-        """The text in parts of 4096 characters."""
-        return split(response.response.message, LIMIT)
-
-    async def send(self, response: Response, text: str, *, first: bool) -> str:  # noqa: ARG002 - all parts are alike
+    async def send(self, text: Text) -> str:
         """Send one part; the id is Meta's `wamid`.
 
         Raises:
             DeliveryFailed: as `Handler.send` says.
         """
-        settings = self._settings
-        if not settings.phone_number_id or not settings.token.get_secret_value():
+        token = self._settings.token.get_secret_value()
+        if not text.sender or not token:
             raise BadAddress(
                 "WhatsApp is not set up: set [whatsapp] phone_number_id and token.", code="not_configured"
             )
         message = {
             "messaging_product": "whatsapp",
             "recipient_type": "individual",
-            "to": phone_number(response),
+            "to": text.to,
             "type": "text",
-            "text": {"body": text},
-            "biz_opaque_callback_data": response.message_id,
+            "text": {"body": text.body},
+            "biz_opaque_callback_data": text.message_id,
         }
         answer = await self._poster.post(
-            f"{settings.base_url.rstrip('/')}/{settings.version}/{settings.phone_number_id}/messages",
+            f"{self._settings.base_url.rstrip('/')}/{self._settings.version}/{text.sender}/messages",
             who="whatsapp",
-            headers={
-                "Authorization": f"Bearer {settings.token.get_secret_value()}",
-                "Content-Type": "application/json",
-            },
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
             body=msgspec.json.encode(message),
         )
         return _sent_id(answer)

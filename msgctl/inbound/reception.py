@@ -8,16 +8,20 @@ from msgctl import contracts, logs
 from msgctl.config import Settings
 from msgctl.delivery.advice import advise
 from msgctl.delivery.gates import digest
+from msgctl.delivery.notice import put_notice
 from msgctl.delivery.receipts import Receipts
 from msgctl.errors import Conflict, InvalidInput, NotFound, Unavailable
-from msgctl.inbound.word import Receipt, Word
+from msgctl.inbound.word import Other, Receipt, Word
 from msgctl.intake import AgentDirectory, Intake, Submission
+from msgctl.metrics import INBOUND
 from msgctl.redisdb import unavailable_as_error
 
 REMEMBERED = 8 * 86_400
 """Seconds a webhook is known for; Meta repeats what failed for 7 days."""
 WINDOW_REMEMBERED = 30 * 86_400
 """Seconds for which it is known when a customer last wrote."""
+TOLD_EVERY = 60
+"""Seconds in which a customer is told once that only text can be read: an album is many messages."""
 
 log = logs.get(__name__)
 
@@ -39,7 +43,7 @@ class Reception:
         self._agents = agents
         self._receipts = Receipts(redis)
 
-    async def take(self, brought: Word | Receipt) -> None:
+    async def take(self, brought: Word | Other | Receipt) -> None:
         """Take in one thing that a webhook brought.
 
         Raises:
@@ -52,19 +56,51 @@ class Reception:
                     brought.message_id, brought.provider_id, brought.status, brought.code, advise(brought.code)
                 )
             else:
-                await self._hear(brought)
+                await self._take_once(brought)
+
+    async def _take_once(self, brought: Word | Other) -> None:
+        key = contracts.INBOUND + brought.message_id
+        if brought.phone:
+            await self._open_window(brought.phone, min(brought.said_at or time.time(), time.time()))
+        if await self._redis.exists(key):
+            INBOUND.labels(brought.channel, "repeated").inc()
+            return
+        if isinstance(brought, Word):
+            await self._hear(brought)
+        else:
+            await self._pass_over(brought)
+        await self._redis.set(key, 1, ex=REMEMBERED)
+
+    async def _open_window(self, phone: str, moment: float) -> None:
+        """The customer has written: for 24 h from then on any text may be sent. A late webhook changes nothing."""
+        key = contracts.WINDOW + digest(phone)
+        last = await self._redis.get(key)
+        if moment * 1000 > int(last or 0):
+            await self._redis.set(key, int(moment * 1000), ex=WINDOW_REMEMBERED)
+
+    async def _pass_over(self, other: Other) -> None:
+        INBOUND.labels(other.channel, other.kind).inc()
+        text = self._settings.inbound.unreadable
+        is_told = bool(other.conversation_id and text) and await self._redis.set(
+            f"{contracts.INBOUND}told:{other.conversation_id}", 1, ex=TOLD_EVERY, nx=True
+        )
+        log.info("A customer sent what is no text", kind=other.kind, channel=other.channel, told=bool(is_told))
+        if is_told:
+            await put_notice(
+                self._redis,
+                text,
+                message_id=other.message_id,
+                conversation_id=other.conversation_id,
+                channel=other.channel,
+                metadata=other.metadata,
+                author="inbound",
+            )
 
     async def _hear(self, word: Word) -> None:
-        key = contracts.INBOUND + word.message_id
-        if word.phone:
-            now = int(time.time() * 1000)
-            await self._redis.set(contracts.WINDOW + digest(word.phone), now, ex=WINDOW_REMEMBERED)
-        if await self._redis.exists(key):
-            return
         agent = await self._agents.find(word.agent_id.lower())
         if agent is None:
             raise Unavailable(
-                f"[{word.channel}] agent names none: the customer's message is left with the provider."
+                "The agent of this bot or number does not exist: the customer's message is left with the provider."
             )
         submission = Submission(
             agent_id=word.agent_id,
@@ -81,4 +117,6 @@ class Reception:
         except (InvalidInput, Conflict) as error:
             # Repeating it would not help, and a refusal would have it repeated for days.
             log.error("A customer's message cannot be taken in", messageId=word.message_id, error=error.message)  # noqa: TRY400 - a traceback says no more
-        await self._redis.set(key, 1, ex=REMEMBERED)
+            INBOUND.labels(word.channel, "refused").inc()
+        else:
+            INBOUND.labels(word.channel, "text").inc()

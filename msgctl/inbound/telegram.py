@@ -5,30 +5,54 @@ from typing import Any
 
 from msgctl.config import Settings
 from msgctl.errors import MalformedBody, NotFound, Unauthorized
-from msgctl.inbound.word import Word, readable, stand_for
+from msgctl.inbound.word import Other, Word, kind_of, readable, stand_for
 from msgctl.messages import Channel
 
+WRITTEN = ("message", "edited_message")
+"""The updates in which a person says something to the bot."""
+CONTENT = frozenset(
+    {"animation", "audio", "contact", "dice", "document", "game", "location", "paid_media", "photo", "poll"}
+    | {"sticker", "story", "venue", "video", "video_note", "voice"}
+)
+"""The fields of a message that make it something else than a text; without any it is a notice of Telegram's."""
 
-def check(settings: Settings, secret: str) -> None:
-    """Pass if an update is Telegram's.
+
+def check(settings: Settings, secret: str, bot: str) -> str:
+    """The id of the bot that an update is for, if it is Telegram's.
 
     Args:
-        settings: `telegram.webhook_secret`.
+        settings: `telegram.*`, `inbound.routes`.
         secret: the header `X-Telegram-Bot-Api-Secret-Token`.
+        bot: from the webhook's path; empty: the first bot.
 
     Raises:
         NotFound: the webhook is closed.
         Unauthorized: it is not.
     """
     expected = settings.telegram.webhook_secret.get_secret_value()
-    if not expected or not settings.telegram.agent:
-        raise NotFound("Telegram's webhook is closed: set [telegram] webhook_secret and agent.")
+    bot = bot or _first(settings)
+    if not expected or not agent_of(settings, bot):
+        raise NotFound(
+            "Telegram's webhook is closed: set [telegram] webhook_secret, and agent or [inbound] routes."
+        )
     if not hmac.compare_digest(expected.encode(), secret.encode()):
         raise Unauthorized("The secret token is not the one that setWebhook was given.")
+    return bot
 
 
-def read(settings: Settings, update: dict[str, Any]) -> Word | None:
-    """The text of an update; None for updates of any other kind.
+def agent_of(settings: Settings, bot: str) -> str:
+    """The id of the agent that answers for a bot; empty: none does."""
+    routed = settings.inbound.agents("telegram").get(bot, "")
+    return routed or (settings.telegram.agent if bot == _first(settings) else "")
+
+
+def read(settings: Settings, update: dict[str, Any], bot: str) -> Word | Other:
+    """What an update brings.
+
+    Args:
+        settings: `telegram.*`, `inbound.*`.
+        update: as it came.
+        bot: whom it is for.
 
     Raises:
         MalformedBody: it is no update.
@@ -36,22 +60,28 @@ def read(settings: Settings, update: dict[str, Any]) -> Word | None:
     number = update.get("update_id")
     if not isinstance(number, int):
         raise MalformedBody("An update needs its update_id.")
-    message = update.get("message")
+    ours = stand_for("tg", bot, number)
+    what = next((name for name in update if name != "update_id"), "empty")
+    message = update.get(what)
     chat = message.get("chat") if isinstance(message, dict) else None
-    if not isinstance(message, dict) or not isinstance(chat, dict) or not isinstance(chat.get("id"), int):
-        return None
-    text = readable(message.get("text"))
-    if not text:
-        return None
-    bot = settings.telegram.token.get_secret_value().partition(":")[0]
+    known = what in WRITTEN and isinstance(chat, dict) and isinstance(chat.get("id"), int)
+    if not known or not isinstance(message, dict) or not isinstance(chat, dict):
+        return Other(ours, Channel.TELEGRAM, kind_of(what))
+    if what == "edited_message" and not settings.inbound.edits:
+        return Other(ours, Channel.TELEGRAM, "edited")
+    conversation = stand_for("tg", bot, chat["id"])
     metadata: dict[str, Any] = {"chatId": chat["id"]}
+    if bot != _first(settings):
+        metadata["bot"] = bot
     if chat.get("type") != "private" and isinstance(message.get("message_id"), int):
         metadata["replyToMessageId"] = message["message_id"]  # in a group, show whom it answers
-    return Word(
-        message_id=stand_for("tg", bot, number),
-        conversation_id=stand_for("tg", bot, chat["id"]),
-        channel=Channel.TELEGRAM,
-        text=text,
-        metadata=metadata,
-        agent_id=settings.telegram.agent,
-    )
+    text = readable(message.get("text")) or readable(message.get("caption"))
+    if not text:
+        kind = next((name for name in message if name in CONTENT), "other")
+        is_told = kind != "other" and chat.get("type") == "private"  # nobody in a group has asked the bot
+        return Other(ours, Channel.TELEGRAM, kind, conversation if is_told else "", metadata)
+    return Word(ours, conversation, Channel.TELEGRAM, text, metadata, agent_of(settings, bot))
+
+
+def _first(settings: Settings) -> str:
+    return next(iter(settings.telegram.bots), "")

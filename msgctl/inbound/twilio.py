@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from msgctl.config import Settings
 from msgctl.errors import NotFound, Unauthorized
-from msgctl.inbound.word import Receipt, Word, readable, stand_for
+from msgctl.inbound.word import Other, Receipt, Word, kind_of, readable, stand_for
 from msgctl.messages import Channel
 
 STATUSES = {"sent": "sent", "delivered": "delivered", "read": "read", "failed": "failed", "undelivered": "failed"}
@@ -30,18 +30,20 @@ def check(settings: Settings, signature: str, path: str, form: Mapping[str, str]
     twilio = settings.twilio
     secret = twilio.auth_token.get_secret_value()
     if not twilio.public_url or not secret:
-        raise NotFound("Twilio's webhook is closed: set [twilio] public_url, auth_token and agent.")
+        raise NotFound(
+            "Twilio's webhook is closed: set [twilio] public_url and auth_token, and agent or [inbound] routes."
+        )
     signed = twilio.public_url + path + "".join(name + form[name] for name in sorted(form))
     right = base64.b64encode(hmac.digest(secret.encode(), signed.encode(), hashlib.sha1))
     if not hmac.compare_digest(right, signature.encode()):
         raise Unauthorized("The signature does not fit the request.")
 
 
-def read(settings: Settings, form: Mapping[str, str], message_id: str) -> Word | Receipt | None:
-    """The text, or the status of a message, that a webhook brings; None for anything else.
+def read(settings: Settings, form: Mapping[str, str], message_id: str) -> Word | Other | Receipt | None:
+    """What a webhook brings: a text, something that is none, or the status of a message; None: it is not for us.
 
     Args:
-        settings: `twilio.*`.
+        settings: `twilio.*`, `inbound.routes`.
         form: the request's fields.
         message_id: from the query of a status callback, where we have put it.
     """
@@ -53,16 +55,26 @@ def read(settings: Settings, form: Mapping[str, str], message_id: str) -> Word |
         number = form.get("ErrorCode", "")
         code = f"twilio_{number}" if what == "failed" and number.isdigit() else ""
         return Receipt(message_id, sid, what, code) if what and message_id else None
-    sender, text = form.get("From", ""), readable(form.get("Body"))
-    if not sender.startswith(ADDRESS) or not text or not settings.twilio.agent:
+    return _said(settings, form, sid)
+
+
+def agent_of(settings: Settings, number: str) -> str:
+    """The id of the agent that answers for a number of ours; empty: none does."""
+    routed = settings.inbound.agents("twilio").get(number, "")
+    return routed or (settings.twilio.agent if number == settings.twilio.sender else "")
+
+
+def _said(settings: Settings, form: Mapping[str, str], sid: str) -> Word | Other | None:
+    sender, number = form.get("From", ""), form.get("To", "").removeprefix(ADDRESS)
+    if not sender.startswith(ADDRESS) or not (agent := agent_of(settings, number)):
         return None
     phone = sender.removeprefix(ADDRESS)
-    return Word(
-        message_id=stand_for("tw", sid),
-        conversation_id=stand_for("tw", settings.twilio.sender, phone),
-        channel=Channel.WHATSAPP,
-        text=text,
-        metadata={"to": phone, "provider": "twilio"},
-        agent_id=settings.twilio.agent,
-        phone=phone,
-    )
+    metadata = {"to": phone, "provider": "twilio"}
+    if number != settings.twilio.sender:
+        metadata["from"] = number
+    conversation = stand_for("tw", number, phone)
+    text = readable(form.get("Body")) or readable(form.get("ButtonText"))
+    if not text:
+        kind = kind_of(form.get("MessageType") or form.get("MediaContentType0", "").partition("/")[0])
+        return Other(stand_for("tw", sid), Channel.WHATSAPP, kind, conversation, metadata, phone)
+    return Word(stand_for("tw", sid), conversation, Channel.WHATSAPP, text, metadata, agent, phone)

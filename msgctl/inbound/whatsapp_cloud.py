@@ -7,10 +7,20 @@ from typing import Any
 
 from msgctl.config import Settings
 from msgctl.errors import NotFound, Unauthorized
-from msgctl.inbound.word import Receipt, Word, readable, stand_for
+from msgctl.inbound.word import Other, Receipt, Word, kind_of, readable, stand_for
 from msgctl.messages import Channel
 
 STATUSES = frozenset({"sent", "delivered", "read", "failed"})
+WORDS = (
+    ("text", "body"),
+    ("image", "caption"),
+    ("video", "caption"),
+    ("document", "caption"),
+    ("button", "text"),
+)
+"""Where a message of each kind has its words."""
+SILENT = frozenset({"reaction", "system", "unsupported"})
+"""Kinds that wait for no answer."""
 
 
 def check_challenge(settings: Settings, mode: str, token: str) -> None:
@@ -41,42 +51,64 @@ def check(settings: Settings, signature: str, body: bytes) -> None:
     """
     secret = settings.whatsapp.app_secret.get_secret_value()
     if not secret:
-        raise NotFound("WhatsApp's webhook is closed: set [whatsapp] app_secret and agent.")
+        raise NotFound("WhatsApp's webhook is closed: set [whatsapp] app_secret, and agent or [inbound] routes.")
     right = "sha256=" + hmac.digest(secret.encode(), body, hashlib.sha256).hex()
     if not hmac.compare_digest(right.encode(), signature.encode()):
         raise Unauthorized("The signature does not fit the body.")
 
 
-def read(settings: Settings, document: dict[str, Any]) -> Iterator[Word | Receipt]:
-    """The texts and the statuses that a webhook brings for our number; all else is passed over."""
+def read(settings: Settings, document: dict[str, Any]) -> Iterator[Word | Other | Receipt]:
+    """The texts, the statuses and the rest that a webhook brings for our numbers."""
     for value in _values(document):
         about = value.get("metadata")
-        number = about.get("phone_number_id") if isinstance(about, dict) else None
-        if str(number) != settings.whatsapp.phone_number_id:
+        number = str(about.get("phone_number_id")) if isinstance(about, dict) else ""
+        if number != settings.whatsapp.phone_number_id and number not in settings.inbound.agents("whatsapp"):
             continue
         for message in _records(value.get("messages")):
-            if (word := _word(settings, message)) is not None:
-                yield word
+            if (said := _said(settings, number, message)) is not None:
+                yield said
         for status in _records(value.get("statuses")):
             if (receipt := _receipt(status)) is not None:
                 yield receipt
 
 
-def _word(settings: Settings, message: dict[str, Any]) -> Word | None:
-    wamid, sender, content = message.get("id"), message.get("from"), message.get("text")
-    text = readable(content.get("body")) if isinstance(content, dict) else ""
-    if not text or not isinstance(wamid, str) or not isinstance(sender, str) or not settings.whatsapp.agent:
+def agent_of(settings: Settings, number: str) -> str:
+    """The id of the agent that answers for a number of ours; empty: none does."""
+    routed = settings.inbound.agents("whatsapp").get(number, "")
+    return routed or (settings.whatsapp.agent if number == settings.whatsapp.phone_number_id else "")
+
+
+def _said(settings: Settings, number: str, message: dict[str, Any]) -> Word | Other | None:
+    wamid, sender, agent = message.get("id"), message.get("from"), agent_of(settings, number)
+    if not isinstance(wamid, str) or not isinstance(sender, str) or not agent:
         return None
     phone = f"+{sender.lstrip('+')}"
-    return Word(
-        message_id=stand_for("wa", wamid),
-        conversation_id=stand_for("wa", settings.whatsapp.phone_number_id, phone),
-        channel=Channel.WHATSAPP,
-        text=text,
-        metadata={"to": phone, "provider": "cloud"},
-        agent_id=settings.whatsapp.agent,
-        phone=phone,
-    )
+    metadata = {"to": phone, "provider": "cloud"}
+    if number != settings.whatsapp.phone_number_id:
+        metadata["from"] = number
+    ours, conversation = stand_for("wa", wamid), stand_for("wa", number, phone)
+    stamp = str(message.get("timestamp", ""))
+    said_at = float(stamp) if stamp.isascii() and stamp.isdigit() else 0.0
+    text = _text(message)
+    if not text:
+        kind = kind_of(message.get("type"))
+        return Other(
+            ours, Channel.WHATSAPP, kind, "" if kind in SILENT else conversation, metadata, phone, said_at
+        )
+    return Word(ours, conversation, Channel.WHATSAPP, text, metadata, agent, phone, said_at)
+
+
+def _text(message: dict[str, Any]) -> str:
+    """What the customer wrote: a text, the words to a picture, or the button that was pressed."""
+    for kind, name in WORDS:
+        content = message.get(kind)
+        if isinstance(content, dict) and (text := readable(content.get(name))):
+            return text
+    pressed = message.get("interactive")
+    for reply in pressed.values() if isinstance(pressed, dict) else ():
+        if isinstance(reply, dict) and (text := readable(reply.get("title"))):
+            return text
+    return ""
 
 
 def _receipt(status: dict[str, Any]) -> Receipt | None:

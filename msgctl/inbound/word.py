@@ -1,6 +1,7 @@
-"""What a webhook brings: a customer's word, or the news of a message that was sent."""
+"""What a webhook brings: a customer's word, something that is no text, or the news of a message that was sent."""
 
 import hashlib
+import re
 from typing import Any
 
 import msgspec
@@ -9,6 +10,9 @@ from msgctl.messages import Channel
 
 READ_AT_MOST = 8000
 """Characters of a text that are taken in, as of any message."""
+
+
+KIND = re.compile(r"[a-z_]{1,30}")
 
 
 class Word(msgspec.Struct, frozen=True):
@@ -24,7 +28,23 @@ class Word(msgspec.Struct, frozen=True):
     """The `channelMetadata` by which the reply goes back to that chat."""
     agent_id: str
     phone: str = ""
-    """WhatsApp: the customer's number, for the 24 h window."""
+    """WhatsApp: the customer's number, for the 24 h window …"""
+    said_at: float = 0.0
+    """… and the Unix second in which it was said; 0: now."""
+
+
+class Other(msgspec.Struct, frozen=True):
+    """Something else than a text: it is counted, logged without its content, and where it can be, answered."""
+
+    message_id: str
+    channel: Channel
+    kind: str
+    """What it is, as the provider calls it, e.g. `voice`."""
+    conversation_id: str = ""
+    """Where its sender is told that it cannot be read; empty: nobody is told."""
+    metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+    phone: str = ""
+    said_at: float = 0.0
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -48,3 +68,8 @@ def stand_for(prefix: str, *facts: object) -> str:
 def readable(text: object) -> str:
     """A text as we take it in; empty for anything else."""
     return text[:READ_AT_MOST].replace("\0", "") if isinstance(text, str) else ""
+
+
+def kind_of(name: object) -> str:
+    """The name of a kind, as it may stand in a log and a metric: a provider's own word, or `other`."""
+    return name if isinstance(name, str) and KIND.fullmatch(name) else "other"

@@ -51,6 +51,12 @@ DELIVERIES = Counter(
     ["channel", "outcome"],
     registry=REGISTRY,
 )
+INBOUND = Counter(
+    "msgctl_inbound_total",
+    "What customers sent by channel and kind: text, repeated, refused, edited, or what is no text.",
+    ["channel", "kind"],
+    registry=REGISTRY,
+)
 DELIVERY_DURATION = Histogram(
     "msgctl_delivery_request_duration_seconds",
     "How long calls of providers and callbacks took.",

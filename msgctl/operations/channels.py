@@ -3,7 +3,6 @@
 import asyncio
 import time
 import uuid
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -11,10 +10,13 @@ from redis.asyncio import Redis
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.delivery.advice import advise
-from msgctl.delivery.gates import Bucket, digest, rate
+from msgctl.delivery.gates import Bucket
+from msgctl.delivery.notice import put_notice
 from msgctl.delivery.record import find
+from msgctl.delivery.telegram import bot_rate
+from msgctl.delivery.whatsapp import number_rate
 from msgctl.errors import InvalidInput
-from msgctl.messages import Channel, Record, Reply, Response
+from msgctl.messages import Channel, Record
 from msgctl.operations.overview import SAMPLE, SAMPLED
 from msgctl.redisdb import unavailable_as_error
 
@@ -110,18 +112,17 @@ class Channels:
         """
         address: Any = int(to) if channel is Channel.TELEGRAM and to.lstrip("-").isdigit() else to
         identifier = f"test-{uuid.uuid4()}"
-        response = Response(
-            message_id=identifier,
-            conversation_id=identifier,
-            agent_id="test",
-            response=Reply(message=text),
-            channel=_phone(channel),
-            channel_metadata={ADDRESS[channel]: address} | ({"provider": provider} if provider else {}),
-            timestamp=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        )
-        fields: Any = {"kind": "response", "channel": str(channel), "body": response.to_json()}
+        metadata = {ADDRESS[_phone(channel)]: address} | ({"provider": provider} if provider else {})
         with unavailable_as_error(self._settings):
-            await self._redis.xadd(contracts.RESPONSES, fields)
+            await put_notice(
+                self._redis,
+                text,
+                message_id=identifier,
+                conversation_id=identifier,
+                channel=channel,
+                metadata=metadata,
+                author="test",
+            )
         return identifier
 
     async def outcome(self, message_id: str, patience: float) -> dict[str, Any]:
@@ -149,7 +150,8 @@ class Channels:
         now = int(time.time() * 1000)
         open_until = int(float(found.get("openUntil", 0)))
         paused, broken = "pausedAt" in found, open_until > now
-        waits = [open_until, *[await self._free_at(bucket) for bucket in self._buckets(channel)]]
+        rates = [await self._free_at(bucket) for bucket in self._buckets(channel)]
+        next_send = max(open_until, min(rates, default=0))
         gone: Any = await self._redis.zrangebyscore(contracts.CALLBACKS_GONE, now, "+inf")
         return ChannelState(
             channel=channel,
@@ -157,7 +159,7 @@ class Channels:
             backlog=backlog + held,
             held=held,
             reason=found.get("reason", ""),
-            next_send=max(waits) if max(waits) > now and not paused else None,
+            next_send=next_send if next_send > now and not paused else None,
             last_error=found.get("code", ""),
             advice=advise(found.get("code", "")),
             failed_at=int(found["failedAt"]) if "failedAt" in found else None,
@@ -169,16 +171,18 @@ class Channels:
         return int(float(full or 0) - bucket.interval * (bucket.burst - 1))
 
     def _buckets(self, channel: Channel) -> "tuple[Bucket, ...]":
-        """The rates of the channel as a whole."""
-        settings = self._settings
+        """The rates of each bot or number that may send."""
+        telegram, whatsapp, twilio = self._settings.telegram, self._settings.whatsapp, self._settings.twilio
         if channel is Channel.TELEGRAM:
-            bot = settings.telegram.token.get_secret_value().partition(":")[0]
-            return (rate("bot", f"telegram:bot:{bot}", settings.telegram.rate),)
+            return tuple(bot_rate(bot, telegram.rate) for bot in telegram.bots)
         if channel is not Channel.WHATSAPP:
             return ()
-        if settings.whatsapp.provider == "twilio":
-            return (rate("sender", f"twilio:sender:{digest(settings.twilio.sender)}", settings.twilio.rate),)
-        return (rate("number", f"whatsapp:number:{settings.whatsapp.phone_number_id}", settings.whatsapp.rate),)
+        by_twilio = whatsapp.provider == "twilio"
+        first, per_second = (
+            (twilio.sender, twilio.rate) if by_twilio else (whatsapp.phone_number_id, whatsapp.rate)
+        )
+        further = self._settings.inbound.agents("twilio" if by_twilio else "whatsapp")
+        return tuple(number_rate(whatsapp.provider, number, per_second) for number in (first, *further))
 
 
 def _phone(channel: Channel) -> Channel:

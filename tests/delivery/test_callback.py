@@ -84,7 +84,7 @@ async def test_the_request(callback: Callback, providers: Providers, settings: S
 async def test_what_a_refusal_means(
     callback: Callback, providers: Providers, status: int, fault: FaultClass
 ) -> None:
-    """What tells of the receiver may pass, a redirect too, which is not followed; what tells of the message is final."""
+    """What tells of the receiver may pass, even a redirect (not followed); what tells of the message may not."""
     headers = {"Retry-After": "120", "Location": f"{providers.url}/inner"}
     providers.answers.append(web.Response(status=status, headers=headers))
     with pytest.raises(ProviderRejected) as raised:

@@ -1,7 +1,7 @@
 """The record of a send: what it says after success, refusal, doubt and death, and that it fences a second send."""
 
 import secrets
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -26,7 +26,7 @@ CHAT = {"chatId": 42}
 
 def doubted() -> float:
     """How many deliveries by Telegram this process has called UNKNOWN."""
-    return DELIVERIES.labels("telegram", "unknown")._value.get()
+    return float(DELIVERIES.labels("telegram", "unknown")._value.get())
 
 
 async def ended(redis: Redis, reply: Response) -> DeliveryRecord:
@@ -216,9 +216,11 @@ async def test_each_refusal_for_a_rate_is_counted(settings: Settings, redis: Red
     assert seen == [(1, 0), (1, 1), (1, 2)]
 
 
-def test_the_pause_for_a_rate_grows_unless_the_provider_names_one(settings: Settings) -> None:
+async def test_the_pause_for_a_rate_grows_unless_the_provider_names_one(
+    settings: Settings, poster: Poster
+) -> None:
     """131056: 4 s, 16 s, 64 s …, an hour at most; where a provider asks for a time, exactly that."""
-    patience = Patience(settings, Telegram(settings, cast("Poster", None)))
+    patience = Patience(settings, Telegram(settings, poster))
     growing = ProviderRejected("x", fault=FaultClass.TRANSIENT, code="whatsapp_131056", closes="pair", pause=4)
     asked = ProviderRejected("x", fault=FaultClass.TRANSIENT, code="telegram_429", closes="bot", retry_after=7)
     turns = [Turn("t", 0, 1, waits=waits) for waits in range(7)]

@@ -1,6 +1,7 @@
 """Telegram: each request to the letter, and what its answers mean."""
 
 import pytest
+from pydantic import SecretStr
 
 from msgctl.config import Settings
 from msgctl.delivery.posting import Poster
@@ -112,3 +113,30 @@ async def test_bad_metadata_is_final(
         await telegram.send(response(Channel.TELEGRAM, metadata), "x", first=True)
     assert raised.value.fault is FaultClass.FINAL
     assert providers.requests == []
+
+
+async def test_a_second_bot_sends_where_it_is_named(
+    settings: Settings, poster: Poster, providers: Providers
+) -> None:
+    """Of two tokens the first is the usual one; `channelMetadata.bot` chooses, and each bot has its own rate."""
+    tokens = SecretStr("123456:AAF-secret_of_the_bot 88:y")
+    telegram = Telegram(
+        settings.model_copy(update={"telegram": settings.telegram.model_copy(update={"token": tokens})}), poster
+    )
+    providers.answers.extend([(200, {"ok": True, "result": {"message_id": 1}})] * 2)
+    usual, second = (
+        response(Channel.TELEGRAM, {"chatId": 42}),
+        response(Channel.TELEGRAM, {"chatId": 42, "bot": "88"}),
+    )
+    for reply in (usual, second):
+        await telegram.send(reply, "x", first=True)
+    assert [request.path for request in providers.requests] == [
+        "/bot123456:AAF-secret_of_the_bot/sendMessage",
+        "/bot88:y/sendMessage",
+    ]
+    names = {bucket.name for bucket in telegram.gates(usual).buckets}
+    assert names.isdisjoint(bucket.name for bucket in telegram.gates(second).buckets)
+    strangers: list[object] = ["99", {}, 77]
+    for bot in strangers:
+        with pytest.raises(BadAddress, match="bot"):
+            await telegram.send(response(Channel.TELEGRAM, {"chatId": 42, "bot": bot}), "x", first=True)

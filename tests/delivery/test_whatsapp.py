@@ -133,3 +133,23 @@ async def test_a_provider_that_is_not_set_up_says_what_to_set(settings: Settings
     with pytest.raises(BadAddress, match=r"\[whatsapp\] phone_number_id") as raised:
         await whatsapp.send(response(Channel.WHATSAPP, TO), "x", first=True)
     assert raised.value.code == "not_configured"
+
+
+async def test_a_second_number_sends_where_it_is_named(
+    settings: Settings, poster: Poster, providers: Providers
+) -> None:
+    """A number of the routes may send, with a rate of its own; any other number is refused."""
+    agent = "3f1f2d1e-0000-4000-8000-000000000000"
+    inbound = settings.inbound.model_copy(update={"routes": [f"whatsapp:2077={agent}", f"twilio:+1499={agent}"]})
+    whatsapp = WhatsApp(settings.model_copy(update={"inbound": inbound}), poster)
+    by_cloud, by_twilio = (
+        response(Channel.WHATSAPP, one) for one in (TO | {"from": "2077"}, BY_TWILIO | {"from": "+1499"})
+    )
+    for reply in (by_cloud, by_twilio):
+        await whatsapp.send(reply, "Olá", first=True)
+    first, second = providers.requests
+    assert (first.path, second.form["From"]) == ("/v23.0/2077/messages", "whatsapp:+1499")
+    usual = {bucket.name for bucket in whatsapp.gates(response(Channel.WHATSAPP, TO)).buckets}
+    assert usual.isdisjoint(bucket.name for bucket in whatsapp.gates(by_cloud).buckets)
+    with pytest.raises(BadAddress, match="routes"):
+        await whatsapp.send(response(Channel.WHATSAPP, TO | {"from": "3000"}), "x", first=True)
