@@ -7,14 +7,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from chaos.crew import Crew
 from chaos.place import Place
-from msgctl import contracts
+from chaos.replies import Replies
 from msgctl.config import Settings
 from msgctl.delivery.record import DeliveryRecord, DeliveryState, find
-from msgctl.messages import Channel, Reply, Response
+from msgctl.messages import Channel
 from msgctl.operations import Verdict, Verification
 from msgctl.stack.recorder import Recorder
 
@@ -94,23 +92,11 @@ class DeliveryStorm:
 
     async def _commit(self) -> None:
         """As the worker's COMMIT does, without a job around it, spread over the time of the kills."""
-        pause = self._plan.kills * self._plan.between * BATCH / self._plan.replies
-        for first in range(0, self._plan.replies, BATCH):
-            pipeline = self._redis.pipeline(transaction=True)
-            for number in range(first, min(first + BATCH, self._plan.replies)):
-                conversation, seq = number % self._plan.conversations, number // self._plan.conversations + 1
-                response = _response(number, conversation, seq)
-                fields: Any = {"kind": "response", "channel": "telegram", "body": response.to_json()}
-                pipeline.xadd(contracts.RESPONSES, fields)
-            entries = await pipeline.execute()
-            for number, entry in enumerate(entries, first):
-                conversation, seq = number % self._plan.conversations, number // self._plan.conversations + 1
-                kept = msgspec.structs.replace(_response(number, conversation, seq), stream_id=entry)
-                key = f"{contracts.REPLIES}c{conversation}"
-                pipeline.zadd(key, {kept.to_json(): seq})
-                pipeline.expire(key, 3600)
-            await pipeline.execute()
-            await asyncio.sleep(pause)
+        plan = self._plan
+        replies = Replies(self._redis, plan.conversations, Channel.TELEGRAM)
+        for first in range(0, plan.replies, BATCH):
+            await replies.commit(range(first, min(first + BATCH, plan.replies)))
+            await asyncio.sleep(plan.kills * plan.between * BATCH / plan.replies)
 
     async def _all_over(self) -> list[DeliveryRecord]:
         while True:
@@ -151,20 +137,6 @@ def _inversions(sent: list[str], conversations: int) -> int:
         found += last.get(number % conversations, -1) > number
         last[number % conversations] = number
     return found
-
-
-def _response(number: int, conversation: int, seq: int) -> Response:
-    return Response(
-        message_id=f"r{number}",
-        conversation_id=f"c{conversation}",
-        agent_id="a",
-        user_id="chaos",
-        response=Reply(message=f"r{number}"),
-        channel=Channel.TELEGRAM,
-        channel_metadata={"chatId": conversation + 1},
-        timestamp="2026-01-01T00:00:00.000Z",
-        seq=seq,
-    )
 
 
 def _settings(settings: Settings, url: str, plan: Plan) -> Settings:

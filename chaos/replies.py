@@ -1,0 +1,72 @@
+"""Replies as the worker's COMMIT leaves them, without a job around them."""
+
+from collections.abc import Iterable
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.messages import Channel, Reply, Response
+
+USER = "chaos"
+KEPT = 3600
+"""Seconds a conversation is kept."""
+COMMIT = """
+local id = redis.call('XADD', KEYS[1], '*', 'kind', 'response', 'channel', ARGV[1], 'body', ARGV[2] .. '}')
+redis.call('HSET', KEYS[2], 'user', ARGV[3], 'seq', ARGV[4])
+redis.call('ZADD', KEYS[3], ARGV[4], ARGV[2] .. ',"streamId":"' .. id .. '"}')
+redis.call('EXPIRE', KEYS[2], ARGV[5])
+redis.call('EXPIRE', KEYS[3], ARGV[5])
+"""
+
+
+def name_of(conversation: int) -> str:
+    """The id of a conversation by its number."""
+    return f"c{conversation}"
+
+
+class Replies:
+    """Numbers and commits replies, spread over conversations in turn.
+
+    Args:
+        redis: where to.
+        conversations: how many there are.
+        channel: by which they go.
+        user: whose they are.
+    """
+
+    def __init__(self, redis: Redis, conversations: int, channel: Channel, *, user: str = USER) -> None:
+        self._redis = redis
+        self._conversations = conversations
+        self._channel = channel
+        self._user = user
+
+    async def commit(self, numbers: Iterable[int], *, text: str = "") -> None:
+        """Put these replies into the stream, their conversations' kept replies and their counters.
+
+        Args:
+            numbers: of the replies, rising; reply k is in conversation k modulo their number.
+            text: stands before the number, which is the reply otherwise.
+        """
+        pipeline = self._redis.pipeline(transaction=False)
+        for number in numbers:
+            response = self._response(number, text)
+            keys = [contracts.RESPONSES]
+            keys += [prefix + response.conversation_id for prefix in (contracts.CONVERSATION, contracts.REPLIES)]
+            body = response.to_json().decode().removesuffix("}")
+            pipeline.eval(COMMIT, len(keys), *keys, self._channel, body, self._user, response.seq or 0, KEPT)
+        await pipeline.execute()
+
+    def _response(self, number: int, text: str) -> Response:
+        conversation = number % self._conversations
+        metadata = {"chatId": conversation + 1} if self._channel is Channel.TELEGRAM else {}
+        return Response(
+            message_id=f"r{number}",
+            conversation_id=name_of(conversation),
+            agent_id="a",
+            user_id=self._user,
+            response=Reply(message=f"{text}r{number}"),
+            channel=self._channel,
+            channel_metadata=metadata,
+            timestamp="2026-01-01T00:00:00.000Z",
+            seq=number // self._conversations + 1,
+        )
