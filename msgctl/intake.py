@@ -13,7 +13,17 @@ import msgspec
 from msgctl import spans
 from msgctl.agents import Agent
 from msgctl.errors import Conflict, InvalidInput, MalformedBody, NotFound, TryLater
-from msgctl.messages import DEFAULT_PRIORITY, PRIORITIES, Channel, Identifier, Message, Priority, Record, Text
+from msgctl.messages import (
+    DEFAULT_PRIORITY,
+    IDENTIFIER_PATTERN,
+    PRIORITIES,
+    Channel,
+    Identifier,
+    Message,
+    Priority,
+    Record,
+    Text,
+)
 from msgctl.rqueue import Enqueued, Queue, Verdict
 
 MAX_METADATA = 4096
@@ -23,7 +33,14 @@ MAILBOX_RETRY_AFTER = 5.0
 MAX_DEPTH = 16
 """Levels `channelMetadata` may be nested."""
 
-AgentId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")]
+UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z"
+AgentId = Annotated[str, msgspec.Meta(pattern=UUID_PATTERN)]
+
+_IN_WORDS = {
+    UUID_PATTERN: "Expected a UUID",
+    IDENTIFIER_PATTERN: "Expected 1 to 64 letters, digits, _ or -",
+}
+"""What a pattern asks for, as a person would say it."""
 
 
 class Submission(Record, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -89,8 +106,9 @@ def parse_submission(body: bytes) -> Submission:
 
 
 def fault(error: msgspec.ValidationError) -> dict[str, str]:
-    """A complaint of msgspec as `{field, problem}`; it never quotes a value."""
+    """A complaint of msgspec as `{field, problem}`; it never quotes a value, nor a regular expression."""
     problem, _, path = str(error).partition(" - at `$")
+    problem = next((words for pattern, words in _IN_WORDS.items() if repr(pattern) in problem), problem)
     parts = [path.rstrip("`").lstrip(".")]
     if named := _NAMED_FIELD.search(problem):  # a missing or unknown field is named in the text, not in the path
         parts.append(named[1])

@@ -146,7 +146,8 @@ class Session:
         self._floors[conversation] = seq
 
     def _error(self, error: MsgctlError, message_id: str | None = None) -> str:
-        details = " ".join(f"{detail['field']}: {detail['problem']}." for detail in error.details or [])
+        named = (filter(None, (detail["field"], detail["problem"])) for detail in error.details or [])
+        details = " ".join(f"{': '.join(parts)}." for parts in named)
         return error_frame(error.code, f"{self._texts.of(error)} {details}".strip(), message_id)
 
 
