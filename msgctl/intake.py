@@ -12,7 +12,7 @@ import msgspec
 
 from msgctl import spans
 from msgctl.agents import Agent
-from msgctl.errors import Conflict, InvalidInput, MalformedBody, NotFound, TryLater
+from msgctl.errors import Conflict, InvalidInput, MalformedBody, TryLater
 from msgctl.messages import (
     DEFAULT_PRIORITY,
     IDENTIFIER_PATTERN,
@@ -24,6 +24,7 @@ from msgctl.messages import (
     Record,
     Text,
 )
+from msgctl.ownership import absent, demand_own
 from msgctl.rqueue import Enqueued, Queue, Verdict
 
 MAX_METADATA = 4096
@@ -178,9 +179,11 @@ class Intake:
             TryLater: the conversation has too many waiting messages, or the user too many under way.
             RedisUnavailable, PostgresUnavailable: nothing was accepted.
         """
-        agent = await self._agents.find(submission.agent_id.lower())
-        if agent is None or not agent.active or agent.user_id != user_id:
-            raise NotFound("There is no such agent.")
+        agent = demand_own(
+            "agent", await self._agents.find(submission.agent_id.lower()), user_id, lambda agent: agent.user_id
+        )
+        if not agent.active:
+            raise absent("agent")
         message = _as_message(submission, user_id)
         digest = msgspec.structs.replace(
             message,
@@ -223,7 +226,7 @@ def receipt(enqueued: Enqueued) -> Receipt:
         case Verdict.CONFLICT:
             raise Conflict("This message id or Idempotency-Key was used for another message.")
         case Verdict.FOREIGN:
-            raise NotFound("There is no such conversation.")
+            raise absent("conversation")
         case Verdict.FULL:
             raise TryLater(
                 "This conversation has as many waiting messages as it may have.", retry_after=MAILBOX_RETRY_AFTER

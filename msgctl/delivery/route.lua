@@ -25,7 +25,7 @@ end
 local function push(socket, user, number, frame)
   local held = redis.call('HMGET', K.socket .. socket, 'gateway', 'user')
   if not held[1] then return false, false end
-  if user and held[2] ~= user then return true, false end
+  if user and not belongs(held[2], user) then return true, false end
   local inbox = K.inbox .. held[1]
   redis.call('XADD', inbox, 'MAXLEN', '~', inbox_length, '*', 'socket', socket, 'conversation', conversation,
     'seq', number, 'kind', kind, 'body', frame)

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.delivery.inbox import Frame, Inbox
-from msgctl.errors import NotFound
 from msgctl.messages import Channel, Response
+from msgctl.ownership import demand_own
 from msgctl.redisdb import unavailable_as_error
 
 CHUNK = 500
@@ -110,8 +110,7 @@ class Sockets:
                 (owner, floor), replies = await pipeline.execute()
         if owner is None:
             return Missed()
-        if owner != user_id:
-            raise NotFound("There is no such conversation.")
+        demand_own("conversation", owner, user_id, str)
         responses = [_RESPONSE.decode(reply) for reply in replies]
         web = [response for response in responses if response.channel is Channel.WEB]
         return Missed(web, recovered=after_seq >= int(floor or 0))

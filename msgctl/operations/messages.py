@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from msgctl.config import Settings
 from msgctl.delivery.record import find as find_delivery
-from msgctl.errors import NotFound
+from msgctl.ownership import demand_own
 from msgctl.redisdb import unavailable_as_error
 from msgctl.rqueue import Job, Queue
 
@@ -60,10 +60,7 @@ class Messages:
         }
 
     async def _find(self, message_id: str, user_id: str | None) -> Job:
-        job = await self._queue.find(message_id)
-        if job is None or user_id not in (None, job.message.user_id):
-            raise NotFound("There is no such message.")
-        return job
+        return demand_own("message", await self._queue.find(message_id), user_id, lambda job: job.message.user_id)
 
     async def _delivery(self, message_id: str, fields: tuple[str, ...] = ()) -> dict[str, Any]:
         with unavailable_as_error(self._settings):

@@ -34,6 +34,11 @@ local function iso(ms)
     math.floor(rest / 3600), math.floor(rest % 3600 / 60), rest % 60, ms % 1000)
 end
 
+-- Whether what has this owner exists for a user; msgctl/ownership.py decides the same where nothing is written.
+local function belongs(owner, user)
+  return owner == user
+end
+
 -- Fields of a job hash; none where another program has put something else under its name.
 local function read_job(id, ...)
   local fields = redis.pcall('HMGET', K.rq_job .. id, ...)

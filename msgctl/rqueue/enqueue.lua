@@ -40,13 +40,13 @@ end
 local known = redis.call('HMGET', K.identity .. id, 'user', 'digest', 'conversation')
 if not known[1] then known = read_job(id, K.field_user, K.field_digest, K.field_conversation) end
 if known[1] then
-  if known[1] == user and known[2] == digest then return {'repeated', id, known[3]} end
+  if belongs(known[1], user) and known[2] == digest then return {'repeated', id, known[3]} end
   return {'conflict', id, ''}
 end
 if redis.call('EXISTS', K.rq_job .. id) == 1 then return {'conflict', id, ''} end
 
 local owner = redis.call('HGET', K.conversation .. conversation, 'user')
-if owner and owner ~= user then return {'foreign', id, ''} end
+if owner and not belongs(owner, user) then return {'foreign', id, ''} end
 
 local mailbox = K.mailbox .. conversation
 local ahead = redis.call('LLEN', mailbox)

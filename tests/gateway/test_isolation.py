@@ -1,81 +1,236 @@
 """What belongs to somebody else does not exist: every route and frame, own, another's and absent."""
 
+import re
 import statistics
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, get_args
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from msgctl.agents import Agent
-from tests.gateway.clients import Answer, Client, Pipeline
+from daemons.gateway.frames import incoming
+from daemons.gateway.openapi import describe
+from msgctl import contracts
+from msgctl.agents import Agent, Agents
+from msgctl.config import Settings
+from tests.gateway.clients import Chat, Client, Pipeline
 
 ABSENT = "00000000-0000-4000-8000-000000000000"
-ROUNDS = 60
+ROUNDS = 30
 Clients = Callable[[str], Client]
+Said = tuple[int | str, bytes, tuple[tuple[str, str], ...]]
+"""All that a client is told, but the time of day."""
 
 
-async def post_to_agent(client: Client, agent_id: str) -> Answer:
-    """Write to an agent."""
-    return await client.post({"agentId": agent_id, "message": "oi"})
+class Things(NamedTuple):
+    """What a user has, each by its id."""
+
+    agent: str
+    message: str
+    conversation: str
+
+
+class Case(NamedTuple):
+    """A route or frame, and the kind of thing it names."""
+
+    kind: str
+    ask: Callable[[Client, str], Awaitable[Said]]
+    own: int | str
+    """How the owner is answered: a status, or the type of a frame."""
+
+
+async def said_by_route(client: Client, method: str, path: str, body: object = None) -> Said:
+    """Ask over HTTP."""
+    data = None if body is None else msgspec.json.encode(body)
+    answer = await client.request(method, path, data=data, headers={"Content-Type": "application/json"})
+    headers = {key.lower(): value for key, value in answer.headers.items() if key.lower() != "date"}
+    return answer.status, answer.body, tuple(sorted(headers.items()))
+
+
+async def said_by_frame(client: Client, kind: str, **data: object) -> Said:
+    """Ask over a socket of its own."""
+    async with client.socket() as chat:
+        await chat.hear("connected")
+        return await ask_by_frame(chat, kind, **data)
+
+
+async def ask_by_frame(chat: Chat, kind: str, **data: object) -> Said:
+    """Ask over an open socket."""
+    await chat.say(kind, **data)
+    frame = await chat.hear()
+    return frame["type"], msgspec.json.encode(frame), ()
+
+
+CASES = {
+    "POST /api/messages, an agent": Case(
+        "agent", lambda client, name: said_by_route(client, "POST", "/api/messages", written(name)), 202
+    ),
+    "GET /api/messages/{id}/status": Case(
+        "message", lambda client, name: said_by_route(client, "GET", f"/api/messages/{name}/status"), 200
+    ),
+    "frame message, an agent": Case(
+        "agent", lambda client, name: said_by_frame(client, "message", agentId=name, content="oi"), "queued"
+    ),
+}
+"""Where a thing is named that the gateway has made: another user's and none are answered alike."""
+CHOSEN = {
+    "POST /api/messages, a conversation": Case(
+        "conversation",
+        lambda client, name: said_by_route(client, "POST", "/api/messages", written(AGENTS[client.user_id], name)),
+        202,
+    ),
+    "frame message, a conversation": Case(
+        "conversation",
+        lambda client, name: said_by_frame(
+            client, "message", agentId=AGENTS[client.user_id], content="oi", conversationId=name
+        ),
+        "queued",
+    ),
+    "frame resume": Case(
+        "conversation",
+        lambda client, name: said_by_frame(client, "resume", conversationId=name, afterSeq=1),
+        "resumed",
+    ),
+}
+"""Where a client names a conversation, which an absent name begins: another user's is refused as an agent is that
+does not exist, and nothing of it is told."""
+NAMELESS = {
+    "GET /api/messages/queue/stats",
+    "GET /api/messages/queue/health",
+    "POST /api/ws-ticket",
+    "GET /ws/chat",
+    "GET /healthz",
+    "GET /readyz",
+    "GET /openapi.json",
+    "GET /docs",
+    "frame ping",
+}
+"""What names nothing of any user."""
+AGENTS: dict[str, str] = {}
+"""Each user's own agent, for the requests that need one besides what they are about."""
+
+
+def written(agent_id: str, conversation_id: str | None = None) -> dict[str, object]:
+    """A message as a body."""
+    named = {"conversationId": conversation_id} if conversation_id else {}
+    return {"agentId": agent_id, "message": "oi", **named}
 
 
 @pytest.fixture
-async def theirs(client_of: Clients, agent: Agent, pipeline: Pipeline) -> dict[str, str]:
-    """What `ana` has: an agent, a conversation with a reply in it, and a message."""
-    answer = await client_of("ana").post({"agentId": agent.id, "message": "oi", "conversationId": "anas"})
+async def theirs(client_of: Clients, agent: Agent, pipeline: Pipeline, settings: Settings) -> Things:
+    """What `ana` has: an agent, a conversation with a reply in it, and a message; `eve` has an agent too."""
+    async with Agents(settings) as agents:
+        eves = await agents.add(user_id="eve", name="Eve's agent", webhook_path="chat")
+    AGENTS.update(ana=agent.id, eve=eves.id)
+    answer = await client_of("ana").post(written(agent.id, "anas"))
     await pipeline.answer("for ana's eyes")
-    return {"agent": agent.id, "conversation": "anas", "message": answer.json["data"]["messageId"]}
+    return Things(agent.id, answer.json["data"]["messageId"], "anas")
 
 
-async def test_agents_of_others_are_absent(client_of: Clients, theirs: dict[str, str]) -> None:
-    """POST to the owner's agent is 202 for the owner; for another user it is the 404 of an agent that is none."""
-    assert (await post_to_agent(client_of("ana"), theirs["agent"])).status == 202
-    await assert_alike(lambda name: post_to_agent(client_of("eve"), name), theirs["agent"], ABSENT)
+def test_every_route_and_frame_is_looked_at() -> None:
+    """What the document and the frames' types list is in one of the tables above; a new route has to join them."""
+    routes = {f"{method.upper()} {path}" for path, methods in describe()["paths"].items() for method in methods}
+    frames = {f"frame {member.__struct_config__.tag}" for member in get_args(incoming.type)}
+    seen = {re.sub(", .*", "", name) for name in (*CASES, *CHOSEN)} | NAMELESS
+    assert seen == routes | frames
 
 
-async def test_messages_of_others_are_absent(client_of: Clients, theirs: dict[str, str]) -> None:
-    """GET of a status, likewise."""
-    path = "/api/messages/{}/status".format
-    assert (await client_of("ana").get(path(theirs["message"]))).status == 200
-    await assert_alike(lambda name: client_of("eve").get(path(name)), theirs["message"], str(uuid.uuid4()))
+@pytest.mark.parametrize("name", CASES)
+async def test_another_users_is_as_absent(name: str, client_of: Clients, theirs: Things) -> None:
+    """The owner is served; for another user it is what does not exist, to the byte and in its time."""
+    case = CASES[name]
+    thing, missing = getattr(theirs, case.kind), ABSENT if case.kind == "agent" else str(uuid.uuid4())
+    assert (await case.ask(client_of("ana"), thing))[0] == case.own
+    foreign = await assert_alike(lambda asked: case.ask(client_of("eve"), asked), thing, missing)
+    assert foreign[0] in {404, "error"}
+    assert theirs.agent.encode() not in foreign[1]
 
 
-async def test_conversations_of_others_are_absent(
-    client_of: Clients, theirs: dict[str, str], redis: Redis
+@pytest.mark.parametrize("name", CHOSEN)
+async def test_another_users_conversation_is_refused(
+    name: str, client_of: Clients, theirs: Things, redis: Redis
 ) -> None:
-    """Neither a POST into a conversation nor its `resume` tells whose it is, and nothing is written into it."""
-    before = await redis.keys("*anas*")
-    for agent_id in (theirs["agent"], ABSENT):
-        answer = await client_of("eve").post(
-            {"agentId": agent_id, "message": "oi", "conversationId": theirs["conversation"]}
-        )
-        assert (answer.status, answer.code) == (404, "not_found")
-    async with client_of("eve").socket() as chat:
+    """The owner is served; another user hears what she hears of an absent agent, and nothing is written."""
+    case, eve = CHOSEN[name], client_of("eve")
+    assert (await case.ask(client_of("ana"), theirs.conversation))[0] == case.own
+    before = set(await redis.keys("*anas*"))
+    foreign = await case.ask(eve, theirs.conversation)
+    as_route = isinstance(foreign[0], int)
+    assert foreign == await CASES[f"{'POST /api/messages' if as_route else 'frame message'}, an agent"].ask(
+        eve, ABSENT
+    )
+    assert set(await redis.keys("*anas*")) == before
+    assert (await case.ask(eve, "eves"))[0] == case.own
+
+
+async def test_an_inactive_agent_is_as_absent(client_of: Clients, theirs: Things, settings: Settings) -> None:
+    """Its own owner is told of an agent that is switched off what is told of one that is not there."""
+    async with Agents(settings) as agents:
+        await agents.switch(theirs.agent, active=False)
+    case, ana = CASES["POST /api/messages, an agent"], client_of("ana")
+    assert await case.ask(ana, theirs.agent) == await case.ask(ana, ABSENT)
+
+
+async def test_another_users_message_id_is_a_used_one(client_of: Clients, theirs: Things) -> None:
+    """An id is the client's own choice: one that somebody has used is the 409 of one that one has used oneself."""
+    eve = client_of("eve")
+    foreign = await said_by_route(
+        eve, "POST", "/api/messages", {**written(AGENTS["eve"]), "messageId": theirs.message}
+    )
+    await eve.post({**written(AGENTS["eve"]), "messageId": "eves"})
+    own = await said_by_route(
+        eve, "POST", "/api/messages", {**written(AGENTS["eve"]), "messageId": "eves", "priority": 1}
+    )
+    assert foreign == own
+    assert own[0] == 409
+
+
+async def test_another_users_socket_cannot_be_named(
+    client_of: Clients, theirs: Things, pipeline: Pipeline, redis: Redis
+) -> None:
+    """A reply goes to a named socket of its own user; to another's or to none it does not, accepted alike."""
+    ana, eve = client_of("ana"), client_of("eve")
+    async with pipeline.delivering(), ana.socket() as anas, eve.socket() as eves:
+        names = {
+            "another's": (await anas.hear("connected"))["socketId"],
+            "own": (await eves.hear("connected"))["socketId"],
+        }
+        for which, name in {**names, "absent": "ws-none"}.items():
+            body = {**written(AGENTS["eve"]), "channelMetadata": {"websocketId": name}, "messageId": which[:3]}
+            assert (await eve.post(body)).status == 202
+            await pipeline.answer(which)
+        assert (await eves.hear("message"))["message"] == "own"
+        for chat in (anas, eves):  # behind what would have come
+            await chat.say("ping")
+            await chat.hear("pong")
+
+
+async def test_progress_of_others_is_not_heard(client_of: Clients, theirs: Things, redis: Redis) -> None:
+    """A socket that asked for progress hears of its own user's messages alone."""
+    eve = client_of("eve")
+    async with eve.socket(f"token={eve.token}&progress=1") as chat:
         await chat.hear("connected")
-        await chat.say("resume", conversationId=theirs["conversation"], afterSeq=0)
-        refusal = await chat.hear("error")
-        assert refusal["code"] == "not_found"
-        await chat.say("message", agentId=theirs["agent"], content="oi", conversationId=theirs["conversation"])
-        by_message = await chat.hear("error")
-        await chat.say("message", agentId=ABSENT, content="oi", conversationId="eves")
-        assert by_message == refusal == await chat.hear("error")
-    assert set(await redis.keys("*anas*")) == set(before)
+        while not (await redis.pubsub_numsub(contracts.PROGRESS_CHANNEL))[0][1]:
+            pass
+        for user, progress in (("ana", 10), ("eve", 20)):
+            note = {"messageId": "m", "userId": user, "progress": progress}
+            await redis.publish(contracts.PROGRESS_CHANNEL, msgspec.json.encode(note))
+        assert (await chat.hear("progress"))["progress"] == 20
 
 
-async def assert_alike(ask: Callable[[str], object], foreign: str, absent: str) -> None:
-    """Both are one 404 to the byte, and neither takes markedly longer."""
+async def assert_alike(ask: Callable[[str], Awaitable[Said]], foreign: str, absent: str) -> Said:
+    """Both are answered with the same, and neither takes markedly longer."""
     seconds: dict[str, list[float]] = {foreign: [], absent: []}
-    answers: set[tuple[int, bytes, tuple[tuple[str, str], ...]]] = set()
+    answers: set[Said] = set()
     for _ in range(ROUNDS):
         for name, taken in seconds.items():  # in turn, so that a busy machine slows both
             begun = time.perf_counter()
-            answer = await ask(name)  # type: ignore[misc]
+            answers.add(await ask(name))
             taken.append(time.perf_counter() - begun)
-            assert isinstance(answer, Answer)
-            headers = {key.lower(): value for key, value in answer.headers.items() if key.lower() != "date"}
-            answers.add((answer.status, answer.body, tuple(sorted(headers.items()))))
-    assert [status for status, _, _ in answers] == [404]
+    assert len(answers) == 1, answers
     one, other = (statistics.median(taken) for taken in seconds.values())
     assert max(one, other) < 3 * min(one, other) + 0.003
+    return answers.pop()
