@@ -2,7 +2,8 @@
 
 Redis being away is not the daemon's fault, and killing it for that would only add a crowd at Redis's door when it
 is back. So a Redis that does not answer even a *new* connection excuses everything. What counts as stuck is the
-other case, the one that bites in the field: Redis answers a newcomer, and this process gets nothing done with it.
+other case, the one that bites in the field: Redis answers a newcomer, and this process gets nothing done with it;
+its connection is wedged, a loop stands still, or the canary lies in its hands and nothing moves (`daemons._hop`).
 """
 
 import asyncio
@@ -13,6 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from daemons._hop import Hop
+from daemons._pace import Pace
 from msgctl import logs, notify
 from msgctl.config import Settings
 from msgctl.redisdb import dedicated
@@ -29,25 +32,6 @@ Status = Callable[[], Awaitable[str]]
 """One line on what the daemon does now, got through the daemon's own client of Redis."""
 
 
-class Pace:
-    """When each loop of a daemon last came round."""
-
-    def __init__(self) -> None:
-        self._rounds: dict[str, float] = {}
-
-    def mark(self, loop: str) -> None:
-        """This loop has come round, and will again soon."""
-        self._rounds[loop] = time.monotonic()
-
-    def rest(self, loop: str) -> None:
-        """Nothing is expected of this loop until its next mark: it waits for what may take long."""
-        self._rounds.pop(loop, None)
-
-    def stuck(self, since: float) -> str:
-        """The first loop that came round last before `since` and does not rest; empty: none."""
-        return next((loop for loop, at in self._rounds.items() if at < since), "")
-
-
 class Watchdog:
     """Decides, look by look, whether the daemon gets on.
 
@@ -55,26 +39,32 @@ class Watchdog:
         settings: where Redis is.
         pace: of the daemon's loops.
         status: what the daemon does; its answer shows that the daemon's own client works.
+        hop: the canary's way through this daemon; None where it does not come through.
         patience: seconds without progress that are nothing yet.
     """
 
-    def __init__(self, settings: Settings, pace: Pace, status: Status, *, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, settings: Settings, pace: Pace, status: Status, *, hop: Hop | None = None, patience: float = PATIENCE
+    ) -> None:
         self._settings = settings
         self._pace = pace
         self._status = status
+        self._hop = hop
         self._patience = patience
         self._answered = self._excused = time.monotonic()
-        self._line = ""
+        self._line = self._blame = ""
 
     async def look(self) -> list[str]:
         """What is to be told now: STATUS= always, WATCHDOG=1 unless the daemon is stuck."""
         try:
             async with asyncio.timeout(self._settings.redis.timeout):
                 self._line = await self._status()
+                self._blame = await self._hop.fault(self._patience) if self._hop else ""
             self._answered = time.monotonic()
         except (RedisError, OSError):  # TimeoutError is an OSError
             if not await self._is_redis_there():
                 self._excused = self._answered = time.monotonic()
+                self._pace.moved()  # what Redis could not give, nobody could take
                 return ["STATUS=Redis does not answer; waiting for it", "WATCHDOG=1"]
         if fault := self._fault():
             log.error("Stuck: systemd is not told that all is well", fault=fault)
@@ -86,7 +76,7 @@ class Watchdog:
         if self._answered < since:
             return "Redis answers a new connection, but not this process"
         loop = "" if self._excused > since else self._pace.stuck(since)
-        return loop and f"{loop} stands still"
+        return f"{loop} stands still" if loop else self._blame
 
     async def _is_redis_there(self) -> bool:
         newcomer = dedicated(self._settings, blocking=0)
@@ -101,13 +91,17 @@ class Watchdog:
 
 
 @contextlib.asynccontextmanager
-async def watched(settings: Settings, pace: Pace, status: Status) -> AsyncIterator[None]:
+async def watched(
+    settings: Settings, pace: Pace, status: Status, *, hop: Hop | None = None
+) -> AsyncIterator[None]:
     """Feed systemd's watchdog for as long as the context lasts, where there is one (WATCHDOG_USEC)."""
     seconds = notify.watchdog_seconds()
     if not seconds:
         yield
         return
-    feeding = asyncio.create_task(_feed(Watchdog(settings, pace, status), min(seconds / 4, LONGEST_PAUSE)))
+    feeding = asyncio.create_task(
+        _feed(Watchdog(settings, pace, status, hop=hop), min(seconds / 4, LONGEST_PAUSE))
+    )
     try:
         yield
     finally:

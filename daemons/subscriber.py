@@ -7,9 +7,11 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable
 
+from daemons._hop import SUBSCRIBER, Hop
 from daemons._metrics import measured
+from daemons._pace import Pace
 from daemons._process import Life, main
-from daemons._watchdog import Pace, watched
+from daemons._watchdog import watched
 from daemons.canary import singing
 from daemons.projecting import projecting
 from msgctl import logs
@@ -64,7 +66,8 @@ async def serve(settings: Settings, life: Life) -> None:
             return f"{len(stream.held)} being delivered here, {pending} not settled in all"
 
         pace = Pace()
-        async with watched(settings, pace, status):
+        hop = Hop(settings, redis, pace, name=name, stages=SUBSCRIBER, loop="reading")
+        async with watched(settings, pace, status, hop=hop):
             await _run(settings, life, stream=stream, router=router, adoption=adoption, pace=pace)
 
 
@@ -85,6 +88,8 @@ async def _run(
             found = await stream.read()
             pace.rest("reading")
             await router.take(found)
+            if found:
+                pace.moved()
         except BaseException:
             stream.recover()  # what was not handed on is pending here
             raise

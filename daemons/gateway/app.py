@@ -11,8 +11,9 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
 from daemons._metrics import measured
+from daemons._pace import Pace
 from daemons._process import Life
-from daemons._watchdog import Pace, count_waiting, watched
+from daemons._watchdog import count_waiting, watched
 from daemons.gateway import docs, listener, server, sockets
 from daemons.gateway.admission import Admission
 from daemons.gateway.answers import Boundary, refuse_route

@@ -8,9 +8,11 @@ import socket
 from collections.abc import AsyncIterator
 from functools import partial
 
+from daemons._hop import WORKER, Hop
 from daemons._metrics import measured
+from daemons._pace import Pace
 from daemons._process import Life, argument_parser, main
-from daemons._watchdog import Pace, count_waiting, watched
+from daemons._watchdog import count_waiting, watched
 from daemons.worker.auditing import auditing
 from daemons.worker.loop import WAKE_BLOCK, WorkLoop
 from daemons.worker.quarantine import Parent
@@ -87,7 +89,8 @@ async def serve(settings: Settings, life: Life, *, quarantine: int | None = None
         life.ready(f"{name}: {settings.worker.concurrency} slots")
         log.info("Worker ready", worker=name, concurrency=settings.worker.concurrency)
         work = loop.run if quarantine is None else loop.run_quarantine
-        async with watched(settings, pace, status):
+        hop = None if quarantine else Hop(settings, redis, pace, name=name, stages=WORKER, loop="claiming")
+        async with watched(settings, pace, status, hop=hop):
             await work(life.stopping, life.hurried)
 
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from daemons._watchdog import Pace
+from daemons._pace import Pace
 from daemons.worker.orders import Orders
 from daemons.worker.quarantine import Quarantine
 from daemons.worker.slots import Slots
@@ -125,6 +125,7 @@ class WorkLoop:
             await may_claim.wait()
             if not slots.free:
                 await slots.one_freed()
+                self._pace.moved()
                 continue
             self._pace.mark("claiming")
             try:
@@ -146,6 +147,8 @@ class WorkLoop:
         claimed = await self._claims.claim(free)
         for one in claimed:
             slots.start(one)
+        if claimed:
+            self._pace.moved()
         return len(claimed) == free
 
     async def _claim_quarantine(self, slots: Slots) -> None:

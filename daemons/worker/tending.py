@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from daemons._watchdog import Pace
+from daemons._pace import Pace
 from daemons.worker.quarantine import Quarantine
 from daemons.worker.slots import Slots
 from msgctl import logs

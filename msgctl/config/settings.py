@@ -159,7 +159,7 @@ class Canary(Section):
     """A synthetic message that goes the whole way, so that silence is noticed."""
 
     interval: float = Field(0.0, ge=0, le=86_400)
-    """Seconds between two of them; 0: none. `msgctl up` sets 30."""
+    """Seconds between two of them; 0: none. A server set up by `msgctl systemd install` has 30."""
     agent: str = Field("", pattern=r"^$|^[0-9a-fA-F-]{36}$")
     """The id of an agent it is written to, so that n8n takes part. Empty: the worker answers it by itself."""
     late: Seconds = 120.0

@@ -12,6 +12,7 @@ from msgctl.contracts import CANARY, SUBSCRIBERS
 from msgctl.errors import RedisUnavailable
 from msgctl.messages import Record
 from msgctl.operations.canary import canary_age
+from msgctl.operations.whereabouts import locate
 from msgctl.redisdb import unavailable_as_error
 from msgctl.rqueue import Queue, Stats
 
@@ -51,17 +52,17 @@ class Checkup:
     async def run(self) -> Health:
         """Look at everything; a Redis that is down is a finding, not an error."""
         try:
-            stats, oldest, workers, subscribers, canary = await asyncio.gather(
+            stats, oldest, workers, subscribers, silence = await asyncio.gather(
                 self._queue.stats(),
                 self._queue.oldest_wait(),
                 self._queue.live_workers(),
                 self._live_subscribers(),
-                self._canary_age(),
+                self._silence(),
             )
         except RedisUnavailable as error:
             reason = Reason(code="redis_unavailable", message=error.message)
             return Health(healthy=False, stats=None, reasons=[reason])
-        reasons = [*self._absences(workers, subscribers), *self._excesses(stats, oldest), *self._silence(canary)]
+        reasons = [*self._absences(workers, subscribers), *self._excesses(stats, oldest), *silence]
         return Health(healthy=not reasons, stats=stats, reasons=reasons)
 
     async def subscribers(self) -> int:
@@ -78,16 +79,16 @@ class Checkup:
         since = (time.time() - SILENCE) * 1000
         return [name for name, beat in beats.items() if float(beat) > since]
 
-    async def _canary_age(self) -> float | None:
+    async def _silence(self) -> list[Reason]:
+        """Whether the canary is late, and where it is."""
+        limits = self._settings.canary
         with unavailable_as_error(self._settings):
-            return canary_age(await cast("Any", self._redis.hgetall(CANARY)))
-
-    def _silence(self, age: float | None) -> list[Reason]:
-        late = self._settings.canary.late
-        if not self._settings.canary.interval or age is None or age <= late:
-            return []
-        text = f"No synthetic message has arrived for {age:.0f} s, longer than {late:.0f} s."
-        return [Reason(code="canary_late", message=text)]
+            age = canary_age(await cast("Any", self._redis.hgetall(CANARY)))
+            if not limits.interval or age is None or age <= limits.late:
+                return []
+            where = await locate(self._redis)
+        text = f"No synthetic message has arrived for {age:.0f} s, longer than {limits.late:.0f} s."
+        return [Reason(code="canary_late", message=f"{text} {where.sentence}.")]
 
     def _absences(self, workers: list[str], subscribers: list[str]) -> list[Reason]:
         reasons = []

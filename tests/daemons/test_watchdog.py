@@ -3,7 +3,8 @@
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from daemons._watchdog import Pace, Watchdog
+from daemons._pace import Pace
+from daemons._watchdog import Watchdog
 from msgctl.config import Settings
 
 

@@ -1,6 +1,8 @@
 """The canary goes the whole way, is gone when it has arrived, and is missed when it does not come."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 from redis.asyncio import Redis
 
@@ -60,3 +62,15 @@ async def test_its_silence_is_seen(settings: Settings, redis: Redis, with_metric
             return (value(await scrape(cared), "msgctl_canary_age_seconds") or 0) > 0.2
 
         await until(old, "its age to be told")
+
+
+def test_a_server_has_a_canary() -> None:
+    """The line that the installer replaces in its copy of the example stands there once, under [canary]."""
+    root = Path(__file__).parents[2]
+    (old,) = re.findall(
+        r"s/\^(# interval = .*)\$/interval = 30\.0/", (root / "systemd" / "install.sh").read_text("utf-8")
+    )
+    example = (root / "config.example.toml").read_text("utf-8").splitlines()
+    assert example.count(old.replace("\\", "")) == 1
+    section = [line for line in example[: example.index(old.replace("\\", ""))] if line.startswith("[")][-1]
+    assert section == "[canary]"

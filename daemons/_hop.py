@@ -1,0 +1,91 @@
+"""Whether the canary stops at this very daemon: alive is not yet working, and only work feeds the watchdog.
+
+A canary that is late proves that some hop is dead and does not say which. Starving every daemon for it would have
+systemd kill the healthy ones, again and again, for a missing subscriber, an n8n that is down or a queue that
+somebody has paused; and each kill costs what runs there a crash. So a daemon answers for its own hop alone: it is
+at fault when the canary lies where it alone, or any of its kind, would have to move it, and it had room, and for
+the whole of its patience it has moved nothing at all, neither the canary nor anything else. The patience begins
+when this process first sees it so: a new process is given all of it, and so is one whose Redis comes back.
+
+The canary enters behind the gateway, so gateways answer for their own connection to Redis alone.
+"""
+
+import time
+from collections.abc import Collection
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from daemons._pace import Pace
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.operations.whereabouts import Stage, Whereabouts, locate
+
+WORKER = frozenset({Stage.QUEUED, Stage.RUNNING})
+SUBSCRIBER = frozenset({Stage.UNREAD, Stage.UNSETTLED})
+
+
+class Hop:
+    """Watches the canary at one daemon.
+
+    Args:
+        settings: `canary.*`, and how long n8n may take.
+        redis: the daemon's own client.
+        pace: tells whether the daemon takes what comes, and when it last moved something.
+        name: this daemon's, as it holds things.
+        stages: those its kind has to end, WORKER or SUBSCRIBER.
+        loop: the loop of `pace` that takes.
+    """
+
+    def __init__(
+        self, settings: Settings, redis: Redis, pace: Pace, *, name: str, stages: Collection[Stage], loop: str
+    ) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._pace = pace
+        self._name = name
+        self._stages = stages
+        self._loop = loop
+        self._seen: tuple[Stage, str] | None = None
+        self._since = 0.0
+
+    async def fault(self, patience: float) -> str:
+        """What this daemon is to be blamed for; empty: nothing.
+
+        Args:
+            patience: seconds in which it need not move anything.
+
+        Raises:
+            RedisError: Redis does not answer.
+        """
+        if not self._settings.canary.interval:
+            return ""
+        where = await locate(self._redis)
+        seen = (where.stage, where.message_id) if self._is_mine(where) else None
+        now = time.monotonic()
+        if seen != self._seen or seen is None:
+            self._seen, self._since = seen, now
+            return ""
+        self._since = max(self._since, self._pace.moved_at)
+        if now - self._since <= self._allowed(where, patience) or await self._is_excused():
+            return ""
+        return f"{where.sentence}, and nothing moves here"
+
+    def _is_mine(self, where: Whereabouts) -> bool:
+        if where.stage not in self._stages:
+            return False
+        return where.holder == self._name if where.holder else not self._pace.rests(self._loop)
+
+    async def _is_excused(self) -> bool:
+        """Whether Redis takes no writes: full, or a replica. Nobody can move anything then."""
+        try:
+            await self._redis.set(contracts.CANARY_PROBE, "1", px=1000)
+        except RedisError:
+            self._pace.moved()
+            return True
+        return False
+
+    def _allowed(self, where: Whereabouts, patience: float) -> float:
+        """A canary that goes through n8n may be there for as long as any message."""
+        through_n8n = where.stage is Stage.RUNNING and self._settings.canary.agent
+        return patience + (self._settings.n8n.timeout if through_n8n else 0)
