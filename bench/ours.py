@@ -9,7 +9,7 @@ from functools import partial
 import uvloop
 
 from bench import messages
-from daemons._watchdog import Pace
+from daemons._pace import Pace
 from daemons.worker.loop import WAKE_BLOCK, WorkLoop
 from msgctl.breakers import Breakers
 from msgctl.config import Settings, load
