@@ -10,13 +10,15 @@ import logging.handlers
 import re
 import sys
 from contextlib import AbstractContextManager
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
-
-import structlog
+from typing import TYPE_CHECKING, Any, cast
 
 from msgctl.config import Settings
 from msgctl.journald import JournalHandler, is_journal_behind_stderr
+
+if TYPE_CHECKING:
+    import structlog
 
 BOT_TOKEN = re.compile(r"bot\d+:[\w-]+")
 QUERY_TOKEN = re.compile(r"(token=)[^&\s\"']+")
@@ -30,7 +32,7 @@ def configure(settings: Settings, *, daemon: str) -> None:
 
     Args:
         settings: `logs.*` decides level, format and files.
-        daemon: bound to each line as `daemon`.
+        daemon: bound to each line as `daemon`; empty: a command, which is none.
     """
     first = JournalHandler() if is_journal_behind_stderr() else logging.StreamHandler(sys.stderr)
     handlers: list[logging.Handler] = [first]
@@ -43,52 +45,92 @@ def configure(settings: Settings, *, daemon: str) -> None:
         handlers.append(errors)
     as_json = settings.logs.format == "json" or (settings.logs.format == "auto" and not sys.stderr.isatty())
     for handler in handlers:
-        handler.setFormatter(_formatter(as_json=as_json or isinstance(handler, JournalHandler)))
+        handler.setFormatter(_Renderer(as_json=as_json or isinstance(handler, JournalHandler)))
     logging.basicConfig(handlers=handlers, level=settings.logs.level.upper(), force=True)
+    if daemon:
+        bind(daemon=daemon)
+
+
+def get(name: str) -> "structlog.stdlib.BoundLogger":
+    """The logger of a module; bind what a line must carry, e.g. `log.bind(messageId=…)`."""
+    return cast("structlog.stdlib.BoundLogger", _Logger(name))
+
+
+def bound(**facts: Any) -> AbstractContextManager[object]:
+    """Within this context, each line of this task carries `facts`, whoever writes it."""
+    return cast("AbstractContextManager[object]", _structlog().contextvars.bound_contextvars(**facts))
+
+
+def bind(**facts: Any) -> None:
+    """From here on, until the `bound` around it ends, each line of this task carries `facts` too."""
+    _structlog().contextvars.bind_contextvars(**facts)
+
+
+class _Logger:
+    """One of structlog's loggers, made when it is first used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @cached_property
+    def _logger(self) -> Any:
+        return _structlog().get_logger(self._name)
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._logger, attribute)
+
+
+class _Renderer(logging.Formatter):
+    """Renders what structlog, or a library, has logged; secrets are masked on the way."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        super().__init__()
+        self._as_json = as_json
+
+    @cached_property
+    def _formatter(self) -> logging.Formatter:
+        structlog = _structlog()
+        return cast(
+            "logging.Formatter",
+            structlog.stdlib.ProcessorFormatter(
+                foreign_pre_chain=[structlog.stdlib.add_log_level, _timestamp(structlog), redact],
+                processors=[
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    structlog.processors.format_exc_info,
+                    redact,
+                    structlog.processors.JSONRenderer(ensure_ascii=False)
+                    if self._as_json
+                    else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+                ],
+            ),
+        )
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._formatter.format(record)
+
+
+@cache
+def _structlog() -> Any:
+    """The library, set up; imported when something is logged: it takes 0.1 s, and most commands log nothing."""
+    import structlog  # noqa: PLC0415 - see above
+
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
             structlog.contextvars.merge_contextvars,
             structlog.stdlib.add_log_level,
-            _timestamp,
+            _timestamp(structlog),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(daemon=daemon)
+    return structlog
 
 
-def get(name: str) -> structlog.stdlib.BoundLogger:
-    """The logger of a module; bind what a line must carry, e.g. `log.bind(messageId=…)`."""
-    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
-    return logger
-
-
-def bound(**facts: Any) -> AbstractContextManager[object]:
-    """Within this context, each line of this task carries `facts`, whoever writes it."""
-    return structlog.contextvars.bound_contextvars(**facts)
-
-
-def bind(**facts: Any) -> None:
-    """From here on, until the `bound` around it ends, each line of this task carries `facts` too."""
-    structlog.contextvars.bind_contextvars(**facts)
-
-
-def _formatter(*, as_json: bool) -> logging.Formatter:
-    """Renders what structlog, or a library, has logged; secrets are masked on the way."""
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[structlog.stdlib.add_log_level, _timestamp, redact],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            redact,
-            structlog.processors.JSONRenderer(ensure_ascii=False)
-            if as_json
-            else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-        ],
-    )
+def _timestamp(structlog: Any) -> Any:
+    return structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 
 def redact(_logger: Any, _method: str, event: Any) -> Any:
@@ -102,6 +144,3 @@ def redact_text(text: str) -> str:
         return text  # nearly every text of nearly every line: a third of what a line costs is saved here
     text = JWT.sub("[jwt]", QUERY_TOKEN.sub(r"\1[secret]", BOT_TOKEN.sub("bot[secret]", text)))
     return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in text)
-
-
-_timestamp = structlog.processors.TimeStamper(fmt="iso", utc=True)

@@ -43,16 +43,17 @@ class Agents:
     Args:
         settings: `postgres.*`; with `postgres.agent_query` the rows are an operator's own.
 
-    Entering it raises ConfigurationError where `postgres.url` is no connection URL.
+    Raises:
+        ConfigurationError: `postgres.url` is no connection URL.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._database = Database(settings)
         self._cache = Cache(self._load, ttl=settings.postgres.agent_cache)
         self._listening: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._database = await Database(self._settings).__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:

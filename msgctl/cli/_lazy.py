@@ -1,6 +1,9 @@
 """Commands that are imported only when they are called, so that `msgctl --help` costs no Redis and no pydantic."""
 
 import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import typer
@@ -36,9 +39,23 @@ class LazyGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
+@contextmanager
+def _without_metrics() -> Iterator[None]:
+    """redis-py imports OpenTelemetry where it finds it, to measure itself with: 0.1 s for what is off here."""
+    if "opentelemetry" in sys.modules:
+        yield
+        return
+    sys.modules["opentelemetry"] = None  # type: ignore[assignment]  # the import system's word for: there is none
+    try:
+        yield
+    finally:
+        del sys.modules["opentelemetry"]
+
+
 def load_command(name: str, entry: Entry) -> Any:
     """Import the command that stands behind an entry."""
-    module = importlib.import_module(f"msgctl.cli.{entry.module}")
+    with _without_metrics():
+        module = importlib.import_module(f"msgctl.cli.{entry.module}")
     attribute, _, verb = entry.name.partition(".")
     found = getattr(module, attribute)
     if isinstance(found, typer.Typer):

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from msgctl.cli._many import Door, owner_of, paced
+from msgctl.cli._many import owner_of, paced
 from msgctl.cli._output import (
     RecordShape,
     Shape,
@@ -22,6 +22,9 @@ from msgctl.errors import Incomplete, TryLater
 from msgctl.intake import Submission, parse_submission
 from msgctl.messages import Channel, State
 from msgctl.operations.replies import OVER
+
+if TYPE_CHECKING:
+    from msgctl.cli._door import Door
 
 AT_ONCE = 50
 """Messages sent at the same time."""
@@ -71,7 +74,7 @@ async def send_all(session: Session, order: Order) -> list[dict[str, Any]]:
         agent_id: order.user_id or await owner_of(session, agent_id)
         for agent_id in {submission.agent_id for submission in submissions}
     }
-    slots, door = asyncio.Semaphore(AT_ONCE), Door(session.settings) if order.via_api else None
+    slots, door = asyncio.Semaphore(AT_ONCE), _open_door(session) if order.via_api else None
 
     async def send(submission: Submission) -> dict[str, Any]:
         user_id = users[submission.agent_id]
@@ -112,6 +115,12 @@ def print_outcomes(outcomes: list[dict[str, Any]], shape: Shape, *, waited: bool
         print_text(printable(reply, keep="\n"))
     if waited:
         _judge(outcomes)
+
+
+def _open_door(session: Session) -> "Door":
+    from msgctl.cli._door import Door  # noqa: PLC0415 - requests takes 0.1 s, and only `--via-api` needs it
+
+    return Door(session.settings)
 
 
 async def _together(sendings: Iterable[Coroutine[Any, Any, dict[str, Any]]]) -> list[dict[str, Any]]:

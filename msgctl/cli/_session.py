@@ -3,31 +3,53 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TypeVar
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
+from redis.asyncio import Redis
 
 from msgctl import logs, redisdb
-from msgctl.agents import Agents
 from msgctl.cli._context import context_of
 from msgctl.config import Settings
 from msgctl.intake import Intake
 from msgctl.operations import Operations
 from msgctl.rqueue import Queue
 
+if TYPE_CHECKING:
+    from msgctl.agents import Agents
+
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
 class Session:
-    """An open pipeline. Nothing is connected before it is used."""
+    """An open pipeline. Nothing is connected before it is used.
 
-    settings: Settings
-    agents: Agents
-    intake: Intake
-    operations: Operations
+    Args:
+        settings: of the invocation.
+        redis: a client of `redisdb.connect`.
+        stack: closes what is opened.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis, stack: AsyncExitStack) -> None:
+        self.settings = settings
+        self.operations = Operations(settings, redis, Queue(redis, settings))
+        self._stack = stack
+
+    @cached_property
+    def agents(self) -> "Agents":
+        """Agents in PostgreSQL."""
+        from msgctl.agents import Agents  # noqa: PLC0415 - psycopg takes 0.1 s, and few commands need an agent
+
+        agents = Agents(self.settings)
+        self._stack.push_async_exit(agents)
+        return agents
+
+    @cached_property
+    def intake(self) -> Intake:
+        """Where messages are accepted."""
+        return Intake(self.operations.queue, self.agents)
 
 
 def run(context: typer.Context, body: Callable[[Session], Awaitable[T]]) -> T:
@@ -42,7 +64,7 @@ def run(context: typer.Context, body: Callable[[Session], Awaitable[T]]) -> T:
 
 
 async def _within_session(settings: Settings, body: Callable[[Session], Awaitable[T]]) -> T:
-    logs.configure(settings, daemon="msgctl")
+    logs.configure(settings, daemon="")
     logging.getLogger("psycopg").setLevel(settings.logs.level.upper())  # it sets a level of its own when imported
     async with open_session(settings) as session:
         return await body(session)
@@ -52,9 +74,8 @@ async def _within_session(settings: Settings, body: Callable[[Session], Awaitabl
 async def open_session(settings: Settings) -> AsyncIterator[Session]:
     """A session, from within asyncio."""
     redis = redisdb.connect(settings)
-    queue = Queue(redis, settings)
     try:
-        async with Agents(settings) as agents:
-            yield Session(settings, agents, Intake(queue, agents), Operations(settings, redis, queue))
+        async with AsyncExitStack() as stack:
+            yield Session(settings, redis, stack)
     finally:
         await redis.aclose()

@@ -1,15 +1,19 @@
 """`message trace` on a terminal: a line an event, with its time and the gap before it, and where it stopped."""
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from msgctl.cli._output import note, print_text, printable
 from msgctl.cli._time import rfc3339
-from msgctl.events import Event
-from msgctl.operations.advice import Standing
-from msgctl.operations.tracing import Story
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from msgctl.events import Event
+    from msgctl.operations.advice import Standing
+    from msgctl.operations.tracing import Story
 
 
-def print_story(story: Story, before: Event | None = None) -> Event:
+def print_story(story: "Story", before: "Event | None" = None) -> "Event":
     """Print the events of a story, and its end if every message has one.
 
     Args:
@@ -30,14 +34,14 @@ def print_story(story: Story, before: Event | None = None) -> Event:
     return story.events[-1]
 
 
-def print_standings(standings: Sequence[Standing]) -> None:
+def print_standings(standings: "Sequence[Standing]") -> None:
     """Where each message stands, and what to do."""
     for one in standings:
         name = f"{one.message_id}: " if len(standings) > 1 else ""
         print_text(f"→ {name}{' '.join(filter(None, (one.sentence, one.advice)))}")
 
 
-def describe(event: Event) -> str:
+def describe(event: "Event") -> str:
     """An event on one line."""
     facts = " ".join(f"{name}={value}" for name, value in event.evidence.items())
     return printable(f"{event.what:<15} {facts:<40} {event.actor}".rstrip())

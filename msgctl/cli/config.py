@@ -22,7 +22,7 @@ from msgctl.cli._output import (
 )
 from msgctl.config import Loaded
 from msgctl.config.example import render
-from msgctl.config.sources import FIELDS, PREFIX, known_settings, nearest
+from msgctl.config.sources import FIELDS, PREFIX, known_settings, nearest, sentences_of
 from msgctl.errors import ConfigurationError, NotFound, Refused
 
 app = noun("What is set, and where it came from.")
@@ -89,7 +89,7 @@ def explain(
         "default": _shown(field.get_default(call_default_factory=True)),
         "environment": f"{PREFIX}{section}_{name}".upper(),
         "bounds": ", ".join(map(str, field.metadata)) or None,
-        "meaning": " ".join((field.description or "").split()),
+        "meaning": " ".join(sentences_of(section)[name].split()),
     }
     print_record(record, output, schema="msgctl.setting/1")
 

@@ -4,7 +4,6 @@ import asyncio
 
 import typer
 
-from msgctl.agents import migrate as migrate_agents
 from msgctl.cli._context import context_of
 from msgctl.cli._noun import noun
 from msgctl.cli._output import (
@@ -18,6 +17,7 @@ from msgctl.cli._output import (
     print_text,
 )
 from msgctl.errors import Incomplete
+from msgctl.postgres import migrate as migrate_tables
 from msgctl.postgres.migrations import status as migrations_status
 
 app = noun("The tables in PostgreSQL.")
@@ -26,7 +26,7 @@ app = noun("The tables in PostgreSQL.")
 @app.command(epilog="Example: msgctl db migrate")
 def migrate(context: typer.Context, output: RecordOutput = RecordShape.TABLE) -> None:
     """Bring the tables to this version of msgctl; safe to repeat."""
-    applied = asyncio.run(migrate_agents(context_of(context).load()))
+    applied = asyncio.run(migrate_tables(context_of(context).load()))
     if output is RecordShape.JSON:
         print_json({"schema": "msgctl.migration/1", "applied": applied})
         return

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from msgctl.config.settings import Settings
-from msgctl.config.sources import known_settings
+from msgctl.config.sources import known_settings, sentences_of
 
 WIDTH = 100
 HEADER = """\
@@ -21,12 +21,13 @@ HEADER = """\
 def render() -> str:
     """The whole example file."""
     parts = [HEADER]
-    current = ""
+    current, sentences = "", dict[str, str]()
     for section, name, setting in known_settings():
         if section != current:
             current = section
+            sentences = sentences_of(section)
             parts.append(_section(section))
-        parts.append(f"{_comment(setting.description or '')}\n# {name} = {_toml(setting.default)}\n")
+        parts.append(f"{_comment(sentences[name])}\n# {name} = {_toml(setting.default)}\n")
     return "\n".join(parts)
 
 

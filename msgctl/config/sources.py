@@ -86,6 +86,12 @@ def known_settings() -> Iterator[tuple[str, str, FieldInfo]]:
                 yield section, name, setting
 
 
+def sentences_of(section: str) -> dict[str, str]:
+    """What each setting of a section is for."""
+    model = Settings.model_fields[section].annotation
+    return model.sentences() if isinstance(model, type) and issubclass(model, Section) else {}
+
+
 FIELDS = {(section, name): setting for section, name, setting in known_settings()}
 ENVIRONMENT = SEED_NAMES | {f"{PREFIX}{section}_{name}".upper(): (section, name) for section, name in FIELDS}
 """Variable to setting; ours come after the seed's and win."""

@@ -10,17 +10,19 @@ import time
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from redis.asyncio import Redis
 
 from msgctl import contracts
-from msgctl.agents import Agents
 from msgctl.config import Settings
 from msgctl.delivery.record import find
 from msgctl.messages import CANARY_AGENT, Message, State
 from msgctl.redisdb import unavailable_as_error
 from msgctl.rqueue import Queue, Verdict
+
+if TYPE_CHECKING:
+    from msgctl.agents import Agents  # health looks in here, and does not need psycopg
 
 USER = "msgctl-canary"
 CONVERSATION = "msgctl-canary"
@@ -38,7 +40,7 @@ class Canary:
         agents: finds the owner of `canary.agent`.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, agents: Agents) -> None:
+    def __init__(self, settings: Settings, redis: Redis, agents: "Agents") -> None:
         self._settings = settings
         self._redis = redis
         self._agents = agents

@@ -44,7 +44,6 @@ class Database:
         self._waiting: set[asyncio.Timeout] = set()
 
     async def __aenter__(self) -> Self:
-        await self._pool.open(wait=False)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -58,6 +57,7 @@ class Database:
             PostgresUnavailable: PostgreSQL refuses, or gives no answer within `postgres.timeout`.
         """
         with unavailable_as_error(self._settings):
+            await self._pool.open(wait=False)
             async with asyncio.timeout(self._settings.postgres.timeout) as patience:
                 self._waiting.add(patience)
                 try:

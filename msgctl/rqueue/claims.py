@@ -8,10 +8,9 @@ from typing import Any, cast
 import msgspec
 from redis.asyncio import Redis
 
-from msgctl import contracts, logs
+from msgctl import contracts, logs, metrics
 from msgctl.config import Settings
 from msgctl.messages import Draft, Failure, Message, Reply, Turn
-from msgctl.metrics import CLAIMS, CRASHES, DEAD_LETTERS
 from msgctl.redisdb import Batch, Script, unavailable_as_error
 from msgctl.retry import Again, Never
 
@@ -116,7 +115,7 @@ class Claims:
             message = _read(text)
             if message and (message.message_id, message.conversation_id) == (message_id, conversation_id):
                 claimed.append(Claimed(message, run, attempts, holds, _read_reply(kept)))
-                CLAIMS.labels(message.priority).inc()
+                metrics.CLAIMS.labels(message.priority).inc()
             else:
                 await self._park(message_id, run)
         return claimed
@@ -226,8 +225,8 @@ class Claims:
                 *(200, worker.max_crashes, round(keep.failed * 1000), CRASH, self._settings.events.stream),
             )
         tended = Tended(*row)
-        CRASHES.inc(tended.reaped)
-        DEAD_LETTERS.inc(tended.buried)
+        metrics.CRASHES.inc(tended.reaped)
+        metrics.DEAD_LETTERS.inc(tended.buried)
         return tended
 
     async def keep_quarantine(self, seconds: float) -> bool:

@@ -7,10 +7,9 @@ from typing import Any, Literal, cast
 import msgspec
 from redis.asyncio import Redis
 
-from msgctl import contracts
+from msgctl import contracts, metrics
 from msgctl.config import Settings
 from msgctl.messages import PRIORITIES, Message, Record
-from msgctl.metrics import ACCEPTED
 from msgctl.redisdb import Batch, Script, unavailable_as_error
 from msgctl.rqueue.job import Job, job_data
 
@@ -112,7 +111,7 @@ class Queue:
                 max_backlog,
             )
         if verdict == Verdict.ACCEPTED:
-            ACCEPTED.labels(message.priority).inc()
+            metrics.ACCEPTED.labels(message.priority).inc()
         return Enqueued(Verdict(verdict), message_id, conversation_id)
 
     async def find(self, message_id: str) -> Job | None:

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from msgctl.config import Settings, load
 from msgctl.config.example import render
-from msgctl.config.sources import known_settings
+from msgctl.config.sources import known_settings, sentences_of
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 
@@ -44,6 +44,7 @@ def test_every_line_of_the_example_can_be_uncommented() -> None:
 @pytest.mark.parametrize("key", [f"{section}.{name}" for section, name, _ in known_settings()])
 def test_every_setting_has_its_sentence(key: str) -> None:
     """A setting without a description would be a line nobody understands."""
-    description = {f"{section}.{name}": setting.description for section, name, setting in known_settings()}[key]
+    section, name = key.split(".")
+    description = sentences_of(section)[name]
     assert description
     assert description.endswith(".")

@@ -1,0 +1,63 @@
+"""The gateway's API, as a client uses it; imported only where `--via-api` says so, since requests takes 0.1 s."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import requests
+
+from msgctl import tokens
+from msgctl.config import Settings
+from msgctl.errors import InvalidInput, NotFound, Refused, Unavailable
+from msgctl.intake import Submission
+
+LIFETIME = 300.0
+"""Seconds a token for the gateway is good for."""
+PATIENCE = 15.0
+"""Seconds one request may take."""
+
+
+class Door:
+    """The gateway, as a client sees it.
+
+    Args:
+        settings: `gateway.*` and `auth.*`; the token is issued here, for each user.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        host = "127.0.0.1" if settings.gateway.host in {"0.0.0.0", "::"} else settings.gateway.host  # noqa: S104
+        self._settings = settings
+        self._url = f"http://{host}:{settings.gateway.port}/api/messages"
+        self._http = requests.Session()
+        self._tokens: dict[str, str] = {}
+
+    async def send(self, submission: Submission, user_id: str) -> dict[str, Any]:
+        """Post one message and return the `data` of the answer.
+
+        Raises:
+            Unavailable: the gateway does not answer, or not now.
+            NotFound, InvalidInput, Refused: it refuses this message.
+        """
+        return await asyncio.to_thread(self._post, submission, user_id)
+
+    def _post(self, submission: Submission, user_id: str) -> dict[str, Any]:
+        token = self._tokens.setdefault(user_id, tokens.issue(self._settings, user_id, LIFETIME))
+        body = {name: value for name, value in msgspec.to_builtins(submission).items() if value is not None}
+        try:
+            answer = self._http.post(
+                self._url, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE
+            )
+            document = answer.json()
+        except requests.RequestException as error:
+            problem = type(error).__name__
+            raise Unavailable(
+                f"The gateway at {self._url} does not answer ({problem}). Start it: msgctl start gateway"
+            ) from None
+        if answer.status_code == 202:
+            data: dict[str, Any] = document["data"]
+            return data
+        fault = document.get("error", {})
+        kind = {404: NotFound, 422: InvalidInput, 400: InvalidInput, 413: InvalidInput, 409: Refused}
+        raise kind.get(answer.status_code, Unavailable)(
+            f"The gateway answered {answer.status_code}: {fault.get('message', '')}", details=fault.get("details")
+        )
