@@ -74,7 +74,7 @@ async def imported(settings: Settings, folder: Path, *arguments: str) -> set[str
 async def test_a_look_at_redis_imports_nothing_else(
     settings: Settings, traffic: Traffic, tmp_path: Path, line: str
 ) -> None:
-    """No PostgreSQL, no web server or client, no metrics, no dashboard, and rich only to draw a table (counts are drawn without)."""
+    """No PostgreSQL, no web server or client, no metrics, no dashboard; rich only to draw a table."""
     await traffic.failed("dead")
     await traffic.waiting("waits")
     modules = await imported(settings, tmp_path, *line.split())
