@@ -122,6 +122,7 @@ PROGRESS_CHANNEL = "msgctl:progress"  # PUBLISH of {messageId, conversationId, u
 RESPONSE_CHANNEL = "pubsub:response:"  # + channel
 CONVERSATION_CHANNEL = "pubsub:conversation:"  # + conversation
 AGENT_NOTIFICATIONS = "msgctl_agents"  # PostgreSQL NOTIFY channel: the id of an agent that changed
+TIER_NOTIFICATIONS = "msgctl_user_tiers"  # the same for tiers: the id of the user
 
 # ── Delivery states ─────────────────────────────────────────────────────────────────────────────────────
 # NEW → SENDING → SENT | FAILED | UNKNOWN; a web response with no socket to go to is KEPT for `resume`.

@@ -63,7 +63,7 @@ class Admission:
                 claims.user_id,
                 idempotency_key=idempotency_key,
                 socket_id=socket_id,
-                allowance=self._limits.allowance_of(claims),
+                allowance=await self._limits.allowance_of(claims),
             )
         log.info("message accepted", messageId=receipt.message_id, repeated=receipt.repeated)
         return receipt

@@ -43,6 +43,7 @@ from msgctl.inbound import Reception
 from msgctl.intake import Intake
 from msgctl.operations import Operations
 from msgctl.rqueue import Queue
+from msgctl.tiers import Tiers
 from msgctl.tokens import Verifier
 
 
@@ -66,7 +67,8 @@ async def serve(settings: Settings, life: Life, *, fd: int | None = None) -> Non
         if not settings.redis.accept_data_loss:
             await redisdb.check_durability(redis, settings)
         agents = await stack.enter_async_context(Agents(settings))
-        gateway = Gateway(settings, redis, agents, verifier)
+        tiers = await stack.enter_async_context(Tiers(settings))
+        gateway = Gateway(settings, redis, agents, tiers, verifier)
         await stack.enter_async_context(gateway.keys.renewed())
         await stack.enter_async_context(gateway.standing.watching())
         await stack.enter_async_context(gateway.hub.running())
@@ -87,10 +89,11 @@ class Gateway:
         settings: all of them.
         redis: a client of `redisdb.connect`.
         agents: who may be written to.
+        tiers: what users have a tier.
         verifier: checks tokens.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, agents: Agents, verifier: Verifier) -> None:
+    def __init__(self, settings: Settings, redis: Redis, agents: Agents, tiers: Tiers, verifier: Verifier) -> None:
         queue = Queue(redis, settings, actor="gateway")
         name = (
             f"{socket.gethostname()}-{secrets.token_hex(4)}"  # another one after a restart: its sockets are gone
@@ -100,7 +103,7 @@ class Gateway:
         self._texts = choose(settings)
         self._tickets = Tickets(redis, settings)
         self.keys = PublishedKeys(verifier, settings)
-        limits = Limits(redis, settings)
+        limits = Limits(redis, settings, tiers)
         self._credentials = Credentials(verifier, self._tickets, self.keys, limits)
         self._occupancy = Occupancy(redis, settings, limits, name)
         self._workload = Workload(settings.limits.in_hand)

@@ -10,6 +10,7 @@ from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable, TryLater
 from msgctl.intake import Allowance
 from msgctl.redisdb import Batch, Script, unavailable_as_error
+from msgctl.tiers import Tiers
 from msgctl.tokens import Claims
 
 SPEND = Script.beside(__file__, "spend")
@@ -52,27 +53,34 @@ class Tier(NamedTuple):
     step: int = 0
 
 
+NO_TIER = Tier()
+
+
 class Limits:
     """The limits of users.
 
     Args:
         redis: where requests are counted.
         settings: `limits.*`.
+        rows: the tiers that PostgreSQL knows; without tiers in the settings they are not asked.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: Redis, settings: Settings, rows: Tiers) -> None:
         self._batch = Batch(redis)
+        self._rows = rows
         self._settings = settings
         self._limits = settings.limits
         self._tiers = dict(_tier(text) for text in settings.limits.tiers)
 
-    def tier_of(self, claims: Claims) -> Tier:
-        """The tier a token names; one that is not configured counts as none."""
-        return self._tiers.get(claims.tier, Tier())
+    async def tier_of(self, claims: Claims) -> Tier:
+        """The tier a user's row names, else the token; one that is not configured counts as none."""
+        if not self._tiers:
+            return NO_TIER
+        return self._tiers.get(await self._rows.find(claims.user_id) or claims.tier, NO_TIER)
 
-    def allowance_of(self, claims: Claims) -> Allowance:
+    async def allowance_of(self, claims: Claims) -> Allowance:
         """What the tier of a user grants its messages."""
-        tier = self.tier_of(claims)
+        tier = await self.tier_of(claims)
         return Allowance(step=tier.step, messages=self._limits.messages * tier.factor)
 
     async def spend(self, claims: Claims) -> Quota | None:
@@ -83,9 +91,9 @@ class Limits:
         Raises:
             Exceeded: it is one too many.
         """
-        limit = self._limits.requests * self.tier_of(claims).factor
-        if not limit:
+        if not self._limits.requests:
             return None
+        limit = self._limits.requests * (await self.tier_of(claims)).factor
         with suppress(RedisUnavailable), unavailable_as_error(self._settings):
             granted, remaining, wait, reset = await self._batch.run(SPEND, claims.user_id, limit)
             quota = Quota(limit, remaining, reset / 1000)

@@ -43,7 +43,7 @@ class Occupancy:
         Raises:
             TryLater: its user or its address holds as many as it may.
         """
-        bounds = self._bounds(claims, address)
+        bounds = await self._bounds(claims, address)
         self._held.update(bounds.keys())
         try:
             if bounds:
@@ -54,10 +54,10 @@ class Occupancy:
             for holder in bounds:
                 await self._leave(holder)
 
-    def _bounds(self, claims: Claims, address: str) -> dict[str, int]:
+    async def _bounds(self, claims: Claims, address: str) -> dict[str, int]:
         limits = self._settings.limits
         bounds = {
-            f"user:{claims.user_id}": limits.sockets * self._limits.tier_of(claims).factor,
+            f"user:{claims.user_id}": limits.sockets * (await self._limits.tier_of(claims)).factor,
             f"address:{address}": limits.address_sockets,
         }
         return {holder: bound for holder, bound in bounds.items() if bound}

@@ -8,11 +8,10 @@ from typing import Any, Self
 import psycopg
 
 from msgctl.agents.agent import Agent, check_webhook_path
-from msgctl.agents.cache import Cache
-from msgctl.agents.listener import listen
 from msgctl.config import Settings
+from msgctl.contracts import AGENT_NOTIFICATIONS
 from msgctl.errors import ConfigurationError, InvalidInput
-from msgctl.postgres import Connection, Database
+from msgctl.postgres import Cache, Connection, Database, listen
 
 FIND = """
     SELECT id, user_id, name, system_prompt, webhook_path, active FROM agents WHERE id = %(id)s
@@ -71,7 +70,7 @@ class Agents:
             ConfigurationError: the table is missing, or `agent_query` cannot be run.
         """
         if self._listening is None:  # a command that never looks an agent up needs no second connection
-            self._listening = asyncio.create_task(listen(self._settings, self._cache))
+            self._listening = asyncio.create_task(listen(self._settings, AGENT_NOTIFICATIONS, self._cache))
         return await self._cache.find(agent_id)
 
     async def add(self, *, user_id: str, name: str, webhook_path: str, system_prompt: str = "") -> Agent:

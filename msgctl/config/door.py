@@ -86,4 +86,5 @@ class Limits(Section):
     who close one in the moment a proxy sends on it."""
     tiers: list[Tier] = Field([])
     """Tiers as `name:factor:step`, e.g. `premium:10:2`: bounds of a user are multiplied by the factor, and its
-    messages' priorities are raised by the step (from 5 to 3). A token's claim `auth.tier_claim` names the tier."""
+    messages' priorities are raised by the step (from 5 to 3). A user's row in the table `user_tiers` (or in
+    `postgres.tier_query`) names the tier, or else the token's claim `auth.tier_claim`."""

@@ -58,8 +58,11 @@ class Postgres(Section):
     """Connections one process opens at most."""
     timeout: Seconds = 5.0
     """Seconds to wait for a connection."""
+    tier_query: str = Field("", pattern=r"^$|%\(id\)s")
+    """A SELECT on your own table of users: for the `sub` `%(id)s` one row whose column `tier` names a tier of
+    `[limits] tiers`. Empty: the table `user_tiers` that `msgctl db migrate` makes."""
     agent_cache: Seconds = 30.0
-    """Seconds an agent's row may be remembered; a change in our own table is heard of at once."""
+    """Seconds an agent's or a tier's row may be remembered; a change in our own tables is heard of at once."""
 
 
 class N8n(Section):

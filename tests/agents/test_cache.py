@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from msgctl.agents import Agent
-from msgctl.agents.cache import Cache
 from msgctl.errors import PostgresUnavailable
+from msgctl.postgres import Cache
 from tests.processes import until
 
 

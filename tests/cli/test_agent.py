@@ -68,7 +68,7 @@ async def test_migrate_makes_the_tables_once(msgctl: Invoke, postgres_settings: 
     assert missing.code == 78
     assert "msgctl db migrate" in missing.stderr
     first = await msgctl("db", "migrate", "-o", "json", environ=environ)
-    assert (first.code, first.json["applied"]) == (0, ["0001_agents", "0002_message_events"])
+    assert (first.code, first.json["applied"]) == (0, ["0001_agents", "0002_message_events", "0003_user_tiers"])
     assert (await msgctl("db", "migrate", "-o", "json", environ=environ)).json["applied"] == []
     async with await psycopg.AsyncConnection.connect(url) as connection:
         assert (await (await connection.execute("SELECT count(*) FROM agents")).fetchone()) == (0,)
