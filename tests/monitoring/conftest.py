@@ -1,19 +1,36 @@
 """Daemons that serve metrics, and Prometheus's own tool to judge them by."""
 
+import json
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
 from msgctl.config import Settings
+from msgctl.metrics import REGISTRY, gauges
 from msgctl.stack import ports
 
 MONITORING = Path(__file__).parents[2] / "monitoring"
 SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(\{[^}]*\})? (\S+)$", re.MULTILINE)
 OWN_NAME = re.compile(r"\bmsgctl_[a-z0-9_]+")
+DASHBOARD: dict[str, Any] = json.loads((MONITORING / "grafana-dashboard.json").read_text("utf-8"))
+
+assert gauges  # importing it registers the gauges of the whole pipeline
+
+
+def known_names() -> set[str]:
+    """Every name that Prometheus may ask for."""
+    suffixes = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
+    return {family.name + suffix for family in REGISTRY.collect() for suffix in suffixes[family.type]}
+
+
+def queries() -> list[str]:
+    """Every query of the dashboard."""
+    return [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from redis.asyncio import Redis
 from msgctl import contracts
 from msgctl.agents import Agents
 from msgctl.config import Settings
+from msgctl.metrics import REGISTRY
 from msgctl.stack.n8n import Behaviour, N8nStandIn
-from tests.monitoring.conftest import scrape, value
+from tests.monitoring.conftest import MONITORING, scrape, value
 from tests.processes import Daemon, until
 from tests.traffic import Traffic
 
@@ -44,6 +45,19 @@ async def fleet(redis: Redis, settings: Settings, with_metrics: Give) -> AsyncIt
     given = [with_metrics() for _ in range(3)]
     async with Daemon("worker", given[0]), Daemon("subscriber", given[1]), Daemon("gateway", given[2]):
         yield Fleet(Traffic(redis, settings), agent.id, given)
+
+
+def test_each_metric_is_documented_as_it_is() -> None:
+    """docs/metrics.md names every metric with type, labels and its own words, and none that is not there."""
+    rows = []
+    for family in REGISTRY.collect():
+        if family.name.startswith("msgctl_"):
+            metric = REGISTRY._names_to_collectors[family.name]
+            labels = ", ".join(f"`{label}`" for label in getattr(metric, "_labelnames", ()))
+            name = family.name + ("_total" if family.type == "counter" else "")
+            rows.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    page = (MONITORING.parent / "docs" / "metrics.md").read_text("utf-8").splitlines()
+    assert sorted(line for line in page if line.startswith("| `")) == sorted(rows)
 
 
 async def test_every_daemon_is_clean_and_names_no_one(fleet: Fleet, promtool: str) -> None:
