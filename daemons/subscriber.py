@@ -127,6 +127,7 @@ def _tend_step(
         nonlocal looks
         pace.mark("tending")
         await stream.tend()
+        await router.tend()
         if looks % every == 0:
             await stream.keep()
         if taken := await stream.take_over():

@@ -21,6 +21,8 @@ log = logs.get(__name__)
 
 PAUSE = 0.5
 """Seconds before Redis is asked again after it failed."""
+LIFE = 1.0
+"""Seconds between two signs of this gateway's life."""
 FAREWELL = 10.0
 """Seconds sockets get to be told that the gateway goes."""
 FAULTS = (RedisUnavailable, TimeoutError)
@@ -58,7 +60,7 @@ class Hub:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Listen and beat until left."""
-        chores = (self._listen(), self._beat(), self._progress.run())
+        chores = (self._listen(), self._beat(), self._show_life(), self._progress.run())
         tasks = [asyncio.create_task(chore) for chore in chores]
         try:
             yield
@@ -128,6 +130,13 @@ class Hub:
             else:
                 await self._rest()
             await asyncio.sleep(PAUSE)
+
+    async def _show_life(self) -> None:
+        while True:
+            with suppress(*FAULTS):  # the beat tells of an outage
+                async with asyncio.timeout(self._timeout):
+                    await self._sockets.stay_alive()
+            await asyncio.sleep(LIFE)
 
     async def _rest(self) -> None:
         """Until the next beat is due, or until a socket could not be made known."""

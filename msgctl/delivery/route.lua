@@ -7,6 +7,7 @@
 --   msgctl:socket:S          HASH    {gateway, user} of a socket that is alive
 --   msgctl:sockets:C         SET     the sockets that joined the conversation; dead ones are dropped
 --   msgctl:inbox:GATEWAY     STREAM  gains a frame a socket
+--   msgctl:gateways          HASH    when each gateway last showed that it lives
 --   msgctl:delivery:ID       HASH    SENT with the socket's id, or KEPT for a socket that comes back
 --
 -- ARGV: entry, kind, conversation, seq (0: it has none), body, TTL of a record in ms, frames an inbox may hold,
@@ -21,34 +22,26 @@ local function text(value)
   return type(value) == 'string' and value or nil
 end
 
--- Whether the socket is alive, and whether the frame went to it.
-local function push(socket, user, number, frame)
-  local held = redis.call('HMGET', K.socket .. socket, 'gateway', 'user')
-  if not held[1] then return false, false end
-  if user and not belongs(held[2], user) then return true, false end
-  local inbox = K.inbox .. held[1]
-  redis.call('XADD', inbox, 'MAXLEN', '~', inbox_length, '*', 'socket', socket, 'conversation', conversation,
-    'seq', number, 'kind', kind, 'body', frame)
-  redis.call('PEXPIRE', inbox, inbox_ttl)
-  reached = reached + 1
-  return true, true
-end
-
 -- To the socket it names, else to all of the user's sockets in the conversation. Returns one that it reached.
-local function hand_on(event, number, frame)
+-- A named socket whose gateway is silent may be dead, and its user have come back elsewhere: then to those as well.
+local function hand_on(event, number, body_of_it)
   local user = text(event.userId)
   local metadata = type(event.channelMetadata) == 'table' and event.channelMetadata or {}
-  local named = text(metadata.websocketId)
+  local named, found = text(metadata.websocketId), nil
+  local frame = {conversation = conversation, seq = number, kind = kind, body = body_of_it,
+    inbox_length = inbox_length, inbox_ttl = inbox_ttl}
   if named then
-    local _, sent = push(named, user, number, frame)
-    if sent then return named end
+    local gateway = push_frame(named, user, frame)
+    if gateway then found, reached = named, reached + 1 end
+    if gateway and not is_silent(gateway, now) then return named end
   end
-  local found
-  if not user then return nil end
+  if not user then return found end
   for _, socket in ipairs(redis.call('SMEMBERS', K.sockets .. conversation)) do
-    local alive, sent = push(socket, user, number, frame)
-    if not alive then redis.call('SREM', K.sockets .. conversation, socket) end
-    if sent then found = socket end
+    if socket ~= found then
+      local gateway, gone = push_frame(socket, user, frame)
+      if gone then redis.call('SREM', K.sockets .. conversation, socket) end
+      if gateway then found, reached = socket, reached + 1 end
+    end
   end
   return found
 end

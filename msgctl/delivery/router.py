@@ -84,6 +84,14 @@ class Router:
             if isinstance(entry.event, Response):
                 await self._put(entry, entry.event)
 
+    async def tend(self) -> None:
+        """What is to be done each second besides reading.
+
+        Raises:
+            RedisError: Redis does not answer.
+        """
+        await self._web.inherit()
+
     async def drain(self, patience: float) -> None:
         """Begin nothing new; let what is being sent end within `patience` seconds."""
         await asyncio.gather(*(lanes.drain(patience) for lanes in self._lanes.values()))

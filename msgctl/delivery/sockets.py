@@ -91,7 +91,7 @@ class Sockets:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        await self._stay_alive()
+        await self.stay_alive()
         ids = [socket_id for socket_id in socket_ids if socket_id in self._users]
         for start in range(0, len(ids), CHUNK):
             await self._prolong(ids[start : start + CHUNK])
@@ -119,8 +119,14 @@ class Sockets:
         """What is to be written to this gateway's sockets, as it comes, for ever."""
         return Inbox(self._redis, self._settings, self._gateway).frames()
 
-    async def _stay_alive(self) -> None:
-        """Show that this gateway lives, and drop those that have shown nothing for `FORGOTTEN`."""
+    async def stay_alive(self) -> None:
+        """Show that this gateway lives, and drop those that have shown nothing for `FORGOTTEN`.
+
+        To be called each second: after five of silence its sockets' replies go to wherever their users came back.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
         now = int(time.time() * 1000)
         with unavailable_as_error(self._settings):
             async with self._redis.pipeline(transaction=False) as pipeline:

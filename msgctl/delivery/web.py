@@ -14,11 +14,15 @@ from msgctl.metrics import DELIVERIES
 from msgctl.redisdb import Script
 
 ROUTE = Script.beside(__file__, "route")
+INHERIT = Script.beside(__file__, "inherit")
 
 INBOX_LENGTH = 10_000
 """Frames that may wait for one gateway; older ones are cut, and had again by `resume`."""
 INBOX_TTL = 3_600_000
 """Milliseconds after which the inbox of a gateway that went is gone."""
+
+INHERITED = 500
+"""Frames of one silent gateway that one look goes through."""
 
 log = logs.get(__name__)
 
@@ -28,11 +32,12 @@ class Web:
 
     Args:
         redis: a client for short commands.
-        settings: `retention.completed`.
+        settings: `retention.completed`, `gateway.socket_ttl`.
     """
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
+        self._gone_after = int(2000 * settings.gateway.socket_ttl)
         self._record_ttl = record_ttl(settings)
 
     async def route(self, entries: Sequence[Entry]) -> None:
@@ -57,6 +62,16 @@ class Web:
                 with spans.of("deliver", entry.event.message_id, kind="producer", channel="web"):
                     pass  # all of a batch are routed in one round trip: a moment is all there is to show
                 log.debug("Web response routed", sockets=result, **about)
+
+    async def inherit(self) -> None:
+        """Give what waits for a gateway that fell silent to sockets elsewhere; to be called each second.
+
+        Raises:
+            RedisError: Redis does not answer.
+        """
+        moved = await INHERIT(self._redis, self._gone_after, INHERITED, INBOX_LENGTH, INBOX_TTL)
+        if moved:
+            log.warning("A gateway fell silent; frames for its sockets went to others", frames=moved)
 
     async def _run(self, entries: Sequence[Entry]) -> list[object]:
         pipeline = self._redis.pipeline(transaction=False)

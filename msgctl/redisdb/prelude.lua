@@ -174,3 +174,22 @@ local function channel_works(channel)
   redis.call('HDEL', K.channel_state .. channel, 'streak', 'openings', 'openUntil')
   redis.call('DEL', K.channel_state .. channel .. K.channel_probe)
 end
+
+-- Give a socket a frame, by the inbox of its gateway. Returns that gateway, or nil if the socket is gone or another
+-- user's; and whether it is gone.
+local function push_frame(socket, user, frame)
+  local held = redis.call('HMGET', K.socket .. socket, 'gateway', 'user')
+  if not held[1] then return nil, true end
+  if user and not belongs(held[2], user) then return nil, false end
+  local inbox = K.inbox .. held[1]
+  redis.call('XADD', inbox, 'MAXLEN', '~', frame.inbox_length, '*', 'socket', socket,
+    'conversation', frame.conversation, 'seq', frame.seq, 'kind', frame.kind, 'body', frame.body)
+  redis.call('PEXPIRE', inbox, frame.inbox_ttl)
+  return held[1], false
+end
+
+-- Whether a gateway that beats each second has not done so for a while: it is dead, frozen or cut off.
+local function is_silent(gateway, now)
+  local seen = redis.call('HGET', K.gateways, gateway)
+  return seen and now - tonumber(seen) > 5000
+end

@@ -54,5 +54,6 @@ class Desk:
     async def _tend(self) -> None:
         while True:
             await self.stream.tend()
+            await self.router.tend()
             await self.router.take(await self.stream.take_over())
             await asyncio.sleep(0.02)

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
+from msgctl.delivery.entry import Entry
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.delivery.sockets import Sockets
 from msgctl.delivery.stream import ResponseStream
@@ -205,3 +206,60 @@ async def test_a_frame_holds_the_response(
         break
     assert (frame.socket_id, frame.conversation_id, frame.seq, frame.kind) == ("s1", "c1", 1, "response")
     assert msgspec.json.decode(frame.body, type=Response) == reply
+
+
+async def fall_silent(redis: Redis, gateway: str) -> None:
+    """Let a gateway's last sign of life be ten seconds old, as if it had been killed."""
+    last = int(await redis.hget(contracts.GATEWAYS, gateway) or 0)
+    await redis.hset(contracts.GATEWAYS, gateway, str(last - 10_000))
+
+
+async def test_a_reply_finds_who_came_back_although_it_names_a_dead_socket(
+    settings: Settings, redis: Redis, replies: Replies, gateway: Sockets
+) -> None:
+    """The named socket's gateway was killed, its key lives on: the reply goes to the user's new socket as well."""
+    elsewhere = Sockets(redis, settings, "g2")
+    await gateway.register("old", "ana")
+    await gateway.stay_alive()
+    await elsewhere.stay_alive()
+    await elsewhere.register("new", "ana")
+    await elsewhere.join("new", "c1")
+    await fall_silent(redis, "g1")
+    reply = await replies.commit(response(metadata={"websocketId": "old"}))
+    await Web(redis, settings).route(await committed(settings, redis))
+    assert await inbox(redis, "g1") == [("old", "response", 1)]
+    assert await inbox(redis, "g2") == [("new", "response", 1)]
+    assert await state(redis, reply) == (DeliveryState.SENT, "new")
+
+
+async def test_what_waits_for_a_dead_gateway_is_inherited(
+    settings: Settings, redis: Redis, replies: Replies, gateway: Sockets
+) -> None:
+    """Routed before the silence was noticed: it moves, in order, to the socket that has resumed elsewhere."""
+    elsewhere = Sockets(redis, settings, "g2")
+    for one, socket in ((gateway, "old"), (elsewhere, "new")):
+        await one.stay_alive()
+        await one.register(socket, "ana")
+    await elsewhere.join("new", "c1")
+    for conversation in ("c1", "c1", "c2"):
+        await replies.commit(response(metadata={"websocketId": "old"}, conversation=conversation))
+    web = Web(redis, settings)
+    await web.route(await committed(settings, redis))
+    assert len(await inbox(redis, "g1")) == 3
+    await web.inherit()
+    assert await inbox(redis, "g2") == []
+    await fall_silent(redis, "g1")
+    await web.inherit()
+    await web.inherit()
+    assert await inbox(redis, "g2") == [("new", "response", 1), ("new", "response", 2)]
+    assert await inbox(redis, "g1") == [("old", "response", 1)]  # nobody has come back to c2: `resume` has it
+
+
+async def committed(settings: Settings, redis: Redis) -> list[Entry]:
+    """What a subscriber reads."""
+    stream = ResponseStream(redis, settings, "reader")
+    await stream.ensure_group()
+    try:
+        return await stream.read() or await stream.read()
+    finally:
+        await stream.close()
