@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from chaos import calls, delivery, pairs, poison, storm
+from chaos import calls, delivery, gateways, pairs, poison, storm
 from chaos.place import Place, place
 from msgctl import logs
 from msgctl.config import Settings
@@ -40,6 +40,11 @@ async def run_delivery(where: Place) -> bool:
     return _tell(await delivery.DeliveryStorm(where, delivery.FULL).rage())
 
 
+async def run_gateways(where: Place) -> bool:
+    """10,000 replies to browsers while gateways and subscribers are killed."""
+    return _tell(await gateways.GatewayStorm(where, gateways.FULL).rage())
+
+
 async def run_calls(where: Place) -> bool:
     """A fault at each call of Redis in a life, beside RQ as it comes."""
     rows = [*await calls.every_call(where), *await calls.every_call_of_stock(where)]
@@ -59,6 +64,7 @@ TRIALS: dict[str, Callable[[Place], Awaitable[bool]]] = {
     "poison": run_poison,
     "pairs": run_pairs,
     "delivery": run_delivery,
+    "gateways": run_gateways,
     "calls": run_calls,
 }
 

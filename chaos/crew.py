@@ -48,9 +48,11 @@ class Crew:
                 process.terminate()
         await asyncio.gather(*self._posts)
 
-    def kill_one(self) -> None:
-        """Kill -9 any of them."""
-        self._signal(self._choose(), signal.SIGKILL)
+    def kill_one(self) -> bool:
+        """Kill -9 any of them; False if none was running."""
+        process = self._choose()
+        self._signal(process, signal.SIGKILL)
+        return process is not None
 
     async def freeze_one(self, seconds: float) -> None:
         """SIGSTOP any of them, and let it go on after a while, if it still lives."""

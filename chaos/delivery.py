@@ -87,8 +87,7 @@ class DeliveryStorm:
     async def _kill(self, crew: Crew) -> None:
         for _ in range(self._plan.kills):
             await asyncio.sleep(random.uniform(0.5, 1.5) * self._plan.between)
-            crew.kill_one()
-            self._deaths += 1
+            self._deaths += crew.kill_one()
 
     async def _commit(self) -> None:
         """As the worker's COMMIT does, without a job around it, spread over the time of the kills."""

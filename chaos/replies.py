@@ -1,6 +1,7 @@
 """Replies as the worker's COMMIT leaves them, without a job around them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -40,25 +41,28 @@ class Replies:
         self._channel = channel
         self._user = user
 
-    async def commit(self, numbers: Iterable[int], *, text: str = "") -> None:
+    async def commit(self, numbers: Iterable[int], *, sockets: Sequence[str] = (), text: str = "") -> None:
         """Put these replies into the stream, their conversations' kept replies and their counters.
 
         Args:
             numbers: of the replies, rising; reply k is in conversation k modulo their number.
+            sockets: by conversation, the socket that its reply names; none: it names none.
             text: stands before the number, which is the reply otherwise.
         """
         pipeline = self._redis.pipeline(transaction=False)
         for number in numbers:
-            response = self._response(number, text)
+            response = self._response(number, sockets, text)
             keys = [contracts.RESPONSES]
             keys += [prefix + response.conversation_id for prefix in (contracts.CONVERSATION, contracts.REPLIES)]
             body = response.to_json().decode().removesuffix("}")
             pipeline.eval(COMMIT, len(keys), *keys, self._channel, body, self._user, response.seq or 0, KEPT)
         await pipeline.execute()
 
-    def _response(self, number: int, text: str) -> Response:
+    def _response(self, number: int, sockets: Sequence[str], text: str) -> Response:
         conversation = number % self._conversations
-        metadata = {"chatId": conversation + 1} if self._channel is Channel.TELEGRAM else {}
+        metadata: dict[str, Any] = {"chatId": conversation + 1} if self._channel is Channel.TELEGRAM else {}
+        if sockets:
+            metadata["websocketId"] = sockets[conversation]
         return Response(
             message_id=f"r{number}",
             conversation_id=name_of(conversation),

@@ -1,11 +1,13 @@
 -- INHERIT: what waits for the sockets of a gateway that fell silent goes to where their users have come back.
 --
 -- Between a gateway's death and the moment it counts as silent, frames go into its inbox. Whoever has come back
--- meanwhile, by `resume` at another gateway, has not got them.
+-- meanwhile, by `resume` at another gateway, has not got them. What would come out of order is left for the `resume`
+-- of a client that sees the gap in the numbers.
 --
 --   msgctl:gateways          HASH    when each gateway last showed that it lives
 --   msgctl:inbox:GATEWAY     STREAM  loses what others are given; all of it once its sockets have expired
 --   msgctl:sockets:C         SET     the sockets that joined the conversation
+--   msgctl:conversation:C    HASH    routed: the last number that was handed on
 --
 -- ARGV: ms after which the sockets of a silent gateway are gone, most frames to look at, frames an inbox may hold,
 --       TTL of an inbox in ms.
@@ -29,15 +31,38 @@ local function give_to_others(fields)
   return given
 end
 
+-- The frames of an inbox, each with its id, and by conversation the numbers among them.
+local function read(inbox)
+  local frames, numbers = {}, {}
+  for _, entry in ipairs(redis.call('XRANGE', inbox, '-', '+', 'COUNT', most)) do
+    local fields = {id = entry[1]}
+    for k = 1, #entry[2], 2 do fields[entry[2][k]] = entry[2][k + 1] end
+    frames[#frames + 1] = fields
+    numbers[fields.conversation] = numbers[fields.conversation] or {}
+    numbers[fields.conversation][tonumber(fields.seq)] = true
+  end
+  return frames, numbers
+end
+
+-- Whether nothing later of its conversation has gone to a living socket: it would come after that.
+local function is_in_order(fields, numbers)
+  local seq = tonumber(fields.seq)
+  if seq == 0 then return true end
+  local routed = tonumber(redis.call('HGET', K.conversation .. fields.conversation, 'routed') or 0)
+  for later = seq + 1, routed do
+    if not numbers[fields.conversation][later] then return false end
+  end
+  return true
+end
+
 local gateways = redis.call('HGETALL', K.gateways)
 for i = 1, #gateways, 2 do
   local inbox = K.inbox .. gateways[i]
   if is_silent(gateways[i], now) and redis.call('EXISTS', inbox) == 1 then
-    for _, entry in ipairs(redis.call('XRANGE', inbox, '-', '+', 'COUNT', most)) do
-      local fields = {}
-      for k = 1, #entry[2], 2 do fields[entry[2][k]] = entry[2][k + 1] end
-      if give_to_others(fields) then
-        redis.call('XDEL', inbox, entry[1])
+    local frames, numbers = read(inbox)
+    for _, fields in ipairs(frames) do
+      if is_in_order(fields, numbers) and give_to_others(fields) then
+        redis.call('XDEL', inbox, fields.id)
         moved = moved + 1
       end
     end

@@ -255,6 +255,26 @@ async def test_what_waits_for_a_dead_gateway_is_inherited(
     assert await inbox(redis, "g1") == [("old", "response", 1)]  # nobody has come back to c2: `resume` has it
 
 
+async def test_nothing_is_inherited_out_of_order(
+    settings: Settings, redis: Redis, replies: Replies, gateway: Sockets
+) -> None:
+    """A later reply has reached the new socket: the one in the dead inbox is left for the client's `resume`."""
+    elsewhere = Sockets(redis, settings, "g2")
+    for one, socket in ((gateway, "old"), (elsewhere, "new")):
+        await one.stay_alive()
+        await one.register(socket, "ana")
+    await elsewhere.join("new", "c1")
+    for socket in ("old", "new"):
+        await replies.commit(response(metadata={"websocketId": socket}))
+    web = Web(redis, settings)
+    await web.route(await committed(settings, redis))
+    await fall_silent(redis, "g1")
+    await web.inherit()
+    assert await inbox(redis, "g2") == [("new", "response", 2)]
+    missed = await elsewhere.missed("c1", "ana", 0)
+    assert [reply.seq for reply in missed.responses] == [1, 2]
+
+
 async def committed(settings: Settings, redis: Redis) -> list[Entry]:
     """What a subscriber reads."""
     stream = ResponseStream(redis, settings, "reader")

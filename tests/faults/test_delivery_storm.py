@@ -1,8 +1,11 @@
-"""F21, F22 in short: replies while subscribers are killed. `make chaos-delivery` is the long form."""
+"""F20 to F22 in short: replies while subscribers and gateways die and clients do not read.
+
+`make chaos-delivery` is the long form.
+"""
 
 from pathlib import Path
 
-from chaos import delivery
+from chaos import delivery, gateways
 from chaos.place import place
 
 
@@ -12,4 +15,12 @@ async def test_nothing_is_missed_or_doubled(tmp_path: Path) -> None:
         report = await delivery.DeliveryStorm(where, delivery.SHORT).rage()
     assert (report.missed, report.doubled, report.inversions) == (0, 0, 0), report
     assert report.kills == delivery.SHORT.kills
+    assert report.verdict.holds, report.verdict.violations
+
+
+async def test_browsers_miss_and_double_nothing(tmp_path: Path) -> None:
+    """600 replies to 20 clients, 4 kills -9 of gateways and subscribers: each client has each, once."""
+    async with place(tmp_path) as where:
+        report = await gateways.GatewayStorm(where, gateways.SHORT).rage()
+    assert (report.missed, report.doubled, report.not_recovered) == (0, 0, 0), report
     assert report.verdict.holds, report.verdict.violations
