@@ -23,8 +23,8 @@ chaos: $(VENV)/.dev ## Kill, freeze and cut for a quarter of an hour; were all p
 	@MSGCTL_MODEL_EXAMPLES=$${MSGCTL_MODEL_EXAMPLES:-500} $(BIN)/pytest --timeout 1800 tests/rqueue/test_model.py
 	@$(BIN)/python -m chaos $(ARGS)
 
-chaos-delivery: $(VENV)/.dev ## 10,000 replies to phones while subscribers are killed: none missed, none doubled
-	@$(BIN)/python -m chaos delivery
+chaos-delivery: $(VENV)/.dev ## 10,000 replies to phones and to browsers under kills, 1,000 slow clients: none missed
+	@ulimit -n 8192; $(BIN)/python -m chaos delivery gateways slow
 
 test-systemd: $(VENV)/.runtime ## Boot a Debian and install, hurt, update, remove msgctl in it (root)
 	@tests/systemd/run.sh

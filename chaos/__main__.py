@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from chaos import calls, delivery, gateways, pairs, poison, storm
+from chaos import calls, delivery, gateways, pairs, poison, slow, storm
 from chaos.place import Place, place
 from msgctl import logs
 from msgctl.config import Settings
@@ -45,6 +45,11 @@ async def run_gateways(where: Place) -> bool:
     return _tell(await gateways.GatewayStorm(where, gateways.FULL).rage())
 
 
+async def run_slow(where: Place) -> bool:
+    """1,000 clients that do not read, 20 on a dead line, and one who reads."""
+    return _tell(await slow.SlowClients(where, slow.FULL).run())
+
+
 async def run_calls(where: Place) -> bool:
     """A fault at each call of Redis in a life, beside RQ as it comes."""
     rows = [*await calls.every_call(where), *await calls.every_call_of_stock(where)]
@@ -65,6 +70,7 @@ TRIALS: dict[str, Callable[[Place], Awaitable[bool]]] = {
     "pairs": run_pairs,
     "delivery": run_delivery,
     "gateways": run_gateways,
+    "slow": run_slow,
     "calls": run_calls,
 }
 
@@ -90,7 +96,7 @@ def _tell(report: Any) -> bool:
                 console.print(f"  {violation.invariant} {violation.subject}: {violation.problem}")
             value = "no violation" if value.holds else f"{len(value.violations)} violations"
         elif isinstance(value, float):
-            value = f"{value:.1f}"
+            value = f"{value:.3g}"
         console.print(f"  {fact.name.replace('_', ' '):26} {value}")
     return bool(report.holds)
 

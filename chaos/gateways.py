@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
 import msgspec
+from pydantic import SecretStr
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
@@ -133,7 +134,8 @@ class GatewayStorm:
 
     def __init__(self, place: Place, plan: Plan) -> None:
         self._redis = place.redis
-        self._settings = _settings(place.settings)
+        delivery = place.settings.delivery.model_copy(update={"takeover": 2.0})
+        self._settings = with_secret(place.settings.model_copy(update={"delivery": delivery}))
         self._plan = plan
 
     async def rage(self) -> Report:
@@ -145,7 +147,7 @@ class GatewayStorm:
         urls = [f"ws://127.0.0.1:{port}/ws/chat?token={token}" for port in doors]
         followers = [Follower(number, urls) for number in range(plan.clients)]
         async with AsyncExitStack() as stack:
-            crews = [Crew(_at(self._settings, port), 1, program=GATEWAY) for port in doors]
+            crews = [Crew(at(self._settings, port), 1, program=GATEWAY) for port in doors]
             crews.append(Crew(self._settings, plan.subscribers, program=SUBSCRIBER))
             for crew in crews:
                 await stack.enter_async_context(crew)
@@ -197,13 +199,13 @@ class GatewayStorm:
         )
 
 
-def _settings(settings: Settings) -> Settings:
-    delivery = settings.delivery.model_copy(update={"takeover": 2.0})
-    auth = settings.auth.model_copy(update={"jwt_secret": type(settings.auth.jwt_secret)("chaos" * 10)})
-    return settings.model_copy(update={"delivery": delivery, "auth": auth})
+def with_secret(settings: Settings) -> Settings:
+    """The settings with a key for tokens."""
+    auth = settings.auth.model_copy(update={"jwt_secret": SecretStr("chaos" * 10)})
+    return settings.model_copy(update={"auth": auth})
 
 
-def _at(settings: Settings, port: int) -> Settings:
-    return settings.model_copy(
-        update={"gateway": settings.gateway.model_copy(update={"host": "127.0.0.1", "port": port})}
-    )
+def at(settings: Settings, port: int) -> Settings:
+    """The settings of a gateway at a port."""
+    gateway = settings.gateway.model_copy(update={"host": "127.0.0.1", "port": port})
+    return settings.model_copy(update={"gateway": gateway})

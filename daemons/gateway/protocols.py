@@ -5,6 +5,8 @@ and warns that it goes away; `wsproto` is pure Python and not a dependency. It s
 is behind, and answers pings by itself.
 """
 
+import asyncio
+import socket
 from typing import Any, cast
 
 from uvicorn._types import ASGISendEvent
@@ -16,6 +18,11 @@ from daemons.gateway.waiting import Gate, Mailbox
 
 CUT = "msgctl.cut"
 """The scope extension that holds `SocketProtocol.cut`."""
+SEND_BUFFER = 65_536
+"""Bytes the kernel may keep for a client that does not read, twice that by its own count. Left to itself it keeps
+4 MB, and that for each of a thousand such clients."""
+UNANSWERED = 9.0
+"""Seconds after which a client is gone that acknowledges nothing of what it was sent: its cable was pulled."""
 LINGER = 5.0
 """Seconds a socket that was cut gets to read what it was sent, before it is reset."""
 
@@ -36,6 +43,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         event.headers.clear()  # what the application shall see of them is in the scope
         if self.response.status_code == 101:
+            _bound(self.transport)
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[CUT] = self.cut
 
@@ -80,3 +88,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """End with the server, but not later because of a client that does not read."""
         super().shutdown()
         self.loop.call_later(LINGER, self.transport.abort)
+
+
+def _bound(transport: asyncio.Transport) -> None:
+    """Let the kernel keep little for this client, and wait for it no longer than that is worth."""
+    client: socket.socket | None = transport.get_extra_info("socket")
+    if client is None or client.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNANSWERED * 1000))

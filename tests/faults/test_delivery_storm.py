@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from chaos import delivery, gateways
+from chaos import delivery, gateways, slow
 from chaos.place import place
 
 
@@ -24,3 +24,13 @@ async def test_browsers_miss_and_double_nothing(tmp_path: Path) -> None:
         report = await gateways.GatewayStorm(where, gateways.SHORT).rage()
     assert (report.missed, report.doubled, report.not_recovered) == (0, 0, 0), report
     assert report.verdict.holds, report.verdict.violations
+
+
+async def test_who_does_not_read_costs_the_others_nothing(tmp_path: Path) -> None:
+    """F20: 40 clients that read nothing get 4408 and 5 on a dead line are dropped, within 10 s; nothing is lost."""
+    async with place(tmp_path) as where:
+        report = await slow.SlowClients(where, slow.SHORT).run()
+    assert report.told_4408 == report.slow, report
+    assert (report.others_missed, report.lost_after_resume) == (0, 0), report
+    assert report.megabytes_each <= slow.MOST_MEMORY, report
+    assert report.dark in (0, slow.SHORT.dark)

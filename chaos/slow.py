@@ -1,0 +1,251 @@
+"""A thousand clients that do not read, and some on a dead line: the others notice nothing, and nothing is lost."""
+
+import asyncio
+import statistics
+import time
+from contextlib import AsyncExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+from redis.asyncio import Redis
+from websockets.asyncio.client import connect
+
+from chaos.gateways import at, with_secret
+from chaos.place import Place
+from chaos.replies import USER, Replies, name_of
+from chaos.silence import Silent
+from msgctl import contracts, tokens
+from msgctl.messages import Channel
+from msgctl.stack import ports
+from msgctl.tasks import cancel
+from tests.processes import Daemon
+
+SLOW, DARK, OTHER = 0, 1, 2
+"""Conversations: of the slow, of those on a dead line, of one who reads."""
+TEXT = "x" * 40_000
+DEADLINE = 10.0
+"""Seconds within which a client that takes nothing is closed."""
+MOST_MEMORY = 1.2
+"""MB that one slow client may cost the gateway."""
+SLOW_CONSUMER = 4408
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How bad it gets."""
+
+    slow: int
+    dark: int
+    burst: int
+    """Replies of 40 KB that each slow client is sent and does not read."""
+
+
+FULL = Plan(1000, 20, 9)
+SHORT = Plan(40, 5, 9)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of it. Times are in seconds."""
+
+    slow: int
+    told_4408: int
+    """Of the slow clients, how many read 4408 when they read again at last."""
+    closed_within: float
+    """From the replies until the last slow client was closed …"""
+    dark: int
+    """Clients whose line was dead (0: this system cannot make one)."""
+    dark_closed_within: float
+    """… and the last one on a dead line."""
+    megabytes_each: float
+    """What a slow client cost the gateway at the most."""
+    others_missed: int
+    others_median_before: float
+    others_median_meanwhile: float
+    """From the commit of a reply until a client that reads has it, while the slow ones sit there."""
+    lost_after_resume: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether every promise was kept."""
+        return (
+            self.told_4408 == self.slow
+            and max(self.closed_within, self.dark_closed_within) <= DEADLINE
+            and self.megabytes_each <= MOST_MEMORY
+            and not (self.others_missed or self.lost_after_resume)
+        )
+
+
+class SlowClients:
+    """One run.
+
+    Args:
+        place: servers of its own.
+        plan: how bad.
+    """
+
+    def __init__(self, place: Place, plan: Plan) -> None:
+        self._redis: Any = place.redis
+        self._settings = at(with_secret(place.settings), ports.free_port())
+        self._plan = plan
+        token = tokens.issue(self._settings, USER, 3600)
+        self._url = f"ws://127.0.0.1:{self._settings.gateway.port}/ws/chat?token={token}"
+        self._replies = Committed(place.redis)
+
+    async def run(self) -> Report:
+        """Let them connect, send them what they do not read; look at them, at the others and at the gateway."""
+        async with AsyncExitStack() as stack:
+            gateway = await stack.enter_async_context(Daemon("gateway", self._settings))
+            await stack.enter_async_context(Daemon("subscriber", self._settings))
+            slow = [stack.enter_context(closing(Silent(self._url))) for _ in range(self._plan.slow)]
+            dark = [stack.enter_context(closing(Silent(self._url))) for _ in range(self._plan.dark)]
+            for one in slow:
+                await one.follow(name_of(SLOW))
+            for one in dark:
+                await one.follow(name_of(DARK))
+            dark = dark if _darken(dark) else []
+            other = await stack.enter_async_context(Other(self._url, self._replies))
+            await other.chat(40)
+            before = statistics.median(other.took)
+            other.took.clear()
+            memory = Memory(gateway.process.pid)
+            chatting = asyncio.create_task(other.chat(10_000))
+            watching = asyncio.create_task(memory.watch())
+            begun = time.monotonic()
+            await self._replies.commit(DARK, "x")
+            for _ in range(self._plan.burst):
+                await self._replies.commit(SLOW, TEXT)
+            dark_closed = asyncio.create_task(self._closed(dark, begun))
+            closed_within = await self._closed(slow, begun)
+            meanwhile = statistics.median(other.took)
+            dark_closed_within = await dark_closed
+            await cancel(chatting, watching)
+            return Report(
+                slow=len(slow),
+                told_4408=sum(one.close_code == SLOW_CONSUMER for one in slow),
+                closed_within=closed_within,
+                dark=len(dark),
+                dark_closed_within=dark_closed_within,
+                megabytes_each=memory.grown / len(slow),
+                others_missed=other.missed,
+                others_median_before=before,
+                others_median_meanwhile=meanwhile,
+                lost_after_resume=self._plan.burst - await self._resumed(SLOW),
+            )
+
+    async def _closed(self, clients: list[Silent], begun: float) -> float:
+        """Seconds until the gateway has let go of all of these; each reads again when it is let go of."""
+
+        async def closed(client: Silent) -> float:
+            while await self._redis.exists(contracts.SOCKET + client.socket_id):  # noqa: ASYNC110 - it is Redis's
+                await asyncio.sleep(0.2)
+            within = time.monotonic() - begun
+            await client.drain(2.0)
+            return within
+
+        return max(await asyncio.gather(*map(closed, clients)), default=0.0)
+
+    async def _resumed(self, conversation: int) -> int:
+        """How many replies a client gets that comes back with nothing."""
+        count = 0
+        async with connect(self._url, max_size=None) as socket:
+            resume = {"conversationId": name_of(conversation), "afterSeq": 0}
+            await socket.send(msgspec.json.encode({"type": "resume", "data": resume}).decode())
+            async for text in socket:
+                frame = msgspec.json.decode(text)
+                count += frame["type"] == "message"
+                if frame["type"] == "resumed":
+                    break
+        return count
+
+
+class Committed:
+    """Commits replies of a few conversations, each the next of its own."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._replies = Replies(redis, OTHER + 1, Channel.WEB)
+        self._last = [0] * (OTHER + 1)
+
+    async def commit(self, conversation: int, text: str) -> int:
+        """The next reply of a conversation; its number."""
+        self._last[conversation] += 1
+        await self._replies.commit([(self._last[conversation] - 1) * len(self._last) + conversation], text=text)
+        return self._last[conversation]
+
+
+class Other:
+    """A client that reads, and takes the time.
+
+    Args:
+        url: of the gateway, with a token.
+        replies: commits what it is sent.
+    """
+
+    def __init__(self, url: str, replies: Committed) -> None:
+        self._connecting = connect(url)
+        self._replies = replies
+        self.took: list[float] = []
+        self.missed = 0
+
+    async def __aenter__(self) -> Self:
+        self._socket = await self._connecting.__aenter__()
+        resume = {"type": "resume", "data": {"conversationId": name_of(OTHER), "afterSeq": 0}}
+        await self._socket.send(msgspec.json.encode(resume).decode())
+        while b"resumed" not in await self._socket.recv(decode=False):
+            pass
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._socket.close()
+
+    async def chat(self, count: int) -> None:
+        """Be sent so many replies, one after the other."""
+        for _ in range(count):
+            begun = time.monotonic()
+            seq = await self._replies.commit(OTHER, "hi ")
+            try:
+                async with asyncio.timeout(DEADLINE):
+                    frame = msgspec.json.decode(await self._socket.recv())
+            except TimeoutError:
+                self.missed += 1
+                return
+            self.missed += frame["data"]["seq"] != seq
+            self.took.append(time.monotonic() - begun)
+            await asyncio.sleep(0.02)
+
+
+class Memory:
+    """What a process has in memory.
+
+    Args:
+        pid: its id.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._status = Path(f"/proc/{pid}/status")
+        self._first = self._most = self._read()
+
+    @property
+    def grown(self) -> float:
+        """MB by which it grew, at the most."""
+        return (self._most - self._first) / 1024
+
+    async def watch(self) -> None:
+        """Look ten times a second, for ever."""
+        while True:
+            self._most = max(self._most, self._read())
+            await asyncio.sleep(0.1)
+
+    def _read(self) -> int:
+        return int(self._status.read_text().split("VmRSS:")[1].split()[0])
+
+
+def _darken(clients: list[Silent]) -> bool:
+    try:
+        for client in clients:
+            client.go_dark()
+    except OSError:
+        return False
+    return True
