@@ -5,16 +5,21 @@ import json
 import signal
 import socket
 
+import aiohttp
 import pytest
 from redis.asyncio import Redis
 
+from daemons.gateway import server
+from daemons.gateway.app import serve
 from daemons.gateway.listener import let_nobody_new_in
 from msgctl import contracts, tokens
 from msgctl.agents import Agent
 from msgctl.config import Settings
+from tests.gateway.clients import Client, may_filter, running
 from tests.processes import PATIENCE, Daemon, until
 
 STREAMS = 8
+NEWCOMERS = 40
 
 
 class Stream:
@@ -78,6 +83,33 @@ async def test_a_takeover_refuses_nobody_and_loses_nothing(settings: Settings, a
         for message_id in stream.accepted:
             assert await redis.exists(contracts.job_key(message_id)), message_id
     assert "Traceback" not in first.output, first.output
+
+
+async def test_a_gateway_that_goes_lets_nobody_new_in(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its farewell on each newcomer is served by the other gateway, none by the one that goes."""
+    if not may_filter():
+        pytest.skip("this system lets no ordinary user filter what reaches a socket")
+    monkeypatch.setattr(server, "QUIET", 1.5)
+    async with running(serve, settings) as going, aiohttp.ClientSession() as http:
+        client = Client(going.status.result().removeprefix("listening at "), settings, "ana", http)
+        port = int(client.url.rpartition(":")[2])
+        same = settings.model_copy(update={"gateway": settings.gateway.model_copy(update={"port": port})})
+        async with client.socket() as chat:
+            await chat.hear("connected")
+            async with running(serve, same):
+                going.stopping.set()
+                assert (await chat.closed())[0] == 1001
+                answers = await asyncio.gather(*(ask(port) for _ in range(NEWCOMERS)))
+    assert [answer.split()[1] for answer in answers] == [b"200"] * NEWCOMERS
+
+
+async def ask(port: int) -> bytes:
+    """What whoever listens says of its readiness, over a connection of its own; a gateway that goes says 503."""
+    reader, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), PATIENCE)
+    writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), PATIENCE)
+    writer.close()
+    return answer
 
 
 async def test_who_is_let_in_nowhere_comes_to_the_other_listener() -> None:
