@@ -22,7 +22,7 @@ from bench.servers import Place, place
 from msgctl import redisdb
 from msgctl.operations import Operations
 from msgctl.operations.query import Query
-from msgctl.redisdb.script import NAMES
+from msgctl.redisdb.script import compose
 from msgctl.rqueue import Queue
 
 BATCH = 2000
@@ -60,7 +60,7 @@ ERROR = '{"class":"final","code":"n8n_rejected","text":"n8n answered HTTP 400 fo
 async def fill(redis: Redis, jobs: int, dead: int) -> None:
     """Put jobs, half waiting and half completed, and dead letters, by a script: a client would take minutes."""
     seconds, _ = await redis.time()
-    script = NAMES + FILL
+    script = compose(FILL)
     for start in range(0, jobs + dead, BATCH):
         end = min(start + BATCH, jobs + dead)
         await cast("Any", redis.eval(script, 0, start, end - 1, jobs, seconds, TEXT, ERROR))

@@ -5,14 +5,19 @@ A line goes to standard error, or with its fields to the journal if that is what
 written through `WatchedFileHandler`, so logrotate may move them.
 """
 
+import asyncio
 import logging
 import logging.handlers
 import re
 import sys
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
+from types import MethodType
 from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
 
 from msgctl.config import Settings
 from msgctl.journald import JournalHandler, is_journal_behind_stderr
@@ -34,7 +39,7 @@ def configure(settings: Settings, *, daemon: str) -> None:
         settings: `logs.*` decides level, format and files.
         daemon: bound to each line as `daemon`; empty: a command, which is none.
     """
-    first = JournalHandler() if is_journal_behind_stderr() else logging.StreamHandler(sys.stderr)
+    first = JournalHandler() if is_journal_behind_stderr() else TurnHandler(sys.stderr)
     handlers: list[logging.Handler] = [first]
     if settings.logs.directory:
         folder = Path(settings.logs.directory)
@@ -45,19 +50,26 @@ def configure(settings: Settings, *, daemon: str) -> None:
         handlers.append(errors)
     as_json = settings.logs.format == "json" or (settings.logs.format == "auto" and not sys.stderr.isatty())
     for handler in handlers:
-        handler.setFormatter(_Renderer(as_json=as_json or isinstance(handler, JournalHandler)))
+        handler.setFormatter(Formatter(as_json=as_json or isinstance(handler, JournalHandler)))
     logging.basicConfig(handlers=handlers, level=settings.logs.level.upper(), force=True)
+    # No line tells where in the code, in which thread or process it was written, and finding that out costs as
+    # much as the rest of it. docs.python.org/3/howto/logging.html#optimization
+    cast("Any", logging)._srcfile = None  # noqa: SLF001 - the documented way
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     if daemon:
         bind(daemon=daemon)
 
 
-def get(name: str) -> "structlog.stdlib.BoundLogger":
+def get(name: str) -> "structlog.typing.FilteringBoundLogger":
     """The logger of a module; bind what a line must carry, e.g. `log.bind(messageId=…)`."""
-    return cast("structlog.stdlib.BoundLogger", _Logger(name))
+    return cast("structlog.typing.FilteringBoundLogger", _Logger(name))
 
 
 def bound(**facts: Any) -> AbstractContextManager[object]:
-    """Within this context, each line of this task carries `facts`, whoever writes it."""
+    """Within this context, each line of this task carries `facts`, whoever writes it.
+
+    A fact that is a method is called for each line, so that what changes all the time is bound once.
+    """
     return cast("AbstractContextManager[object]", _structlog().contextvars.bound_contextvars(**facts))
 
 
@@ -67,46 +79,79 @@ def bind(**facts: Any) -> None:
 
 
 class _Logger:
-    """One of structlog's loggers, made when it is first used."""
+    """One of structlog's loggers, made when it is first used; its methods are looked up once."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
-    @cached_property
-    def _logger(self) -> Any:
-        return _structlog().get_logger(self._name)
-
     def __getattr__(self, attribute: str) -> Any:
-        return getattr(self._logger, attribute)
+        found = getattr(_structlog().get_logger(self._name).bind(), attribute)
+        self.__dict__[attribute] = found
+        return found
 
 
-class _Renderer(logging.Formatter):
-    """Renders what structlog, or a library, has logged; secrets are masked on the way."""
+class TurnHandler(logging.StreamHandler[Any]):
+    """Writes the lines of one turn of the event loop together: under load that is one system call for many.
+
+    Warnings and worse are written at once, with whatever waits before them.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line until the turn ends; where no loop runs, write it."""
+        try:
+            self._lines.append(self.format(record))
+            if len(self._lines) > 1 and record.levelno < logging.WARNING:
+                return  # the first of them has seen to it
+            loop = _running_loop()
+            if loop is None or record.levelno >= logging.WARNING:
+                self.flush()
+            else:
+                loop.call_soon(self.flush)
+        except Exception:  # noqa: BLE001 - a log line must never end what it tells of; logging's own way out
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        lines, self._lines = self._lines, []
+        if lines:
+            self.stream.write("\n".join(lines) + "\n")
+        super().flush()
+
+
+class Formatter(logging.Formatter):
+    """Renders what structlog, or a library, has logged, once for all handlers that want it alike.
+
+    Args:
+        as_json: or as text for people.
+    """
 
     def __init__(self, *, as_json: bool) -> None:
         super().__init__()
         self._as_json = as_json
+        self._kept = "as_json" if as_json else "as_text"
 
     @cached_property
-    def _formatter(self) -> logging.Formatter:
-        structlog = _structlog()
-        return cast(
-            "logging.Formatter",
-            structlog.stdlib.ProcessorFormatter(
-                foreign_pre_chain=[structlog.stdlib.add_log_level, _timestamp(structlog), redact],
-                processors=[
-                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    structlog.processors.format_exc_info,
-                    redact,
-                    structlog.processors.JSONRenderer(ensure_ascii=False)
-                    if self._as_json
-                    else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-                ],
-            ),
-        )
+    def _render(self) -> Any:
+        return _to_json if self._as_json else _structlog().dev.ConsoleRenderer(colors=sys.stderr.isatty())
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._formatter.format(record)
+        """One line; a traceback may make it several."""
+        kept = record.__dict__.get(self._kept)
+        if kept is None:
+            event = record.msg if isinstance(record.msg, dict) else self._read(record)
+            kept = record.__dict__[self._kept] = self._render(None, record.levelname, dict(event))
+        return cast("str", kept)
+
+    def _read(self, record: logging.LogRecord) -> dict[str, Any]:
+        """What a library has logged, as ours would have been."""
+        event = {"event": record.getMessage(), "level": record.levelname.lower()}
+        if record.exc_info:
+            event["exception"] = self.formatException(record.exc_info)
+        return cast("dict[str, Any]", redact(None, "", _stamp(None, "", event)))
 
 
 @cache
@@ -116,26 +161,56 @@ def _structlog() -> Any:
 
     structlog.configure(
         processors=[
-            structlog.stdlib.filter_by_level,
             structlog.contextvars.merge_contextvars,
             structlog.stdlib.add_log_level,
-            _timestamp(structlog),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+            _stamp,
+            structlog.processors.format_exc_info,
+            redact,
+            _hand_over,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        # What is below the level costs a call that does nothing, not a walk through the processors.
+        wrapper_class=structlog.make_filtering_bound_logger(_threshold()),
         cache_logger_on_first_use=True,
     )
     return structlog
 
 
-def _timestamp(structlog: Any) -> Any:
-    return structlog.processors.TimeStamper(fmt="iso", utc=True)
+def _threshold() -> int:
+    """The level that `configure` has set; where nobody has called it, all lines are left to logging."""
+    root = logging.getLogger()
+    ours = any(isinstance(handler.formatter, Formatter) for handler in root.handlers)
+    return root.level if ours else logging.NOTSET
+
+
+def _hand_over(_logger: Any, _method: str, event: Any) -> tuple[tuple[Any], dict[str, Any]]:
+    """To logging, whose handlers render it."""
+    return (event,), {}
+
+
+def _to_json(_logger: Any, _method: str, event: dict[str, Any]) -> str:
+    return msgspec.json.encode(event, enc_hook=repr).decode()
+
+
+def _stamp(_logger: Any, _method: str, event: Any) -> Any:
+    event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return event
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def redact(_logger: Any, _method: str, event: Any) -> Any:
     """Take tokens out of every text of a line, a traceback included."""
-    return {key: redact_text(value) if isinstance(value, str) else value for key, value in event.items()}
+    told = {}
+    for key, fact in event.items():
+        value = fact() if isinstance(fact, MethodType) else fact
+        told[key] = redact_text(value) if isinstance(value, str) else value
+    return told
 
 
 def redact_text(text: str) -> str:

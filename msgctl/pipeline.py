@@ -7,7 +7,7 @@ durable stream. From there a subscriber (`daemons/subscriber`) takes it to the c
 (`delivery`): for the web, to the gateway that holds the socket.
 
     1. find the agent         in PostgreSQL     10 %
-    2. read the history       in Redis          20 %
+    2. read the history       in Redis          20 %   (it came with the claim)
     3. prepare the payload    for n8n           30 %
     4. call the workflow      n8n               50 %
     5. publish the response   in Redis          80 %
@@ -38,7 +38,6 @@ from msgctl.errors import (
     RedisUnavailable,
     Unavailable,
 )
-from msgctl.history import History
 from msgctl.messages import CANARY_AGENT, Draft, Failure, Message, Reply, Turn
 from msgctl.metrics import ATTEMPTS, DEAD_LETTERS, FAILURES, Steps
 from msgctl.rqueue import Claimed, Claims, Progress
@@ -54,7 +53,7 @@ class Pipeline:
         settings: `retry.*`.
         claims: the lease under which everything is written.
         progress: told of each step.
-        agents, history, breakers, workflow: what the steps ask.
+        agents, breakers, workflow: what the steps ask.
     """
 
     def __init__(
@@ -64,14 +63,12 @@ class Pipeline:
         claims: Claims,
         progress: Progress,
         agents: Agents,
-        history: History,
         breakers: Breakers,
         workflow: Workflow,
     ) -> None:
         self._claims = claims
         self._progress = progress
         self._agents = agents
-        self._history = history
         self._breakers = breakers
         self._workflow = workflow
         self._policy = retry.Policy(**settings.retry.model_dump())
@@ -87,7 +84,7 @@ class Pipeline:
                 messageId=message.message_id,
                 conversationId=message.conversation_id,
                 attempt=claimed.attempts + 1,
-                step="claim",
+                step=steps.current,
             ),
             spans.of("work", message.message_id, attempt=claimed.attempts + 1, run=claimed.run),
         ):
@@ -115,7 +112,7 @@ class Pipeline:
         agent = await self._find_agent(message)
 
         self._reach(claimed, steps, 20, "history", "Reading the history")
-        history = await self._history.read(message.conversation_id)
+        history = claimed.history  # CLAIM has brought it along, which saves a round trip to Redis
 
         self._reach(claimed, steps, 30, "payload", "Preparing the payload")
         payload = prepare_payload(agent, message, history)
@@ -125,9 +122,11 @@ class Pipeline:
 
         self._reach(claimed, steps, 80, "publish", "Publishing the response")
         response = _respond(message, answer.reply, milliseconds=steps.milliseconds)
-        turns = _turns(message, response)
+        turns, passed = _turns(message, response), self._progress.take(claimed)
         committed = await _insist(
-            lambda: self._claims.commit(claimed, response, turns, steps=steps.summary, execution=answer.execution)
+            lambda: self._claims.commit(
+                claimed, response, turns, passed=passed, steps=steps.summary, execution=answer.execution
+            )
         )
         if committed is None:
             raise LeaseLost("The lease ran out before the commit.")
@@ -153,7 +152,6 @@ class Pipeline:
 
     def _reach(self, claimed: Claimed, steps: Steps, progress: int, step: str, doing: str) -> None:
         steps.begin(step)
-        logs.bind(step=step)
         log.debug(doing, progress=progress)
         if progress < 80:  # the commit itself tells of 80 and 100
             self._progress.note(claimed, progress)
@@ -168,6 +166,7 @@ class Pipeline:
             retry_after=failure.retry_after,
         )
         message = claimed.message
+        await self._progress.tell(claimed)
         error = {"class": failure.fault, "code": failure.code, "text": failure.message, "at": _now()}
         record = {**error, "startedAt": steps.began, "run": claimed.run, "ms": steps.milliseconds}
         kept = await _insist(

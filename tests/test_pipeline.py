@@ -10,7 +10,6 @@ from msgctl import contracts
 from msgctl.agents import Agent, Agents
 from msgctl.breakers import Breakers
 from msgctl.config import Settings
-from msgctl.history import History
 from msgctl.intake import Intake, Submission
 from msgctl.messages import State
 from msgctl.pipeline import Pipeline
@@ -33,7 +32,6 @@ class Bench:
             claims=self.claims,
             progress=Progress(redis, settings),
             agents=agents,
-            history=History(redis, settings),
             breakers=Breakers(redis, settings),
             workflow=workflow,
         )

@@ -21,7 +21,6 @@ from msgctl.agents import Agents
 from msgctl.breakers import Breakers
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable
-from msgctl.history import History
 from msgctl.pipeline import Pipeline
 from msgctl.redisdb import Watch, check_durability, connect, dedicated
 from msgctl.rqueue import Audit, Claims, Progress, Registration
@@ -57,7 +56,6 @@ async def serve(settings: Settings, life: Life, *, quarantine: int | None = None
             claims=claims,
             progress=progress,
             agents=await stack.enter_async_context(Agents(settings)),
-            history=History(redis, settings),
             breakers=breakers,
             workflow=await stack.enter_async_context(Workflow(settings)),
         )

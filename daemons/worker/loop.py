@@ -27,6 +27,8 @@ from msgctl.tasks import cancel
 
 WAKE_BLOCK = 1.0
 """Seconds an idle worker waits inside Redis at a time, should the one who wakes it have died in between."""
+LARGEST_CLAIM = 200
+"""Messages claimed in one step, so that Redis serves others between two of them."""
 OUTAGE_PAUSE = 0.5
 
 log = logs.get(__name__)
@@ -143,7 +145,7 @@ class WorkLoop:
 
     async def _fill(self, slots: Slots) -> bool:
         """Claim into the free slots; whether there was a message for each of them, and there may be more."""
-        free = slots.free
+        free = min(slots.free, LARGEST_CLAIM)
         claimed = await self._claims.claim(free)
         for one in claimed:
             slots.start(one)

@@ -1,5 +1,6 @@
 """The breakers of all workflows, as one worker sees them: asked in memory, shared through Redis."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -10,7 +11,7 @@ from redis.asyncio import Redis
 from msgctl import contracts, logs
 from msgctl.config import Settings
 from msgctl.errors import AttemptFailed, BreakerOpen, WorkflowRejected, WorkflowTimeout, WorkflowUnreachable
-from msgctl.redisdb import Script, unavailable_as_error
+from msgctl.redisdb import Batch, Script, unavailable_as_error
 
 REPORT = Script.beside(__file__, "report")
 LOOK = Script.beside(__file__, "look")
@@ -34,6 +35,7 @@ class Breakers:
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
+        self._batch = Batch(redis)
         self._settings = settings
         self._open: dict[str, float] = {}
         """Workflows that are not closed, by the monotonic second their opening ends."""
@@ -69,8 +71,7 @@ class Breakers:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        for workflow in list(self._successes):
-            await self._report(workflow)
+        await asyncio.gather(*map(self._report, list(self._successes)))  # one round trip for all of them
         with unavailable_as_error(self._settings):
             found = await LOOK(self._redis)
         now = time.monotonic()
@@ -93,8 +94,8 @@ class Breakers:
         successes = self._successes.pop(workflow, 0)
         breaker = self._settings.breaker
         with unavailable_as_error(self._settings):
-            remaining = await REPORT(
-                self._redis,
+            remaining = await self._batch.run(
+                REPORT,
                 *(workflow, successes, failures, breaker.streak, breaker.ratio, breaker.calls, WINDOW_MS),
                 *(round(breaker.pause * 1000), round(breaker.cap * 1000)),
             )

@@ -34,13 +34,11 @@ class Inbox:
     """Reads and trims the stream of one gateway.
 
     Args:
-        redis: a client for short commands.
         settings: where Redis is.
         gateway: whose inbox it is.
     """
 
-    def __init__(self, redis: Redis, settings: Settings, gateway: str) -> None:
-        self._redis = redis
+    def __init__(self, settings: Settings, gateway: str) -> None:
         self._settings = settings
         self._key = contracts.INBOX + gateway
         self._last = "0-0"
@@ -51,20 +49,20 @@ class Inbox:
         async with dedicated(self._settings, blocking=BLOCK) as waiting:
             while True:
                 entries = await outage.attempt(lambda: self._read(waiting))
-                if not entries:
-                    continue
-                self._last = entries[-1][0]
-                yield [_frame(fields) for _, fields in entries]
-                await outage.attempt(self._trim)
+                if entries:
+                    yield [_frame(fields) for _, fields in entries]
+                    self._last = entries[-1][0]
 
     async def _read(self, waiting: Redis) -> list[tuple[str, dict[str, str]]]:
-        reply: Any = await waiting.xread({self._key: self._last}, count=BATCH, block=int(BLOCK * 1000))
-        return reply[0][1] if reply else []
-
-    async def _trim(self) -> None:
-        """Drop what was read; whatever came since is kept."""
+        """Drop what was read, whatever came since is kept; and wait for more. One round trip does both."""
         milliseconds, number = self._last.split("-")
-        await self._redis.xtrim(self._key, minid=f"{milliseconds}-{int(number) + 1}", approximate=False)
+        pipeline: Any = waiting.pipeline(transaction=False)
+        pipeline.execute_command("XTRIM", self._key, "MINID", f"{milliseconds}-{int(number) + 1}")
+        pipeline.execute_command(
+            "XREAD", "BLOCK", int(BLOCK * 1000), "COUNT", BATCH, "STREAMS", self._key, self._last
+        )
+        _, reply = await pipeline.execute()
+        return reply[0][1] if reply else []
 
 
 def _frame(fields: dict[str, str]) -> Frame:

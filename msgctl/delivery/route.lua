@@ -11,7 +11,7 @@
 --   msgctl:delivery:ID       HASH    SENT with the socket's id, or KEPT for a socket that comes back
 --
 -- ARGV: entry, kind, conversation, seq (0: it has none), body, TTL of a record in ms, frames an inbox may hold,
---       TTL of an inbox in ms.
+--       TTL of an inbox in ms; message, user and named socket of the body or '', so that it is not read once more.
 -- Safe to send twice, and by several at once. Returns how many sockets it reached.
 local entry, kind, conversation, seq, body = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local record_ttl, inbox_length, inbox_ttl = ARGV[6], ARGV[7], ARGV[8]
@@ -24,10 +24,8 @@ end
 
 -- To the socket it names, else to all of the user's sockets in the conversation. Returns one that it reached.
 -- A named socket whose gateway is silent may be dead, and its user have come back elsewhere: then to those as well.
-local function hand_on(event, number, body_of_it)
-  local user = text(event.userId)
-  local metadata = type(event.channelMetadata) == 'table' and event.channelMetadata or {}
-  local named, found = text(metadata.websocketId), nil
+local function hand_on(user, named, number, body_of_it)
+  local found
   local frame = {conversation = conversation, seq = number, kind = kind, body = body_of_it,
     inbox_length = inbox_length, inbox_ttl = inbox_ttl}
   if named then
@@ -46,36 +44,47 @@ local function hand_on(event, number, body_of_it)
   return found
 end
 
-local function deliver(number, frame)
-  local ok, event = pcall(cjson.decode, frame)
-  if not ok or type(event) ~= 'table' or (kind == 'response' and event.channel ~= 'web') then return end
-  local record = K.delivery .. tostring(event.messageId)
+local function deliver(number, frame, message, user, named)
+  local record = K.delivery .. message
   local over = number == 0 and kind == 'response' and redis.call('HEXISTS', record, 'endedAt') == 1
   if over then return end
-  local socket = hand_on(event, number, frame)
+  local socket = hand_on(user, named, number, frame)
   if kind == 'response' then
     redis.call('HSET', record, 'state', socket and 'SENT' or 'KEPT', 'channel', 'web', 'attempts', 1,
       'createdAt', now, 'endedAt', now, 'providerId', socket or '')
     redis.call('PEXPIRE', record, record_ttl)
-    note(tostring(event.messageId), socket and 'sent' or 'kept', 'subscriber', 'channel', 'web', 'seq', number,
+    note(message, socket and 'sent' or 'kept', 'subscriber', 'channel', 'web', 'seq', number,
       'provider', socket or '')
   else
-    note(tostring(event.messageId), 'told', 'subscriber', 'sockets', reached)
+    note(message, 'told', 'subscriber', 'sockets', reached)
   end
+end
+
+local function deliver_this(number)
+  deliver(number, body, ARGV[9], ARGV[10] ~= '' and ARGV[10] or nil, ARGV[11] ~= '' and ARGV[11] or nil)
+end
+
+local function deliver_kept(number, frame)
+  local ok, event = pcall(cjson.decode, frame)
+  if not ok or type(event) ~= 'table' or (kind == 'response' and event.channel ~= 'web') then return end
+  local metadata = type(event.channelMetadata) == 'table' and event.channelMetadata or {}
+  deliver(number, frame, tostring(event.messageId), text(event.userId), text(metadata.websocketId))
 end
 
 local first_time = redis.call('XACK', K.responses, K.responses_group, entry) == 1
 local known = redis.call('HMGET', K.conversation .. conversation, 'seq', 'routed')
 if seq == 0 or seq > tonumber(known[1] or 0) then
   -- No number, or one of a conversation that was forgotten since: there is no order to keep.
-  if first_time then deliver(0, body) end
+  if first_time then deliver_this(0) end
   return reached
 end
 
 local routed = tonumber(known[2] or 0)
 if seq <= routed then return 0 end
-local replies = redis.call('ZRANGEBYSCORE', K.replies .. conversation, '(' .. routed, seq, 'WITHSCORES')
-for i = 1, #replies, 2 do deliver(tonumber(replies[i + 1]), replies[i]) end
-if tonumber(replies[#replies] or 0) ~= seq then deliver(seq, body) end
+if seq - routed > 1 then
+  local missing = redis.call('ZRANGEBYSCORE', K.replies .. conversation, '(' .. routed, '(' .. seq, 'WITHSCORES')
+  for i = 1, #missing, 2 do deliver_kept(tonumber(missing[i + 1]), missing[i]) end
+end
+deliver_this(seq)
 redis.call('HSET', K.conversation .. conversation, 'routed', seq)
 return reached

@@ -117,7 +117,7 @@ class Sockets:
 
     def frames(self) -> AsyncIterator[list[Frame]]:
         """What is to be written to this gateway's sockets, as it comes, for ever."""
-        return Inbox(self._redis, self._settings, self._gateway).frames()
+        return Inbox(self._settings, self._gateway).frames()
 
     async def stay_alive(self) -> None:
         """Show that this gateway lives, and drop those that have shown nothing for `FORGOTTEN`.

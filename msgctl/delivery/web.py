@@ -88,6 +88,9 @@ class Web:
                 self._record_ttl,
                 INBOX_LENGTH,
                 INBOX_TTL,
+                event.message_id,
+                event.user_id or "",
+                named if isinstance(named := event.channel_metadata.get("websocketId"), str) else "",
             )
         results: list[object] = await pipeline.execute(raise_on_error=False)
         return results

@@ -108,6 +108,13 @@ local function holds_lease(id, run)
   return redis.call('ZSCORE', K.leases, id .. ':' .. run) ~= false
 end
 
+-- Tell observers of each step that a message has passed. `event` is JSON up to the number.
+local function tell_progress(event, passed)
+  for progress in string.gmatch(passed, '%d+') do
+    redis.call('PUBLISH', K.progress_channel, event .. progress .. '}')
+  end
+end
+
 -- Write something of a worker, unless it is gone: a dead worker's hash must not come back without its TTL.
 local function note_worker(worker, command, field, value)
   local key = K.rq_worker .. worker

@@ -1,6 +1,7 @@
 """Lua scripts: one file each, run atomically by Redis, their key names taken from `contracts`."""
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -10,8 +11,11 @@ from redis.exceptions import NoScriptError
 
 from msgctl.contracts import LUA_NAMES
 
-PRELUDE = Path(__file__).with_name("prelude.lua").read_text("utf-8")
-NAMES = "local K = {" + ", ".join(f"{name} = '{value}'" for name, value in LUA_NAMES.items()) + "}\n"
+FUNCTION = re.compile(r"^local function (\w+)\(.*?^end$", re.MULTILINE | re.DOTALL)
+PRELUDE = {
+    found[1]: found[0] for found in FUNCTION.finditer(Path(__file__).with_name("prelude.lua").read_text("utf-8"))
+}
+NAME = re.compile(r"\bK\.(\w+)")
 
 
 class Script:
@@ -20,11 +24,11 @@ class Script:
     No KEYS are declared, since a script finds most of its keys on its way; hence one Redis, not Redis Cluster.
 
     Args:
-        body: Lua that may use the table `K` of names and the functions of `prelude.lua`.
+        body: Lua that may use `K.NAME` for the names of `contracts` and the functions of `prelude.lua`.
     """
 
     def __init__(self, body: str) -> None:
-        self.text = NAMES + PRELUDE + body
+        self.text = compose(body)
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
     @classmethod
@@ -46,3 +50,19 @@ class Script:
     async def load(self, redis: Redis) -> None:
         """Make it known to Redis, so that pipelines can name it by its hash."""
         await cast("Any", redis.script_load(self.text))
+
+
+def compose(body: str) -> str:
+    """The script as Redis gets it: names written out, and only those functions of the prelude that it uses.
+
+    Redis runs all of the text at each call: a table of all names and closures of all functions took longer than
+    what many a script does.
+    """
+    needed: set[str] = set()
+    texts = [body]
+    while texts:
+        used = {word for word in re.findall(r"\w+", texts.pop()) if word in PRELUDE} - needed
+        needed |= used
+        texts += [PRELUDE[name] for name in used]
+    text = "\n".join([*(PRELUDE[name] for name in PRELUDE if name in needed), body])
+    return NAME.sub(lambda found: f"'{LUA_NAMES[found[1]]}'", text)

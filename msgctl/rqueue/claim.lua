@@ -9,11 +9,12 @@
 --   msgctl:workers:idle      SET   this worker, if slots stay free: the next ENQUEUE wakes it
 --   msgctl:claimed:W         STRING  the ticket of this worker's last claim, and what it took
 --
--- ARGV: worker, free slots, lease in ms, longest wait in ms, 1 to take from the quarantine alone, ticket.
+-- ARGV: worker, free slots, lease in ms, longest wait in ms, 1 to take from the quarantine alone, ticket, how many
+--       turns of the conversation to bring along: the head of it alone is in play, so nobody adds to them meanwhile.
 -- Safe to send twice: a ticket that was used gets what it got, as far as its leases still hold.
--- Returns a list of {id, run, message, attempts, holds, conversation, reply kept of an earlier run or ''}.
+-- Returns a list of {id, run, message, attempts, holds, conversation, reply kept of an earlier run or '', turns}.
 local worker, slots, lease, max_wait = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local from_quarantine, ticket = ARGV[5] == '1', ARGV[6]
+local from_quarantine, ticket, keep_turns = ARGV[5] == '1', ARGV[6], tonumber(ARGV[7])
 local now = now_ms()
 local OURS = {}
 for priority = 1, 10 do OURS[K.queue .. priority] = true end
@@ -62,6 +63,10 @@ local function count(field)
   return tonumber(string.match(field or '0', '^%d+$'))
 end
 
+local function turns(conversation)
+  return keep_turns > 0 and redis.call('LRANGE', K.history .. conversation, -keep_turns, -1) or {}
+end
+
 local function start(id)
   local job = K.rq_job .. id
   local fields = read_job(id, 'status', 'origin', K.field_message, K.field_conversation, K.field_attempts,
@@ -87,7 +92,8 @@ local function start(id)
   redis.call('ZADD', K.rq_executions .. id, math.floor(now / 1000) + 31536000, run)
   redis.call('SADD', K.rq_worker .. worker .. K.rq_worker_executions, member)
   note(id, 'claimed', worker, 'run', run, 'attempt', attempts + 1)
-  claimed[#claimed + 1] = {id, run, fields[3], attempts, holds, fields[4], fields[9] or ''}
+  claimed[#claimed + 1] = {id, run, fields[3], attempts, holds, fields[4], fields[9] or '',
+    turns(fields[4])}
 end
 
 -- What this very claim took when it was sent before.
@@ -98,7 +104,8 @@ local function taken_before()
   for id, run in string.gmatch(string.sub(stub, #ticket + 1), ' (%S+):(%d+)') do
     local fields = read_job(id, K.field_message, K.field_attempts, K.field_holds, K.field_conversation, K.field_reply)
     if holds_lease(id, run) and fields[1] then
-      rows[#rows + 1] = {id, tonumber(run), fields[1], count(fields[2]), count(fields[3]), fields[4], fields[5] or ''}
+      rows[#rows + 1] = {id, tonumber(run), fields[1], count(fields[2]), count(fields[3]), fields[4], fields[5] or '',
+        turns(fields[4])}
     end
   end
   return rows

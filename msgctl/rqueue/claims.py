@@ -26,6 +26,7 @@ TEND = Script.beside(__file__, "tend")
 log = logs.get(__name__)
 
 _message = msgspec.json.Decoder(Message)
+_history = msgspec.json.Decoder(list[Turn])
 
 CRASH = b'{"class":"crash","code":"worker_crashed","text":"The worker that ran it was lost, repeatedly."}'
 SILENCE = 5.0
@@ -42,6 +43,8 @@ class Claimed(msgspec.Struct, frozen=True):
     """Charged attempts before this one."""
     holds: int
     """How often in a row it was held for a dependency."""
+    history: Sequence[Turn] = ()
+    """The last turns of its conversation, oldest first, as many as `history.turns` says."""
     kept: Reply | None = None
     """What n8n answered in a run whose lease was lost before the commit: delivered, not asked for again."""
 
@@ -108,13 +111,14 @@ class Claims:
             quarantine: take from the quarantine and from nowhere else; such a worker is not woken.
         """
         max_wait, ticket = round(self._settings.worker.max_wait * 1000), secrets.token_hex(8)
+        manner = (self._lease, max_wait, int(quarantine), ticket, self._settings.history.turns)
         with unavailable_as_error(self._settings):
-            rows = await CLAIM(self._redis, self._worker, slots, self._lease, max_wait, int(quarantine), ticket)
+            rows = await self._batch.run(CLAIM, self._worker, slots, *manner)
         claimed = []
-        for message_id, run, text, attempts, holds, conversation_id, kept in rows:
+        for message_id, run, text, attempts, holds, conversation_id, kept, turns in rows:
             message = _read(text)
             if message and (message.message_id, message.conversation_id) == (message_id, conversation_id):
-                claimed.append(Claimed(message, run, attempts, holds, _read_reply(kept)))
+                claimed.append(Claimed(message, run, attempts, holds, _read_history(turns), _read_reply(kept)))
                 metrics.CLAIMS.labels(message.priority).inc()
             else:
                 await self._park(message_id, run)
@@ -134,6 +138,7 @@ class Claims:
         response: Draft,
         turns: tuple[Turn, Turn],
         *,
+        passed: Sequence[int] = (),
         steps: str = "",
         execution: str = "",
     ) -> Committed | None:
@@ -143,6 +148,7 @@ class Claims:
             claimed: what was worked.
             response: what the agent said; its number and its stream entry are given here.
             turns: the customer's and the agent's, for the history.
+            passed: the progress that observers have not been told of yet, `Progress.take`.
             steps: how long each step took, `step:ms,…`, for the ledger.
             execution: n8n's id of the execution, where it tells one.
         """
@@ -159,9 +165,10 @@ class Claims:
                 history.replies,
                 round(history.ttl * 1000),
                 round(self._settings.retention.completed * 1000),
-                progress_event(claimed.message, 100),
+                progress_event(claimed.message),
                 steps,
                 execution,
+                " ".join(map(str, passed)),
             )
         return Committed(*row) if row else None
 
@@ -265,6 +272,15 @@ def _read(text: str) -> Message | None:
         return None
 
 
+def _read_history(turns: list[str]) -> list[Turn]:
+    """All turns at once; none where another program has put something else among them: other messages wait too."""
+    try:
+        return _history.decode(f"[{','.join(turns)}]")
+    except (msgspec.MsgspecError, RecursionError):
+        log.error("A history cannot be read; its message is worked without")  # noqa: TRY400 - a traceback says no more
+        return []
+
+
 def _read_reply(draft: str) -> Reply | None:
     """The reply in a response as COMMIT keeps it: without its closing brace."""
     try:
@@ -273,13 +289,11 @@ def _read_reply(draft: str) -> Reply | None:
         return None
 
 
-def progress_event(message: Message, progress: int) -> bytes:
-    """What observers of progress hear, as JSON."""
-    return msgspec.json.encode(
-        {
-            "messageId": message.message_id,
-            "conversationId": message.conversation_id,
-            "userId": message.user_id,
-            "progress": progress,
-        }
-    )
+def progress_event(message: Message) -> bytes:
+    """What observers of progress hear, as JSON, up to the number."""
+    event = {
+        "messageId": message.message_id,
+        "conversationId": message.conversation_id,
+        "userId": message.user_id,
+    }
+    return msgspec.json.encode(event)[:-1] + b',"progress":'

@@ -11,7 +11,7 @@
 --   msgctl:events            STREAM committed, with how long each step took
 --   pubsub:response:CHANNEL, pubsub:conversation:C   the observers' door
 --
--- ARGV[11], [12]: `step:ms,…` and n8n's execution id or '', for the ledger.
+-- ARGV[11], [12]: `step:ms,…` and n8n's execution id or '', for the ledger. [13]: the steps not yet told, `10 20 …`.
 -- `response` is a JSON object without its closing brace: seq and streamId are known only here.
 -- Safe to send twice: the second run finds what the first wrote.
 -- Returns {seq, streamId}, or {} if the lease is lost; the reply then stays with the message for its next run.
@@ -57,9 +57,8 @@ redis.call('PEXPIRE', conversation_key, conversation_ttl)
 
 redis.call('PUBLISH', K.response_channel .. channel, complete)
 redis.call('PUBLISH', K.conversation_channel .. conversation, complete)
--- The note of 80 % would come after the lease is gone, so it is told from here.
-redis.call('PUBLISH', K.progress_channel, (string.gsub(ARGV[10], '"progress":100', '"progress":80')))
-redis.call('PUBLISH', K.progress_channel, ARGV[10])
+-- Notes of before would come after the lease is gone, so they are told from here.
+tell_progress(ARGV[10], ARGV[13] .. ' 80 100')
 
 redis.call('HSET', job, 'status', 'finished', 'ended_at', iso(now), K.field_finished, now, K.field_progress, 100,
   K.field_committed, run .. ' ' .. seq .. ' ' .. stream_id, K.field_attempts, (tonumber(fields[8]) or 0) + 1)

@@ -68,17 +68,21 @@ if idempotency_key ~= '' then
   redis.call('HSET', K.rq_job .. id, K.field_key, key_name)
 end
 
+-- What RQ would leave blank is left out: it reads both alike, and nine blanks were a fifth of a waiting message.
+local heads = ahead == 0
+local when = iso(now)
 redis.call('HSET', K.rq_job .. id,
-  'created_at', iso(now), 'data', data, 'origin', queue, 'description', description, 'status', 'deferred',
-  'started_at', '', 'ended_at', '', 'last_heartbeat', '', 'worker_name', '', 'group_id', '',
-  'success_callback_name', '', 'failure_callback_name', '', 'stopped_callback_name', '',
+  'created_at', when, 'data', data, 'origin', queue, 'description', description,
+  'status', heads and 'queued' or 'deferred',
   K.field_message, message, K.field_user, user, K.field_digest, digest, K.field_conversation, conversation,
-  K.field_channel, channel, K.field_priority, priority, K.field_progress, 0)
+  K.field_channel, channel, K.field_priority, priority, K.field_progress, 0,
+  unpack(heads and {'enqueued_at', when, K.field_ready, now} or {}))
 redis.call('SADD', K.rq_queues, K.rq_queue .. queue)
 redis.call('RPUSH', mailbox, id)
 note(id, 'accepted', actor, 'conversation', conversation, 'channel', channel, 'priority', priority, 'ahead', ahead)
-if ahead == 0 then
-  make_ready(id, now, false)
+if heads then
+  redis.call('RPUSH', K.rq_queue .. queue, id)
+  wake()
 else
   redis.call('ZADD', K.rq_deferred .. queue, '+inf', id)
 end

@@ -7,6 +7,7 @@ import msgspec
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.messages import State
+from msgctl.redisdb import Batch
 from msgctl.retry import Again, Never
 from msgctl.rqueue import Claims, Queue
 from tests.rqueue.conftest import Enqueue, commit, failure
@@ -211,14 +212,14 @@ async def test_a_claim_that_is_sent_again_gives_the_same(
     """redis-py sends a claim again when its reply got lost: what the first one took is not forgotten."""
     for name in ("first", "second", "third"):
         await enqueue(name)
-    send, sent = redis.evalsha, []
+    execute, sent = Batch._execute, []
 
-    async def send_twice(*command: Any) -> Any:
-        sent.append(await send(*command))
-        return await send(*command)
+    async def send_twice(batch: Batch, calls: Any) -> Any:
+        sent.append(await execute(batch, calls))
+        return await execute(batch, calls)
 
     await claims.claim(1)  # Redis knows the script from now on
-    monkeypatch.setattr(redis, "evalsha", send_twice)
+    monkeypatch.setattr(Batch, "_execute", send_twice)
     (claimed,) = await claims.claim(1)
     assert claimed.message.message_id == "second"
     assert len(sent) == 1
