@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from chaos import calls, delivery, gateways, pairs, poison, slow, storm
+from chaos import calls, deaths, delivery, gateways, outages, pairs, poison, slow, storm
 from chaos.place import Place, place
 from msgctl import logs
 from msgctl.config import Settings
@@ -25,6 +25,11 @@ async def run_storm(where: Place) -> bool:
     return _tell(await storm.Storm(where, storm.FULL).rage())
 
 
+async def run_deaths(where: Place) -> bool:
+    """Workers killed one after the other: what they ran is at work again soon."""
+    return _tell(await deaths.deaths(where, deaths.FULL))
+
+
 async def run_poison(where: Place) -> bool:
     """Eight messages of 4,000 kill their workers."""
     return _tell(await poison.poison(where, poison.FULL))
@@ -33,6 +38,11 @@ async def run_poison(where: Place) -> bool:
 async def run_pairs(where: Place) -> bool:
     """10,000 messages, each sent twice."""
     return _tell(await pairs.pairs(where, PAIRS))
+
+
+async def run_outages(where: Place) -> bool:
+    """Redis away for 1, 6, 20 and 60 seconds."""
+    return _tell(await outages.outages(where, outages.FULL))
 
 
 async def run_delivery(where: Place) -> bool:
@@ -66,8 +76,10 @@ async def run_calls(where: Place) -> bool:
 
 TRIALS: dict[str, Callable[[Place], Awaitable[bool]]] = {
     "storm": run_storm,
+    "deaths": run_deaths,
     "poison": run_poison,
     "pairs": run_pairs,
+    "outages": run_outages,
     "delivery": run_delivery,
     "gateways": run_gateways,
     "slow": run_slow,
@@ -95,6 +107,8 @@ def _tell(report: Any) -> bool:
             for violation in value.violations[:20]:
                 console.print(f"  {violation.invariant} {violation.subject}: {violation.problem}")
             value = "no violation" if value.holds else f"{len(value.violations)} violations"
+        elif isinstance(value, list):
+            value = "".join(f"\n    {one}" for one in value)
         elif isinstance(value, float):
             value = f"{value:.3g}"
         console.print(f"  {fact.name.replace('_', ' '):26} {value}")

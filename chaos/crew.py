@@ -5,8 +5,10 @@ import os
 import random
 import signal
 import sys
+import time
 from asyncio.subprocess import DEVNULL, Process
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +16,15 @@ from msgctl.config import Settings
 from tests.processes import environment
 
 WORKER = ("-m", "daemons.worker")
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A kill -9."""
+
+    pid: int
+    at: float
+    """Unix milliseconds."""
 
 
 class Crew:
@@ -33,6 +44,8 @@ class Crew:
         self._stopping = False
         self.deaths = 0
         """Workers that ended before they were told to."""
+        self.kills: list[Kill] = []
+        """Those that were killed here, oldest first."""
 
     async def __aenter__(self) -> Self:
         self._posts = [asyncio.create_task(self._man(post)) for post in range(self._size)]
@@ -48,11 +61,19 @@ class Crew:
                 process.terminate()
         await asyncio.gather(*self._posts)
 
+    @property
+    def pids(self) -> list[int]:
+        """The processes that run."""
+        return [process.pid for process in self._running.values() if process.returncode is None]
+
     def kill_one(self) -> bool:
         """Kill -9 any of them; False if none was running."""
         process = self._choose()
+        if process is None:
+            return False
         self._signal(process, signal.SIGKILL)
-        return process is not None
+        self.kills.append(Kill(process.pid, time.time() * 1000))
+        return True
 
     async def freeze_one(self, seconds: float) -> None:
         """SIGSTOP any of them, and let it go on after a while, if it still lives."""

@@ -10,7 +10,14 @@ from redis.asyncio import Redis
 
 from msgctl import contracts, logs
 from msgctl.config import Settings
-from msgctl.errors import AttemptFailed, BreakerOpen, WorkflowRejected, WorkflowTimeout, WorkflowUnreachable
+from msgctl.errors import (
+    AttemptFailed,
+    BreakerOpen,
+    RedisUnavailable,
+    WorkflowRejected,
+    WorkflowTimeout,
+    WorkflowUnreachable,
+)
 from msgctl.redisdb import Batch, Script, unavailable_as_error
 
 REPORT = Script.beside(__file__, "report")
@@ -57,13 +64,13 @@ class Breakers:
             yield
         except AttemptFailed as failure:
             if _speaks_against(failure):
-                await self._report(workflow, failures=1)
+                await self._tell(workflow, failures=1)
             else:
                 self._successes[workflow] += 1
             raise
         self._successes[workflow] += 1
         if workflow in self._open:
-            await self._report(workflow)
+            await self._tell(workflow)
 
     async def refresh(self) -> None:
         """Hand in the successes and learn which breakers are open; to be called each second.
@@ -90,15 +97,26 @@ class Breakers:
             "This workflow keeps failing and is left alone for a while.", retry_after=max(remaining, 1.0)
         )
 
+    async def _tell(self, workflow: str, *, failures: int = 0) -> None:
+        """Report, unless Redis is away: what n8n answered counts for more than how it is counted."""
+        try:
+            await self._report(workflow, failures=failures)
+        except RedisUnavailable as outage:
+            log.warning("Redis client error: a breaker was not told", workflow=workflow, error=outage.message)
+
     async def _report(self, workflow: str, *, failures: int = 0) -> None:
         successes = self._successes.pop(workflow, 0)
         breaker = self._settings.breaker
-        with unavailable_as_error(self._settings):
-            remaining = await self._batch.run(
-                REPORT,
-                *(workflow, successes, failures, breaker.streak, breaker.ratio, breaker.calls, WINDOW_MS),
-                *(round(breaker.pause * 1000), round(breaker.cap * 1000)),
-            )
+        try:
+            with unavailable_as_error(self._settings):
+                remaining = await self._batch.run(
+                    REPORT,
+                    *(workflow, successes, failures, breaker.streak, breaker.ratio, breaker.calls, WINDOW_MS),
+                    *(round(breaker.pause * 1000), round(breaker.cap * 1000)),
+                )
+        except RedisUnavailable:
+            self._successes[workflow] += successes
+            raise
         if remaining and workflow not in self._open:
             log.error("Breaker opened", workflow=workflow, seconds=round(remaining / 1000))
         if remaining:

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from msgctl import contracts
+from msgctl import contracts, redisdb
 from msgctl.breakers import Breakers
 from msgctl.config import Settings
-from msgctl.errors import BadReply, BreakerOpen, WorkflowRejected, WorkflowTimeout
+from msgctl.errors import BadReply, BreakerOpen, RedisUnavailable, WorkflowRejected, WorkflowTimeout
+from tests.faults.proxy import Proxy
 
 
 @pytest.fixture
@@ -111,6 +112,30 @@ async def test_a_success_from_before_closes_nothing(tuned: Settings, redis: Any)
     for breakers in (one, other):
         await breakers.refresh()
         await fail(breakers, BreakerOpen("open"))
+
+
+async def test_an_answer_survives_an_outage_of_redis(tuned: Settings, redis: Any) -> None:
+    """A probe that succeeds while Redis is away gives its answer all the same, and closes the breaker later."""
+    for _ in range(4):
+        await fail(Breakers(redis, tuned), WorkflowTimeout("slow"))
+    await end_opening(redis)
+    target = tuned.redis
+    async with Proxy(target.host, target.port) as proxy:
+        away = target.model_copy(update={"host": "127.0.0.1", "port": proxy.port})
+        settings = tuned.model_copy(update={"redis": away})
+        async with redisdb.connect(settings) as client:
+            breakers = Breakers(client, settings)
+            await breakers.refresh()
+            answer = ""
+            async with breakers.guard("chat"):
+                await proxy.__aexit__(None, None, None)
+                answer = "what n8n said"
+            assert answer
+            with pytest.raises(WorkflowTimeout):
+                async with breakers.guard("another"):
+                    raise WorkflowTimeout("slow")
+            with pytest.raises(RedisUnavailable):
+                await breakers.refresh()
 
 
 async def test_other_workflows_are_not_concerned(tuned: Settings, redis: Any) -> None:

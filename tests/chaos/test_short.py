@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos import calls, pairs, poison, storm
+from chaos import calls, deaths, outages, pairs, poison, storm
 from chaos.place import Place, place
 
 
@@ -23,6 +23,12 @@ async def test_a_storm_loses_nothing(servers: Place) -> None:
     assert report.n8n_calls >= report.n8n_needed
 
 
+async def test_a_dead_worker_is_noticed(servers: Place) -> None:
+    """What a killed worker ran is at work again within its lease and five seconds."""
+    report = await deaths.deaths(servers, deaths.SHORT)
+    assert report.holds, report
+
+
 async def test_only_the_poison_dies(servers: Place) -> None:
     """Messages that kill their process end in the dead letters; those that ran beside them are answered."""
     report = await poison.poison(servers, poison.SHORT)
@@ -33,6 +39,12 @@ async def test_only_the_poison_dies(servers: Place) -> None:
 async def test_a_pair_is_one_message(servers: Place) -> None:
     """Each message sent twice, many at the same instant, runs once; another body under its id is refused."""
     report = await pairs.pairs(servers, 300)
+    assert report.holds, report
+
+
+async def test_all_work_goes_on_when_redis_is_back(servers: Place) -> None:
+    """Redis stopped for 1 and 6 s, frozen for 6: claims, due retries and answers go on within 5 s, uncharged."""
+    report = await outages.outages(servers, outages.SHORT)
     assert report.holds, report
 
 
