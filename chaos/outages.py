@@ -126,6 +126,7 @@ class _Trial:
         place.n8n.behaviour.delay = 0
         await self._send(self._new)
         await place.all_over(before + 4 * EACH)
+        await place.all_delivered()
         return await self._judge(back)
 
     async def _send(self, ids: Sequence[str]) -> None:
@@ -157,18 +158,18 @@ class _Trial:
         place, everything = self._place, [*self._due, *self._asked, *self._behind, *self._new]
         events = await self._events_after(back)
         jobs = [job for job in await place.queue.find_many(everything) if job is not None]
-        open_ids = {job.message.message_id for job in jobs if (job.finished_on or 0) > back}
+        ends = {job.message.message_id: job.finished_on or 0 for job in jobs}
+        ends = {each: end for each, end in ends.items() if end > back}
+        # What ran just when Redis froze is told of under the time of then, so that its end counts too.
+        worked = [min(_first(events[each], WORKED), end) for each, end in ends.items()]
+        told = [_first(events[each], DELIVERED) for each in self._asked if each in ends]
         calls = sum(place.n8n.calls[each] for each in everything)
         return Outage(
             manner=self._manner,
             seconds=self._seconds,
-            concerned=len(open_ids),
-            resumed=max(_first(events[each], WORKED) - back for each in open_ids) / 1000,
-            delivered=max(
-                (_first(events[each], DELIVERED) - back for each in open_ids.intersection(self._asked)),
-                default=0.0,
-            )
-            / 1000,
+            concerned=len(ends),
+            resumed=(max(worked, default=back) - back) / 1000,
+            delivered=(max(told, default=back) - back) / 1000,
             crashes=sum(job.crashes for job in jobs),
             charged=sum(job.attempts for job in jobs) - len(self._due),
             extra_calls=calls - len(everything) - len(self._due),

@@ -12,7 +12,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from msgctl import agents, redisdb
+from msgctl import agents, contracts, redisdb
 from msgctl.agents import Agents
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable
@@ -78,6 +78,14 @@ class Place:
         while True:
             stats = await self.stats()
             if stats.completed + stats.failed >= count:
+                return
+            await asyncio.sleep(PAUSE)
+
+    async def all_delivered(self) -> None:
+        """Return once the subscriber has nothing left."""
+        while True:
+            groups: Any = await self.redis.xinfo_groups(contracts.RESPONSES)
+            if not any(group["pending"] or group["lag"] for group in groups):
                 return
             await asyncio.sleep(PAUSE)
 

@@ -92,7 +92,7 @@ class Storm:
             await asyncio.gather(*(self._converse(number) for number in range(plan.conversations)))
             await deeds
             await place.all_over(plan.messages)
-            await self._delivered()
+            await place.all_delivered()
         return await self._report(time.monotonic() - begun)
 
     def conversation(self, number: int) -> list[str]:
@@ -119,14 +119,6 @@ class Storm:
             else:
                 await self._place.crash_redis()
         await asyncio.gather(*frozen)
-
-    async def _delivered(self) -> None:
-        """Wait until the subscriber has nothing left."""
-        while True:
-            groups: Any = await self._place.redis.xinfo_groups(contracts.RESPONSES)
-            if not any(group["pending"] or group["lag"] for group in groups):
-                return
-            await asyncio.sleep(0.2)
 
     async def _report(self, seconds: float) -> Report:
         place, plan = self._place, self._plan

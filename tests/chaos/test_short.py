@@ -45,7 +45,7 @@ async def test_a_pair_is_one_message(servers: Place) -> None:
 async def test_all_work_goes_on_when_redis_is_back(servers: Place) -> None:
     """Redis stopped for 1 and 6 s, frozen for 6: claims, due retries and answers go on within 5 s, uncharged."""
     report = await outages.outages(servers, outages.SHORT)
-    assert report.holds, report
+    assert report.holds, "\n".join([*map(str, report.outages), *map(str, report.verdict.violations)])
 
 
 async def test_stock_rq_is_struck_likewise(servers: Place) -> None:
