@@ -1,23 +1,12 @@
 """Writing an act of the command line into the journal, under the name of whoever is at the terminal."""
 
-import getpass
-import os
-import socket
 from collections.abc import Sequence
 from typing import Any
 
 from msgctl.cli._query import as_record
 from msgctl.cli._session import Session
+from msgctl.operations.journal import operator
 from msgctl.operations.query import Query
-
-
-def operator() -> str:
-    """`user@host`; behind sudo the one who called it."""
-    try:
-        user = os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
 
 
 async def note_act(

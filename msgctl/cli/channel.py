@@ -43,7 +43,7 @@ def list_channels(context: typer.Context, output: Output = Shape.TABLE) -> None:
             {
                 **msgspec.to_builtins(state),
                 "configured": ready[Channel(state.channel)],
-                "backlog": backlog.get(state.channel, 0) + state.held,
+                "backlog": backlog.get(state.channel, 0),
                 **(_for_people(state) if output is Shape.TABLE else {}),
             }
             for state in await session.operations.channels.list()

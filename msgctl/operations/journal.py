@@ -1,5 +1,8 @@
 """The journal of operators' acts: who did what, when, why, to which messages, and what it was before and after."""
 
+import getpass
+import os
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -108,6 +111,15 @@ class Journal:
         if not found:
             raise NotFound("The journal has no such entry. See: msgctl journal list")
         return _act(entry, found[0][1])
+
+
+def operator() -> str:
+    """`user@host`; behind sudo the one who called it."""
+    try:
+        user = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def _act(entry: str, fields: Mapping[str, str]) -> Act:

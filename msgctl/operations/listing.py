@@ -88,16 +88,17 @@ class Listing:
         queues = [contracts.queue_name(p) for p in PRIORITIES if query.priority in (None, p)]
         states = [query.state] if query.state else list(State)
         sources = [(kind, key + queue) for state in states for kind, key in SOURCES[state] for queue in queues]
-        share = max(10, BUDGET // len(sources))
         pipeline: Any = self._redis.pipeline(transaction=False)
         for kind, key in sources:
-            if kind == "list":
-                pipeline.llen(key).lrange(key, -share, -1)
-            else:
-                pipeline.zcard(key).zrange(key, 0, share - 1, desc=kind == "newest")
-        answers = await pipeline.execute()
-        found = [member for members in answers[1::2] for member in members]
-        return list(dict.fromkeys(member.partition(":")[0] for member in found)), sum(answers[::2])
+            _ = pipeline.llen(key) if kind == "list" else pipeline.zcard(key)
+        sizes = await pipeline.execute()
+        for (kind, key), share in zip(sources, shares(sizes, BUDGET), strict=True):
+            if share and kind == "list":
+                pipeline.lrange(key, -share, -1)
+            elif share:
+                pipeline.zrange(key, 0, share - 1, desc=kind == "newest")
+        found = [member for members in await pipeline.execute() for member in members]
+        return list(dict.fromkeys(member.partition(":")[0] for member in found)), sum(sizes)
 
     async def _read(self, ids: list[str], query: Query) -> list[Item]:
         fields = (*FIELDS, contracts.FIELD_MESSAGE) if query.agent else FIELDS
@@ -121,6 +122,15 @@ SOURCES: dict[State, list[tuple[str, str]]] = {
     State.FAILED: [("newest", contracts.RQ_FAILED)],
 }
 """Where the messages of a state are: a list, or a sorted set read from either end."""
+
+
+def shares(sizes: list[int], budget: int) -> list[int]:
+    """How many to read of each source: all of the small ones, and the large ones share what these leave."""
+    given, left = [0] * len(sizes), budget
+    for rank, place in enumerate(sorted(range(len(sizes)), key=sizes.__getitem__)):
+        given[place] = min(sizes[place], left // (len(sizes) - rank))
+        left -= given[place]
+    return given
 
 
 def _item(message_id: str, row: list[str | None]) -> Item | None:

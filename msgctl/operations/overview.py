@@ -58,8 +58,8 @@ class Overview:
         with unavailable_as_error(self._settings):
             seconds, microseconds = await self._redis.time()
         now = seconds + microseconds / 1e6
-        health, workers, (times, channels, undelivered, partial), breakers = await asyncio.gather(
-            self._checkup.run(), self._workers.alive(), self._sample(), self._breakers(now)
+        health, workers, (times, backlogs, undelivered, partial), standings, breakers = await asyncio.gather(
+            self._checkup.run(), self._workers.alive(), self._sample(), self._standings(), self._breakers(now)
         )
         counts, ages, (answered, failed) = await asyncio.gather(
             self._counts(), self._ages(now), self._flow.read(now)
@@ -70,8 +70,11 @@ class Overview:
             health=health,
             priorities=_priorities(counts, ages, rates, answered, failed),
             workers=[_worker(one) for one in workers],
-            channels=channels,
-            undelivered=undelivered,
+            channels=[
+                _channel(channel, backlogs.get(channel, 0), noted, held, now)
+                for channel, (noted, held) in zip(Channel, standings, strict=True)
+            ],
+            undelivered=undelivered + sum(held for _, held in standings),
             backlog_is_partial=partial,
             breakers=breakers,
             answer_times=times,
@@ -102,12 +105,20 @@ class Overview:
                 cast("Any", pipeline.hget(contracts.job_key(head or ""), contracts.FIELD_READY))
             return [max(0.0, now - int(ready) / 1000) if ready else None for ready in await pipeline.execute()]
 
-    async def _sample(self) -> tuple[AnswerTimes | None, list[ChannelRow], int, bool]:
+    async def _sample(self) -> tuple[AnswerTimes | None, dict[str, int], int, bool]:
         with unavailable_as_error(self._settings):
             times, flat, total, partial = await SAMPLE(self._redis, SAMPLED)
-        backlogs = dict(zip(flat[::2], flat[1::2], strict=True))
-        rows = [ChannelRow(channel=str(channel), backlog=backlogs.get(channel, 0)) for channel in Channel]
-        return _answer_times(times), rows, total, bool(partial)
+        return _answer_times(times), dict(zip(flat[::2], flat[1::2], strict=True)), total, bool(partial)
+
+    async def _standings(self) -> list[tuple[dict[str, str], int]]:
+        """What is noted of each channel, and how many deliveries it holds."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for channel in Channel:
+            cast("Any", pipeline.hgetall(contracts.CHANNEL_STATE + channel))
+            pipeline.zcard(contracts.HELD + channel)
+        with unavailable_as_error(self._settings):
+            found = await pipeline.execute()
+        return list(zip(found[::2], found[1::2], strict=True))
 
     async def _breakers(self, now: float) -> list[BreakerRow]:
         with unavailable_as_error(self._settings):
@@ -147,6 +158,16 @@ def _priorities(
 def _recent(buckets: list[int]) -> float:
     """Messages a second in the last whole buckets."""
     return sum(buckets[-RATE_BUCKETS - 1 : -1]) / (RATE_BUCKETS * BUCKET)
+
+
+def _channel(channel: str, backlog: int, noted: dict[str, str], held: int, now: float) -> ChannelRow:
+    broken = float(noted.get("openUntil", 0)) > now * 1000
+    return ChannelRow(
+        channel=str(channel),
+        backlog=backlog + held,
+        state="paused" if "pausedAt" in noted else "broken" if broken else "open",
+        reason=noted.get("reason", ""),
+    )
 
 
 def _worker(found: dict[str, Any]) -> WorkerRow:

@@ -42,7 +42,11 @@ class ChannelRow(Record, kw_only=True, frozen=True):
 
     channel: str
     backlog: int
-    """Responses still to be delivered, of those that were looked at."""
+    """Responses still to be delivered, of those that were looked at, and all that the channel holds."""
+    state: str = "open"
+    """`open`, `paused` by a person or for its credentials, `broken`: left alone for a while."""
+    reason: str = ""
+    """Of a pause: `operator`, or the code that stopped it."""
 
 
 class BreakerRow(Record, kw_only=True, frozen=True):

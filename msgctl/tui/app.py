@@ -22,7 +22,7 @@ from msgctl.tui.screens.dead_letters import DeadLettersPane
 from msgctl.tui.screens.deliveries import DeliveriesPane
 from msgctl.tui.screens.events import EventsPane
 from msgctl.tui.screens.help import HelpScreen
-from msgctl.tui.screens.logs import LogsPane
+from msgctl.tui.screens.logs import LogsPane, message_of
 from msgctl.tui.screens.message import MessageScreen
 from msgctl.tui.screens.messages import MessagesPane
 from msgctl.tui.screens.overview import OverviewPane
@@ -45,6 +45,8 @@ PANES: dict[str, type[Pane]] = {
     "events": EventsPane,
     "logs": LogsPane,
 }
+FILTERS = {"priorities": "priority", "channels": "channel"}
+"""Tables whose rows stand for many messages, and the filter's word that finds them."""
 PULSE_EVERY = 10.0
 """Seconds between two questions to PostgreSQL."""
 LEAST_INTERVAL, LONGEST_INTERVAL = 0.5, 3600.0
@@ -61,7 +63,7 @@ class Dashboard(App[None]):
     TITLE = "msgctl"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "help", "Help", key_display="?"),
-        Binding("colon", "command", "Command", key_display=":"),
+        Binding("colon", "command", "Cmd", key_display=":"),
         Binding("p", "pause", "Pause"),
         Binding("r", "look", "Look now", show=False),
         Binding("c", "copy", "Copy", show=False),
@@ -95,7 +97,7 @@ class Dashboard(App[None]):
         with ContentSwitcher(initial="pane-overview"):
             yield OverviewPane(self.desk, id="pane-overview")
         yield Input(placeholder="a tab's name, id ID, filter WORDS, interval 5, theme light, q", id="command")
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """Look at once, and then each interval."""
@@ -160,6 +162,7 @@ class Dashboard(App[None]):
             snapshot = player.current() if player else await self.desk.operations.overview.read()
             self.query_one(Masthead).draw(snapshot, paused=self.paused)
             await self.pane.look(snapshot)
+            self.pane.tell_all()
         except MsgctlError as error:
             self._redis_trouble = error.message
         except NoMatches:
@@ -199,9 +202,14 @@ class Dashboard(App[None]):
         """A number is a tab."""
         self.show_tab(list(PANES)[place - 1])
 
+    def action_next_tab(self, step: int) -> None:
+        """Left and Right walk through the tabs, and begin anew at either end."""
+        names = list(PANES)
+        self.show_tab(names[(names.index(str(self.query_one(Tabs).active)) + step) % len(names)])
+
     def action_help(self) -> None:
         """Help on this tab."""
-        self.push_screen(HelpScreen(self.pane.LABEL, self.pane.KEYS))
+        self.push_screen(HelpScreen(self.pane))
 
     def action_pause(self) -> None:
         """Stop looking, or go on."""
@@ -223,7 +231,8 @@ class Dashboard(App[None]):
         """Copy what the cursor is on."""
         table = self.focused
         if isinstance(table, Table) and table.chosen:
-            self.copy_to_clipboard(table.chosen.split()[-1] if self.pane.id != "pane-logs" else table.chosen)
+            two = self.pane.id in {"pane-deliveries", "pane-events"}  # an entry, and the message's id
+            self.copy_to_clipboard(table.chosen.split()[-1] if two else table.chosen)
             self.notify("Copied.")
 
     def action_wind(self, count: int) -> None:
@@ -251,20 +260,20 @@ class Dashboard(App[None]):
 
     @on(DataTable.RowSelected)
     def open_row(self, event: DataTable.RowSelected) -> None:
-        """Enter, or a click on the row of the cursor, opens the message it is about."""
-        if isinstance(event.data_table, Table) and self.pane.id in {
-            "pane-messages",
-            "pane-dead",
-            "pane-deliveries",
-            "pane-events",
-        }:
-            chosen = event.data_table.chosen
-            if chosen:
-                self.open_message(chosen.split()[-1])
+        """Enter, or a click on the row of the cursor, opens the message it is about, or the messages."""
+        chosen = event.data_table.chosen if isinstance(event.data_table, Table) else None
+        if not chosen or self.desk.player:
+            return
+        if event.data_table.id in FILTERS:
+            self.filter_messages(f"{FILTERS[event.data_table.id]}:{chosen}")
+        elif self.pane.id == "pane-logs":
+            self.open_message(message_of(chosen))
+        elif self.pane.id in {"pane-messages", "pane-dead", "pane-deliveries", "pane-events"}:
+            self.open_message(chosen.split()[-1])
 
     def open_message(self, message_id: str) -> None:
         """Open a message above the tabs."""
-        if self.desk.player is None:
+        if message_id and self.desk.player is None:
             self.push_screen(MessageScreen(self.desk, message_id))
 
     def filter_messages(self, words: str) -> None:
@@ -280,7 +289,7 @@ class Dashboard(App[None]):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the palette offers: the tabs, ours, and Textual's own."""
         for name, pane in PANES.items():
-            yield SystemCommand(f"Go to {pane.LABEL}", f"tab {name}", lambda name=name: self.show_tab(name))
+            yield SystemCommand(f"Go to {pane.LABEL}", pane.SUMMARY, lambda name=name: self.show_tab(name))
         yield SystemCommand("Pause or go on", "the refresh", self.action_pause)
         yield SystemCommand("Light or dark", "the theme", lambda: run_command(self, "theme"))
         yield from super().get_system_commands(screen)

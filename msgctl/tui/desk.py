@@ -1,12 +1,14 @@
 """What the dashboard works with: a running pipeline, or a recording of one."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from msgctl.config import Settings
 from msgctl.history import History
 from msgctl.operations import Operations
+from msgctl.operations.journal import operator
 from msgctl.operations.pulse import Pulse
 from msgctl.tui.tape import Player, Recorder
 
@@ -29,3 +31,19 @@ class Desk:
     """Seconds between two looks."""
     clock: Callable[[], float] = field(default=time.time)
     """Unix seconds."""
+
+    async def note(self, act: str, ids: Sequence[str], *, before: Any = None, after: Any = None) -> None:
+        """Write an act into the journal, as the command line would; one that changed nothing is none.
+
+        Args:
+            act: noun and verb of the command that does the same.
+            ids: what was changed.
+            before: what it was.
+            after: what it is now.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        if ids:
+            journal = self.operations.journal
+            await journal.note(act, who=operator(), reason="in the dashboard", ids=ids, before=before, after=after)

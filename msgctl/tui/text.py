@@ -1,9 +1,11 @@
 """Texts on the screen: what strangers typed, made harmless; numbers and times, made short."""
 
+import json
 import re
 import time
 from typing import Any
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from msgctl.logs import redact_text
@@ -11,6 +13,8 @@ from msgctl.logs import redact_text
 SECRET = re.compile(r"token|secret|passw|authorization|api_?key|cookie|credential", re.IGNORECASE)
 BARS = " ▁▂▃▄▅▆▇█"
 MASK = "(masked)"
+DAY = 86_400_000
+"""Milliseconds."""
 UNITS = (("d", 86_400), ("h", 3600), ("m", 60))
 
 
@@ -32,7 +36,29 @@ def masked(value: Any) -> Any:
         return {key: MASK if SECRET.search(str(key)) else masked(one) for key, one in value.items()}
     if isinstance(value, list):
         return [masked(one) for one in value]
-    return redact_text(value) if isinstance(value, str) else value
+    return redact_text(escaped(value)) if isinstance(value, str) else value
+
+
+def escaped(text: str) -> str:
+    """A text whose unprintable characters are spelled out, as JSON would."""
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """A line over so many cells, broken between words; what follows stands four cells further in."""
+    lead = " " * min(len(line) - len(line.lstrip()) + 4, width // 2)
+    lines, current = list[str](), ""
+    for word in re.findall(r"\s*\S+", line):
+        while cell_len(current + word) > width:
+            if current.strip():
+                lines.append(current)
+                current, word = lead, word.lstrip()  # noqa: PLW2901 - what is left of it
+                continue
+            room = next(n for n in range(len(word), 0, -1) if cell_len(current + word[:n]) <= width)
+            lines.append(current + word[:room])
+            current, word = lead, word[room:]  # noqa: PLW2901 - likewise
+        current += word
+    return [*lines, current] if current.strip() or not lines else lines
 
 
 def sparkline(values: list[int], peak: int | None = None) -> str:
@@ -69,3 +95,17 @@ def clock(milliseconds: float | None, *, date: bool = False) -> str:
     if not milliseconds:
         return "-"
     return time.strftime("%Y-%m-%d %H:%M:%S" if date else "%H:%M:%S", time.gmtime(milliseconds / 1000))
+
+
+def moment(milliseconds: float | None, now: float) -> str:
+    """A time of day, in UTC; of what is more than a day ago the day."""
+    if not milliseconds or now - milliseconds < DAY:
+        return clock(milliseconds)
+    return time.strftime("%d %b", time.gmtime(milliseconds / 1000))
+
+
+def short(number: float) -> str:
+    """A count in few cells: 9,999 but 12k and 1.23M."""
+    if number >= 1e6:
+        return f"{number / 1e6:,.2f}M"
+    return f"{number / 1000:.0f}k" if number >= 1e4 else count(number)

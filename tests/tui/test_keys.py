@@ -1,24 +1,42 @@
 """Keys, commands, palette and mouse: everything that works on every tab."""
 
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from textual.binding import Binding
+from textual.dom import DOMNode
 
-from msgctl.tui.app import PANES
+from msgctl.tui.app import PANES, Dashboard
 from msgctl.tui.desk import Desk
+from msgctl.tui.screens.help import HelpScreen
+from msgctl.tui.screens.message import MessageScreen
+from msgctl.tui.widgets.questions import Confirmation, Rewriting
+from msgctl.tui.widgets.table import Table
 from tests.processes import until
 from tests.traffic import Traffic
 from tests.tui.conftest import looking
 
 
-async def test_every_tab_by_its_number_and_by_the_mouse(desk: Desk) -> None:
-    """1 to 8, and a click on the tab's name."""
+async def test_every_tab_by_its_number_by_arrows_and_by_the_mouse(desk: Desk) -> None:
+    """1 to 8, a click on the tab's name, and left and right, round and round."""
     async with looking(desk, (80, 24)) as sight:
         for place, name in enumerate(PANES, 1):
             await sight.press(str(place))
             await until(lambda name=name: sight.app.pane.id == f"pane-{name}", name)
         await until(lambda: sight.pilot.click("#dead"), "the tab to be clicked")
         await until(lambda: sight.app.pane.id == "pane-dead", "the clicked tab")
+        for key, name in (
+            ("left", "messages"),
+            ("h", "overview"),
+            ("h", "logs"),
+            ("l", "overview"),
+            ("right", "messages"),
+        ):
+            await sight.press(key)
+            await until(lambda name=name: sight.app.pane.id == f"pane-{name}", f"{name} by {key}")
 
 
 @pytest.mark.parametrize("name", PANES)
@@ -76,7 +94,7 @@ async def test_the_palette(desk: Desk) -> None:
     async with looking(desk) as sight:
         await sight.press("ctrl+p", *"channels")
         await sight.shows("Go to Channels")
-        await sight.press("enter", "enter")
+        await sight.press("enter")
         await until(lambda: sight.app.pane.id == "pane-channels", "the tab")
 
 
@@ -99,14 +117,119 @@ async def test_the_log(desk: Desk, tmp_path: Path) -> None:
         await sight.shows("the last 2 lines of", "second ?[31m[b]")
 
 
-async def test_workers_and_channels(desk: Desk, traffic: Traffic) -> None:
-    """Who is alive, and what each channel still has to deliver."""
+async def test_the_log_in_columns(desk: Desk, tmp_path: Path, traffic: Traffic) -> None:
+    """A line of JSON stands in columns, the loud ones in capitals; c copies all of it, Enter opens its message."""
+    await traffic.waiting("w1")
+    facts = {"timestamp": "2026-01-01T03:12:00.123456Z", "level": "error", "daemon": "worker", "messageId": "w1"}
+    text = json.dumps({**facts, "event": "Job failed", "code": "n8n_rejected"})
+    (tmp_path / "combined.log").write_text(f"{text}\n")
+    logs = desk.settings.logs.model_copy(update={"directory": str(tmp_path)})
+    desk.settings = desk.settings.model_copy(update={"logs": logs})
+    async with looking(desk) as sight:
+        await sight.press("8")
+        await sight.shows("03:12:00.123", "ERROR", "worker", "Job failed  code=n8n_rejected", "following")
+        await sight.press("c")
+        assert sight.app.clipboard == text
+        await sight.press("enter")
+        await sight.shows("state WAITING")
+
+
+async def test_workers(desk: Desk, traffic: Traffic) -> None:
+    """Who is alive, and what each has in hand, in full below the table."""
     await traffic.staffed()
-    await traffic.completed("c1")
+    await traffic.active("a1")
     async with looking(desk) as sight:
         await sight.press("4")
-        await sight.shows("w1", "1 alive")
+        await sight.shows("w1", "1 alive", "a1")
         await sight.press("c")
         assert sight.app.clipboard == "w1"
-        await sight.press("6")
-        await sight.shows("whatsapp", "telegram", "all breakers closed")
+
+
+async def test_enter_on_the_overview_lists_the_priority(desk: Desk, traffic: Traffic) -> None:
+    """The fifth row leads to the messages of priority 5."""
+    await traffic.waiting("w1")
+    async with looking(desk) as sight:
+        await sight.shows("waiting 1")
+        await sight.press(*"jjjj", "enter")
+        await sight.shows("[priority:5] 1 shown", "w1")
+
+
+async def test_help_scrolls(desk: Desk) -> None:
+    """Where it does not fit, j and k move it; q leaves it, not the dashboard."""
+    async with looking(desk, (60, 12)) as sight:
+        await sight.press("5", "question_mark")
+        await sight.shows("DELIVERIES")
+        await sight.press(*["j"] * 12)
+        await sight.hides("DELIVERIES")
+        await sight.press(*["k"] * 12)
+        await sight.shows("DELIVERIES")
+        await sight.press("q")
+        await until(lambda: len(sight.app.screen_stack) == 1, "the tab")
+
+
+class _Keys:
+    """What of one place on the screen has keys, and how to get there."""
+
+    def __init__(self, *owners: type[DOMNode], opened_by: Callable[[Dashboard], object]) -> None:
+        self.owners = owners
+        self.open = opened_by
+
+    @property
+    def wanted(self) -> Iterator[tuple[str, str]]:
+        """Each key with its action."""
+        for owner in self.owners:
+            for binding in owner.BINDINGS:
+                assert isinstance(binding, Binding)
+                for key in binding.key.split(","):
+                    yield key, binding.action
+
+
+PLACES = {
+    **{
+        name: _Keys(Dashboard, pane, Table, opened_by=partial(Dashboard.show_tab, name=name))
+        for name, pane in PANES.items()
+    },
+    "help": _Keys(HelpScreen, opened_by=lambda app: app.action_help()),
+    "message": _Keys(MessageScreen, opened_by=lambda app: app.open_message("w1")),
+    "confirmation": _Keys(Confirmation, opened_by=lambda app: app.push_screen(Confirmation("Go on?"))),
+    "rewriting": _Keys(Rewriting, opened_by=lambda app: app.push_screen(Rewriting("w1", "hello"))),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_every_key_reaches_its_action(
+    desk: Desk, traffic: Traffic, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each binding of each screen is pressed there, and none is taken by something above or below it."""
+    await traffic.waiting("w1")
+    keys, heard = PLACES[place], list[str]()
+
+    async def hear(_app: Dashboard, action: str, *_: object, **__: object) -> bool:
+        heard.append(action)
+        return True
+
+    async with looking(desk) as sight:
+        keys.open(sight.app)
+        expected = f"pane-{place}" if place in PANES else None
+        await until(
+            lambda: sight.app.pane.id == expected if expected else len(sight.app.screen_stack) == 2, "the place"
+        )
+        await sight.pilot.pause()
+        monkeypatch.setattr(Dashboard, "run_action", hear)
+        for key, action in keys.wanted:
+            await sight.press(key)
+            assert heard[-1:] == [action], f"{key} on {place}"
+            heard.clear()
+
+
+def test_every_screen_with_keys_is_a_place() -> None:
+    """A class with bindings of its own that no place names would escape the test above."""
+    owners = {owner for keys in PLACES.values() for owner in keys.owners}
+    own = {
+        one for one in _descendants(DOMNode) if one.__module__.startswith("msgctl.") and "BINDINGS" in vars(one)
+    }
+    assert own <= owners
+
+
+def _descendants(parent: type[DOMNode]) -> set[type[DOMNode]]:
+    return {parent}.union(*map(_descendants, parent.__subclasses__()))

@@ -46,8 +46,10 @@ async def test_a_message_in_full(desk: Desk, traffic: Traffic) -> None:
         await sight.press("2")
         await sight.shows("done1")
         await sight.press("enter")
-        await sight.shows("state COMPLETED", "[x] 100 %  done", "charged 0, runs 1", "accepted", "the answer")
-        await sight.press("j", "G", "g", "c", "escape")
+        await sight.shows(
+            "state COMPLETED", "[x] 100 %  done", "attempts 1, runs 1", "claimed by w1, run 1", "the answer"
+        )
+        await sight.press("j", "space", "b", "k", "G", "g", "c", "escape")
         assert sight.app.clipboard == "done1"
         await sight.shows("looked through")
 
@@ -84,7 +86,7 @@ async def test_what_strangers_type_is_harmless(desk: Desk, redis: Redis) -> None
         await sight.press("2")
         await sight.shows("[red]?[31mEve")
         await sight.press("enter")
-        await sight.shows("[bold red]x[/]", "token=[secret]", "(masked)")
+        await sight.shows("[bold red]x[/]", "token=[secret]", "(masked)", "\\u001b[2J", "\\u202egnp")
         assert "hunter2" not in sight.text
         assert "\x1b" not in sight.text
         assert "\u202e" not in sight.text

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from textual.app import App, ComposeResult
 
-from msgctl.tui.text import clean, masked, span, sparkline
-from msgctl.tui.widgets.chart import columns, stretch
-from msgctl.tui.widgets.table import Heading, Row, Table
+from msgctl.tui.text import clean, masked, moment, short, span, sparkline, wrapped
+from msgctl.tui.widgets.chart import line, stretch
+from msgctl.tui.widgets.table import HIDDEN, Heading, Row, Table
 
 
 class Stage(App[None]):
@@ -56,18 +56,61 @@ async def test_the_cursor_follows_its_row() -> None:
         assert table.chosen is None
 
 
+class Narrowing(App[None]):
+    """An app with a table that leaves a column out where there is little room."""
+
+    def compose(self) -> ComposeResult:
+        """The table."""
+        yield Table(Heading("name", 10), Heading("user", 8, narrow=HIDDEN), Heading("rest", 0))
+
+
+async def test_a_column_is_left_out_where_it_does_not_fit() -> None:
+    """In a narrow table it is gone, in a wide one it is back with its values; the cursor stays on its row."""
+    async with Narrowing().run_test(size=(140, 10)) as pilot:
+        table = pilot.app.query_one(Table)
+        table.show(Row(key, (key, f"user-{key}", "rest")) for key in "abc")
+        table.move_cursor(row=2)
+        assert len(table.columns) == 3
+        await pilot.resize_terminal(60, 10)
+        await pilot.pause()
+        assert len(table.columns) == 2
+        assert table.chosen == "c"
+        table.show(Row(key, (key, f"user-{key}", "changed")) for key in "abcd")
+        assert table.detail == "changed"
+        await pilot.resize_terminal(140, 10)
+        await pilot.pause()
+        assert str(table.get_row("3")[1]) == "user-d"
+
+
 def test_texts_are_cleaned() -> None:
-    """Nothing that moves a cursor is left, and secrets are masked."""
+    """Nothing that moves a cursor is left, and secrets are masked; a payload spells out what cannot be printed."""
     assert clean("a\x1b[2J\nb\u200b\u202e") == "a?[2J b??"
-    assert masked({"token": "x", "a": [{"Password": 1, "b": "bot1:abc"}]}) == {
+    assert masked({"token": "x", "a": [{"Password": 1, "b": "bot1:abc"}], "c": "\x1b[2J\n\u202e"}) == {
         "token": "(masked)",
         "a": [{"Password": "(masked)", "b": "bot[secret]"}],
+        "c": "\\u001b[2J\\n\\u202e",
     }
 
 
 def test_small_arts() -> None:
-    """Anything but nothing is seen; spans are short; columns fill upwards."""
+    """Anything but nothing is seen; spans and counts are short; a day ago is a date."""
     assert sparkline([0, 1, 1000]) == " ▁█"
     assert [span(one) for one in (None, 5, 90, 7200, 90_000)] == ["-", "5s", "2m", "2h", "1d"]
-    assert columns([0, 4, 8], 8, 2) == ["  █", " ██"]
+    assert [short(one) for one in (9999, 12_345, 999_999, 1_234_567)] == ["9,999", "12k", "1000k", "1.23M"]
+    assert [moment(0, 1), moment(1000, 2000), moment(1000, 90_000_000)] == ["-", "00:00:01", "01 Jan"]
     assert stretch([1, 2], 5) == [1, 1, 1, 2, 2]
+
+
+def test_a_line_of_dots() -> None:
+    """A rise goes from the lower left to the upper right without a gap; nothing at all is a line at the bottom."""
+    assert line([0, 8], 8, 4, 1) == ["⣀⡤⠖⠋"]
+    assert line([0, 0, 0], 1, 3, 2) == ["⠀⠀⠀", "⣀⣀⣀"]
+    assert line([0, 8, 0], 8, 2, 2)[0] != "⠀⠀"
+
+
+def test_lines_break_between_words() -> None:
+    """What follows stands further in; a word longer than the line is cut, whatever its letters' width."""
+    assert wrapped("  one two three", 11) == ["  one two", "     three"]
+    assert wrapped("", 10) == [""]
+    assert all(len(piece) <= 12 for piece in wrapped("x" * 40, 12))
+    assert wrapped("你好你好", 6) == ["你好你", "   好"]

@@ -1,6 +1,6 @@
 """The dead letters: first by what went wrong, then one by one; replayed, dropped, edited."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import ClassVar
 
 from textual import on, work
@@ -10,24 +10,27 @@ from textual.binding import Binding, BindingType
 from msgctl.errors import MsgctlError
 from msgctl.operations import Snapshot
 from msgctl.operations.triage import Groups, Letter
-from msgctl.tui.text import clock, count
-from msgctl.tui.widgets.pane import NOT_RECORDED, Pane, caption
+from msgctl.tui.text import count, moment
+from msgctl.tui.widgets.pane import NOT_RECORDED, Pane, caption, detail
 from msgctl.tui.widgets.questions import Confirmation, Rewriting
-from msgctl.tui.widgets.table import Heading, Row, Table
+from msgctl.tui.widgets.table import HIDDEN, Heading, Row, Table
 
 GROUPS = (
     Heading("mark", 4),
     Heading("count", 6, right=True),
     Heading("last", 8),
-    Heading("channels", 12, narrow=8),
+    Heading("channels", 12, narrow=HIDDEN),
     Heading("what went wrong", 0),
 )
+BATCH = 50
+"""Dead letters that are replayed or dropped between two looks at the screen."""
 LETTERS = (
     Heading("mark", 4),
     Heading("id", 36, narrow=13),
     Heading("at", 8),
     Heading("channel", 8),
-    Heading("user", 12, narrow=6),
+    Heading("user", 12, narrow=HIDDEN),
+    Heading("tries", 5, right=True, narrow=HIDDEN),
     Heading("error", 0),
 )
 
@@ -36,8 +39,9 @@ class DeadLettersPane(Pane):
     """The third tab."""
 
     LABEL = "Dead"
+    SUMMARY = "the dead letters, by what went wrong: replay, drop, edit"
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("Enter", "open the group, then the message"),
+        ("Enter", "open the group, then the message (on a click, too)"),
         ("x  A", "mark this one; all that are listed, or none"),
         ("R", "replay what is marked, else this one; asks first"),
         ("D", "drop for good what is marked, else this one; asks first"),
@@ -47,7 +51,7 @@ class DeadLettersPane(Pane):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x,space", "mark", "Mark", key_display="x"),
-        Binding("A", "mark_all", "Mark all"),
+        Binding("A", "mark_all", "All"),
         Binding("R", "replay", "Replay"),
         Binding("D", "drop", "Drop"),
         Binding("e", "edit", "Edit"),
@@ -63,6 +67,7 @@ class DeadLettersPane(Pane):
         yield caption()
         yield Table(*GROUPS, id="groups")
         yield Table(*LETTERS, id="letters")
+        yield detail()
 
     def on_mount(self) -> None:
         """The groups come first."""
@@ -81,21 +86,22 @@ class DeadLettersPane(Pane):
         """Show what is known."""
         if self.found is None:
             return
+        now = self.desk.clock() * 1000
         if self.opened is None:
             self.query_one("#groups", Table).show(
-                Row(
-                    group.signature, (self._mark(group.letters), count(len(group.letters)), *_facts(group.letters))
-                )
+                Row(group.signature, (self._mark(group.letters), *_facts(group.letters, now)))
                 for group in self.found.groups
             )
         else:
             self.query_one("#letters", Table).show(
-                Row(one.message_id, ("[x]" if one.message_id in self.marked else "[ ]", *_cells(one)))
+                Row(one.message_id, ("[x]" if one.message_id in self.marked else "[ ]", *_cells(one, now)))
                 for one in self._letters(self.opened)
             )
         found = self.found
-        window = f"the newest {count(found.looked_at)} of {count(found.total)} dead letters"
+        older = "" if found.looked_at >= found.total else " (the older: msgctl dlq)"
+        window = f"the newest {count(found.looked_at)} of {count(found.total)} dead letters{older}"
         self.say(f"{window}; {count(len(self.marked))} marked{f'; {self.opened}' if self.opened else ''}")
+        self.tell_all()
 
     def leave(self) -> bool:
         """Esc: from the letters back to the groups, then the marks away."""
@@ -131,28 +137,28 @@ class DeadLettersPane(Pane):
 
     def action_replay(self) -> None:
         """Replay, after a question."""
-        self._act("replayed", self._replay_one)
+        self._act("replayed", self._replay)
 
     def action_drop(self) -> None:
         """Drop, after a question."""
-        self._act("dropped for good", self.desk.operations.dead_letters.drop)
+        self._act("dropped for good", self._drop)
 
     @work
     async def action_edit(self) -> None:
         """Send the one letter under the cursor anew in other words."""
         ids = self._under_cursor()
-        if self._refused() or not ids:
+        if self.refuse() or not ids:
             return
         if self.opened is None:
             self.notify("Open the group first: one message is edited at a time.")
             return
-        letters = self.desk.operations.dead_letters
         try:
             found = await self.desk.operations.messages.show(ids[0])
             text = await self.app.push_screen_wait(Rewriting(ids[0], found["message"]))
             if text is None:
                 return
-            edition = await letters.edit(ids[0], text)
+            edition = await self.desk.operations.dead_letters.edit(ids[0], text)
+            await self.desk.note("dlq edit", ids, after=edition.message_id)
         except MsgctlError as error:
             self.notify(error.message, severity="error", markup=False)
             return
@@ -160,32 +166,48 @@ class DeadLettersPane(Pane):
         await self._look_again()
 
     @work
-    async def _act(self, done: str, act: Callable[[str], Awaitable[bool]]) -> None:
+    async def _act(self, done: str, act: Callable[[list[str]], AsyncIterator[str]]) -> None:
         """Ask, then do it to each; what succeeded is unmarked as it goes, so that a second try repeats nothing."""
         ids = [*self.marked] or self._under_cursor()
-        if self._refused() or not ids:
+        if self.refuse() or not ids:
             return
         plural = "dead letter" if len(ids) == 1 else "dead letters"
         if not await self.app.push_screen_wait(Confirmation(f"{count(len(ids))} {plural} will be {done}. Go on?")):
             return
         succeeded = 0
         try:
-            for message_id in ids:
-                if await act(message_id):
+            for start in range(0, len(ids), BATCH):
+                async for message_id in act(ids[start : start + BATCH]):
                     succeeded += 1
                     self.marked.discard(message_id)
-                    if succeeded % 50 == 0:
-                        self.draw()
+                self.draw()
         except MsgctlError as error:
             self.notify(error.message, severity="error", markup=False)
         self.notify(f"{count(succeeded)} of {count(len(ids))} {done}.")
         await self._look_again()
 
-    async def _replay_one(self, message_id: str) -> bool:
-        self.desk.operations.triage.forget(message_id)
-        return [one.outcome async for one in self.desk.operations.dead_letters.replay([message_id])] == [
-            "replayed"
+    async def _replay(self, ids: list[str]) -> AsyncIterator[str]:
+        """Replay these, and name those that were."""
+        done = [
+            one.message_id
+            async for one in self.desk.operations.dead_letters.replay(ids)
+            if one.outcome == "replayed"
         ]
+        await self.desk.note("dlq replay", done, before="failed", after="waiting")
+        for message_id in done:
+            self.desk.operations.triage.forget(message_id)
+            yield message_id
+
+    async def _drop(self, ids: list[str]) -> AsyncIterator[str]:
+        """Drop these, and name those that are gone."""
+        done = [
+            message_id
+            for message_id, gone in (await self.desk.operations.dead_letters.drop_many(ids)).items()
+            if gone
+        ]
+        await self.desk.note("dlq drop", done)
+        for message_id in done:
+            yield message_id
 
     async def _look_again(self) -> None:
         try:
@@ -193,12 +215,6 @@ class DeadLettersPane(Pane):
         except MsgctlError:
             return  # the banner says so at the next look
         self.draw()
-
-    def _refused(self) -> bool:
-        refused = self.desk.read_only or self.desk.player is not None
-        if refused:
-            self.notify("This dashboard is read-only.", severity="warning")
-        return refused
 
     def _open(self, signature: str | None) -> None:
         self.opened = signature
@@ -225,10 +241,13 @@ class DeadLettersPane(Pane):
         return "[x]" if marked == len(letters) else "[-]" if marked else "[ ]"
 
 
-def _facts(letters: list[Letter]) -> tuple[str, str, str]:
+def _facts(letters: list[Letter], now: float) -> tuple[str, str, str, str]:
     channels = ",".join(sorted({letter.channel for letter in letters}))
-    return clock(max(letter.at for letter in letters)), channels, letters[0].signature
+    last = max(letter.at for letter in letters)
+    return count(len(letters)), moment(last, now), channels, letters[0].signature
 
 
-def _cells(letter: Letter) -> tuple[str, ...]:
-    return letter.message_id, clock(letter.at), letter.channel, letter.user_id, f"{letter.code}: {letter.text}"
+def _cells(letter: Letter, now: float) -> tuple[object, ...]:
+    error = f"{letter.code}: {letter.text}"
+    at = moment(letter.at, now)
+    return letter.message_id, at, letter.channel, letter.user_id, letter.attempts, error

@@ -8,15 +8,15 @@ from textual.app import ComposeResult
 from msgctl.events import Event
 from msgctl.operations import Snapshot
 from msgctl.tui.text import clock
-from msgctl.tui.widgets.pane import NOT_RECORDED, Pane, caption
-from msgctl.tui.widgets.table import Heading, Row, Table
+from msgctl.tui.widgets.pane import NOT_RECORDED, Pane, caption, detail
+from msgctl.tui.widgets.table import HIDDEN, Heading, Row, Table
 
 ROWS = 200
 HEADINGS = (
     Heading("at", 12),
-    Heading("message", 36, narrow=10),
-    Heading("what", 12),
-    Heading("by", 20, narrow=10),
+    Heading("message", 36, narrow=13),
+    Heading("what", 16),
+    Heading("by", 22, narrow=HIDDEN),
     Heading("evidence", 0),
 )
 
@@ -25,6 +25,7 @@ class EventsPane(Pane):
     """The seventh tab."""
 
     LABEL = "Events"
+    SUMMARY = "the ledger, following: what happened to any message"
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("Enter", "open the message"),
         ("G", "to the newest, and follow"),
@@ -37,6 +38,7 @@ class EventsPane(Pane):
         self._following = True
         yield caption()
         yield Table(*HEADINGS)
+        yield detail()
 
     async def look(self, snapshot: Snapshot) -> None:  # noqa: ARG002 - it has its own source
         """Show the last events; read only those that are new."""
@@ -65,4 +67,5 @@ class EventsPane(Pane):
 def _row(event: Event) -> Row:
     evidence = " ".join(f"{name}={value}" for name, value in event.evidence.items())
     at = f"{clock(event.order[0])}.{event.order[0] % 1000:03}"
-    return Row(f"{event.entry} {event.message_id}", (at, event.message_id, event.what, event.actor, evidence))
+    cells = (at, event.message_id, event.what, event.actor, evidence)
+    return Row(f"{event.entry} {event.message_id}", cells, f"{event.what} by {event.actor}  {evidence}")

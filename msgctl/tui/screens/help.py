@@ -2,48 +2,81 @@
 
 from typing import ClassVar
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from msgctl.tui.text import wrapped
+from msgctl.tui.widgets.pane import Pane
+
 EVERYWHERE = (
-    ("1-8", "the tabs; click them, or Left and Right"),
+    ("1-8", "the tabs; also h l, Left and Right, or a click"),
     ("j k g G", "down, up, first, last"),
     ("p", "pause the refresh, and go on"),
     ("r", "look now"),
     ("c", "copy (over ssh too, where the terminal allows it)"),
-    (":", "a command: a tab's name, id ID, filter WORDS, interval 5, at 03:12, theme, pause, q"),
+    (":", "a command: a tab's name, id ID, filter WORDS, interval 5, at 03:12, theme light, pause, q"),
     ("Ctrl-P", "the palette: every command by name"),
-    (", .", "in a recording: five seconds back, on; < > a minute"),
+    (", . < >", "in a recording: five seconds back, on; a minute back, on"),
     ("Esc", "back"),
     ("?", "this help"),
     ("q", "leave"),
 )
+INDENT = 13
 
 
 class HelpScreen(ModalScreen[None]):
     """Opens above the tabs.
 
     Args:
-        label: the tab's name.
-        keys: the tab's own keys.
+        pane: the tab it is about.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark", "dismiss", "Back")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark", "dismiss", "Back"),
+        Binding("j", "scroll(1)", "Down", show=False),
+        Binding("k", "scroll(-1)", "Up", show=False),
+    ]
 
-    def __init__(self, label: str, keys: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, pane: Pane) -> None:
         super().__init__()
-        self._label = label
-        self._keys = keys
+        self._pane = pane
 
     def compose(self) -> ComposeResult:
-        """Two lists of keys."""
-        lines = [self._label.upper(), *map(_line, self._keys), "", "EVERYWHERE", *map(_line, EVERYWHERE)]
+        """Lists of keys, and of words."""
         with VerticalScroll(classes="dialog whole"):
-            yield Static("\n".join(lines), markup=False)
+            yield Static(id="keys", markup=False)
+
+    def on_mount(self) -> None:
+        """Say how to leave."""
+        self.query_one(VerticalScroll).border_title = "help"
+        self.query_one(VerticalScroll).border_subtitle = "Esc back  j k scroll"
+
+    def on_resize(self) -> None:
+        """Break the lines where the screen ends."""
+        width = self.query_one(VerticalScroll).scrollable_content_region.width
+        pane, text = self._pane, Text()
+        for title, entries in (
+            (f"{pane.LABEL.upper()}: {pane.SUMMARY}", pane.KEYS),
+            ("WORDS", pane.WORDS),
+            ("EVERYWHERE", EVERYWHERE),
+        ):
+            if not entries:
+                continue
+            text.append(f"{title}\n", style="bold")
+            for name, meaning in entries:
+                first, *rest = wrapped(meaning, max(20, width - INDENT))
+                text.append("".join(f"{line}\n" for line in (f"  {name:<{INDENT - 2}}{first}", *_further(rest))))
+            text.append("\n")
+        self.query_one("#keys", Static).update(text)
+
+    def action_scroll(self, lines: int) -> None:
+        """Move the text."""
+        self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
 
-def _line(entry: tuple[str, str]) -> str:
-    return f"  {entry[0]:<9} {entry[1]}"
+def _further(lines: list[str]) -> list[str]:
+    return [f"{'':<{INDENT}}{line.lstrip()}" for line in lines]

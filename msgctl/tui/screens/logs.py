@@ -2,13 +2,14 @@
 
 import asyncio
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import msgspec
 from textual.app import ComposeResult
 
 from msgctl.operations import Snapshot
-from msgctl.tui.widgets.pane import Pane, caption
-from msgctl.tui.widgets.table import Heading, Row, Table
+from msgctl.tui.widgets.pane import Pane, caption, detail
+from msgctl.tui.widgets.table import HIDDEN, Heading, Row, Table
 
 TAIL = 65_536
 """Bytes read from the end of the file."""
@@ -17,21 +18,33 @@ ELSEWHERE = (
     "The daemons log to standard error: look with journalctl -u 'msgctl-*', or where `msgctl up` runs. "
     "To see the log here, set [logs] directory."
 )
+HEADINGS = (
+    Heading("at", 12),
+    Heading("level", 7),
+    Heading("by", 10, narrow=HIDDEN),
+    Heading("message", 36, narrow=13),
+    Heading("what", 0),
+)
+COLUMNS = {"timestamp", "level", "daemon", "messageId", "event"}
+"""Facts of a line that stand in columns of their own."""
 
 
 class LogsPane(Pane):
     """The eighth tab."""
 
     LABEL = "Logs"
+    SUMMARY = "the end of the daemons' log file"
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("G", "to the newest line"),
-        ("c", "copy the line"),
+        ("Enter", "open the message the line is about"),
+        ("G", "to the newest line, and follow"),
+        ("c", "copy the whole line"),
     )
 
     def compose(self) -> ComposeResult:
         """Which file, and its end."""
         yield caption()
-        yield Table(Heading("line", 0))
+        yield Table(*HEADINGS)
+        yield detail()
 
     async def look(self, snapshot: Snapshot) -> None:  # noqa: ARG002 - it has its own source
         """Show the last lines."""
@@ -47,10 +60,35 @@ class LogsPane(Pane):
             return
         table = self.query_one(Table)
         following = table.row_count == 0 or table.cursor_row == table.row_count - 1
-        table.show(Row(line, (line,)) for line in lines)
+        table.show(map(_row, lines))
         if following:
             table.move_cursor(row=table.row_count - 1)
-        self.say(f"the last {len(lines)} lines of {path}")
+        self.say(f"the last {len(lines)} lines of {path}{', following' if following else '; G follows'}")
+
+
+def message_of(line: str) -> str:
+    """The message that a line of the log is about; empty if it is about none."""
+    return str(_facts(line).get("messageId", ""))
+
+
+def _row(line: str) -> Row:
+    facts = _facts(line)
+    if not facts:
+        return Row(line, ("", "", "", "", line), line)
+    more = "  ".join(f"{name}={value}" for name, value in facts.items() if name not in COLUMNS)
+    at, level, daemon, message_id, event = (
+        facts.get(name, "") for name in ("timestamp", "level", "daemon", "messageId", "event")
+    )
+    loud = str(level).upper() if level in {"warning", "error", "critical"} else level
+    return Row(line, (str(at)[11:23], loud, daemon, message_id, f"{event}  {more}"), f"{event}  {more}")
+
+
+def _facts(line: str) -> dict[str, Any]:
+    """A line of JSON as its facts; of another, as of a log in plain text, none."""
+    try:
+        return msgspec.json.decode(line, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return {}
 
 
 def _tail(path: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -12,6 +13,7 @@ from msgctl.errors import MsgctlError
 from msgctl.events import Event
 from msgctl.tui.desk import Desk
 from msgctl.tui.screens.story import milliseconds, tell
+from msgctl.tui.text import wrapped
 
 NEAR = 500
 """Events of the ledger looked at, from either end."""
@@ -27,10 +29,12 @@ class MessageScreen(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss", "Back"),
-        Binding("j,down", "scroll(1)", "Down", show=False),
-        Binding("k,up", "scroll(-1)", "Up", show=False),
-        Binding("g,home", "scroll(-9999)", "Top", show=False),
-        Binding("G,end", "scroll(9999)", "Bottom", show=False),
+        Binding("j", "scroll(1)", "Down", show=False),
+        Binding("k", "scroll(-1)", "Up", show=False),
+        Binding("space", "page(1)", "Page down", show=False),
+        Binding("b", "page(-1)", "Page up", show=False),
+        Binding("g", "scroll(-9999)", "Top", show=False),
+        Binding("G", "scroll(9999)", "Bottom", show=False),
         Binding("c", "copy", "Copy the id"),
     ]
 
@@ -38,6 +42,7 @@ class MessageScreen(ModalScreen[None]):
         super().__init__()
         self._desk = desk
         self._message_id = message_id
+        self._lines: list[str] = []
 
     def compose(self) -> ComposeResult:
         """One long text."""
@@ -47,7 +52,7 @@ class MessageScreen(ModalScreen[None]):
     async def on_mount(self) -> None:
         """Look at once, and again each interval."""
         self.query_one(VerticalScroll).border_title = "message"
-        self.query_one(VerticalScroll).border_subtitle = "Esc back  j k g G scroll  c copy the id"
+        self.query_one(VerticalScroll).border_subtitle = "Esc back  j k Space b g G scroll  c copy the id"
         await self.look()
         self.set_interval(self._desk.interval, self.look)
 
@@ -56,11 +61,24 @@ class MessageScreen(ModalScreen[None]):
         try:
             found = await self._desk.operations.messages.show(self._message_id)
             turns = await self._desk.history.read(found["conversationId"])
-            events = await self._events(found)
+            self._lines = tell(found, turns, await self._events(found))
         except MsgctlError as error:
-            self.query_one("#story", Static).update(error.message)
-            return
-        self.query_one("#story", Static).update("\n".join(tell(found, turns, events)))
+            self._lines = [error.message]
+        self.draw()
+
+    def draw(self) -> None:
+        """Show what was read, broken where the screen ends; titles are bold."""
+        width = max(20, self.query_one(VerticalScroll).scrollable_content_region.width)
+        story = Text()
+        for line in self._lines:
+            title = line[:1].isupper() and not line.startswith(("  ", "> "))
+            for piece in wrapped(line, width):
+                story.append(f"{piece}\n", style="bold" if title else "")
+        self.query_one("#story", Static).update(story)
+
+    def on_resize(self) -> None:
+        """Break the lines anew."""
+        self.draw()
 
     async def _events(self, found: dict[str, Any]) -> list[Event]:
         """What a bounded look at the ledger finds: the events behind its acceptance, and the newest."""
@@ -72,6 +90,11 @@ class MessageScreen(ModalScreen[None]):
     def action_scroll(self, lines: int) -> None:
         """Move the text."""
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
+
+    def action_page(self, pages: int) -> None:
+        """Move the text by a screen."""
+        scroll = self.query_one(VerticalScroll)
+        scroll.scroll_relative(y=pages * max(1, scroll.size.height - 2), animate=False)
 
     def action_copy(self) -> None:
         """Copy the id, over ssh too (OSC 52)."""

@@ -11,20 +11,20 @@ from msgctl.errors import InvalidInput
 from msgctl.operations import Snapshot
 from msgctl.operations.listing import Item
 from msgctl.operations.query import WORDS, parse_query
-from msgctl.tui.text import clock, count
+from msgctl.tui.text import count, moment
 from msgctl.tui.widgets.pane import NOT_RECORDED, Pane, caption
-from msgctl.tui.widgets.table import Heading, Row, Table
+from msgctl.tui.widgets.table import HIDDEN, Heading, Row, Table
 
 ROWS = 200
 HEADINGS = (
     Heading("id", 36, narrow=13),
     Heading("state", 9),
-    Heading("%", 3, right=True),
+    Heading("%", 3, right=True, narrow=HIDDEN),
     Heading("pri", 3, right=True),
     Heading("channel", 8),
     Heading("tries", 5, right=True),
     Heading("since", 8),
-    Heading("user", 14, narrow=6),
+    Heading("user", 14, narrow=HIDDEN),
     Heading("last error", 0),
 )
 HINT = f"{': '.join(WORDS)}: or an id"
@@ -34,11 +34,16 @@ class MessagesPane(Pane):
     """The second tab."""
 
     LABEL = "Messages"
+    SUMMARY = "the newest, by filter; each with its story"
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("/", f"filter: {HINT}; e.g. state:failed since:15m"),
         ("Enter", "open the message"),
         ("c", "copy its id"),
         ("Esc", "take the filter away"),
+    )
+    WORDS: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("tries", "attempts, the one that was answered too; waits for something that is down do not count"),
+        ("since", "when it ended, else since when it is ready, else when it was accepted"),
     )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "filter", "Filter", key_display="/")]
 
@@ -63,7 +68,8 @@ class MessagesPane(Pane):
         except InvalidInput as error:
             self.say(error.message)
             return
-        self.query_one(Table).show(_row(item) for item in found.items)
+        now = self.desk.clock() * 1000
+        self.query_one(Table).show(_row(item, now) for item in found.items)
         looked = f"looked through {count(found.looked_at)} of {count(found.total)}"
         shown = f"{len(found.items)}{'' if len(found.items) < ROWS else ' (the newest)'}"
         self.say(f"{f'[{text}] ' if text else ''}{shown} shown; {looked}")
@@ -97,6 +103,6 @@ class MessagesPane(Pane):
         self.focus_first()
 
 
-def _row(item: Item) -> Row:
+def _row(item: Item, now: float) -> Row:
     cells = (item.message_id, item.state, item.progress, item.priority, item.channel, item.attempts)
-    return Row(item.message_id, (*cells, clock(item.at), item.user_id, item.error or "-"))
+    return Row(item.message_id, (*cells, moment(item.at, now), item.user_id, item.error or "-"))

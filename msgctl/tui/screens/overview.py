@@ -7,16 +7,18 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Static
 
 from msgctl.operations import Snapshot
-from msgctl.operations.snapshot import PriorityRow
+from msgctl.operations.snapshot import BUCKETS, PriorityRow
 from msgctl.tui.screens.facts import facts
-from msgctl.tui.text import count, rate, span, sparkline
-from msgctl.tui.widgets.chart import Chart
+from msgctl.tui.text import count, rate, span, sparkline, wrapped
+from msgctl.tui.widgets.chart import Chart, stretch
 from msgctl.tui.widgets.pane import Pane
-from msgctl.tui.widgets.table import Heading, Row, Table
+from msgctl.tui.widgets.table import HIDDEN, ROOMY, Heading, Row, Table
 
 HEADINGS = (
     Heading("pri", 3, right=True),
     Heading("waiting", 9, right=True),
+    Heading("active", 6, right=True, narrow=HIDDEN),
+    Heading("delayed", 7, right=True, narrow=HIDDEN),
     Heading("oldest", 6, right=True),
     Heading("in/s", 6, right=True),
     Heading("out/s", 6, right=True),
@@ -28,7 +30,17 @@ class OverviewPane(Pane):
     """The first tab."""
 
     LABEL = "Overview"
-    KEYS: ClassVar[tuple[tuple[str, str], ...]] = (("j k g G", "move among the priorities"),)
+    SUMMARY = "counts, priorities, throughput, health"
+    KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("j k g G", "move among the priorities"),
+        ("Enter", "the messages of this priority"),
+    )
+    WORDS: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("in/s out/s", "messages that came and that ended a second, over the last half minute"),
+        ("oldest", "how long the next message of this priority has waited"),
+        ("n8n p50 p95", "how long the newest answers took, half of them and 95 % of them at most"),
+        ("to deliver", "replies that no customer has yet"),
+    )
 
     def compose(self) -> ComposeResult:
         """Priorities above, chart and facts below."""
@@ -41,11 +53,16 @@ class OverviewPane(Pane):
     async def look(self, snapshot: Snapshot) -> None:
         """Show the snapshot."""
         peak = max((max(row.trend) for row in snapshot.priorities), default=1)
-        self.query_one(Table).show(_row(row, peak) for row in snapshot.priorities)
+        table = self.query_one(Table)
+        width = max(1, table.room // BUCKETS) * BUCKETS  # a whole number of cells a bucket: bars of even width
+        table.show(_row(row, peak, width) for row in snapshot.priorities)
         self.query_one(Chart).draw(snapshot.answered, snapshot.failed)
-        self.query_one("#facts", Static).update("\n".join(facts(snapshot)))
+        said = self.query_one("#facts", Static)
+        lines = facts(snapshot, compact=self.size.width < ROOMY)
+        said.update("\n".join(piece for line in lines for piece in wrapped(line, max(20, said.size.width))))
 
 
-def _row(row: PriorityRow, peak: int) -> Row:
-    cells = (row.priority, count(row.waiting), span(row.oldest), rate(row.rate_in), rate(row.rate_out))
-    return Row(str(row.priority), (*cells, sparkline(row.trend, peak)))
+def _row(row: PriorityRow, peak: int, width: int) -> Row:
+    counts = (row.priority, count(row.waiting), count(row.active), count(row.delayed))
+    speeds = (span(row.oldest), rate(row.rate_in), rate(row.rate_out))
+    return Row(str(row.priority), (*counts, *speeds, sparkline(stretch(row.trend, width), peak)))

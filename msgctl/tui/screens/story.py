@@ -6,36 +6,30 @@ from typing import Any
 
 from msgctl.events import Event
 from msgctl.messages import Turn
+from msgctl.tui.screens.timeline import clock_ms, timeline
 from msgctl.tui.text import clean, clock, masked
 
-STEPS = (
-    (10, "find the agent"),
-    (20, "read the history"),
-    (30, "prepare the payload"),
-    (50, "call the workflow"),
-    (80, "publish the response"),
-    (100, "done"),
-)
 TURNS_AROUND = 6
 """Utterances shown before and after the message."""
 
 
 def tell(found: dict[str, Any], turns: list[Turn], events: list[Event]) -> list[str]:
-    """Everything known of a message.
+    """Everything known of a message; what stands in no column is the title of a part.
 
     Args:
         found: the message, as `Messages.show` answers it.
         turns: its conversation, oldest first.
         events: what the ledger knows of it, oldest first.
     """
+    accepted = milliseconds(found["createdAt"])
     parts = [
-        _head(found),
-        ["STEPS", *_steps(found)],
-        ["EVENTS (those near its acceptance and the newest; all: msgctl message trace)", *_events(events)],
-        ["ATTEMPTS", *_attempts(found)],
+        ["MESSAGE", *_head(found)],
+        ["STEPS", *timeline(found, events, accepted)],
+        ["ATTEMPTS", *_attempts(found, events)],
         ["DELIVERY", *_delivery(found.get("delivery"))],
         ["PAYLOAD (secrets masked)", *_payload(found)],
         ["CONVERSATION", *_conversation(found, turns)],
+        ["EVENTS", *_events(events), "  all of them: msgctl message trace ID"],
     ]
     return [clean(line) for part in parts for line in [*part, ""]]
 
@@ -43,62 +37,40 @@ def tell(found: dict[str, Any], turns: list[Turn], events: list[Event]) -> list[
 def _head(found: dict[str, Any]) -> list[str]:
     error = found.get("error")
     lines = [
-        f"{found['messageId']}",
-        f"state {str(found['state']).upper()}   progress {found['progress']} %",
-        f"channel {found['channel']}   priority {found['priority']}",
-        f"user {found['userId']}   agent {found['agentId']}   conversation {found['conversationId']}",
+        f"  {found['messageId']}",
+        f"  state {str(found['state']).upper()}   progress {found['progress']} %",
+        f"  channel {found['channel']}   priority {found['priority']}   user {found['userId']}",
+        f"  agent {found['agentId']}",
+        f"  conversation {found['conversationId']}",
     ]
-    return [*lines, f"last error {error['class']} {error['code']}: {error['text']}"] if error else lines
+    lines += [f"  sent anew in other words as {found['edition']}"] if found.get("edition") else []
+    lines += [f"  in other words than {found['original']}"] if found.get("original") else []
+    return [*lines, f"  last error {error['class']} {error['code']}: {error['text']}"] if error else lines
 
 
-def _steps(found: dict[str, Any]) -> list[str]:
-    """The six steps; the times are those that are recorded: acceptance, ends of attempts, the end."""
-    accepted = milliseconds(found["createdAt"])
-    lines = [f"  {clock(accepted)}  accepted"]
-    for percent, step in STEPS:
-        mark = "[x]" if found["progress"] >= percent else "[ ]"
-        here = "  <- it is here" if percent == found["progress"] < 100 and found["state"] == "active" else ""
-        stopped = (
-            "  <- it stopped here" if percent == found["progress"] < 100 and found["state"] == "failed" else ""
-        )
-        lines.append(f"  {mark} {percent:>3} %  {step}{here}{stopped}")
-    if found["finishedOn"]:
-        took = f", {(found['finishedOn'] - accepted) / 1000:.1f} s after it was accepted" if accepted else ""
-        lines.append(f"  {clock(found['finishedOn'])}  {found['state']}{took}")
-    return lines
-
-
-def _events(events: list[Event]) -> list[str]:
-    before, lines = 0, []
-    for event in events:
-        at = event.order[0]
-        gap = f"+{at - before:,} ms" if before else ""
-        evidence = " ".join(f"{name}={value}" for name, value in event.evidence.items())
-        lines.append(f"  {clock(at)}.{at % 1000:03} {gap:>11}  {event.what}  {event.actor}  {evidence}")
-        before = at
-    return lines or ["  none"]
-
-
-def _attempts(found: dict[str, Any]) -> list[str]:
-    head = f"  counted {found['attempts']}, runs {found['runs']}, lost workers {found['crashes']}"
-    lines = [f"{head}, worker {found['worker'] or '-'}"]
+def _attempts(found: dict[str, Any], events: list[Event]) -> list[str]:
+    counts = f"  attempts {found['attempts']}, runs {found['runs']}, workers lost {found['crashes']}"
+    lines = [f"{counts}, last {found['worker'] or '-'}"]
     for record in found["records"]:
         took = f" after {record['ms']:,} ms" if isinstance(record.get("ms"), int) else ""
         when = clock(milliseconds(record.get("at", "")))
         what = f"{record.get('class')} {record.get('code')}: {record.get('text')}"
         lines.append(f"  run {record.get('run', '?')}  {when}{took}  {what}")
+    lines += [
+        f"  run {event.evidence.get('run', '?')}  {clock(event.order[0])}  answered"
+        for event in events
+        if event.what == "committed"
+    ]
     return lines
 
 
 def _delivery(record: dict[str, Any] | None) -> list[str]:
     if record is None:
         return ["  nothing was tried yet"]
-    lines = [
-        f"  {record['state']} on {record['channel']}, tries {record['attempts']}, parts sent {record['part']}"
-    ]
-    lines += [
-        f"  {name} {clock(record[name])}" for name in ("createdAt", "sendingAt", "endedAt") if record.get(name)
-    ]
+    state = str(record["state"]).upper()
+    lines = [f"  {state} on {record['channel']}, tries {record['attempts']}, parts sent {record['part']}"]
+    names = {"createdAt": "known since", "sendingAt": "last try", "endedAt": "ended"}
+    lines += [f"  {title} {clock(record[name])}" for name, title in names.items() if record.get(name)]
     if record.get("providerId"):
         lines.append(f"  provider's id {record['providerId']}")
     if record.get("code"):
@@ -108,7 +80,8 @@ def _delivery(record: dict[str, Any] | None) -> list[str]:
 
 def _payload(found: dict[str, Any]) -> list[str]:
     payload = masked({"message": found["message"], "channelMetadata": found["channelMetadata"]})
-    return [f"  {line}" for line in json.dumps(payload, ensure_ascii=False, indent=2).splitlines()]
+    text = json.dumps(payload, ensure_ascii=False, indent=2).replace("\\\\u", "\\u")  # they are escaped already
+    return [f"  {line}" for line in text.splitlines()]
 
 
 def _conversation(found: dict[str, Any], turns: list[Turn]) -> list[str]:
@@ -121,6 +94,17 @@ def _conversation(found: dict[str, Any], turns: list[Turn]) -> list[str]:
         f"{masked(turn.content)}"
         for turn in near
     ]
+
+
+def _events(events: list[Event]) -> list[str]:
+    before, lines = 0, []
+    for event in events:
+        at = event.order[0]
+        gap = f"+{at - before:,} ms" if before else ""
+        evidence = " ".join(f"{name}={value}" for name, value in event.evidence.items())
+        lines.append(f"  {clock_ms(at)} {gap:>11}  {event.what}  {event.actor}  {evidence}")
+        before = at
+    return lines or ["  none of the newest, nor of those near its acceptance"]
 
 
 def milliseconds(text: str) -> int:

@@ -6,15 +6,15 @@ from textual.app import ComposeResult
 
 from msgctl.operations import Snapshot
 from msgctl.tui.screens.facts import gauge
-from msgctl.tui.widgets.pane import Pane, caption
-from msgctl.tui.widgets.table import Heading, Row, Table
+from msgctl.tui.widgets.pane import Pane, caption, detail
+from msgctl.tui.widgets.table import HIDDEN, Heading, Row, Table
 
 HEADINGS = (
     Heading("name", 34, narrow=22),
-    Heading("state", 9, narrow=5),
-    Heading("slots in use", 20, narrow=14),
-    Heading("host", 12, narrow=4),
-    Heading("pid", 8, right=True, narrow=6),
+    Heading("state", 9),
+    Heading("slots in use", 13),
+    Heading("host", 14, narrow=HIDDEN),
+    Heading("pid", 7, right=True, narrow=HIDDEN),
     Heading("seen", 8),
     Heading("runs", 0),
 )
@@ -24,12 +24,18 @@ class WorkersPane(Pane):
     """The fourth tab."""
 
     LABEL = "Workers"
+    SUMMARY = "who is alive, and what each has in hand"
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = (("c", "copy the worker's name"),)
+    WORDS: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("slots in use", "messages it works now, of those it works at once"),
+        ("seen", "its last sign of life; a silent one is taken off and its messages go to others"),
+    )
 
     def compose(self) -> ComposeResult:
         """A list."""
         yield caption()
         yield Table(*HEADINGS)
+        yield detail()
 
     async def look(self, snapshot: Snapshot) -> None:
         """Show the snapshot's workers."""
@@ -43,4 +49,4 @@ class WorkersPane(Pane):
             )
             for one in snapshot.workers
         )
-        self.say(f"{len(snapshot.workers)} alive; drain, resume and stop them by msgctl worker")
+        self.say(f"{len(snapshot.workers)} alive; msgctl worker drains, resumes and stops them")

@@ -1,44 +1,68 @@
-"""A chart of throughput and failures in characters: height tells how much, the axis how much that is."""
+"""Two line charts in dots: what was answered and what died in each bucket of the last five minutes."""
+
+from collections.abc import Sequence
 
 from textual.widgets import Static
 
 from msgctl.operations.snapshot import BUCKET
-from msgctl.tui.text import BARS, count, rate, sparkline
+from msgctl.tui.text import count, rate
 
 LABELS = 7
 """Cells left of the axis."""
+LEAST_HEIGHT = 8
+DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+"""Braille's bits: of the left and of the right column of a cell, from its top."""
+BLANK = 0x2800
 
 
 class Chart(Static):
-    """Draws what ended in each bucket of the last five minutes: answered as columns, dead letters below."""
+    """Draws throughput above and dead letters below, each on an axis of its own."""
 
     def draw(self, answered: list[int], failed: list[int]) -> None:
-        """Show these counts, oldest first."""
-        width, height = self.size.width, self.size.height
-        if width > 2 * LABELS and height > 3:
-            self.update("\n".join(_lines(answered, failed, width - LABELS - 1, height)))
+        """Show these counts, oldest first; the last bucket is still filling and would look like a fall."""
+        width, height = self.size.width - LABELS - 1, self.size.height
+        if width > LABELS and height >= LEAST_HEIGHT:
+            self.update("\n".join(_lines(answered[:-1], failed[:-1], width, height)))
 
 
 def _lines(answered: list[int], failed: list[int], width: int, height: int) -> list[str]:
-    top = max(*answered, 1)
-    rows = columns(stretch(answered, width), top, height - 3)
-    lines = [f"answered a second; dead letters {count(sum(failed))}"[: width + LABELS]]
-    for place, row in enumerate(rows):
-        label = rate(top / BUCKET) if place == 0 else "0" if place == len(rows) - 1 else ""
-        lines.append(f"{label:>{LABELS - 1}} ┤{row}")
-    lines.append(f"{'dead':>{LABELS - 1}} ┤{sparkline(stretch(failed, width))}")
-    lines.append(f"{'':>{LABELS}}-5 min{'now':>{width - 5}}")
-    return lines
+    below = max(2, (height - 3) // 4)
+    speed, deaths = max(*answered, 1), max(*failed, 1)
+    return [
+        "answered a second"[: width + LABELS],
+        *_panel(line(answered, speed, width, height - 3 - below), rate(speed / BUCKET)),
+        f"dead letters in {BUCKET} s; {count(sum(failed))} in 5 min"[: width + LABELS],
+        *_panel(line(failed, deaths, width, below), count(deaths)),
+        f"{'':>{LABELS}}-5 min{'now':>{width - 5}}",
+    ]
+
+
+def _panel(rows: list[str], top: str) -> list[str]:
+    labels = [top, *[""] * (len(rows) - 2), "0"]
+    return [f"{label:>{LABELS - 1}} ┤{row}" for label, row in zip(labels, rows, strict=True)]
+
+
+def line(values: Sequence[int], top: int, width: int, height: int) -> list[str]:
+    """The values as a line of dots, two to a cell across and four down; `top` is the value at the upper edge."""
+    across, down = 2 * width, 4 * height
+    cells = [[BLANK] * width for _ in range(height)]
+    before = None
+    for x in range(across):
+        y = round(_between(values, x / max(1, across - 1)) / top * (down - 1))
+        for dot in range(min(y, before if before is not None else y), max(y, before or 0) + 1):
+            row, depth = divmod(down - 1 - dot, 4)
+            cells[row][x // 2] |= DOTS[x % 2][depth]
+        before = y
+    return ["".join(map(chr, row)) for row in cells]
+
+
+def _between(values: Sequence[int], share: float) -> float:
+    """The value at a share, 0 to 1, of the way along them."""
+    place = share * (len(values) - 1)
+    left = min(int(place), len(values) - 2)
+    return values[left] + (values[left + 1] - values[left]) * (place - left)
 
 
 def stretch(values: list[int], width: int) -> list[int]:
     """The values over so many cells, each as often as fits."""
     return [values[place * len(values) // width] for place in range(width)]
-
-
-def columns(values: list[int], top: int, height: int) -> list[str]:
-    """Columns of `height` rows, top row first; `top` is the value that fills them."""
-    heights = [-(-value * height * 8 // top) for value in values]
-    return [
-        "".join(BARS[max(0, min(8, eighths - 8 * row))] for eighths in heights) for row in reversed(range(height))
-    ]

@@ -1,11 +1,16 @@
 """The lines on top of every tab: where we are, how it stands, and what is in trouble."""
 
+from collections.abc import Callable
+
 from textual.widgets import Static
 
 from msgctl.operations import Snapshot
 from msgctl.redisdb import describe
+from msgctl.rqueue import Stats
 from msgctl.tui.desk import Desk
-from msgctl.tui.text import clean, clock, count, span
+from msgctl.tui.text import clean, clock, count, short, span
+
+STATES = ("waiting", "active", "completed", "failed", "delayed", "paused")
 
 
 class Masthead(Static):
@@ -19,24 +24,22 @@ class Masthead(Static):
         """Show a snapshot's summary."""
         desk = self._desk
         flags = [
-            f"RECORDING PLAYED {desk.player.position}" if desk.player else f"every {desk.interval:g} s",
             *(["PAUSED (p)"] if paused else []),
             *(["READ-ONLY"] if desk.read_only else []),
             *(["recording"] if desk.recorder else []),
+            f"RECORDING PLAYED {desk.player.position}" if desk.player else f"every {desk.interval:g} s",
         ]
-        time = clock(snapshot.at, date=True)
         where = describe(desk.settings) if not desk.player else ""
-        stats = snapshot.health.stats
-        counts = (
-            "  ".join(
-                f"{name} {count(getattr(stats, name))}"
-                for name in ("waiting", "active", "completed", "failed", "delayed", "paused")
-            )
-            if stats
-            else ""
-        )
+        first = clean(f"msgctl  {clock(snapshot.at, date=True)} UTC  {', '.join(flags)}  {where}")
         verdict = "OK" if snapshot.health.healthy else "!!"
-        self.update(clean(f"msgctl  {time} UTC  {where}  {', '.join(flags)}") + "\n" + f"{verdict}  {counts}")
+        second = f"{verdict}  {_counts(snapshot.health.stats, count)}"
+        if len(second) > self.size.width - 2:
+            second = f"{verdict}  {_counts(snapshot.health.stats, short)}"
+        self.update(f"{first}\n{second}")
+
+
+def _counts(stats: Stats | None, shape: Callable[[float], str]) -> str:
+    return "  ".join(f"{name} {shape(getattr(stats, name))}" for name in STATES) if stats else ""
 
 
 class Banner(Static):

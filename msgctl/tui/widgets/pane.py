@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import on
 from textual.containers import Vertical
 from textual.widgets import Static
 
 from msgctl.tui.text import clean
+from msgctl.tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from msgctl.operations import Snapshot
@@ -24,8 +26,12 @@ class Pane(Vertical):
 
     LABEL: ClassVar[str] = ""
     """The tab's name on the screen."""
+    SUMMARY: ClassVar[str] = ""
+    """What is seen there, for the palette and the help."""
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = ()
     """Keys of its own and what they do, for the help."""
+    WORDS: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Words that stand in it and what they mean, for the help."""
 
     def __init__(self, desk: "Desk", *, id: str) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id)
@@ -56,7 +62,26 @@ class Pane(Vertical):
         """Esc: go back one level inside the tab; False if there is none."""
         return False
 
+    def refuse(self) -> bool:
+        """Whether nothing may be changed here; says so."""
+        refused = self.desk.read_only or self.desk.player is not None
+        if refused:
+            self.notify("This dashboard is read-only.", severity="warning")
+        return refused
+
+    @on(Table.RowHighlighted)
+    def tell_all(self) -> None:
+        """Tell below the tables what the row under the cursor had no room for."""
+        tables = sorted((table for table in self.query(Table) if table.display), key=lambda one: not one.has_focus)
+        for line in self.query(".detail").results(Static):
+            line.update(clean(tables[0].detail) if tables else "")
+
 
 def caption() -> Static:
     """The line that `Pane.say` writes."""
     return Static("", classes="caption", markup=False)
+
+
+def detail() -> Static:
+    """The lines that `Pane.tell_all` writes."""
+    return Static("", classes="detail", markup=False)

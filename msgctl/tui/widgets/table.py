@@ -12,8 +12,10 @@ from textual.widgets.data_table import ColumnKey
 from msgctl.tui.text import clean, plain
 
 LEAST_WIDTH = 8
-ROOMY = 120
+ROOMY = 118
 """Cells from which on a table shows everything in full."""
+HIDDEN = -1
+"""The width of a column that is not shown."""
 
 
 class Heading(NamedTuple):
@@ -25,7 +27,7 @@ class Heading(NamedTuple):
     right: bool = False
     """Numbers stand at the right."""
     narrow: int | None = None
-    """Cells where the table has less than `ROOMY`; None makes no difference."""
+    """Cells where the table has less than `ROOMY`, or `HIDDEN`; None makes no difference."""
 
     def fitting(self, width: int) -> int:
         """Its cells in a table of so many."""
@@ -37,6 +39,8 @@ class Row(NamedTuple):
 
     key: str
     cells: Sequence[object]
+    detail: str = ""
+    """Told in full below the table while the cursor is on the row; empty: its last cell."""
 
 
 class Table(DataTable[Text]):
@@ -52,44 +56,61 @@ class Table(DataTable[Text]):
         Binding("k", "cursor_up", "Up", show=False),
         Binding("g", "scroll_top", "Top", show=False),
         Binding("G", "scroll_bottom", "Bottom", show=False),
+        Binding("h,left", "app.next_tab(-1)", "Tab before", show=False),
+        Binding("l,right", "app.next_tab(1)", "Tab behind", show=False),
     ]
 
     def __init__(self, *headings: Heading, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id, cursor_type="row", zebra_stripes=True)
+        self.room = LEAST_WIDTH
+        """Cells of the column without a width."""
         self._headings = headings
-        self._keys: list[str] = []
+        self._places: list[int] = []
+        """Which of the headings are shown."""
+        self._rows: list[Row] = []
         self._shown: list[list[str]] = []
-        for place, heading in enumerate(headings):
-            label = Text(heading.label, justify="right" if heading.right else "left")
-            self.add_column(label, key=str(place), width=heading.width or LEAST_WIDTH)
+        self._lay_out(ROOMY)
+
+    @property
+    def under_cursor(self) -> Row | None:
+        """The row under the cursor."""
+        return self._rows[self.cursor_row] if 0 <= self.cursor_row < len(self._rows) else None
 
     @property
     def chosen(self) -> str | None:
         """The key of the row under the cursor."""
-        return self._keys[self.cursor_row] if 0 <= self.cursor_row < len(self._keys) else None
+        return self.under_cursor.key if self.under_cursor else None
+
+    @property
+    def detail(self) -> str:
+        """All of what the row under the cursor may have had no room for."""
+        row = self.under_cursor
+        text = (row.detail or str(row.cells[-1])) if row else ""
+        return "" if text == "-" else text
 
     def show(self, rows: Iterable[Row]) -> None:
         """Make the table show these rows, touching only the cells that differ; the cursor follows its row."""
         wanted = list(rows)
         chosen, before = self.chosen, self.cursor_row
         for place, row in enumerate(wanted):
-            cells = [clean(cell) for cell in row.cells]
+            cells = [clean(row.cells[column]) for column in self._places]
             if place < len(self._shown):
                 self._patch(place, cells)
             else:
-                self.add_row(*map(self._cell, range(len(cells)), cells), key=str(place))
+                self.add_row(*map(self._cell, self._places, cells), key=str(place))
                 self._shown.append(cells)
         for place in range(len(wanted), len(self._shown)):
             self.remove_row(str(place))
         del self._shown[len(wanted) :]
-        self._keys = [row.key for row in wanted]
-        if chosen is not None and self._keys:
-            place = self._keys.index(chosen) if chosen in self._keys else min(before, len(self._keys) - 1)
+        self._rows = wanted
+        keys = [row.key for row in wanted]
+        if chosen is not None and keys:
+            place = keys.index(chosen) if chosen in keys else min(before, len(keys) - 1)
             if place != self.cursor_row:
                 self.move_cursor(row=place)
 
     def _patch(self, place: int, cells: list[str]) -> None:
-        for column, (old, new) in enumerate(zip(self._shown[place], cells, strict=True)):
+        for column, old, new in zip(self._places, self._shown[place], cells, strict=True):
             if old != new:
                 self.update_cell(str(place), str(column), self._cell(column, new))
         self._shown[place] = cells
@@ -99,15 +120,31 @@ class Table(DataTable[Text]):
         cell.justify = "right" if self._headings[column].right else "left"
         return cell
 
+    def _lay_out(self, width: int) -> None:
+        """Choose the columns for a table of so many cells; other columns than before are filled anew."""
+        places = [place for place, heading in enumerate(self._headings) if heading.fitting(width) != HIDDEN]
+        if places == self._places:
+            return
+        rows, cursor = self._rows, self.cursor_row
+        self.clear(columns=True)
+        self._places, self._shown = places, []
+        for place in places:
+            heading = self._headings[place]
+            label = Text(heading.label, justify="right" if heading.right else "left")
+            self.add_column(label, key=str(place), width=heading.width or LEAST_WIDTH)
+        self.show(rows)
+        self.move_cursor(row=cursor)
+
     def on_resize(self, event: Resize) -> None:
         """Fit the columns, and give the one without a width what the others leave."""
-        room = event.size.width - 1  # the scroll bar
-        widths = [heading.fitting(room) for heading in self._headings]
-        free = room - sum(widths) - 2 * self.cell_padding * len(widths)
-        for place, (heading, width) in enumerate(zip(self._headings, widths, strict=True)):
+        width = event.size.width - 1  # the scroll bar
+        self._lay_out(width)
+        widths = {place: self._headings[place].fitting(width) for place in self._places}
+        self.room = max(LEAST_WIDTH, width - sum(widths.values()) - 2 * self.cell_padding * len(widths))
+        for place, cells in widths.items():
             column: Any = self.columns[ColumnKey(str(place))]
             column.auto_width = False
-            column.width = width if heading.width else max(LEAST_WIDTH, free)
+            column.width = cells or self.room
         self._clear_caches()
         self._require_update_dimensions = True
         self.refresh(layout=True)

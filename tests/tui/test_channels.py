@@ -1,0 +1,80 @@
+"""The channels: how each stands, and who may stop it and let it go on."""
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.tui.desk import Desk
+from tests.processes import until
+from tests.traffic import Traffic
+from tests.tui.conftest import looking
+
+
+async def test_pause_and_resume_ask_and_are_written_down(desk: Desk, redis: Redis) -> None:
+    """P holds the channel under the cursor, R lets it go on; the journal knows by whom, the overview says so."""
+    async with looking(desk) as sight:
+        await sight.press("6")
+        await sight.shows("whatsapp", "telegram", "all breakers closed")
+        await sight.press("j", "P")
+        await sight.shows("Channel whatsapp will be paused", "Go on?")
+        await sight.press("y")
+        await sight.shows("PAUSED (operator)", "whatsapp: paused.")
+        assert await redis.hexists(contracts.CHANNEL_STATE + "whatsapp", "pausedAt")
+        await sight.press("P")
+        await sight.shows("Go on?")
+        await sight.press("y")
+        await sight.shows("whatsapp was so already.")
+        await sight.press("1")
+        await sight.shows("! whatsapp PAUSED (operator)")
+        await sight.press("6", "R")
+        await sight.shows("Channel whatsapp will go on")
+        await sight.press("y")
+        await sight.hides("PAUSED (operator)")
+        acts = await desk.operations.journal.newest(10)
+        assert [(act.act, act.ids) for act in acts] == [
+            ("channel resume", ["whatsapp"]),
+            ("channel pause", ["whatsapp"]),
+        ]
+        assert "@" in acts[0].who
+
+
+async def test_nothing_happens_without_a_yes(desk: Desk, redis: Redis) -> None:
+    """No is no; a read-only dashboard does not even ask, and channel web has nothing to stop."""
+    async with looking(desk) as sight:
+        await sight.press("6")
+        await sight.shows("telegram")
+        await sight.press("P")
+        await sight.shows("Channel web goes to the sockets")
+        await sight.press("j", "P")
+        await sight.shows("Go on?")
+        await sight.press("n")
+        await sight.hides("Go on?")
+        desk.read_only = True
+        await sight.press("P")
+        await sight.shows("This dashboard is read-only.")
+        assert not await redis.exists(contracts.CHANNEL_STATE + "whatsapp")
+
+
+async def test_a_channel_in_trouble_says_why(desk: Desk, redis: Redis, traffic: Traffic) -> None:
+    """One whose provider keeps failing is BROKEN, with its last error, what to do, and what it holds."""
+    await traffic.completed("c1")
+    seconds, _ = await redis.time()
+    key, until = contracts.CHANNEL_STATE + "telegram", (seconds + 60) * 1000
+    await redis.hset(key, mapping={"openUntil": until, "code": "not_configured", "failedAt": seconds * 1000})
+    await redis.zadd(contracts.HELD + "telegram", {"t1": 1, "t2": 2})
+    async with looking(desk) as sight:
+        await sight.shows("! telegram BROKEN, 2 wait")
+        await sight.press("6", "j", "j")
+        await sight.shows("BROKEN", "not_configured The channel is not set up")
+        await sight.press("enter")
+        await sight.shows("[channel:telegram]")
+
+
+async def test_breakers_are_a_tab_away(desk: Desk, redis: Redis) -> None:
+    """Tab goes to the breakers, and the pause still means the channel above."""
+    seconds, _ = await redis.time()
+    await redis.hset(contracts.BREAKERS, mapping={"chat": f"{seconds * 1000 + 60_000} 2", "shop": "1 1"})
+    async with looking(desk) as sight:
+        await sight.press("6")
+        await sight.shows("chat", "OPEN for", "HALF-OPEN")
+        await sight.press("tab", "j", "c")
+        await until(lambda: sight.app.clipboard == "shop", "the workflow's name")
