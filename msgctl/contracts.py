@@ -84,6 +84,10 @@ WAKE = "msgctl:wake:"  # + worker name: LIST, a token wakes the worker that bloc
 RESPONSES = "msgctl:responses"  # STREAM of responses (and failures) to deliver, the durable truth
 RESPONSES_GROUP = "delivery"  # its consumer group
 RESPONSES_SETTLED = "msgctl:responses:settled"  # STRING, the stream id before which nothing is left to deliver
+RESPONSES_LOST = (
+    "msgctl:responses:lost"  # STRING, the ms at which entries were found cut before they were delivered
+)
+RESPONSES_RECOVERING = "msgctl:responses:recovering"  # STRING with a TTL: a subscriber puts them back
 POSTPONED = "msgctl:postponed"  # ZSET of message ids by the millisecond their delivery is tried again
 HELD = "msgctl:held:"  # + channel: ZSET of message ids that wait for a paused or broken channel, oldest first
 CHANNEL_STATE = (

@@ -2,8 +2,10 @@
 
 import asyncio
 import itertools
+import logging
 import os
 import shutil
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ import pytest
 import redis as sync_redis
 from redis.asyncio import Redis
 
-from msgctl import agents, redisdb
+from msgctl import agents, logs, redisdb
 from msgctl.config import Settings
 from msgctl.stack.n8n import N8nStandIn
 from msgctl.stack.postgres import DATABASE, Postgres
@@ -37,6 +39,27 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.basetemp is None:
         config.option.basetemp = ROOT / ".pytest_cache" / f"run-{os.getpid()}"
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+
+
+class _Stderr:
+    """Whatever stderr is at the moment: a test may capture it."""
+
+    def write(self, text: str) -> None:
+        """Write there."""
+        sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flush it."""
+        sys.stderr.flush()
+
+
+@pytest.fixture(autouse=True)
+def _log_as_a_daemon_does() -> None:
+    """Lines of the log go to stderr, from `info` on, also where code runs inside the test's own process."""
+    logs.configure(Settings(), daemon="")
+    [handler] = logging.getLogger().handlers
+    if isinstance(handler, logging.StreamHandler):
+        handler.setStream(_Stderr())
 
 
 @pytest.fixture(scope="session")

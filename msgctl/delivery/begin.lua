@@ -84,6 +84,8 @@ local function doubt(found_now)
   return {'doubt', part, tonumber(record[4] or 0), resends, sent_at, record[9] or '', record[10] or '', found_now}
 end
 
+-- Acknowledged by another, or cut from the stream and put back as another entry: not this caller's any more.
+if #redis.call('XPENDING', K.responses, K.responses_group, entry, entry, 1) == 0 then return {'over', 'not pending'} end
 if state == 'SENDING' then
   if record[2] == token then return {'go', part, tonumber(record[4]), resends, refusal(), waits} end
   if not repeatable then

@@ -4,6 +4,7 @@ What a lost reply carried, and what a killed subscriber held, is found among the
 still to deliver is ever trimmed.
 """
 
+import time
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from redis.exceptions import ResponseError
 from msgctl import contracts, logs
 from msgctl.config import Settings
 from msgctl.delivery.entry import Entry, read_entry
+from msgctl.delivery.recovery import Recovery
 from msgctl.messages import Channel
 from msgctl.redisdb import Script, dedicated
 
@@ -45,6 +47,7 @@ class ResponseStream:
         self._redis = redis
         self._waiting = dedicated(settings, blocking=BLOCK)
         self._settings = settings.delivery
+        self._recovery = Recovery(redis, settings)
         self._name = name
         self._own_after: str | None = "0"
         self._look_from = "0-0"
@@ -87,13 +90,16 @@ class ResponseStream:
             return
         if settled:
             log.error("The consumer group was lost and is made anew", group=GROUP, stream=STREAM, after=settled)
+            await self._redis.set(contracts.RESPONSES_LOST, int(time.time() * 1000), nx=True)
         self.recover()
 
     async def tend(self) -> None:
-        """Say that this subscriber lives, put back what is due, trim; to be called each second."""
-        back = await TEND(self._redis, self._name, PUT_BACK, self._settings.max_stream, FORGOTTEN, *Channel)
-        if back < 0:
+        """Say that this subscriber lives, put back what is due or lost, trim; to be called each second."""
+        lost = await TEND(self._redis, self._name, PUT_BACK, self._settings.max_stream, FORGOTTEN, *Channel)
+        if lost < 0:
             await self.ensure_group()
+        elif lost:
+            await self._recovery.run()
 
     async def keep(self) -> None:
         """Renew the hold on what is worked at, so that no other subscriber takes it over."""

@@ -6,25 +6,26 @@
 --   msgctl:postponed           ZSET    due by ms; the body is in msgctl:delivery:ID
 --   msgctl:held:CHANNEL        ZSET    what waits for a channel; let go when that works again, one by one at first
 --   msgctl:responses           STREAM  gains what is due, loses what is long delivered
+--   msgctl:responses:lost      STRING  entries were cut before they were delivered
 --   msgctl:responses:settled   STRING  nothing before this id is left to deliver: where a lost group starts anew
 --
 -- ARGV: subscriber, most to put back, entries the stream may keep, ms after which who is silent is forgotten,
 --       then the channels.
--- Returns how many were put back, or -1 if the consumer group is gone.
+-- Returns 1 if entries are missing that were still to be delivered (RECOVER puts them back), -1 if the consumer group
+-- is gone, else 0.
 local name, most, keep, silence = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = now_ms()
 redis.call('HSET', K.subscribers, name, now)
 
-local back = 0
 local function put_back(register, ids)
   for _, id in ipairs(ids) do
     redis.call('ZREM', register, id)
     local kept = redis.call('HMGET', K.delivery .. id, 'channel', 'body', 'code')
     if kept[2] then
-      redis.call('XADD', K.responses, '*', 'kind', 'response', 'channel', kept[1], 'body', kept[2])
+      local entry = redis.call('XADD', K.responses, '*', 'kind', 'response', 'channel', kept[1], 'body', kept[2])
+      redis.call('HSET', K.delivery .. id, 'entry', entry)
       redis.call('HDEL', K.delivery .. id, 'body')
       if kept[3] or register ~= K.postponed then note(id, 'due', 'subscriber', 'channel', kept[1]) end
-      back = back + 1
     end
   end
 end
@@ -55,9 +56,18 @@ for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', K.responses, K.respon
   end
 end
 
-local settled = group['last-delivered-id']
+local last = group['last-delivered-id']
+local settled = last
 if group.pending > 0 then settled = redis.call('XPENDING', K.responses, K.responses_group)[2] end
 redis.call('SET', K.responses_settled, settled)
+
+-- Somebody has cut the stream above what is delivered: what was read and is pending, or what nobody has read yet.
+local first = redis.call('XRANGE', K.responses, '-', '+', 'COUNT', 1)[1]
+local function is_cut(id)
+  return not first or is_after(first[1], id)
+end
+local cut_unread = type(group.lag) == 'number' and is_cut(last) and group.lag > redis.call('XLEN', K.responses)
+if cut_unread or group.pending > 0 and is_cut(settled) then redis.call('SET', K.responses_lost, now, 'NX') end
 local excess = redis.call('XLEN', K.responses) - keep
 if excess > 0 then redis.call('XTRIM', K.responses, 'MINID', '~', settled, 'LIMIT', excess) end
-return back
+return redis.call('EXISTS', K.responses_lost)

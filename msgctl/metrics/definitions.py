@@ -47,7 +47,7 @@ N8N_DURATION = Histogram(
 )
 DELIVERIES = Counter(
     "msgctl_deliveries_total",
-    "Deliveries by channel and outcome: sent, kept, failed, unknown, postponed.",
+    "Deliveries by channel and outcome: sent, kept, failed, unknown, postponed, rebuilt.",
     ["channel", "outcome"],
     registry=REGISTRY,
 )

@@ -22,6 +22,7 @@ STANDING = {
     contracts.IDLE_WORKERS,
     contracts.RESPONSES,
     contracts.RESPONSES_SETTLED,
+    contracts.RESPONSES_LOST,
     contracts.POSTPONED,
     contracts.SUBSCRIBERS,
     contracts.GATEWAYS,

@@ -1,0 +1,157 @@
+"""F26: somebody cuts or deletes the stream: an alarm, and what was not delivered comes back, once."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.delivery.record import DeliveryState, find
+from msgctl.delivery.sockets import Sockets
+from msgctl.delivery.stream import ResponseStream
+from msgctl.messages import Channel, Response
+from tests.delivery.desk import Desk
+from tests.delivery.providers import Providers
+from tests.delivery.replies import Replies, response
+from tests.delivery.test_record import ended
+from tests.processes import until
+
+CHAT = {"chatId": 42}
+
+
+@pytest.fixture
+async def stream(settings: Settings, redis: Redis) -> AsyncIterator[ResponseStream]:
+    """A subscriber that reads and does not deliver."""
+    stream = ResponseStream(redis, settings, "reader")
+    await stream.ensure_group()
+    yield stream
+    await stream.close()
+
+
+async def to_phones(replies: Replies, count: int = 6) -> list[Response]:
+    """Replies in three conversations."""
+    return [
+        await replies.commit(response(Channel.TELEGRAM, CHAT, conversation=f"c{number % 3}", text=f"{number}"))
+        for number in range(count)
+    ]
+
+
+async def cut(redis: Any, how: str) -> None:
+    """Do what an operator should not."""
+    if how == "xtrim":
+        await redis.xtrim(contracts.RESPONSES, maxlen=0, approximate=False)
+    elif how == "destroy":
+        await redis.xgroup_destroy(contracts.RESPONSES, contracts.RESPONSES_GROUP)
+    else:
+        await redis.delete(contracts.RESPONSES)
+
+
+@pytest.mark.parametrize("how", ["xtrim", "destroy", "del"])
+@pytest.mark.parametrize("when", ["unread", "pending"])
+async def test_what_was_cut_comes_back(
+    *,
+    settings: Settings,
+    redis: Redis,
+    replies: Replies,
+    providers: Providers,
+    stream: ResponseStream,
+    capfd: pytest.CaptureFixture[str],
+    how: str,
+    when: str,
+) -> None:
+    """Read or not, by whatever means: an error is logged, and every reply is sent, once and in order."""
+    first = await replies.commit(response(Channel.TELEGRAM, CHAT, conversation="c0", text="first"))
+    async with Desk(settings):
+        await ended(redis, first)
+    await stream.tend()
+    sent = await to_phones(replies)
+    if when == "pending":
+        assert len(await stream.read() or await stream.read()) == 6
+    await cut(redis, how)
+    async with Desk(settings):
+        states = [(await ended(redis, reply)).state for reply in sent]
+        await until(lambda: gone(redis), "the alarm to end")
+    assert set(states) == {DeliveryState.SENT}
+    assert sorted(providers.texts()) == sorted(["first", *"012345"])
+    assert [text for text in providers.texts() if text in "03"] == ["0", "3"]
+    output = "".join(capfd.readouterr())
+    assert "cut from the stream" in output or "group was lost" in output
+
+
+async def gone(redis: Redis) -> bool:
+    """Whether nothing is thought to be lost."""
+    return not await redis.exists(contracts.RESPONSES_LOST)
+
+
+async def test_what_is_being_sent_is_left_alone(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """The stream is cut during a call and behind it: that one ends as SENT, not in doubt; the next ones follow."""
+    providers.slow = lambda _request: 0.5
+    async with Desk(settings):
+        sent = await to_phones(replies)
+        await until(lambda: providers.requests, "a call")
+        await cut(redis, "xtrim")
+        records = [await ended(redis, reply) for reply in sent]
+    assert {(record.state, record.resends) for record in records} == {(DeliveryState.SENT, 0)}
+    assert sorted(providers.texts()) == list("012345")
+
+
+async def test_a_web_reply_comes_back(settings: Settings, redis: Redis, replies: Replies) -> None:
+    """A reply for a browser that was cut unread is handed on to its socket."""
+    gateway = Sockets(redis, settings, "g1")
+    await gateway.register("s1", "ana")
+    await gateway.join("s1", "c1")
+    async with Desk(settings):
+        await ended(redis, await replies.commit(response()))
+    reply = await replies.commit(response())
+    await cut(redis, "xtrim")
+    async with Desk(settings):
+        assert (await ended(redis, reply)).state is DeliveryState.SENT
+    inbox: Any = await redis.xlen(contracts.INBOX + "g1")
+    assert inbox == 2
+
+
+async def test_a_postponed_one_that_came_back_is_known(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers, stream: ResponseStream
+) -> None:
+    """A retry returned to the stream as a new entry, which is cut: it is put back again."""
+    providers.answers.append((503, {}))
+    slow = settings.retry.model_copy(update={"base": 0.3, "cap": 0.3})
+    async with Desk(settings.model_copy(update={"retry": slow})):
+        reply = await replies.commit(response(Channel.TELEGRAM, CHAT))
+
+        async def waits() -> bool:
+            return bool(await redis.zcard(contracts.POSTPONED))
+
+        await until(waits, "the retry to wait")
+
+    async def came_back() -> bool:
+        await stream.tend()
+        return not await waits()
+
+    await until(came_back, "the retry to come back")
+    await cut(redis, "xtrim")
+    async with Desk(settings):
+        assert (await ended(redis, reply)).state is DeliveryState.SENT
+    assert len(providers.requests) == 2
+
+
+async def test_an_ordinary_trim_is_no_alarm(settings: Settings, redis: Redis, replies: Replies) -> None:
+    """What is delivered may be cut, by us or by anyone, and nothing is sent again."""
+    async with Desk(settings) as desk:
+        sent = await to_phones(replies)
+        for reply in sent:
+            await ended(redis, reply)
+        await cut(redis, "xtrim")
+        await desk.stream.tend()
+        assert await gone(redis)
+        last = await replies.commit(response(Channel.TELEGRAM, CHAT))
+        await ended(redis, last)
+        await desk.stream.tend()
+        assert await gone(redis)
+    record = await find(redis, sent[0].message_id)
+    assert record is not None
+    assert record.attempts == 1
