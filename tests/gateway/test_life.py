@@ -16,6 +16,7 @@ from daemons.gateway.app import serve
 from msgctl import contracts, redisdb, tokens
 from msgctl.agents import Agent
 from msgctl.config import Settings
+from msgctl.stack.ports import free_port
 from msgctl.stack.valkey import Valkey
 from tests.gateway.clients import Client, Pipeline, may_filter, running
 from tests.processes import Daemon, until
@@ -34,9 +35,14 @@ def url_of(daemon: Daemon) -> str:
 
 
 async def test_no_token_reaches_a_log(settings: Settings, http: aiohttp.ClientSession, agent: Agent) -> None:
-    """At the most talkative level, by header, query, subprotocol and ticket: no credential in any line."""
+    """At the most talkative level, by header, query, subprotocol, ticket and Referer: no credential in any line.
+
+    Nor in an answer or a metric.
+    """
     logs = settings.logs.model_copy(update={"level": "debug"})
-    async with Daemon("gateway", settings.model_copy(update={"logs": logs})) as daemon:
+    metrics = settings.metrics.model_copy(update={"port": free_port()})
+    told = []
+    async with Daemon("gateway", settings.model_copy(update={"logs": logs, "metrics": metrics})) as daemon:
         client = Client(url_of(daemon), settings, "ana", http)
         assert (await client.post({"agentId": agent.id, "message": "a text of a customer"})).status == 202
         ticket = (await client.request("POST", "/api/ws-ticket")).json["data"]["ticket"]
@@ -51,13 +57,19 @@ async def test_no_token_reaches_a_log(settings: Settings, http: aiohttp.ClientSe
         for bad in (client.token + "x", "bad-secret"):
             async with client.socket(f"token={bad}") as chat:
                 assert (await chat.closed())[0] == 4401
-            await client.request("GET", f"/api/messages/queue/stats?token={bad}", headers={"Authorization": bad})
+            headers = {"Authorization": bad, "Referer": f"https://chat.example/?token={client.token}"}
+            paths = [f"{path}?token={bad}" for path in ("/api/messages/queue/stats", f"/{bad}", "/api/messages")]
+            told += [(await client.request("GET", path, headers=headers)).body for path in paths]
         await break_off(url_of(daemon), client.token)
+        async with http.get(f"http://127.0.0.1:{metrics.port}/metrics") as answer:
+            told.append(await answer.read())
+    assert b"msgctl_" in told[-1]
     output = daemon.output
     assert output
     signature = client.token.rpartition(".")[2]
     for secret in (client.token, signature, ticket, "bad-secret", "token=", "a text of a customer"):
         assert secret not in output, secret
+        assert not any(secret.encode() in answer for answer in told), secret
     assert "Traceback" not in output, output
 
 
