@@ -53,6 +53,9 @@ class Batch:
     async def _send(self) -> None:
         while self._calls:
             calls, self._calls = self._calls[:LARGEST], self._calls[LARGEST:]
+            calls = [call for call in calls if not call[2].done()]  # nobody waits for it, so it shall not happen
+            if not calls:
+                continue
             try:
                 results = await self._execute(calls)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer to each of the calls

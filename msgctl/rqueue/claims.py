@@ -219,9 +219,12 @@ class Claims:
             return cast("int", await HAND_BACK(self._redis, *arguments))
 
     async def disown(self, known: Sequence[str]) -> int:
-        """After the reply of a claim got lost: hand back what Redis says we run and we do not know of."""
+        """After the reply of a claim got lost: hand back what Redis says we run and we do not know of.
+
+        It goes the way of the claims, one after the other, so that none is still on its way behind it.
+        """
         with unavailable_as_error(self._settings):
-            return cast("int", await DISOWN(self._redis, self._worker, *known))
+            return cast("int", await self._batch.run(DISOWN, self._worker, *known))
 
     async def tend(self) -> Tended:
         """Promote what is due, reap what lost its worker, expire what is over."""

@@ -1,8 +1,10 @@
 """Claiming under a lease, and every way to let go of it."""
 
+import asyncio
 from typing import Any
 
 import msgspec
+import pytest
 
 from msgctl import contracts
 from msgctl.config import Settings
@@ -204,6 +206,24 @@ async def test_a_claim_whose_reply_was_lost_is_disowned(enqueue: Enqueue, claims
     await claims.claim(1)
     assert await claims.disown([known.lease]) == 1
     assert [one.message.message_id for one in await claims.claim(5)] == ["unknown"]
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_claim_that_is_given_up_leaves_nothing_behind(
+    enqueue: Enqueue, claims: Claims, redis: Any, turns: int
+) -> None:
+    """Whenever a stopping worker breaks a claim off, what it took is handed back by the DISOWN that follows."""
+    await enqueue("first")
+    await commit(claims, (await claims.claim(1))[0])  # Redis knows the scripts from now on
+    await enqueue("second")
+    claiming = asyncio.create_task(claims.claim(1))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    claiming.cancel()
+    await asyncio.gather(claiming, return_exceptions=True)
+    await claims.disown([])
+    assert await redis.zcard(contracts.LEASES) == 0
+    assert await redis.lrange(contracts.RQ_QUEUE + "messages:5", 0, -1) == ["second"]
 
 
 async def test_a_claim_that_is_sent_again_gives_the_same(
