@@ -81,6 +81,17 @@ class RedisWork(msgspec.Struct, frozen=True):
         )
 
 
+async def slowest(redis: Redis, command: str, share: float) -> float:
+    """Microseconds inside Redis that `share` (0 to 1) of the runs of a command did not exceed, since RESETSTAT.
+
+    Its histogram has buckets of powers of two, so this is the upper end of one.
+    """
+    found: dict[str, Any] = await redis.execute_command("LATENCY", "HISTOGRAM", command)  # type: ignore[no-untyped-call]
+    counts: dict[int, int] = found[command]["histogram_usec"]
+    wanted = found[command]["calls"] * share
+    return next(bucket for bucket, count in sorted(counts.items()) if count >= wanted)
+
+
 def median(values: Iterable[float]) -> float:
     """The middle value."""
     return statistics.median(values)

@@ -2,6 +2,9 @@
 
 import argparse
 import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from bench import contest, daemon, depth, report
@@ -19,7 +22,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--stock-jobs", type=int, default=1_000, help="for SimpleWorker, a fifth of it for Worker")
     parser.add_argument("--queued", type=int, default=1_000_000, help="queued messages when claims are timed")
     parser.add_argument("--conversations", type=int, default=100_000, help="conversations they are in")
-    parser.add_argument("--calls", type=int, default=5_000, help="messages of the n8n test, 1,000 of 2 s at once")
+    parser.add_argument("--calls", type=int, default=10_000, help="messages of the n8n test, 1,000 of 2 s at once")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="only these (all)")
     parser.add_argument("--short", action="store_true", help="all of it in a minute or two, with smaller numbers")
     parser.add_argument("--write", type=Path, help="the Markdown file whose section is to be replaced")
     arguments = parser.parse_args()
@@ -29,18 +33,43 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
-async def main(arguments: argparse.Namespace) -> None:
-    """Measure everything, show it, and write it down if asked to."""
+async def measure_contest(arguments: argparse.Namespace) -> list[report.Table]:
+    """No-op jobs beside RQ."""
     async with place() as here, connect(here.settings) as redis:
         here.configure({("worker", "concurrency"): CONCURRENCY})
         results = await contest.hold(
             here, redis, rounds=arguments.rounds, jobs=arguments.jobs, stock_jobs=arguments.stock_jobs
         )
-        tables = [contest.table(results, rounds=arguments.rounds, concurrency=CONCURRENCY)]
-        depths = await depth.measure(here, redis, arguments.queued, arguments.conversations)
-        tables.append(depth.table(depths))
-        await redis.flushall()
-        tables += await daemon.measure(here, redis, arguments.calls)
+    return [contest.table(results, rounds=arguments.rounds, concurrency=CONCURRENCY)]
+
+
+async def measure_depth(arguments: argparse.Namespace) -> list[report.Table]:
+    """Claims from a deep queue, and its memory."""
+    async with place() as here, connect(here.settings) as redis:
+        return [depth.table(await depth.measure(here, redis, arguments.queued, arguments.conversations))]
+
+
+async def measure_worker(arguments: argparse.Namespace) -> list[report.Table]:
+    """A worker process with nothing to do, and one with a thousand calls of n8n."""
+    async with place() as here, connect(here.settings) as redis:
+        return await daemon.measure(here, redis, arguments.calls)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Awaitable[list[report.Table]]]] = {
+    "contest": measure_contest,
+    "depth": measure_depth,
+    "worker": measure_worker,
+}
+"""Each on a server of its own: one that has just forgotten a million keys is still busy with them."""
+
+
+async def main(arguments: argparse.Namespace) -> None:
+    """Measure everything, show it, and write it down if asked to."""
+    tables = []
+    for part in arguments.parts:
+        begun = time.monotonic()
+        tables += await PARTS[part](arguments)
+        sys.stderr.write(f"{part}: measured in {time.monotonic() - begun:.0f} s\n")
     report.publish("Queue alone", "make bench-queue", tables, arguments.write)
 
 
