@@ -20,6 +20,7 @@ from msgctl.messages import Record
 from msgctl.operations.findings import Check, Suspect, Violation
 from msgctl.operations.key_checks import Ownership
 from msgctl.operations.message_checks import Identities, Places, Runs
+from msgctl.operations.queue_checks import Lines
 from msgctl.operations.response_checks import Conversations, Stream
 from msgctl.redisdb import unavailable_as_error
 from msgctl.rqueue import Audit
@@ -76,6 +77,7 @@ class Verification:
             Places(self._settings, self._redis, places),
             Identities(self._settings, self._redis),
             Runs(self._settings, self._redis),
+            Lines(self._settings, self._redis),
             Conversations(self._settings, self._redis),
             Stream(self._settings, self._redis),
             Ownership(self._settings, self._redis),

@@ -87,6 +87,62 @@ async def skip_numbers(redis: Any) -> None:
     await redis.zincrby(contracts.REPLIES + "of-answered", 4, body)
 
 
+async def abandon_delivery(redis: Any) -> None:
+    """A delivery that was begun, and that nobody will go on with."""
+    await acknowledge_unseen(redis)
+    await redis.hset(contracts.DELIVERY + "answered", mapping={"state": "SENDING", "channel": "web"})
+
+
+async def carry(redis: Any, message_id: str, conversation: str, seq: int) -> str:
+    """A response in the stream and among those kept, as COMMIT writes them; the kept form."""
+    body = {"messageId": message_id, "conversationId": conversation, "channel": "telegram", "seq": seq}
+    entry = {"kind": "response", "channel": "telegram", "body": msgspec.json.encode(body)}
+    await redis.xadd(contracts.RESPONSES, entry)
+    kept = msgspec.json.encode(body).decode()
+    await redis.zadd(contracts.REPLIES + conversation, {kept: seq})
+    await redis.expire(contracts.REPLIES + conversation, 1000)
+    return kept
+
+
+async def number_backwards(redis: Any) -> None:
+    """A response in the stream with a lower number than the one before it."""
+    await carry(redis, "x1", "c-x", 2)
+    await carry(redis, "x2", "c-x", 1)
+
+
+async def keep_with_a_gap(redis: Any) -> None:
+    """Kept responses of which one in the middle is missing."""
+    await carry(redis, "x1", "c-x", 1)
+    await carry(redis, "x3", "c-x", 3)
+
+
+async def keep_twice(redis: Any) -> None:
+    """Two kept responses to one message."""
+    await carry(redis, "x1", "c-x", 1)
+    await carry(redis, "x1", "c-x", 2)
+
+
+async def send_out_of_order(redis: Any) -> None:
+    """The second response of a conversation on a phone went out before the first."""
+    for seq, sending_at in ((1, 2000), (2, 1000)):
+        await carry(redis, f"x{seq}", "c-x", seq)
+        record = {"state": "SENT", "channel": "telegram", "part": 1, "providerId": "1", "sendingAt": sending_at}
+        await redis.hset(contracts.DELIVERY + f"x{seq}", mapping=record)
+        await redis.expire(contracts.DELIVERY + f"x{seq}", 1000)
+
+
+async def send_before_its_turn(redis: Any) -> None:
+    """The second response of a conversation went out while the first had not."""
+    await send_out_of_order(redis)
+    await redis.hset(contracts.DELIVERY + "x1", "state", "NEW")
+
+
+async def run_unseen(redis: Any) -> None:
+    """A run that RQ does not show."""
+    await redis.zrem(contracts.RQ_WIP + "messages:5", "runs:1")
+
+
+QUEUED = contracts.RQ_QUEUE + "messages:5"
 DAMAGES: list[tuple[str, str, Damage]] = [
     ("I1", "waits", lambda redis: redis.delete(job("waits"))),
     ("I1", "answered", acknowledge_unseen),
@@ -94,9 +150,28 @@ DAMAGES: list[tuple[str, str, Damage]] = [
     ("I1", "waits", lambda redis: redis.expire(job("waits"), 1000)),
     ("I1", "dead", lambda redis: redis.zrem(contracts.RQ_FAILED + "messages:5", "dead")),
     ("I1", "answered", lambda redis: redis.hdel(job("answered"), contracts.FIELD_COMMITTED)),
+    ("I1", "answered", abandon_delivery),
+    ("I1", "answered", lambda redis: redis.zadd(contracts.RQ_FAILED + "messages:5", {"answered": 2**40})),
+    ("I1", "dead", lambda redis: redis.hset(job("dead"), contracts.FIELD_COMMITTED, "1 1 1-1")),
+    ("I1", "waits", lambda redis: redis.hset(job("waits"), "status", "sideways")),
     ("I2", "answered", commit_again),
+    ("I2", "x1", keep_twice),
     ("I2", "waits", lambda redis: redis.hset(job("waits"), contracts.FIELD_COMMITTED, "1 1 1-1")),
     ("I3", "of-answered", skip_numbers),
+    ("I3", "c-x", number_backwards),
+    ("I3", "c-x", keep_with_a_gap),
+    ("I3", "c-x", send_out_of_order),
+    ("I3", "c-x", send_before_its_turn),
+    ("I4", "runs", lambda redis: redis.lpush(QUEUED, "runs")),
+    ("I4", "behind", lambda redis: redis.rpush(QUEUED, "behind")),
+    ("I4", "waits", lambda redis: redis.rpush(QUEUED, "waits")),
+    ("I4", "waits", lambda redis: redis.rpush(contracts.RQ_QUEUE + "messages:4", "waits")),
+    ("I4", "waits", lambda redis: redis.rpush(contracts.RQ_QUEUE + contracts.QUARANTINE, "waits")),
+    ("I4", "waits", lambda redis: redis.zadd(contracts.RQ_SCHEDULED + "messages:5", {"waits": 2**40})),
+    ("I4", "behind", lambda redis: redis.zrem(contracts.RQ_DEFERRED + "messages:5", "behind")),
+    ("I4", "delivered", lambda redis: redis.lpush(contracts.MAILBOX + "of-delivered", "delivered")),
+    ("I4", "waits:1", lambda redis: redis.zadd(contracts.LEASES, {"waits:1": 2**53})),
+    ("I4", "runs:1", run_unseen),
     ("I4", "waits", lambda redis: redis.lpop(contracts.RQ_QUEUE + "messages:5")),
     ("I4", "behind", lambda redis: redis.hset(job("behind"), "status", "queued")),
     ("I4", "runs", lambda redis: redis.zrem(contracts.LEASES, "runs:1")),
@@ -107,6 +182,7 @@ DAMAGES: list[tuple[str, str, Damage]] = [
     ("I6", "msgctl:forgotten", lambda redis: redis.set("msgctl:forgotten", 1)),
     ("I6", contracts.HISTORY + "of-answered", lambda redis: redis.persist(contracts.HISTORY + "of-answered")),
     ("I6", "dead", lambda redis: redis.persist(job("dead"))),
+    ("I6", contracts.IDEMPOTENCY + "1:u:k", lambda redis: redis.set(contracts.IDEMPOTENCY + "1:u:k", "nobody")),
     ("I6", contracts.RQ_EXECUTION + "x:1", lambda redis: redis.hset(contracts.RQ_EXECUTION + "x:1", "id", 1)),
     ("I7", "delivered", send_twice),
 ]
