@@ -22,10 +22,11 @@ from msgctl.config import Settings
 from msgctl.stack.n8n import N8nStandIn
 from msgctl.stack.postgres import DATABASE, Postgres
 from msgctl.stack.valkey import Valkey
+from tests.secrecy import API_KEY, CALLBACK_SECRET, JWT_SECRET, REDIS_PASSWORD, SEARCH, pytest_runtest_makereport
+
+__all__ = ["pytest_runtest_makereport"]
 
 ROOT = Path(__file__).parent.parent
-JWT_SECRET = "a secret of the tests, 32 bytes or more"
-CALLBACK_SECRET = "whsec_bXNnY3RsIHRlc3RzIGNhbGxiYWNrIHNlY3JldCE="
 REDIS_DATABASE = 7  # not 0, so that code which forgets the number is found out
 NUMBERS = itertools.count(1)
 
@@ -80,7 +81,7 @@ def on_servers_loop() -> Iterator[Run]:
 @pytest.fixture(scope="session")
 def valkey(on_servers_loop: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     """The Valkey of this process; a test that would stop or fill it starts one of its own."""
-    server = Valkey(tmp_path_factory.mktemp("servers") / "valkey", password="secret-of-tests")
+    server = Valkey(tmp_path_factory.mktemp("servers") / "valkey", password=REDIS_PASSWORD)
     on_servers_loop(server.start())
     yield server
     on_servers_loop(server.stop())
@@ -123,6 +124,8 @@ def settings(valkey: Valkey, postgres: Postgres, migrated: str, n8n: N8nStandIn)
     """Settings with an empty Redis database, a PostgreSQL database with our tables, and the n8n stand-in."""
     with _database(postgres, migrated) as url:
         yield _settings(valkey, url, n8n.url)
+    with sync_redis.Redis.from_url(valkey.url(REDIS_DATABASE), decode_responses=True) as client:
+        SEARCH.learn(client)
 
 
 @pytest.fixture
@@ -162,7 +165,7 @@ def _settings(valkey: Valkey, postgres_url: str, n8n_url: str = "http://127.0.0.
                 "database": REDIS_DATABASE,
             },
             "postgres": {"url": postgres_url},
-            "n8n": {"base_url": n8n_url},
+            "n8n": {"base_url": n8n_url, "api_key": API_KEY},
             "gateway": {"host": "127.0.0.1", "port": 0},
             "auth": {"jwt_secret": JWT_SECRET},
             "callback": {"secret": CALLBACK_SECRET},

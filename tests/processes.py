@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from msgctl.config import Settings
 from msgctl.config.sources import known_settings
 from msgctl.notify import Readiness
+from tests.secrecy import SEARCH
 
 PATIENCE = 60.0
 """Seconds to wait for a condition before a test fails; a busy machine may need many."""
@@ -112,6 +113,7 @@ class Daemon:
         assert self.process.stdout is not None
         async for line in self.process.stdout:
             self.output += line.decode()
+        SEARCH.hear(f"daemons.{self.name}", self.output)
 
 
 async def until(condition: object, what: str) -> None:

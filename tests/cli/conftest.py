@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from msgctl.agents import Agents
 from msgctl.config import Settings
 from tests.processes import PATIENCE, environment
+from tests.secrecy import SEARCH
 from tests.traffic import Traffic
 
 __all__ = ["Invoke", "Outcome", "agent_id", "msgctl", "started", "traffic"]
@@ -82,6 +83,9 @@ def msgctl(settings: Settings, tmp_path: Path) -> Invoke:
         async with started(settings, *arguments, folder=tmp_path, environ=environ) as process:
             stdout, stderr = await asyncio.wait_for(process.communicate(), PATIENCE)
         assert process.returncode is not None
+        command = " ".join(("msgctl", *arguments[:2]))
+        SEARCH.hear(command, stdout.decode(), shown=True)
+        SEARCH.hear(f"{command} on standard error", stderr.decode())
         return Outcome(process.returncode, stdout.decode(), stderr.decode())
 
     return invoke

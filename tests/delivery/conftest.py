@@ -1,6 +1,6 @@
 """What the tests of delivery share: settings that name strict local providers, and the means to commit replies."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import redis as sync_redis
@@ -11,6 +11,7 @@ from msgctl.delivery.posting import Poster
 from msgctl.stack.valkey import Valkey
 from tests.delivery.providers import Providers
 from tests.delivery.replies import Replies
+from tests.secrecy import SEARCH
 
 DATABASE = 8
 SECRET = "whsec_bXNnY3RsIHRlc3RzIGNhbGxiYWNrIHNlY3JldCE="
@@ -24,11 +25,11 @@ async def providers() -> AsyncIterator[Providers]:
 
 
 @pytest.fixture
-def settings(valkey: Valkey, providers: Providers) -> Settings:
+def settings(valkey: Valkey, providers: Providers) -> Iterator[Settings]:
     """An empty Redis database, every channel set up against the local providers, short pauses."""
     with sync_redis.Redis.from_url(valkey.url(DATABASE)) as client:
         client.flushdb()
-    return Settings.model_validate(
+    yield Settings.model_validate(
         {
             "redis": {
                 "host": "127.0.0.1",
@@ -61,6 +62,8 @@ def settings(valkey: Valkey, providers: Providers) -> Settings:
             "callback": {"secret": SECRET, "allowed_hosts": [providers.host], "schedule": [0, 0.1, 0.2]},
         }
     )
+    with sync_redis.Redis.from_url(valkey.url(DATABASE), decode_responses=True) as client:
+        SEARCH.learn(client)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from msgctl.messages import Draft, Failure, Reply, Turn
 from msgctl.retry import Never
 from msgctl.rqueue import Claimed, Claims
 from tests.processes import PATIENCE
+from tests.secrecy import SEARCH
 
 
 class ReportedLife(Life):
@@ -78,7 +79,10 @@ class Client:
         """Send a request as it is, with the token unless `headers` say otherwise."""
         sent = {"Authorization": f"Bearer {self.token}", **(headers or {})}
         async with self._http.request(method, self.url + path, data=data, headers=sent) as response:
-            return Answer(response.status, response.headers, await response.read())
+            answer = Answer(response.status, response.headers, await response.read())
+        if answer.status >= 400:
+            SEARCH.hear(f"the refusal of {method} {path.partition('?')[0]}", answer.body.decode(errors="replace"))
+        return answer
 
     async def get(self, path: str) -> Answer:
         """GET a path."""
@@ -114,6 +118,8 @@ class Chat:
         text = await asyncio.wait_for(self.socket.recv(), PATIENCE)
         assert isinstance(text, str)
         frame = msgspec.json.decode(text)
+        if frame.get("type") == "error":
+            SEARCH.hear("an error's frame", text)
         assert frame.keys() == {"type", "data"}
         if kind is None:
             return frame

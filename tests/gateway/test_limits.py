@@ -19,9 +19,9 @@ from msgctl.agents import Agent
 from msgctl.config import Settings
 from msgctl.delivery.sockets import FORGOTTEN, Sockets
 from msgctl.errors import Unavailable
-from tests.conftest import JWT_SECRET
 from tests.gateway.clients import Client, Pipeline, running
 from tests.processes import until
+from tests.secrecy import JWT_SECRET
 
 Clients = Callable[..., Client]
 

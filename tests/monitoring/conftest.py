@@ -13,6 +13,7 @@ import pytest
 from msgctl.config import Settings
 from msgctl.metrics import REGISTRY, gauges
 from msgctl.stack import ports
+from tests.secrecy import SEARCH
 
 MONITORING = Path(__file__).parents[2] / "monitoring"
 SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(\{[^}]*\})? (\S+)$", re.MULTILINE)
@@ -58,7 +59,9 @@ async def scrape(settings: Settings) -> str:
     url = f"http://{settings.metrics.host}:{settings.metrics.port}/metrics"
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         assert answer.status == 200
-        return await answer.text()
+        text = await answer.text()
+    SEARCH.hear("the metrics", text)
+    return text
 
 
 def value(text: str, name: str, labels: str = "") -> float | None:

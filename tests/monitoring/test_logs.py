@@ -17,12 +17,11 @@ from msgctl.stack.n8n import Behaviour, N8nStandIn
 from msgctl.stack.recorder import Fault, Recorder
 from msgctl.tokens import issue
 from tests.processes import Daemon, until
+from tests.secrecy import BOT_TOKEN, CLOUD_TOKEN
 from tests.traffic import Traffic, traffic
 
 __all__ = ["traffic"]
 
-BOT_TOKEN = "7777777:AAbotSecretThatNobodyMayReadInALog"
-CLOUD_TOKEN = "EAAcloudSecretThatNobodyMayReadInALog"
 PHONE = "+5511987654321"
 TEXT = "a customer's most private words"
 

@@ -21,6 +21,7 @@ from msgctl.config import Settings
 from msgctl.stack import ports
 from msgctl.stack.valkey import Valkey
 from tests.processes import environment
+from tests.secrecy import SEARCH
 from tests.stack.watching import children, is_alive, wait_until, words
 
 MSGCTL = [sys.executable, "-m", "msgctl"]
@@ -65,6 +66,8 @@ class Up:
                 self.process.terminate()
             rest = self.process.stdout.read()
         assert self.process.wait(60) == 0, self.errors.read_text()
+        for file in (self.errors, *self.errors.parent.rglob("*.log")):
+            SEARCH.hear(f"{file.name} of `msgctl up`", file.read_text("utf-8"))
         return rest
 
 
