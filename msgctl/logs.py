@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 BOT_TOKEN = re.compile(r"bot\d+:[\w-]+")
 QUERY_TOKEN = re.compile(r"(token=)[^&\s\"']+")
 JWT = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*")
-SUSPICIOUS = re.compile(r"bot\d|token=|eyJ")
-"""In whatever one of the three would mask."""
+PHONE = re.compile(r"\+\d{10,15}\b")
+SUSPICIOUS = re.compile(r"bot\d|token=|eyJ|\+\d{10}")
+"""In whatever one of the four would mask."""
 
 
 def configure(settings: Settings, *, daemon: str) -> None:
@@ -205,7 +206,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def redact(_logger: Any, _method: str, event: Any) -> Any:
-    """Take tokens out of every text of a line, a traceback included."""
+    """Take tokens and phone numbers out of every text of a line, a traceback included."""
     told = {}
     for key, fact in event.items():
         value = fact() if isinstance(fact, MethodType) else fact
@@ -214,8 +215,9 @@ def redact(_logger: Any, _method: str, event: Any) -> Any:
 
 
 def redact_text(text: str) -> str:
-    """Mask bot tokens, `token=` in query strings and JWTs, and whatever could forge a line or move a cursor."""
+    """Mask bot tokens, `token=` in queries, JWTs, phone numbers, and what could forge a line or move a cursor."""
     if text.isprintable() and not SUSPICIOUS.search(text):
         return text  # nearly every text of nearly every line: a third of what a line costs is saved here
+    text = PHONE.sub("[phone]", text)
     text = JWT.sub("[jwt]", QUERY_TOKEN.sub(r"\1[secret]", BOT_TOKEN.sub("bot[secret]", text)))
     return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in text)

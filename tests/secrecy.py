@@ -1,6 +1,6 @@
 """No secret and no word of a customer in any output of the suite: what a test wrote is searched when it ends.
 
-Whatever the suite lets a program write passes through here: what every daemon and command says, captured output and
+Whatever the suite lets a program write comes through here: what each daemon and command says, captured output and
 log lines of what runs within the test, the bodies of refusals, metrics, the ledger. It is searched for secrets by
 their shape and by their value, and for the very texts that the test put into Redis, customers' and agents' alike.
 A test whose output holds one ends in an error that names the place and the kind, never the secret.
