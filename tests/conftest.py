@@ -124,7 +124,9 @@ def settings(valkey: Valkey, postgres: Postgres, migrated: str, n8n: N8nStandIn)
     """Settings with an empty Redis database, a PostgreSQL database with our tables, and the n8n stand-in."""
     with _database(postgres, migrated) as url:
         yield _settings(valkey, url, n8n.url)
-    with sync_redis.Redis.from_url(valkey.url(REDIS_DATABASE), decode_responses=True) as client:
+    with sync_redis.Redis.from_url(
+        valkey.url(REDIS_DATABASE), decode_responses=True, encoding_errors="replace"
+    ) as client:
         SEARCH.learn(client)
 
 

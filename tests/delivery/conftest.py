@@ -62,7 +62,9 @@ def settings(valkey: Valkey, providers: Providers) -> Iterator[Settings]:
             "callback": {"secret": SECRET, "allowed_hosts": [providers.host], "schedule": [0, 0.1, 0.2]},
         }
     )
-    with sync_redis.Redis.from_url(valkey.url(DATABASE), decode_responses=True) as client:
+    with sync_redis.Redis.from_url(
+        valkey.url(DATABASE), decode_responses=True, encoding_errors="replace"
+    ) as client:
         SEARCH.learn(client)
 
 
