@@ -130,7 +130,7 @@ def _strings(document: Any, *path: str) -> Iterable[str]:
         found = json.loads(document or "")
         for name in path:
             found = found[name]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return
     if isinstance(found, str):
         yield found
