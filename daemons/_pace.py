@@ -15,6 +15,10 @@ class Pace:
         """This loop has come round, and will again soon."""
         self._rounds[loop] = time.monotonic()
 
+    def expect(self, loop: str) -> None:
+        """From now on, unless it was due already, this loop has something to do and ought to mark that it did."""
+        self._rounds.setdefault(loop, time.monotonic())
+
     def rest(self, loop: str) -> None:
         """Nothing is expected of this loop until its next mark: it waits for what may take long."""
         self._rounds.pop(loop, None)

@@ -8,14 +8,18 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import uvloop
 
-from msgctl import logs, notify, spans
+from msgctl import logs, notify, redisdb, spans
 from msgctl.config import Settings, load
-from msgctl.errors import MsgctlError
+from msgctl.errors import MsgctlError, RedisUnavailable
+
+KNOCK = 0.5
+"""Seconds between two looks whether Redis answers by now."""
 
 log = logs.get(__name__)
 
@@ -66,7 +70,7 @@ def main(name: str, serve: Serve, arguments: argparse.Namespace | None = None) -
         logs.configure(settings, daemon=name)
         spans.begin(settings, daemon=name)
         try:
-            uvloop.run(_live(serve, settings))
+            uvloop.run(_live(serve, settings, arguments.wait))
         finally:
             spans.end()
     except MsgctlError as error:
@@ -78,10 +82,38 @@ def argument_parser(name: str) -> argparse.ArgumentParser:
     """The arguments all daemons share; everything else is a setting (flag > environment > file)."""
     parser = argparse.ArgumentParser(prog=f"python -m daemons.{name}", description=f"The {name} of msgctl.")
     parser.add_argument("--config", type=Path, help="configuration file (else MSGCTL_CONFIG, ./config.toml)")
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="wait so long for Redis at the start, instead of leaving at once with 69 (for who counts starts)",
+    )
     return parser
 
 
-async def _live(serve: Serve, settings: Settings) -> None:
+async def _live(serve: Serve, settings: Settings, patience: float) -> None:
     life = Life()
     life.attend()
-    await serve(settings, life)
+    if patience:
+        await _await_redis(settings, life, patience)
+    if not life.stopping.is_set():
+        await serve(settings, life)
+
+
+async def _await_redis(settings: Settings, life: Life, patience: float) -> None:
+    """Return once Redis answers, once told to stop, or out of patience: `serve` then says what is wrong.
+
+    systemd counts starts and gives up for good; a Redis that comes up after us must not be a matter of luck.
+    """
+    deadline = time.monotonic() + patience
+    told = False
+    while not life.stopping.is_set() and time.monotonic() < deadline:
+        try:
+            return await redisdb.knock(settings)
+        except RedisUnavailable as outage:
+            if not told:
+                log.warning("Waiting for Redis", error=outage.message, patience=patience)
+                notify.send("STATUS=Redis does not answer; waiting for it", patience=0)
+                told = True
+        await asyncio.sleep(KNOCK)

@@ -10,15 +10,17 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from daemons._hop import Hop
 from daemons._pace import Pace
-from msgctl import logs, notify
+from msgctl import contracts, logs, notify
 from msgctl.config import Settings
-from msgctl.redisdb import dedicated
+from msgctl.errors import RedisUnavailable, Unavailable
+from msgctl.redisdb import knock
 from msgctl.tasks import cancel
 
 PATIENCE = 30.0
@@ -61,8 +63,10 @@ class Watchdog:
                 self._line = await self._status()
                 self._blame = await self._hop.fault(self._patience) if self._hop else ""
             self._answered = time.monotonic()
-        except (RedisError, OSError):  # TimeoutError is an OSError
-            if not await self._is_redis_there():
+        except (RedisError, Unavailable, OSError):  # TimeoutError is an OSError
+            try:
+                await knock(self._settings)
+            except RedisUnavailable:
                 self._excused = self._answered = time.monotonic()
                 self._pace.moved()  # what Redis could not give, nobody could take
                 return ["STATUS=Redis does not answer; waiting for it", "WATCHDOG=1"]
@@ -77,17 +81,6 @@ class Watchdog:
             return "Redis answers a new connection, but not this process"
         loop = "" if self._excused > since else self._pace.stuck(since)
         return f"{loop} stands still" if loop else self._blame
-
-    async def _is_redis_there(self) -> bool:
-        newcomer = dedicated(self._settings, blocking=0)
-        try:
-            async with asyncio.timeout(self._settings.redis.timeout):
-                await newcomer.ping()
-        except (RedisError, OSError):
-            return False
-        finally:
-            await newcomer.aclose()
-        return True
 
 
 @contextlib.asynccontextmanager
@@ -114,9 +107,21 @@ async def _feed(watchdog: Watchdog, pause: float) -> None:
         await asyncio.sleep(pause)
 
 
-async def count_waiting(redis: Redis, queues: list[str]) -> int:
-    """How many messages wait in these lists, in one round trip."""
+class Waiting(NamedTuple):
+    """Messages that no worker has yet."""
+
+    all: int
+    claimable: int
+    """Those that a worker with a free slot takes at once: nobody has paused their priority, or RQ as a whole."""
+
+
+async def count_waiting(redis: Redis) -> Waiting:
+    """How many messages wait, in one round trip."""
     async with redis.pipeline(transaction=False) as pipeline:
-        for queue in queues:
-            pipeline.llen(queue)
-        return sum(await pipeline.execute())
+        for queue in contracts.QUEUES:
+            pipeline.llen(contracts.RQ_QUEUE + queue)
+        pipeline.smembers(contracts.PAUSED)
+        pipeline.exists(contracts.RQ_SUSPENDED)
+        *lengths, paused, suspended = await pipeline.execute()
+    claimable = sum(length for queue, length in zip(contracts.QUEUES, lengths, strict=True) if queue not in paused)
+    return Waiting(sum(lengths), 0 if suspended else claimable)

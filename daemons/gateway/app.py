@@ -35,7 +35,7 @@ from daemons.gateway.texts import choose
 from daemons.gateway.tickets import Tickets
 from daemons.gateway.webhooks import Webhooks
 from daemons.gateway.workload import Workload
-from msgctl import contracts, redisdb
+from msgctl import redisdb
 from msgctl.agents import Agents
 from msgctl.config import Settings
 from msgctl.delivery.sockets import Sockets
@@ -75,8 +75,8 @@ async def serve(settings: Settings, life: Life, *, fd: int | None = None) -> Non
         await stack.enter_async_context(measured(redis, settings))
 
         async def status() -> str:
-            waiting = await count_waiting(redis, [contracts.RQ_QUEUE + queue for queue in contracts.QUEUES])
-            return f"{gateway.hub.connected} sockets, {waiting} messages waiting"
+            waiting = await count_waiting(redis)
+            return f"{gateway.hub.connected} sockets, {waiting.all} messages waiting"
 
         async with watched(settings, Pace(), status):
             await gateway.run(listener.listen(settings, fd), life, inherited=fd is not None)

@@ -16,7 +16,7 @@ from daemons._watchdog import count_waiting, watched
 from daemons.worker.auditing import auditing
 from daemons.worker.loop import WAKE_BLOCK, WorkLoop
 from daemons.worker.quarantine import Parent
-from msgctl import contracts, logs
+from msgctl import logs
 from msgctl.agents import Agents
 from msgctl.breakers import Breakers
 from msgctl.config import Settings
@@ -81,8 +81,9 @@ async def serve(settings: Settings, life: Life, *, quarantine: int | None = None
         )
 
         async def status() -> str:
-            waiting = await count_waiting(redis, [contracts.RQ_QUEUE + queue for queue in contracts.QUEUES])
-            return f"{loop.running}/{settings.worker.concurrency} slots, {waiting} waiting"
+            waiting = await count_waiting(redis)
+            loop.expect_claims(waiting.claimable)
+            return f"{loop.running}/{settings.worker.concurrency} slots, {waiting.all} waiting"
 
         life.ready(f"{name}: {settings.worker.concurrency} slots")
         log.info("Worker ready", worker=name, concurrency=settings.worker.concurrency)

@@ -30,6 +30,8 @@ WAKE_BLOCK = 1.0
 LARGEST_CLAIM = 200
 """Messages claimed in one step, so that Redis serves others between two of them."""
 OUTAGE_PAUSE = 0.5
+TAKING = "taking what waits"
+"""What the watchdog calls a loop that comes round and brings nothing."""
 
 log = logs.get(__name__)
 
@@ -70,11 +72,23 @@ class WorkLoop:
         self._waiting = waiting
         self._pace = pace
         self._slots = Slots(self._settings.concurrency, pipeline.work)
+        self._may_claim = asyncio.Event()
 
     @property
     def running(self) -> int:
         """How many messages run now."""
         return len(self._slots.leases)
+
+    def expect_claims(self, claimable: int) -> None:
+        """Tell the watchdog whether the next claims ought to bring something.
+
+        Args:
+            claimable: messages that wait and that nobody has paused, as counted just now.
+        """
+        if claimable and self._slots.free and self._may_claim.is_set():
+            self._pace.expect(TAKING)
+        else:
+            self._pace.rest(TAKING)
 
     async def run(self, stopping: asyncio.Event, hurried: asyncio.Event) -> None:
         """Work until `stopping`; then let running messages end until the deadline or until `hurried`."""
@@ -82,6 +96,7 @@ class WorkLoop:
         quarantine = Quarantine(self._claims)
         orders = Orders(self._claims, stopping)
         self._chores.append(orders.look)
+        self._may_claim = orders.may_claim
         try:
             await self._work(slots, self._claim(slots, orders.may_claim), quarantine, stopping, hurried)
         finally:
@@ -151,6 +166,7 @@ class WorkLoop:
             slots.start(one)
         if claimed:
             self._pace.moved()
+            self._pace.rest(TAKING)
         return len(claimed) == free
 
     async def _claim_quarantine(self, slots: Slots) -> None:
@@ -161,6 +177,7 @@ class WorkLoop:
 
     async def _drain(self, slots: Slots, hurried: asyncio.Event) -> None:
         """Take nothing more, let running messages end, hand the rest back uncharged."""
+        self._may_claim = asyncio.Event()  # nothing is expected any more, whatever an operator orders now
         self._pace.rest("claiming")
         with suppress(RedisUnavailable):  # an outage: what cannot be handed back is reaped later
             await self._claims.retire()

@@ -1,7 +1,14 @@
 """Redis, opened with short timeouts, asked whether it keeps what it takes, and spoken to by Lua scripts."""
 
 from msgctl.redisdb.batch import Batch
-from msgctl.redisdb.connection import connect, connect_blocking, dedicated, describe, unavailable_as_error
+from msgctl.redisdb.connection import (
+    connect,
+    connect_blocking,
+    dedicated,
+    describe,
+    knock,
+    unavailable_as_error,
+)
 from msgctl.redisdb.safety import Watch, check_durability, is_durable
 from msgctl.redisdb.script import Script
 
@@ -15,5 +22,6 @@ __all__ = [
     "dedicated",
     "describe",
     "is_durable",
+    "knock",
     "unavailable_as_error",
 ]

@@ -1,5 +1,7 @@
 """Connections to Redis, each kind with the timeouts its use can bear."""
 
+import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +18,12 @@ from msgctl.redisdb import sentinels
 
 RESEND = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3)
 """redis-py sends a command again when its reply is lost, so every write of ours can be sent twice unharmed."""
+
+REFUSALS = ("MISCONF", "OOM", "MASTERDOWN", "LOADING", "NOREPLICAS", "BUSY ")
+"""How an error begins that is Redis's state and passes: disk, memory, fail-over, start, `min-replicas-to-write`, a
+script of somebody's that does not end."""
+CERTIFICATE_FAULT = re.compile(r"certificate verify failed: (.+?)\.? \(_ssl")
+"""OpenSSL's reason, within what redis-py makes of it."""
 
 
 def connect(settings: Settings) -> Redis:
@@ -43,6 +51,21 @@ def dedicated(settings: Settings, *, blocking: float) -> Redis:
     manner = _manner(settings, timeout=settings.redis.timeout + blocking)
     patience = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 0)
     return Redis.from_pool(_pool(settings, max_connections=2, retry=patience, **manner))
+
+
+async def knock(settings: Settings) -> None:
+    """Return once Redis has answered a newcomer, whatever becomes of the connections there are.
+
+    Raises:
+        RedisUnavailable: it has not within `redis.timeout`, and why.
+    """
+    newcomer = dedicated(settings, blocking=0)
+    try:
+        with unavailable_as_error(settings):
+            async with asyncio.timeout(settings.redis.timeout):
+                await newcomer.ping()
+    finally:
+        await newcomer.aclose()
 
 
 def connect_blocking(settings: Settings) -> BlockingRedis:
@@ -81,14 +104,24 @@ def unavailable_as_error(settings: Settings) -> Iterator[None]:
         exceptions.BusyLoadingError,
         OSError,
     ) as error:
-        raise RedisUnavailable(
-            f"Redis at {describe(settings)} does not answer ({type(error).__name__}). "
-            "Is it running? Set [redis] host and port, or REDIS_HOST and REDIS_PORT."
-        ) from error
+        raise RedisUnavailable(f"Redis at {describe(settings)} {_explain(error)}") from error
     except exceptions.ResponseError as error:
-        if not str(error).startswith(("MISCONF", "OOM", "MASTERDOWN", "LOADING")):
+        if not str(error).startswith(REFUSALS):
             raise
         raise RedisUnavailable(f"Redis at {describe(settings)} refuses writes: {error}") from error
+
+
+def _explain(error: Exception) -> str:
+    """What is the matter and what to do; redis-py calls a refused login or certificate a lost connection too."""
+    if isinstance(error, exceptions.AuthenticationError):
+        return "wants a login, or refuses the one given. Set [redis] username and password, or REDIS_PASSWORD."
+    if found := CERTIFICATE_FAULT.search(str(error)):
+        mend = "Set [redis] tls_ca, and host as the certificate names it."
+        return f"shows a certificate that is not taken: {found[1]}. {mend}"
+    return (
+        f"does not answer ({type(error).__name__}). "
+        "Is it running? Set [redis] host and port, or REDIS_HOST and REDIS_PORT."
+    )
 
 
 def _pool(settings: Settings, **manner: Any) -> BlockingConnectionPool:

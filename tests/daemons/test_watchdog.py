@@ -1,11 +1,27 @@
 """The watchdog's verdict: fed while the daemon gets on or Redis is away, not fed when the daemon stands still."""
 
+import asyncio
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from daemons._pace import Pace
-from daemons._watchdog import Watchdog
+from daemons._watchdog import Waiting, Watchdog, count_waiting, watched
+from daemons.worker.loop import TAKING
+from msgctl import contracts
 from msgctl.config import Settings
+from msgctl.errors import RedisUnavailable
+from msgctl.notify import Readiness
+from msgctl.rqueue import Queue
+from msgctl.stack.ports import free_port
+from msgctl.stack.valkey import Valkey
+from tests.processes import PATIENCE, Daemon, environment
+from tests.redisdb.test_sentinel import message
 
 
 async def _busy() -> str:
@@ -43,3 +59,81 @@ async def test_redis_being_away_excuses_everything(settings: Settings) -> None:
     pace.mark("claiming")
     told = await Watchdog(away, pace, _broken, patience=0).look()
     assert told == ["STATUS=Redis does not answer; waiting for it", "WATCHDOG=1"]
+
+
+async def test_an_outage_told_in_our_own_words_excuses_too(settings: Settings) -> None:
+    """A status that ends in RedisUnavailable is an outage, and the watchdog goes on feeding."""
+
+    async def _away() -> str:
+        raise RedisUnavailable("Redis does not answer")
+
+    away = settings.model_copy(update={"redis": settings.redis.model_copy(update={"port": 1, "timeout": 1.0})})
+    assert (await Watchdog(away, Pace(), _away, patience=0).look())[1] == "WATCHDOG=1"
+
+
+async def test_only_what_a_worker_could_take_is_expected_of_it(settings: Settings, redis: Redis) -> None:
+    """Paused priorities and a suspended RQ wait rightly; the rest is there to be claimed."""
+    one = message(1)
+    await Queue(redis, settings).enqueue(one, digest=one.digest())
+    assert await count_waiting(redis) == Waiting(all=1, claimable=1)
+    await redis.sadd(contracts.PAUSED, contracts.QUEUES[one.priority - 1])
+    assert await count_waiting(redis) == Waiting(all=1, claimable=0)
+    await redis.delete(contracts.PAUSED)
+    await redis.set(contracts.RQ_SUSPENDED, 1)
+    assert await count_waiting(redis) == Waiting(all=1, claimable=0)
+
+
+async def test_what_was_expected_first_counts() -> None:
+    """A loop that is expected again and again, and never does it, is stuck from the first time on."""
+    pace = Pace()
+    pace.expect(TAKING)
+    first = time.monotonic()
+    pace.expect(TAKING)
+    assert pace.stuck(since=first) == TAKING
+    pace.rest(TAKING)
+    assert not pace.stuck(since=float("inf"))
+
+
+async def test_the_watchdog_is_fed_where_systemd_asks_for_it(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With WATCHDOG_USEC each look is a datagram with the status and WATCHDOG=1."""
+    with closing(Readiness()) as systemd:
+        monkeypatch.setenv("NOTIFY_SOCKET", systemd.address)
+        monkeypatch.setenv("WATCHDOG_USEC", "200000")
+        async with watched(settings, Pace(), _busy):
+            for _ in range(2):
+                assert await systemd.hear() == ["STATUS=7/10 slots, 3 waiting", "WATCHDOG=1"]
+
+
+async def test_a_daemon_that_may_wait_starts_once_redis_does(settings: Settings, tmp_path: Path) -> None:
+    """Where systemd counts starts, Redis may come up later: the daemon says that it waits, and then is ready."""
+    port = free_port()
+    late = settings.redis.model_copy(update={"port": port, "password": type(settings.redis.password)("")})
+    settings = settings.model_copy(update={"redis": late})
+    with closing(Readiness()) as systemd:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "daemons.worker", "--wait", "60"),
+            env=environment(settings) | {"NOTIFY_SOCKET": systemd.address},
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            async with asyncio.timeout(PATIENCE):
+                assert await systemd.hear() == ["STATUS=Redis does not answer; waiting for it"]
+            async with Valkey(tmp_path / "valkey", port), asyncio.timeout(PATIENCE):
+                await systemd.wait()
+                process.terminate()
+                assert await process.wait() == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+async def test_a_daemon_waits_no_longer_than_it_may(settings: Settings) -> None:
+    """At the end of its patience it leaves with 69 and the address, as without it."""
+    nowhere = settings.redis.model_copy(update={"port": 9})
+    async with Daemon("worker", settings.model_copy(update={"redis": nowhere}), "--wait", "0.2") as worker:
+        assert await worker.exited() == 69
+    assert "Waiting for Redis" in worker.output
+    assert "redis://127.0.0.1:9/" in worker.output

@@ -21,7 +21,6 @@ LEAST_FILES = 4096
 """Open files below which a gateway runs out of sockets."""
 LEAST_DISK = 0.1
 PLAN = "EXPLAIN SELECT id FROM agents WHERE id = '00000000-0000-0000-0000-000000000000'"
-UNIT = "msgctl-worker@1.service"
 
 
 async def check_postgres(settings: Settings) -> list[Finding]:
@@ -118,43 +117,3 @@ def check_machine(settings: Settings) -> list[Finding]:
         mend = "LimitNOFILE=65536 in the unit; ulimit -n 65536 here"
         found[1] = warning("open files", "few_files", f"At most {soft} may be open.", why=why, mend=mend)
     return found
-
-
-async def check_units(settings: Settings) -> list[Finding]:
-    """Would systemd kill a worker in the middle of its messages?"""
-    program = shutil.which("systemctl")
-    if program is None:
-        return [fine("units", "no systemd here")]
-    process = await asyncio.create_subprocess_exec(
-        program,
-        *("show", UNIT, "--property=LoadState,KillMode,TimeoutStopUSec"),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    text, _ = await process.communicate()
-    facts = dict(line.split("=", 1) for line in text.decode().splitlines() if "=" in line)
-    if facts.get("LoadState") != "loaded":
-        return [fine("units", "not installed on this machine")]
-    found = []
-    if facts.get("KillMode") not in {"mixed", "process"}:
-        what = f"KillMode is {facts.get('KillMode')}."
-        why = "A stop reaches the quarantine's child, too, and kills what it runs."
-        found.append(trouble("units", "unit_kill_mode", what, why=why, mend=f"KillMode=mixed in {UNIT}"))
-    if _seconds(facts.get("TimeoutStopUSec", "infinity")) < settings.worker.drain:
-        what = f"TimeoutStopSec is {facts['TimeoutStopUSec']}, less than [worker] drain."
-        why = "Running messages are killed at each deployment instead of ending."
-        mend = f"TimeoutStopSec={settings.worker.drain + 10:.0f} in {UNIT}"
-        found.append(trouble("units", "unit_timeout", what, why=why, mend=mend))
-    return found or [fine("units", "let running messages end")]
-
-
-def _seconds(text: str) -> float:
-    """Seconds in systemd's `2min 20s`; of `infinity` and the like very many."""
-    units = {"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6}
-    total = 0.0
-    for word in text.split():
-        number = word.rstrip("abcdefghijklmnopqrstuvwxyz")
-        if not number or word[len(number) :] not in units:
-            return float("inf")
-        total += float(number) * units[word[len(number) :]]
-    return total

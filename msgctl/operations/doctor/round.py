@@ -16,9 +16,9 @@ from msgctl.operations.doctor.outside_checks import (
     check_machine,
     check_n8n,
     check_postgres,
-    check_units,
 )
 from msgctl.operations.doctor.redis_checks import check_redis
+from msgctl.operations.doctor.unit_checks import check_units
 from msgctl.operations.health import SILENCE
 from msgctl.operations.overview import Overview
 from msgctl.operations.triage import Triage
