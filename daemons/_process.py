@@ -110,7 +110,8 @@ async def _await_redis(settings: Settings, life: Life, patience: float) -> None:
     told = False
     while not life.stopping.is_set() and time.monotonic() < deadline:
         try:
-            return await redisdb.knock(settings)
+            await redisdb.knock(settings)
+            break
         except RedisUnavailable as outage:
             if not told:
                 log.warning("Waiting for Redis", error=outage.message, patience=patience)

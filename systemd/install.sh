@@ -27,6 +27,10 @@ while [ $# -gt 0 ]; do
     shift
 done
 . "$(dirname "$0")/releases.sh"
+if [ "$HERE" = /usr/share/msgctl/systemd ] && [ -z "$PACKAGED" ]; then
+    [ "$ACTION" = install ] || CODE=2 die "the package put it here: apt-get remove msgctl, or apt-get purge msgctl"
+    PACKAGED=yes WHEELS=/usr/share/msgctl/wheels
+fi
 UNITS=/usr/local/lib/systemd/system
 FIRST="msgctl.target msgctl-gateway.socket msgctl-gateway@1.service msgctl-subscriber@1.service
     msgctl-worker@1.service msgctl-clean.timer msgctl-verify.timer"

@@ -59,6 +59,7 @@ name_release() {
         version=$(basename "$wheel" | cut -d- -f2)
         digest=$(cat "$wheel" "$SOURCE/requirements.txt" | sha256sum)
     else
+        [ -e "$SOURCE/pyproject.toml" ] || CODE=66 die "no sources in $SOURCE: run it from a checkout, or with --wheels DIR"
         version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$SOURCE/pyproject.toml" | head -n 1)
         digest=$(cd "$SOURCE" && find msgctl daemons systemd pyproject.toml requirements.txt -type f \
             ! -path '*/__pycache__/*' | LC_ALL=C sort | xargs -d '\n' sha256sum | sha256sum)

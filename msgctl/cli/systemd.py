@@ -16,19 +16,33 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print every step, take 
 
 
 @app.command(epilog="Example: sudo msgctl systemd install --dry-run")
-def install(*, dry_run: DryRun = False) -> None:
+def install(
+    *,
+    wheels: Annotated[
+        Path | None, typer.Option(help="Take every package from this folder; no package index is asked.")
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
     """Install on Debian or Ubuntu, or bring an installation up to date; configuration is kept."""
-    _execute("install.sh", dry_run=dry_run)
+    _execute("install.sh", *(["--wheels", str(wheels)] if wheels else []), dry_run=dry_run)
 
 
 @app.command(epilog="Example: sudo msgctl systemd deploy --release 0.1.0-1a2b3c4d")
 def deploy(
-    release: Annotated[str, typer.Option(metavar="NAME", help="One of /opt/msgctl/releases, also an older one.")],
+    release: Annotated[
+        str, typer.Option(metavar="NAME", help="One of /opt/msgctl/releases, also an older one.")
+    ] = "",
     *,
+    names: Annotated[bool, typer.Option("--list", help="Print the releases, the current one marked.")] = False,
     dry_run: DryRun = False,
 ) -> None:
     """Put a release to work, daemon by daemon; if one does not work, everything goes back to the one before."""
-    _execute("deploy.sh", "--release", release, dry_run=dry_run)
+    if names:
+        _execute("deploy.sh", "--list", dry_run=False)
+    elif not release:
+        raise typer.BadParameter("Which release? --list prints them.", param_hint="--release")
+    else:
+        _execute("deploy.sh", "--release", release, dry_run=dry_run)
 
 
 @app.command(epilog="Example: sudo msgctl systemd uninstall --dry-run")

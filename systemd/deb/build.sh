@@ -12,7 +12,7 @@ python=${PYTHON:-.venv/bin/python}
 root=build/deb
 share=$root/usr/share/msgctl
 rm -rf "$root"
-install -d "$share/wheels" "$share/systemd/redis" "$root/DEBIAN" "$root/usr/bin" "$root/usr/share/doc/msgctl/examples" \
+install -d "$share/wheels" "$share/systemd" "$root/DEBIAN" "$root/usr/bin" "$root/usr/share/doc/msgctl/examples" \
     "$root/usr/lib/systemd/system" "$root/usr/lib/sysusers.d" "$root/usr/lib/tmpfiles.d"
 
 # pip asks the markers of the Python that runs here; Debian 12's 3.11.2 needs one package more than 3.11.7, so what
@@ -36,7 +36,7 @@ install -m 0755 systemd/msgctl.sh "$root/usr/bin/msgctl"
 install -m 0644 systemd/msgctl*.service systemd/msgctl*.socket systemd/msgctl*.target systemd/msgctl*.timer "$root/usr/lib/systemd/system/"
 install -m 0644 systemd/msgctl.sysusers "$root/usr/lib/sysusers.d/msgctl.conf"
 install -m 0644 systemd/msgctl.tmpfiles "$root/usr/lib/tmpfiles.d/msgctl.conf"
-install -m 0644 systemd/redis/* systemd/msgctl.logrotate "$root/usr/share/doc/msgctl/examples/"
+install -m 0644 systemd/redis/* systemd/msgctl.logrotate systemd/10-files.conf.example "$root/usr/share/doc/msgctl/examples/"
 install -m 0644 LICENSE "$root/usr/share/doc/msgctl/copyright"
 install -m 0755 systemd/deb/postinst systemd/deb/prerm systemd/deb/postrm "$root/DEBIAN/"
 sed -e "s/@VERSION@/$version/; s/@ARCHITECTURE@/$architecture/; s/@SIZE@/$(du -sk "$root/usr" | cut -f1)/" \

@@ -12,7 +12,7 @@ base=${PROOF_ROOT:-$PWD/build/debian}
 if [ ! -e "$base/etc/debian_version" ]; then
     command -v debootstrap >/dev/null || skip "debootstrap is missing: apt-get install debootstrap"
     echo "making a Debian root in $base ..."
-    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,python3,python3-venv,iproute2,procps,redis-server,postgresql \
+    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,python3,python3-venv,iproute2,procps,logrotate,redis-server,postgresql \
         bookworm "$base" >"$base.log" 2>&1 || skip "debootstrap does not get through, see $base.log"
 fi
 root=$(mktemp -d "${base%/*}/booted.XXXXXX")
@@ -49,7 +49,8 @@ rm "$work"/usr/share/msgctl/wheels/msgctl-*.whl
 sed -i 's/^Version: .*/Version: 9.9.9/' "$work/DEBIAN/control"
 dpkg-deb --root-owner-group -Zxz -z0 --build "$work" "$root/prove/msgctl_second.deb" >/dev/null
 rm -rf "$work"
-cp tests/systemd/inside.sh tests/systemd/load.py systemd/redis/redis-server.service.conf "$root/prove/"
+cp tests/systemd/inside.sh tests/systemd/load.py systemd/redis/redis-server.service.conf systemd/msgctl.logrotate \
+    systemd/10-files.conf.example "$root/prove/"
 
 systemd-nspawn --quiet --directory="$root" --machine="$machine" --register=no --keep-unit --private-network \
     --boot --console=read-only </dev/null >"$root/prove/boot.log" 2>&1 &
@@ -63,4 +64,4 @@ for _ in $(seq 100); do
     sleep 0.3
 done
 nsenter -t "$leader" -a env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
-    bash /prove/inside.sh
+    GO_ON="${GO_ON:-}" bash /prove/inside.sh
