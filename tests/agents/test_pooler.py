@@ -16,7 +16,7 @@ from msgctl import agents
 from msgctl.agents import Agent, Agents
 from msgctl.config import Settings
 from msgctl.errors import PostgresUnavailable
-from msgctl.events import Projector
+from msgctl.events.projector import Projector
 from msgctl.postgres import Database
 from msgctl.rqueue import Queue
 from msgctl.stack.ports import free_port
@@ -55,7 +55,7 @@ async def pooled(folder: Path, settings: Settings, mode: str) -> AsyncIterator[S
 async def test_a_pooler_may_stand_between(
     mode: str, tmp_path: Path, postgres_settings: Settings, redis: Redis
 ) -> None:
-    """Tables, agents and the ledger work through it; a changed agent is seen, at the latest when its time is over."""
+    """Tables, agents and the ledger work through it; a change is seen, at the latest in `agent_cache` seconds."""
     async with pooled(tmp_path, postgres_settings, mode) as settings:
         await until(lambda: _migrates(settings), "the pooler")
         async with Agents(settings) as readers, Agents(settings) as writers, Database(settings) as database:

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from msgctl import contracts, redisdb
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable
-from msgctl.events import Projector
+from msgctl.events.projector import Projector
 from msgctl.messages import Message
 from msgctl.operations.rebuilding import Rebuilding
 from msgctl.postgres import Database

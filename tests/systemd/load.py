@@ -1,7 +1,7 @@
 """Messages through the gateway, a new connection each, until SIGTERM; then the account of every one of them.
 
-It leaves with 0 if each was answered 202 and completed, and none was charged an attempt more than the first one, which
-was alone with a pipeline that nobody hurt.
+It leaves with 0 if each was answered 202 and completed, and none was charged an attempt more than the first one,
+which was alone with a pipeline that nobody hurt.
 """
 
 import http.client
