@@ -179,6 +179,7 @@ async def test_the_watchdog_is_starved_and_says_why(
         return "WATCHDOG=1" not in await watchdog.look()
 
     await until(starved, "the watchdog to be starved")
+    pace.mark("claiming")
     (told,) = await watchdog.look()
     assert told == "STATUS=stuck: The canary waits for any worker, and nothing moves here"
     pace.moved()
