@@ -117,7 +117,7 @@ uninstall_all() {
     run find /etc/systemd/system -name 'msgctl*' -type l -delete
     if [ -z "$PACKAGED" ]; then
         run rm -f /usr/local/lib/sysusers.d/msgctl.conf /usr/local/lib/tmpfiles.d/msgctl.conf /usr/local/bin/msgctl
-        run find "$UNITS" -maxdepth 1 -name 'msgctl*' -delete
+        [ ! -d "$UNITS" ] || run find "$UNITS" -maxdepth 1 -name 'msgctl*' -delete
     fi
     run rm -rf "$PREFIX"
     ! is_booted || run systemctl daemon-reload
