@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIN    := uv pip compile pyproject.toml --universal --python-version 3.11 --extra embedded --extra web --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test chaos chaos-delivery bench bench-queue bench-quick bench-gateway fuzz check docs format lock test-monitoring clean test-systemd deb
+.PHONY: help demo install test chaos chaos-delivery bench bench-queue bench-quick bench-cli bench-gateway fuzz check docs format lock test-monitoring clean test-systemd deb
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ bench: $(VENV)/.runtime ## The whole pipeline beside Bull, BullMQ and RQ (PEERS=
 
 bench-queue: $(VENV)/.runtime ## The queue alone beside RQ: jobs a second, CPU, round trips, a million queued
 	@$(BIN)/python -m bench.queue --write bench/RESULTS.md $(ARGS)
+
+bench-cli: $(VENV)/.runtime ## The command line against a million messages: its own time, and Redis's longest command
+	@$(BIN)/python -m bench.cli --write bench/RESULTS.md $(ARGS)
 
 bench-gateway: $(VENV)/.runtime ## 2,000 idle sockets and 500 POST/s at one gateway; 10,000 and 1,000 replies/s
 	@$(BIN)/python -m bench.gateway $(ARGS)

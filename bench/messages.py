@@ -37,11 +37,11 @@ async def enqueue(queue: Queue, number: int, conversations: int) -> None:
     await queue.enqueue(offered, digest=offered.digest())
 
 
-async def fill(redis: Redis, settings: Settings, *, count: int, conversations: int) -> None:
-    """Put many messages into the queue, hundreds in a round trip."""
+async def fill(redis: Redis, settings: Settings, *, count: int, conversations: int, first: int = 0) -> None:
+    """Put many messages into the queue, hundreds in a round trip; `first` is the number of the first."""
     queue = Queue(redis, settings)
-    for first in range(0, count, BATCH):
-        numbers = range(first, min(first + BATCH, count))
+    for start in range(first, first + count, BATCH):
+        numbers = range(start, min(start + BATCH, first + count))
         await asyncio.gather(*(enqueue(queue, number, conversations) for number in numbers))
 
 

@@ -1,7 +1,11 @@
-"""Ending asyncio tasks."""
+"""Ending asyncio tasks, and letting one run ahead of another."""
 
 import asyncio
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 PAUSE = 0.1
 """Seconds between two cancellations of the same task."""
@@ -22,3 +26,35 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             raise error
+
+
+@asynccontextmanager
+async def ahead(source: AsyncIterator[T], most: int = 2) -> AsyncIterator[AsyncIterator[T]]:
+    """Let a source run ahead of who reads it, so that the next answer is on its way while the last one is read.
+
+    Args:
+        source: what to read; what it raises is raised to the reader.
+        most: items it may be ahead.
+    """
+    queue: asyncio.Queue[tuple[T] | None] = asyncio.Queue(most)
+    faults: list[Exception] = []
+
+    async def fill() -> None:
+        try:
+            async for item in source:
+                await queue.put((item,))
+        except Exception as error:  # noqa: BLE001 - it is for the reader, whatever it is
+            faults.append(error)
+        await queue.put(None)
+
+    async def items() -> AsyncIterator[T]:
+        while (found := await queue.get()) is not None:
+            yield found[0]
+        if faults:
+            raise faults[0]
+
+    filling = asyncio.create_task(fill())
+    try:
+        yield items()
+    finally:
+        await cancel(filling)

@@ -80,9 +80,10 @@ def replay(
 
 
 async def _make_plan(session: Session, ids: list[str] | None, query: Query, *, every: bool) -> Plan:
-    found = await choose(session, ids, query, every=every)
+    gone: list[str] = []
+    found = await choose(session, ids, query, every=every, gone=gone)
     asked = {} if is_open(query) else as_record(query)
-    return await session.operations.replaying.plan(found, session.agents, named=ids or (), query=asked)
+    return await session.operations.replaying.plan(found, session.agents, named=ids or (), query=asked, gone=gone)
 
 
 async def _carry_out(

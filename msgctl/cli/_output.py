@@ -4,12 +4,15 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from itertools import islice
 from typing import Annotated, Any, TextIO
 
 import typer
 
+AT_ONCE = 1000
+"""Lines written together."""
 GAP = " " * 3
 """Between two columns."""
 
@@ -36,7 +39,7 @@ RecordOutput = Annotated[RecordShape, typer.Option("--output", "-o", help="How t
 
 def print_json(data: Any) -> None:
     """One JSON document on one line."""
-    print_text(json.dumps(data, ensure_ascii=False))
+    print_text(_as_json(data))
 
 
 def print_text(text: str) -> None:
@@ -73,11 +76,9 @@ def print_listing(
         case Shape.JSON:
             print_json({"schema": f"{noun}s/{version}", **(extra or {}), "items": list(records)})
         case Shape.JSONL:
-            for record in records:
-                print_json({"schema": schema, **record})
+            _print_lines(_as_json({"schema": schema, **record}) for record in records)
         case Shape.IDS:
-            for record in records:
-                print_text(str(record[key]))
+            _print_lines(str(record[key]) for record in records)
         case Shape.TABLE if not records:
             note("none")
         case Shape.TABLE:
@@ -100,7 +101,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         return
     from rich import box, console, table, text  # noqa: PLC0415 - 0.1 s, which few lines of plain text need not wait for
 
-    grid = table.Table(box=box.SIMPLE_HEAD, show_header=bool(headings), pad_edge=False, show_edge=False)
+    grid = table.Table(box=box.SIMPLE_HEAD, show_header=any(headings), pad_edge=False, show_edge=False)
     for heading in headings or ["", ""]:
         grid.add_column(heading, overflow="fold", no_wrap=heading == "id")
     for row in cells:
@@ -126,6 +127,17 @@ def printable(cell: Any, *, keep: str = "") -> str:
         return "-"
     shown = cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False)
     return "".join(character if character.isprintable() or character in keep else "?" for character in shown)
+
+
+def _as_json(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False)
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    """Many lines, thousands in a write: each one alone would cost a call of the system."""
+    remaining = iter(lines)
+    while chunk := list(islice(remaining, AT_ONCE)):
+        print_text("\n".join(chunk))
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -85,9 +85,16 @@ def as_record(query: Query) -> dict[str, Any]:
 
 
 async def choose(
-    session: Session, ids: Sequence[str] | None, query: Query, *, every: bool, limit: int | None = None
+    session: Session, ids: Sequence[str] | None, query: Query, *, every: bool, gone: list[str] | None = None
 ) -> list[Summary]:
     """The messages that a command shall change: those named, or those of the query, oldest first.
+
+    Args:
+        session: of the command.
+        ids: those named.
+        query: what was asked for.
+        every: `--all` was given.
+        gone: gets the ids of a registry whose record has gone, where no query would have to read it.
 
     Raises:
         InvalidInput: neither or both were given.
@@ -104,10 +111,10 @@ async def choose(
         if not found:
             raise NotFound("There is no such message.")
         return list(found.values())
-    matching = await selection.all(query)
-    if not matching:
+    matching = await selection.all(query, gone=gone if every else None)
+    if not matching and not gone:
         raise NothingMatched("No message answers to this.")
-    return matching[:limit]
+    return matching
 
 
 def _query(values: Mapping[str, Any]) -> Query:

@@ -12,6 +12,7 @@ from msgctl.cli._query import DryRun, Reason, Yes
 from msgctl.cli._session import Session, run
 from msgctl.errors import Incomplete
 from msgctl.operations.doctor import Finding, Level
+from msgctl.operations.doctor.finding import counted
 
 MARKS = {Level.OK: "ok", Level.WARNING: "WARN", Level.TROUBLE: "BAD"}
 
@@ -57,7 +58,7 @@ def doctor(
         note(f"{'would mend' if dry_run else 'mended'}: {one}")
     troubles = [finding.code for finding in found if finding.level is Level.TROUBLE]
     if troubles:
-        raise Incomplete(f"{len(troubles)} troubles: {', '.join(dict.fromkeys(troubles))}.")
+        raise Incomplete(f"{counted(len(troubles), 'trouble')}: {', '.join(dict.fromkeys(troubles))}.")
 
 
 def _draw(found: list[Finding]) -> None:

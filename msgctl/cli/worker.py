@@ -146,4 +146,5 @@ async def _wait_until_idle(session: Session, names: set[str], seconds: float) ->
 
 def _for_people(worker: dict[str, Any]) -> dict[str, Any]:
     seen = datetime.fromisoformat(worker["lastSeenAt"]).timestamp() if worker["lastSeenAt"] else time.time()
-    return {**worker, "busy": len(worker["running"]), "seen": ago(seen * 1000)}
+    told = {"drain": "draining", "stop": "stopping"}.get(worker["order"], worker["state"])
+    return {**worker, "state": told, "busy": len(worker["running"]), "seen": ago(seen * 1000)}

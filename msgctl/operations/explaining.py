@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
-from msgctl.errors import NotFound
+from msgctl.errors import NotFound, PostgresUnavailable
 from msgctl.intake import AgentDirectory
 from msgctl.messages import PRIORITIES, Record, State
 from msgctl.operations.health import Reason
@@ -104,13 +104,19 @@ class Explaining:
         if not alive:
             text = "No worker is alive. Start one: msgctl start worker"
             reasons.append(Reason(code="no_worker", message=text))
+        elif all(worker["order"] for worker in alive):
+            text = "Every worker was told to take nothing new. Go on: msgctl worker resume --all"
+            reasons.append(Reason(code="workers_drained", message=text))
         elif all(worker["slots"] is not None and len(worker["running"]) >= worker["slots"] for worker in alive):
             text = f"All {len(alive)} workers are busy. More at once: [worker] concurrency, or another worker"
             reasons.append(Reason(code="workers_busy", message=text))
         return reasons
 
     async def _breaker(self, job: Job, agents: AgentDirectory) -> list[Reason]:
-        agent = await agents.find(job.message.agent_id)
+        try:
+            agent = await agents.find(job.message.agent_id)
+        except PostgresUnavailable as error:
+            return [Reason(code="postgres_down", message=f"Its agent cannot be looked up: {error.message}")]
         if agent is None:
             return [Reason(code="agent_gone", message="Its agent is gone; it will become a dead letter.")]
         with unavailable_as_error(self._settings):

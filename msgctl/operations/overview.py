@@ -179,6 +179,7 @@ def _worker(found: dict[str, Any]) -> WorkerRow:
         running=found["running"],
         slots=found["slots"],
         last_seen=found["lastSeenAt"] or "",
+        order=found["order"],
     )
 
 

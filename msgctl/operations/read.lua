@@ -4,7 +4,7 @@
 --
 -- ARGV: a part of the text, as it stands in JSON; empty: any. Then ids.
 -- Returns for each {status, user, channel, priority, attempts, crashes, error, finished, ready, created, conversation,
--- edition, agent}, or {} where there is no such message or its text lacks the part.
+-- edition, agent}, or {} where there is no such message, or {status} where its text lacks the part.
 local part = ARGV[1]
 local rows = {}
 for i = 2, #ARGV do
@@ -12,8 +12,10 @@ for i = 2, #ARGV do
     K.field_crashes, K.field_error, K.field_finished, K.field_ready, 'created_at', K.field_conversation,
     K.field_edition, K.field_message)
   local message = row[13]
-  if not (row[1] and message) or (part ~= '' and not string.find(message, part, 1, true)) then
+  if not (row[1] and message) then
     rows[#rows + 1] = {}
+  elseif part ~= '' and not string.find(message, part, 1, true) then
+    rows[#rows + 1] = {row[1]}
   else
     -- The agent stands before whatever a customer could have written.
     row[13] = string.match(message, '^{"messageId":"[^"]*","conversationId":"[^"]*","agentId":"([^"]*)"') or ''

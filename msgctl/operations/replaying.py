@@ -84,6 +84,7 @@ class Replaying:
         *,
         named: Sequence[str] = (),
         query: dict[str, Any] | None = None,
+        gone: Sequence[str] = (),
     ) -> Plan:
         """Decide about each message.
 
@@ -92,11 +93,12 @@ class Replaying:
             agents: where agents are looked up, each once.
             named: ids that were asked for one by one; a cancelled message is replayed only if it is named.
             query: what was asked for, to be kept in the plan.
+            gone: ids of dead letters whose record has gone.
         """
-        gone = await _without_agent(found, agents)
+        orphans = await _without_agent(found, agents)
         replay, skip, seen = [], [], set[str]()
         for item in found:
-            reason = _reason(item, gone, named)
+            reason = _reason(item, orphans, named)
             if reason:
                 skip.append(Skip(message_id=item.message_id, reason=reason[0], text=reason[1]))
             else:
@@ -107,6 +109,7 @@ class Replaying:
                 skip.append(Skip(message_id=message_id, reason="missing", text="There is no such message."))
             elif message_id in named[:index]:
                 skip.append(Skip(message_id=message_id, reason="duplicate", text="It was named twice."))
+        skip += [Skip(message_id=one, reason="missing", text="Its record has gone.") for one in gone]
         return Plan(query=query or {}, replay=replay, skip=skip)
 
     async def run(self, message_ids: Sequence[str], pace: Pace) -> AsyncIterator[list[Replay]]:

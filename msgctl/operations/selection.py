@@ -15,8 +15,11 @@ from msgctl.operations.query import Query
 from msgctl.operations.signatures import group_of, signature
 from msgctl.redisdb import Script, unavailable_as_error
 from msgctl.rqueue.job import STATES
+from msgctl.tasks import ahead
 
 READ = Script.beside(__file__, "read")
+Rows = tuple[Sequence[str], list[list[str]]]
+"""Ids, and what `READ` says of each: empty where there is no such message, short where its text lacks the part."""
 BATCH = 250
 """Messages read at once: about half a millisecond of Redis's time."""
 WINDOW = 10_000
@@ -93,29 +96,51 @@ class Selection:
         items.sort(key=lambda item: (-item.at, item.message_id))
         return Window(items=items[:limit], looked_at=len(ids), total=sum(answers[::2]))
 
-    async def walk(self, query: Query) -> AsyncIterator[list[Summary]]:
-        """Every message of a query, in batches and in no order; what comes or goes meanwhile may be missed."""
-        for kind, key in _sources(query):
-            async for ids in self._walk_list(key) if kind == "list" else self._walk_set(key):
-                async for batch in self.read(ids, query):
-                    yield batch
+    async def walk(self, query: Query, *, gone: list[str] | None = None) -> AsyncIterator[list[Summary]]:
+        """Every message of a query, in batches and in no order; what comes or goes meanwhile may be missed.
 
-    async def all(self, query: Query) -> list[Summary]:
+        Args:
+            query: what is looked for.
+            gone: gets the ids that a registry names and whose record has gone.
+        """
+        async for batch in self._choose(self._walk(query), query, gone):
+            yield batch
+
+    async def all(self, query: Query, *, gone: list[str] | None = None) -> list[Summary]:
         """The same at once, oldest first and each once."""
-        found = {item.message_id: item async for batch in self.walk(query) for item in batch}
+        found = {item.message_id: item async for batch in self.walk(query, gone=gone) for item in batch}
         return sorted(found.values(), key=lambda item: (item.at, item.message_id))
 
     async def read(self, ids: Sequence[str], query: Query | None = None) -> AsyncIterator[list[Summary]]:
         """Read messages in batches; what does not answer to the query, or is gone, is left out."""
         query = query or Query()
+        async for batch in self._choose(self._fetch(ids, query), query, None):
+            yield batch
+
+    async def _choose(
+        self, fetched: AsyncIterator[Rows], query: Query, gone: list[str] | None
+    ) -> AsyncIterator[list[Summary]]:
+        with unavailable_as_error(self._settings):
+            now, _ = await self._redis.time()
+        async with ahead(fetched) as batches:
+            async for ids, rows in batches:
+                if gone is not None:
+                    gone += [message_id for message_id, row in zip(ids, rows, strict=True) if not row]
+                items = (_summary(message_id, row) for message_id, row in zip(ids, rows, strict=True) if row)
+                yield [item for item in items if item and _answers(item, query, now)]
+
+    async def _fetch(self, ids: Sequence[str], query: Query) -> AsyncIterator[Rows]:
         part = msgspec.json.encode(query.match or "").decode()[1:-1]
         for start in range(0, len(ids), BATCH):
             batch = ids[start : start + BATCH]
             with unavailable_as_error(self._settings):
-                rows = await READ(self._redis, part, *batch)
-                now, _ = await self._redis.time()
-            items = (_summary(message_id, row) for message_id, row in zip(batch, rows, strict=True) if row)
-            yield [item for item in items if item and _answers(item, query, now)]
+                yield batch, await READ(self._redis, part, *batch)
+
+    async def _walk(self, query: Query) -> AsyncIterator[Rows]:
+        for kind, key in _sources(query):
+            async for ids in self._walk_list(key) if kind == "list" else self._walk_set(key):
+                async for rows in self._fetch(ids, query):
+                    yield rows
 
     async def _walk_set(self, key: str) -> AsyncIterator[list[str]]:
         cursor = -1
@@ -150,9 +175,11 @@ def _is_plain(query: Query) -> bool:
 
 
 def _summary(message_id: str, row: list[str]) -> Summary | None:
+    if len(row) == 1:
+        return None
     status, user, channel, priority, attempts, crashes, error, finished, ready, created, conversation, *rest = row
     state = STATES.get(status)
-    if state is None:
+    if state is None:  # a job of somebody else
         return None
     try:
         known = msgspec.json.decode(error, type=dict[str, Any]) if error else None

@@ -35,6 +35,8 @@ class WorkerRow(Record, kw_only=True, frozen=True):
     slots: int | None
     """Messages it works at once; None where it does not tell."""
     last_seen: str
+    order: str | None = None
+    """What an operator told it: `drain` or `stop`."""
 
 
 class ChannelRow(Record, kw_only=True, frozen=True):

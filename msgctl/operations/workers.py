@@ -30,18 +30,20 @@ class Workers:
         self._queue = queue
 
     async def alive(self) -> list[dict[str, Any]]:
-        """Each live one as `{name, state, host, pid, bornAt, lastSeenAt, slots, running}`, times in RFC 3339."""
+        """Each live one as `{name, state, order, host, pid, bornAt, lastSeenAt, slots, running}`.
+
+        Times are RFC 3339; `order` is what an operator told it, `drain` or `stop`, else null.
+        """
         names = await self._queue.live_workers()
         pipeline = self._redis.pipeline(transaction=False)
         for name in names:
             cast("Any", pipeline.hmget(RQ_WORKER + name, FIELDS))
             cast("Any", pipeline.smembers(RQ_WORKER + name + RQ_WORKER_EXECUTIONS))
+            pipeline.get(ORDER + name)
         with unavailable_as_error(self._settings):
             answers = await pipeline.execute()
-        return [
-            _describe(name, *answer)
-            for name, answer in zip(names, zip(answers[::2], answers[1::2], strict=True), strict=True)
-        ]
+        each = zip(answers[::3], answers[1::3], answers[2::3], strict=True)
+        return [_describe(name, *answer) for name, answer in zip(names, each, strict=True)]
 
     async def runs(self, name: str) -> list[dict[str, Any]]:
         """What a worker has in hand, each as `{messageId, run, seconds, leaseSeconds}`.
@@ -84,11 +86,12 @@ class Workers:
             await pipeline.execute()
 
 
-def _describe(name: str, fields: list[str | None], running: set[str]) -> dict[str, Any]:
+def _describe(name: str, fields: list[str | None], running: set[str], order: str | None) -> dict[str, Any]:
     state, host, pid, birth, seen, slots = fields
     return {
         "name": name,
         "state": state,
+        "order": order,
         "host": host,
         "pid": int(pid) if pid else None,
         "bornAt": birth,

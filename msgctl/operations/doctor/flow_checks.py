@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
-from msgctl.operations.doctor.finding import Finding, fine, trouble, warning
+from msgctl.operations.doctor.finding import Finding, counted, fine, trouble, warning
 from msgctl.operations.health import SILENCE
 from msgctl.operations.snapshot import Snapshot
 from msgctl.operations.triage import Groups
@@ -24,6 +24,8 @@ def check_backlog(snapshot: Snapshot, settings: Settings, paused: list[str]) -> 
     slots = sum(worker.slots or 0 for worker in snapshot.workers)
     if not snapshot.workers:
         cause, mend = "no worker is alive", "msgctl start worker (or: systemctl start msgctl-worker@1)"
+    elif all(worker.order for worker in snapshot.workers):
+        cause, mend = "every worker was told to drain", "msgctl worker resume --all"
     elif paused:
         cause, mend = f"{', '.join(paused)} are paused", "msgctl queue resume"
     elif snapshot.breakers:
@@ -32,7 +34,7 @@ def check_backlog(snapshot: Snapshot, settings: Settings, paused: list[str]) -> 
             "msgctl dlq groups; look at n8n",
         )
     else:
-        cause = f"{len(snapshot.workers)} workers with {slots} slots do not keep up"
+        cause = f"{counted(len(snapshot.workers), 'worker')} with {slots} slots cannot keep up"
         mend = "msgctl start worker --concurrency 20 (or another worker)"
     what = f"{waiting} messages wait, the oldest for {oldest:.0f} s: {cause}."
     return trouble("backlog", "queue_growing", what, why="Customers wait for their answers.", mend=mend)
@@ -67,7 +69,7 @@ async def check_crew(redis: Redis, settings: Settings, snapshot: Snapshot) -> li
     found = [_workers(len(snapshot.workers)), _delivery(listening, doors, snapshot.undelivered)]
     silent = len(subscribers) - listening + len(gateways) - doors + registered - len(snapshot.workers)
     if silent:
-        what = f"{silent} workers, subscribers or gateways fell silent without a farewell."
+        what = f"{counted(silent, 'daemon')} fell silent without a farewell."
         why = "They were killed; what they held was taken over, their names only clutter."
         found.append(warning("ghosts", "ghosts", what, why=why, mend="msgctl doctor --fix", fix="ghosts"))
     else:
@@ -94,4 +96,7 @@ def _delivery(subscribers: int, gateways: int, undelivered: int) -> Finding:
     if undelivered > 1000:
         mend = "msgctl delivery list --state FAILED; another subscriber; [delivery] concurrency"
         return warning("delivery", "delivery_behind", left, why="Replies come late.", mend=mend)
-    return fine("delivery", f"{subscribers} subscribers, {gateways} gateways, {undelivered} to deliver")
+    return fine(
+        "delivery",
+        f"{counted(subscribers, 'subscriber')}, {counted(gateways, 'gateway')}, {undelivered} to deliver",
+    )
