@@ -1,4 +1,4 @@
-"""`make bench-cli`: the command line against a million messages: its own time, and the longest it holds Redis up."""
+"""`make bench-cli`: the command line against a million messages: its own time, and how long it holds Redis up."""
 
 import argparse
 import asyncio

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from msgctl.operations.replaying import Pace, Plan, Skip
 RATE = re.compile(r"(\d+(?:\.\d+)?)(?:/(s|m))?")
 SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
 COLUMNS = {"messageId": "id", "outcome": "outcome", "why": "why"}
+GOOD = {"replayed", "would_replay"}
 SHOWN = 100
 """Outcomes a table shows at most."""
 
@@ -160,10 +162,13 @@ def _skipped(skip: Skip) -> dict[str, Any]:
 
 def _print(outcomes: list[dict[str, Any]], output: Shape) -> None:
     if output is Shape.IDS:
-        outcomes = [one for one in outcomes if one["outcome"] in {"replayed", "would_replay"}]
-    shown = outcomes[:SHOWN] if output is Shape.TABLE else outcomes
-    if len(shown) < len(outcomes):
-        note(f"The first {len(shown)} of {len(outcomes)}; -o json has all.")
+        outcomes = [one for one in outcomes if one["outcome"] in GOOD]
+    shown = outcomes
+    if output is Shape.TABLE and len(outcomes) > SHOWN:
+        counts = Counter(one["outcome"] for one in outcomes)
+        note(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
+        shown = sorted(outcomes, key=lambda one: one["outcome"] in GOOD)[:SHOWN]
+        note(f"{len(shown)} of {len(outcomes)}, those left alone first; -o json has all.")
     print_listing(shown, output, schema="msgctl.replay/1", columns=COLUMNS, key="messageId")
 
 

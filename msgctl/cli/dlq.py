@@ -16,19 +16,21 @@ from msgctl.cli._session import Session, run
 from msgctl.cli._time import ago, rfc3339
 from msgctl.errors import Incomplete, NotFound
 from msgctl.messages import State
+from msgctl.operations.grouping import DeadGroup
 from msgctl.operations.query import Query
 from msgctl.operations.selection import WINDOW, Summary
 
 app = noun("The dead letters: list, group, replay, edit, drop them.")
 
-COLUMNS = {"messageId": "id", "when": "failed", "code": "error", "text": "", "attempts": "attempts"}
+COLUMNS = {"messageId": "id", "when": "failed", "what": "error"}
 GROUP_COLUMNS = {
     "group": "group",
     "count": "count",
     "signature": "error",
+    "first": "first",
     "last": "last",
     "channels": "channels",
-    "sample": "sample",
+    "agents": "agents",
 }
 
 
@@ -77,18 +79,12 @@ def show(
 def groups(context: typer.Context, query: Query, output: Output = Shape.TABLE) -> None:
     """The dead letters by what went wrong, the most frequent first; all of them are looked at."""
     found = run(context, lambda session: session.operations.grouping.read(query))
-    records: list[dict[str, Any]] = [
-        {
-            **msgspec.to_builtins(group),
-            "firstSeenAt": rfc3339(group.first_seen),
-            "lastSeenAt": rfc3339(group.last_seen),
-            **({"last": ago(group.last_seen)} if output is Shape.TABLE else {}),
-        }
-        for group in found
-    ]
+    shape = _group_for_people if output is Shape.TABLE else _group_for_machines
+    records = [shape(group) for group in found]
     print_listing(records, output, schema="msgctl.dead-group/1", columns=GROUP_COLUMNS, key="group")
     if output is Shape.TABLE and records:
-        note(f"Replay one: msgctl dlq replay --group {records[0]['group']} --dry-run")
+        note(f"See one:    msgctl dlq show {found[0].sample}")
+        note(f"Replay one: msgctl dlq replay --group {found[0].group} --dry-run")
 
 
 @app.command(epilog="Example: msgctl dlq drop --group 3f2a91c0 --until 7d --dry-run")
@@ -144,10 +140,27 @@ async def _drop(
     ]
 
 
+def _group_for_people(group: DeadGroup) -> dict[str, Any]:
+    return {
+        "group": group.group,
+        "count": group.count,
+        "signature": group.signature,
+        "first": ago(group.first_seen),
+        "last": ago(group.last_seen),
+        "channels": ", ".join(group.channels),
+        "agents": len(group.agents),
+    }
+
+
+def _group_for_machines(group: DeadGroup) -> dict[str, Any]:
+    times = {"firstSeenAt": rfc3339(group.first_seen), "lastSeenAt": rfc3339(group.last_seen)}
+    return {**msgspec.to_builtins(group), **times}
+
+
 def _for_people(letter: Summary) -> dict[str, Any]:
     error = letter.error or {}
     known: dict[str, Any] = msgspec.to_builtins(letter)
-    return {**known, "when": ago(letter.at), "code": error.get("code"), "text": error.get("text")}
+    return {**known, "when": ago(letter.at), "what": f"{error.get('code', 'unknown')}: {error.get('text', '')}"}
 
 
 def _for_machines(letter: Summary) -> dict[str, Any]:

@@ -70,10 +70,10 @@ def _durability(info: Mapping[str, Any]) -> list[Finding]:
     policy, evicted = info.get("maxmemory_policy", "noeviction"), int(info.get("evicted_keys", 0))
     if policy != "noeviction":
         what = f"maxmemory-policy is {policy}; {evicted} keys have been evicted."
-        mend = "redis-cli CONFIG SET maxmemory-policy noeviction (and in redis.conf)"
+        mend = "msgctl doctor --fix (and in redis.conf: maxmemory-policy noeviction)"
         found.append(trouble(check, "redis_dropping", what, why=why, mend=mend, fix="noeviction"))
     if not int(info.get("aof_enabled", 0)):
-        mend = "redis-cli CONFIG SET appendonly yes (and in redis.conf)"
+        mend = "msgctl doctor --fix (and in redis.conf: appendonly yes)"
         found.append(trouble(check, "redis_dropping", "appendonly is off.", why=why, mend=mend, fix="appendonly"))
     if info.get("aof_last_write_status", "ok") != "ok":
         what = "Its append-only file cannot be written; the disk may be full."
