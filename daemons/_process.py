@@ -5,6 +5,7 @@ A daemon is a coroutine `serve(settings, life)` that runs until `life.stopping` 
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -42,7 +43,15 @@ class Life:
             loop.add_signal_handler(number, self._on_signal)
 
     def ready(self, status: str) -> None:
-        """Tell whoever started us (systemd, `msgctl up`) that we can serve."""
+        """Tell whoever started us (systemd, `msgctl up`) that we can serve.
+
+        What was made until now stays, so the garbage collector need not look at it again; and at what comes and goes
+        with the messages, nearly all of it freed by counting, it looks every 10,000 objects instead of every 700:
+        that was 8 % of a worker's CPU.
+        """
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 20)
         notify.send("READY=1", f"STATUS={status}", f"MAINPID={os.getpid()}")
 
     def _on_signal(self) -> None:

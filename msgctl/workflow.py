@@ -3,6 +3,7 @@
 Nothing of a customer's text or of n8n's answer enters an error: both may be private.
 """
 
+import asyncio
 import re
 import time
 from collections.abc import Sequence
@@ -10,7 +11,6 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
-import aiohttp
 import msgspec
 
 from msgctl import spans
@@ -19,11 +19,13 @@ from msgctl.config import Settings
 from msgctl.errors import (
     AttemptFailed,
     BadReply,
+    ConfigurationError,
     WorkflowMisconfigured,
     WorkflowRejected,
     WorkflowTimeout,
     WorkflowUnreachable,
 )
+from msgctl.http_pool import AnswerTooLarge, ConnectFailed, ConnectionBroke, HttpAnswer, HttpPool
 from msgctl.messages import Message, Reply, Turn
 from msgctl.metrics import N8N_DURATION
 
@@ -63,23 +65,25 @@ class Workflow:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.n8n
-        self._session: aiohttp.ClientSession | None = None
+        self._pool = HttpPool(
+            settings.n8n.base_url,
+            connect_timeout=CONNECT_TIMEOUT,
+            keep_alive=KEEP_ALIVE,
+            max_body=settings.n8n.max_answer,
+        )
+        key = settings.n8n.api_key.get_secret_value()
+        if key and not (key.isascii() and key.isprintable()):
+            raise ConfigurationError("[n8n] api_key holds what no header may hold: printable ASCII alone.")
+        self._constant = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        self._constant |= {"X-API-Key": key} if key else {}
 
     async def __aenter__(self) -> Self:
-        """Open the connection pool: as many connections as there are messages at work."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
-            timeout=aiohttp.ClientTimeout(total=self._settings.timeout, sock_connect=CONNECT_TIMEOUT),
-            headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
-            auto_decompress=False,
-        )
+        """Nothing is opened before the first call."""
         return self
 
     async def __aexit__(self, *_exc_info: object) -> None:
         """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._pool.close()
 
     async def call(self, agent: Agent, message: Message, payload: bytes) -> Reply:
         """As `ask`, and only what the agent said."""
@@ -110,45 +114,29 @@ class Workflow:
 
     async def _ask(self, agent: Agent, message: Message, payload: bytes) -> Answer:
         try:
-            body = await self._post(agent, message, payload)
-            return Answer(read_reply(body), read_execution(body))
-        except aiohttp.ConnectionTimeoutError:
-            raise WorkflowUnreachable(f"n8n took no connection within {CONNECT_TIMEOUT:g} s.") from None
+            async with asyncio.timeout(self._settings.timeout):
+                answer = await self._pool.post(
+                    f"/webhook/{agent.webhook_path.lstrip('/')}", self._headers(message), payload
+                )
         except TimeoutError:
             raise WorkflowTimeout(f"n8n gave no answer within {self._settings.timeout:g} s.") from None
-        except aiohttp.ClientConnectorError as error:
-            raise WorkflowUnreachable(
-                f"n8n cannot be reached ({type(error).__name__}): is it running at n8n.base_url?"
-            ) from None
-        except aiohttp.ClientError as error:
-            raise AttemptFailed(f"The connection to n8n broke ({type(error).__name__}).") from None
-
-    async def _post(self, agent: Agent, message: Message, payload: bytes) -> bytes:
-        if self._session is None:
-            raise RuntimeError("Workflow is used outside of its context")
-        url = f"{self._settings.base_url.rstrip('/')}/webhook/{agent.webhook_path.lstrip('/')}"
-        headers = self._headers(message)
-        async with self._session.post(url, data=payload, headers=headers, allow_redirects=False) as answer:
-            if answer.status >= 300:
-                raise _rejection(answer)
-            return await self._read(answer)
+        except ConnectFailed as error:
+            raise WorkflowUnreachable(f"n8n cannot be reached ({error}): is it running at n8n.base_url?") from None
+        except AnswerTooLarge:
+            raise BadReply(f"n8n's answer is larger than {self._settings.max_answer} bytes.") from None
+        except ConnectionBroke as error:
+            raise AttemptFailed(f"The connection to n8n broke ({error}).") from None
+        if answer.status >= 300:
+            raise _rejection(answer)
+        return Answer(read_reply(answer.body), read_execution(answer.body))
 
     def _headers(self, message: Message) -> dict[str, str]:
-        headers = {
+        return {
+            **self._constant,
             "X-Message-Id": message.message_id,
             "Idempotency-Key": message.message_id,
             "traceparent": traceparent(message.message_id),
         }
-        key = self._settings.api_key.get_secret_value()
-        return headers | {"X-API-Key": key} if key else headers
-
-    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
-        body = bytearray()
-        async for chunk in answer.content.iter_any():
-            body += chunk
-            if len(body) > self._settings.max_answer:
-                raise BadReply(f"n8n's answer is larger than {self._settings.max_answer} bytes.")
-        return bytes(body)
 
 
 def prepare_payload(agent: Agent, message: Message, history: Sequence[Turn]) -> bytes:
@@ -229,14 +217,14 @@ def _as_reply(answer: dict[str, Any]) -> Reply:
     )
 
 
-def _rejection(answer: aiohttp.ClientResponse) -> WorkflowRejected:
+def _rejection(answer: HttpAnswer) -> WorkflowRejected:
     advice = "it redirects, which is not followed: set n8n.base_url to where it leads"
     if answer.status >= 400:
         advice = ADVICE.get(answer.status, "see n8n's log")
     return WorkflowRejected(
         answer.status,
         f"n8n answered HTTP {answer.status}: {advice}.",
-        retry_after=parse_retry_after(answer.headers.get("Retry-After", ""), time.time()),
+        retry_after=parse_retry_after(answer.headers.get(b"retry-after", b"").decode("latin-1"), time.time()),
     )
 
 
