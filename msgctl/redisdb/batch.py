@@ -11,7 +11,7 @@ from redis.exceptions import NoScriptError
 
 from msgctl.redisdb.script import Script
 
-LARGEST = 200
+LARGEST = 64
 """Calls that go out together at most, so that one round trip stays short for Redis's other clients."""
 
 Words = tuple[str | bytes | float, ...]
@@ -32,10 +32,16 @@ class Batch:
         self._calls: list[Call] = []
         self._sending: asyncio.Task[None] | None = None
 
-    async def run(self, script: Script, *args: str | bytes | float) -> Any:
-        """Run a script with `args` as ARGV."""
+    async def run(self, script: Script, *args: str | bytes | float, first: bool = False) -> Any:
+        """Run a script with `args` as ARGV.
+
+        Args:
+            script: what to run.
+            args: its ARGV.
+            first: go out before all that waits.
+        """
         try:
-            return await self._add(script, args)
+            return await self._add(script, args, first=first)
         except NoScriptError:
             return await script(self._redis, *args)
 
@@ -43,9 +49,9 @@ class Batch:
         """Run a command."""
         return await self._add(None, words)
 
-    def _add(self, script: Script | None, words: Words) -> asyncio.Future[Any]:
+    def _add(self, script: Script | None, words: Words, *, first: bool = False) -> asyncio.Future[Any]:
         future = asyncio.get_running_loop().create_future()
-        self._calls.append((script, words, future))
+        self._calls.insert(0 if first else len(self._calls), (script, words, future))
         if self._sending is None or self._sending.done():
             self._sending = asyncio.create_task(self._send())
         return future

@@ -113,7 +113,7 @@ class Claims:
         max_wait, ticket = round(self._settings.worker.max_wait * 1000), secrets.token_hex(8)
         manner = (self._lease, max_wait, int(quarantine), ticket, self._settings.history.turns)
         with unavailable_as_error(self._settings):
-            rows = await self._batch.run(CLAIM, self._worker, slots, *manner)
+            rows = await self._batch.run(CLAIM, self._worker, slots, *manner, first=True)  # slots stand idle
         claimed = []
         for message_id, run, text, attempts, holds, conversation_id, kept, turns in rows:
             message = _read(text)
