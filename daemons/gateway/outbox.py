@@ -89,6 +89,7 @@ class Outbox:
         self._emptied.set()
         if self._writer is not None:
             await cancel(self._writer)
+        self._give_up = _nobody  # whose method it is holds this outbox: no cycle shall outlive the socket
 
     def _begin_to_write(self) -> None:
         if self._writer is None and self._waiting:
@@ -124,3 +125,7 @@ class Outbox:
 
 def _bytes(frame: str) -> int:
     return len(frame) if frame.isascii() else len(frame.encode())
+
+
+def _nobody() -> None:
+    """Nobody is left to be given up."""

@@ -47,6 +47,16 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[CUT] = self.cut
 
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        """Let go of what the application alone has asked for: a cycle, which would outlive the socket for long."""
+        super().on_task_complete(task)
+        self.scope["extensions"] = {}
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the parser, which holds on to what it parses for: another cycle."""
+        super().connection_lost(exc)
+        self.conn.parser.close()
+
     def cut(self, code: int, reason: str) -> None:
         """Close at once.
 

@@ -1,6 +1,7 @@
 """uvicorn's WebSocket protocol, and what it lacks without us."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -12,11 +13,13 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from daemons.gateway import server
-from daemons.gateway.protocols import CUT
+from daemons.gateway.connection import Connection
+from daemons.gateway.outbox import Outbox
+from daemons.gateway.protocols import CUT, SocketProtocol
 from daemons.gateway.texts import choose
 from msgctl.config import Settings
-from tests.gateway.clients import ReportedLife
-from tests.processes import PATIENCE
+from tests.gateway.clients import Client, ReportedLife
+from tests.processes import PATIENCE, until
 
 Serve = Callable[[Scope, Send], Awaitable[Any]]
 
@@ -75,6 +78,26 @@ async def test_sending_after_a_close_is_a_client_that_is_gone() -> None:
             await asyncio.wait_for(outcome, PATIENCE)
         await asyncio.wait_for(client.wait_closed(), PATIENCE)
         assert client.close_code == 4408
+
+
+async def test_a_closed_socket_is_gone(client: Client) -> None:
+    """Neither side's end leaves a cycle that would wait for the collector, which seldom looks at what is old."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with client.socket() as chat:
+            await chat.hear("connected")
+            assert len(sockets()) == 3
+        async with client.socket("token=x") as chat:
+            await chat.closed()
+        await until(lambda: not sockets(), "the sockets to be gone")
+    finally:
+        gc.enable()
+
+
+def sockets() -> list[object]:
+    """The sockets that take memory."""
+    return [thing for thing in gc.get_objects() if type(thing) in {SocketProtocol, Connection, Outbox}]
 
 
 async def test_a_fault_of_the_application_stays_one() -> None:
