@@ -85,6 +85,11 @@ class Admission:
         async with self._deadline():
             await self._sockets.join(socket_id, conversation_id)
 
+    async def leave(self, socket_id: str, conversation_id: str) -> None:
+        """Let a socket hear no more of a conversation."""
+        async with self._deadline():
+            await self._sockets.leave(socket_id, conversation_id)
+
     async def missed(self, conversation_id: str, user_id: str, after_seq: int) -> Missed:
         """The responses after a number.
 

@@ -13,7 +13,7 @@ from daemons.gateway.outbox import Outbox
 from daemons.gateway.session import Question, Session
 from msgctl import logs
 from msgctl.config import Settings
-from msgctl.errors import MalformedBody, MsgctlError, Unavailable
+from msgctl.errors import MalformedBody, MsgctlError, NotFound, Unavailable
 from msgctl.intake import Receipt, Submission
 from msgctl.messages import Failure, Response
 from msgctl.metrics import FRAMES, SOCKETS_CLOSED
@@ -146,23 +146,30 @@ class Connection:
             return self._session.refuse(MsgctlError("Something is wrong in here; see the log."), question)
 
     async def _work_out(self, question: Question) -> list[str]:
-        if isinstance(question, Submission):
-            return self._session.accepted(await self._submit(question))
+        """Joined before it is worked out, so that no reply comes too early; left again where it does not exist."""
         conversation = question.conversation_id
-        await self._join(conversation)
-        missed = await self._admission.missed(conversation, self.user_id, question.after_seq)
+        newly = conversation is not None and await self._join(conversation)
+        try:
+            if isinstance(question, Submission):
+                return self._session.accepted(await self._submit(question))
+            missed = await self._admission.missed(question.conversation_id, self.user_id, question.after_seq)
+        except NotFound:
+            if conversation is not None and newly:
+                self.conversations.discard(conversation)
+                await self._admission.leave(self.socket_id, conversation)
+            raise
         return self._session.resumed(question, missed.responses, recovered=missed.recovered)
 
     async def _submit(self, submission: Submission) -> Receipt:
-        """Joined before it is accepted, so that no reply can come too early; a new conversation has no other."""
-        if submission.conversation_id:
-            await self._join(submission.conversation_id)
         receipt = await self._admission.accept(submission, self._claims, socket_id=self.socket_id)
         with suppress(Unavailable):  # accepted is accepted; the reply finds this socket by its name
             await self._join(receipt.conversation_id)
         return receipt
 
-    async def _join(self, conversation_id: str) -> None:
-        if conversation_id not in self.conversations:
-            await self._admission.join(self.socket_id, conversation_id)
-            self.conversations.add(conversation_id)
+    async def _join(self, conversation_id: str) -> bool:
+        """Whether it had not joined before."""
+        if conversation_id in self.conversations:
+            return False
+        await self._admission.join(self.socket_id, conversation_id)
+        self.conversations.add(conversation_id)
+        return True

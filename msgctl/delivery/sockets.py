@@ -4,6 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import msgspec
 from redis.asyncio import Redis
@@ -81,6 +82,16 @@ class Sockets:
         """
         self._joined[socket_id].add(conversation_id)
         await self._write(joins=[(socket_id, conversation_id)])
+
+    async def leave(self, socket_id: str, conversation_id: str) -> None:
+        """Undo `join`.
+
+        Raises:
+            RedisUnavailable: Redis does not answer; what is routed goes to its own user's sockets all the same.
+        """
+        self._joined[socket_id].discard(conversation_id)
+        with unavailable_as_error(self._settings):
+            await cast("Any", self._redis.srem(contracts.SOCKETS + conversation_id, socket_id))
 
     async def beat(self, socket_ids: Collection[str]) -> None:
         """Prolong the lives of these sockets and of this gateway; to be called each third of `socket_ttl`.

@@ -166,6 +166,18 @@ async def test_another_users_conversation_is_refused(
     assert (await case.ask(eve, "eves"))[0] == case.own
 
 
+async def test_who_is_refused_a_conversation_has_not_joined_it(
+    client_of: Clients, theirs: Things, redis: Redis
+) -> None:
+    """While her socket is open, nothing in Redis puts it among those of a conversation that is not hers."""
+    async with client_of("eve").socket() as chat:
+        await chat.hear("connected")
+        for kind, data in (("resume", {"afterSeq": 0}), ("message", {"agentId": AGENTS["eve"], "content": "oi"})):
+            await chat.say(kind, conversationId=theirs.conversation, **data)
+            assert (await chat.hear("error"))["code"] == "not_found"
+            assert not await redis.exists(contracts.SOCKETS + theirs.conversation)
+
+
 async def test_an_inactive_agent_is_as_absent(client_of: Clients, theirs: Things, settings: Settings) -> None:
     """Its own owner is told of an agent that is switched off what is told of one that is not there."""
     async with Agents(settings) as agents:
