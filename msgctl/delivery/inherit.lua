@@ -25,10 +25,14 @@ local function give_to_others(fields)
   for _, socket in ipairs(redis.call('SMEMBERS', K.sockets .. fields.conversation)) do
     local gateway = redis.call('HGET', K.socket .. socket, 'gateway')
     if gateway and not is_silent(gateway, now) then
-      given = push_frame(socket, event.userId, frame) and true or given
+      given = push_frame(socket, event.userId, frame) and socket or given
     end
   end
-  return given
+  if given then
+    note(tostring(event.messageId), fields.kind == 'response' and 'sent' or 'told', 'subscriber', 'channel', 'web',
+      'seq', fields.seq, 'provider', given)
+  end
+  return given ~= false
 end
 
 -- The frames of an inbox, each with its id, and by conversation the numbers among them.

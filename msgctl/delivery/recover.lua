@@ -26,6 +26,7 @@ local function put_back(event, body, entry)
   local new = redis.call('XADD', K.responses, '*', 'kind', 'response', 'channel', event.channel, 'body', body)
   redis.call('HSET', K.delivery .. event.messageId, 'entry', new)
   redis.call('PEXPIRE', K.delivery .. event.messageId, ttl)
+  note(event.messageId, 'recovered', 'subscriber', 'channel', event.channel)
   outcome[#outcome + 1] = event.channel
 end
 

@@ -9,7 +9,7 @@ lock: of all subscribers, one projects. While PostgreSQL is away the stream hold
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import psycopg
@@ -23,10 +23,13 @@ from msgctl.events.event import Event
 from msgctl.events.ledger import Ledger
 from msgctl.events.partitions import Partitions
 from msgctl.postgres import Connection, Database
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import Script, unavailable_as_error
 
+BODIES = Script.beside(__file__, "bodies")
 BATCH = 2000
 """Events carried in one transaction."""
+AT_ONCE = 200
+"""Messages whose text is asked for in one call, so that Redis serves others meanwhile."""
 LOCK = "SELECT entry FROM message_events_position FOR UPDATE SKIP LOCKED"
 COPY = "COPY message_events (at, seq, message_id, conversation_id, what, actor, evidence) FROM STDIN"
 MOVE = "UPDATE message_events_position SET entry = %(entry)s"
@@ -128,17 +131,22 @@ class Projector:
 
     async def _bodies(self, events: Sequence[Event]) -> list[dict[str, Any]]:
         """What was accepted, from where it lies in Redis; what is gone from there is over."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for event in events:
-            cast("Any", pipeline.hget(contracts.job_key(event.message_id), contracts.FIELD_MESSAGE))
-            cast("Any", pipeline.hget(contracts.IDENTITY + event.message_id, "digest"))
-        with unavailable_as_error(self._settings):
-            found = await pipeline.execute() if events else []
-        return [
-            {"message_id": event.message_id, "at": event.at, "seq": event.order[1], "digest": digest, "body": body}
-            for event, body, digest in zip(events, found[::2], found[1::2], strict=True)
-            if body and digest
-        ]
+        rows: list[dict[str, Any]] = []
+        for first in range(0, len(events), AT_ONCE):
+            asked = events[first : first + AT_ONCE]
+            with unavailable_as_error(self._settings):
+                found = await BODIES(self._redis, *(event.message_id for event in asked))
+            rows += [
+                {
+                    "message_id": event.message_id,
+                    "at": event.at,
+                    "seq": event.order[1],
+                    "digest": digest,
+                    "body": body,
+                }
+                for event, (body, digest) in ((one, pair) for one, pair in zip(asked, found, strict=True) if pair)
+            ]
+        return rows
 
     async def _tell(self, entry: str) -> None:
         """Tell Redis how far PostgreSQL has come, and the log if something was cut before it came."""

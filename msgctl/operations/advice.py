@@ -31,6 +31,7 @@ STANDING = {
         "See why: msgctl channel list. Once that is mended: msgctl channel resume {channel}",
     ),
     "due": ("The reply is on its way to be sent again.", ""),
+    "recovered": ("The reply was cut from the stream before it was delivered, and is put back.", ""),
     "adopted": ("Another program's reply waits to be delivered.", ""),
     "sent": ("It was answered and delivered.", ""),
     "kept": ("It was answered; no socket was there, so the reply waits for the customer to come back.", ""),
@@ -55,7 +56,9 @@ IN_DOUBT = "It was answered; the reply may have arrived, which is looked into or
 NEEDS_WORKER = frozenset(
     {"accepted", "queued", "replayed", "handed_back", "crashed", "quarantined", "claimed", "failed", "held"}
 )
-NEEDS_SUBSCRIBER = frozenset({"committed", "postponed", "paced", "due", "adopted", "part_sent", "sending"})
+NEEDS_SUBSCRIBER = frozenset(
+    {"committed", "postponed", "paced", "due", "recovered", "adopted", "part_sent", "sending"}
+)
 BY_CODE = {
     "n8n_unreachable": "Is n8n running at n8n.base_url?",
     "breaker_open": "Its workflow keeps failing: see the workflow's executions in n8n.",

@@ -9,7 +9,7 @@ end
 -- The ledger: one event of one message, in the same step as the transition it tells of. Its time is its stream id.
 --   what  accepted queued claimed committed failed held crashed quarantined buried replayed handed_back parked
 --         removed vanished edited, and of its delivery: adopted sending part_sent postponed paced channel_closed due
---         sent delivery_failed unknown kept told receipt
+--         recovered sent delivery_failed unknown kept told receipt
 --   by    who did it: the name of a worker or subscriber, or what kind of program or person
 --   ...   evidence as names and values. Never the text of a message, a phone number or a token.
 local function note(id, what, by, ...)

@@ -148,10 +148,12 @@ async def test_a_record_that_was_deleted_is_told(traffic: Traffic, ledger: Ledge
 
 MOVES_NO_MESSAGE = {
     "examine": "reads",
+    "examine_queue": "reads",
     "examine_runs": "reads",
     "fault": "the state of a channel",
     "forget": "dead workers leave the registers",
     "heartbeat": "a worker's sign of life",
+    "bodies": "reads",
     "leave": "a subscriber's pending entries are free for others; the takeover is an event",
     "look": "reads the breakers",
     "occupy": "the sockets of a user",
