@@ -171,7 +171,7 @@ class _Trial:
             resumed=(max(worked, default=back) - back) / 1000,
             delivered=(max(told, default=back) - back) / 1000,
             crashes=sum(job.crashes for job in jobs),
-            charged=sum(job.attempts for job in jobs) - len(self._due),
+            charged=sum(job.attempts for job in jobs) - len(everything) - len(self._due),
             extra_calls=calls - len(everything) - len(self._due),
         )
 
