@@ -3,6 +3,8 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import pytest
@@ -14,9 +16,11 @@ from rq.job import JobStatus
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 
+from daemons.worker.loop import WAKE_BLOCK
 from msgctl import contracts
 from msgctl.agents import Agent, Agents
 from msgctl.config import Settings
+from msgctl.events import Ledger
 from msgctl.intake import Intake, Submission
 from msgctl.messages import State
 from msgctl.rqueue import Order, Queue
@@ -95,6 +99,12 @@ async def test_an_idle_worker_is_woken(settings: Settings, sender: Sender, redis
         for number in range(20):
             await sender.send(f"m{number}")
             await sender.reached(f"m{number}", State.COMPLETED)
+    told = [event for event in await Ledger(redis, settings).after("0-0") if event.what in {"accepted", "claimed"}]
+    waits = [
+        claimed.order[0] - accepted.order[0] for accepted, claimed in pairwise(told) if claimed.what == "claimed"
+    ]
+    assert len(waits) == 20
+    assert median(waits) < WAKE_BLOCK * 1000 / 4  # a poll would have taken half a block on average
 
 
 async def test_rq_sees_the_truth(settings: Settings, sender: Sender, n8n: N8nStandIn, rq_redis: Any) -> None:
