@@ -107,6 +107,8 @@ async def test_the_example_works(settings: Settings, agent: Agent, tmp_path: Pat
                 assert (await client.post({"agentId": agent.id, "message": "oi"})).status == 202
                 too_large = await client.post(b"x" * 70_000)
                 assert too_large.status == 413
+                gathered = await client.request("POST", "/webhooks/whatsapp", data=b"x" * 70_000)
+                assert gathered.code == "not_found", "a webhook may be larger, and it is the gateway that answers"
                 lie = {"X-Forwarded-For": "192.0.2.1"}
                 async with client.socket(ssl=trust, origin=client.url) as chat:
                     await chat.hear("connected")
