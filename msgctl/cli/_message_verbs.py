@@ -24,7 +24,7 @@ COLUMNS = {
     "messageId": "id",
     "state": "state",
     "when": "since",
-    "priority": "priority",
+    "priority": "pri",
     "channel": "channel",
     "userId": "user",
     "code": "error",

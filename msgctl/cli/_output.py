@@ -11,10 +11,10 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from msgctl.cli._table import ABSENT, draw
+
 AT_ONCE = 1000
 """Lines written together."""
-GAP = " " * 3
-"""Between two columns."""
 
 
 class Shape(StrEnum):
@@ -94,37 +94,17 @@ def print_record(record: Mapping[str, Any], shape: RecordShape, *, schema: str) 
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table that folds long cells and cuts none, 80 columns wide where there is no terminal."""
+    """Print a table as wide as the terminal, 80 columns where there is none; a pair a line without headings."""
     cells = [[printable(cell) for cell in row] for row in rows]
-    if not headings and (lines := _plain(cells)):
-        print_text("\n".join(lines))
-        return
-    from rich import box, console, table, text  # noqa: PLC0415 - 0.1 s, which few lines of plain text need not wait for
-
-    grid = table.Table(box=box.SIMPLE_HEAD, show_header=any(headings), pad_edge=False, show_edge=False)
-    for heading in headings or ["", ""]:
-        grid.add_column(heading, overflow="fold", no_wrap=heading == "id")
-    for row in cells:
-        grid.add_row(*map(text.Text, row))
-    printer = console.Console(file=sys.stdout, highlight=False)
-    with printer.capture() as drawn:
-        printer.print(grid)
-    print_text("\n".join(line.rstrip() for line in drawn.get().splitlines()))
-
-
-def _plain(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Pairs as rich would draw them, if every character is one column wide and every line fits; else nothing."""
-    if not all(len(row) == 2 and row[0].isascii() and row[1].isascii() for row in rows):
-        return []
-    indent = max((len(row[0]) for row in rows), default=0)
-    lines = [f"{row[0]:<{indent}}{GAP}{row[1]}".rstrip() for row in rows]
-    return lines if max(map(len, lines), default=0) <= shutil.get_terminal_size().columns else []
+    print_text("\n".join(draw(headings or ["", ""], cells, shutil.get_terminal_size().columns)))
 
 
 def printable(cell: Any, *, keep: str = "") -> str:
     """A cell's text without what could move a cursor or forge a line; `keep` names characters to leave alone."""
-    if cell is None:
-        return "-"
+    if cell is None or cell == "":
+        return ABSENT
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
     shown = cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False)
     return "".join(character if character.isprintable() or character in keep else "?" for character in shown)
 

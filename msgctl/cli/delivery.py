@@ -24,8 +24,8 @@ COLUMNS = {
     "channel": "channel",
     "state": "state",
     "attempts": "tries",
-    "code": "error",
     "when": "when",
+    "code": "error",
 }
 DONE = {"retry": "retried", "drop": "dropped"}
 Chosen = Annotated[list[str], typer.Argument(metavar="ID...", help="Which.", autocompletion=complete_ids)]
