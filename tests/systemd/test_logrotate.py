@@ -1,0 +1,54 @@
+"""The log files beside the journal: logrotate moves them by the example, and daemons go on in new ones."""
+
+import asyncio
+import getpass
+import grp
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from msgctl.config import Settings
+from msgctl.rqueue import Queue
+from tests.processes import Daemon, until
+from tests.redisdb.test_sentinel import message
+from tests.systemd.test_units import FOLDER
+
+LOGROTATE = shutil.which("logrotate") or shutil.which("logrotate", path="/usr/sbin")
+
+
+@pytest.mark.skipif(LOGROTATE is None, reason="logrotate is not installed: apt-get install logrotate")
+async def test_a_daemon_goes_on_in_a_new_file(tmp_path: Path, settings: Settings, redis: Redis) -> None:
+    """What was logged lies in the moved file, what comes lies in the new one, and nobody sent a signal."""
+    folder = tmp_path / "logs"
+    files = settings.logs.model_copy(update={"directory": str(folder)})
+    combined, moved = folder / "combined.log", folder / "combined.log.1"
+    async with Daemon("worker", settings.model_copy(update={"logs": files})):
+        await until(lambda: "Worker ready" in combined.read_text("utf-8"), "the first line")
+        await rotate(folder, tmp_path)
+        assert "Worker ready" in moved.read_text("utf-8")
+        await Queue(redis, settings).enqueue(message(1), digest=message(1).digest())
+        await until(lambda: "m-1" in combined.read_text("utf-8"), "a line in the new file")
+        assert "m-1" not in moved.read_text("utf-8")
+    assert "Worker ready" not in combined.read_text("utf-8")
+    assert "m-1" in (folder / "error.log").read_text("utf-8")  # its agent does not exist
+
+
+async def rotate(folder: Path, place: Path) -> None:
+    """Run the example on this folder, as the user who runs the test."""
+    text = (FOLDER / "msgctl.logrotate").read_text("utf-8")
+    me, mine = getpass.getuser(), grp.getgrgid(os.getgid()).gr_name
+    for old, new in (("/var/log/msgctl", str(folder)), ("su msgctl msgctl", f"su {me} {mine}")):
+        assert old in text
+        text = text.replace(old, new)
+    configuration = place / "logrotate.conf"
+    configuration.write_text(text.replace("0640 msgctl msgctl", f"0640 {me} {mine}"), "utf-8")
+    configuration.chmod(0o644)
+    process = await asyncio.create_subprocess_exec(
+        *(str(LOGROTATE), "--force", "--state", str(place / "state"), str(configuration)),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, error = await process.communicate()
+    assert process.returncode == 0, error.decode()
