@@ -108,7 +108,7 @@ msgctl systemd deploy --list | grep -q "^\* $(current)$"
 break_release() { # NAME MODULE
     local folder=/opt/msgctl/releases/$1 packages
     cp -a "/opt/msgctl/releases/$(current)" "$folder"
-    sed -i "s/$(current)/$1/g" "$folder"/bin/* "$folder/pyvenv.cfg" 2>/dev/null || true
+    grep -rlI "$(current)" "$folder/bin" "$folder/pyvenv.cfg" | xargs sed -i "s/$(current)/$1/g"
     packages=$(echo "$folder"/lib/python3*/site-packages)
     rm -r "$packages/$2" "$(dirname "$packages/$2")/__pycache__"
 }
@@ -158,7 +158,7 @@ import json, sys
 line = json.load(sys.stdin)
 print({name: line[name] for name in ("PRIORITY", "MSGCTL_CONVERSATION", "MSGCTL_STEP", "MSGCTL_ATTEMPT", "MESSAGE")})
 assert line["PRIORITY"] == "6" and line["_SYSTEMD_UNIT"].startswith("msgctl-worker@")'
-journalctl --no-pager -q -o cat -p warning..warning -u 'msgctl-worker@*' | grep -q 'Redis client error'
+journalctl --no-pager -q -o cat -p warning..warning -u 'msgctl-worker@*' | grep 'Redis client error' >/dev/null
 [ -z "$(journalctl --no-pager -q -o cat -p warning -u 'msgctl-*@*' | grep 'Message completed')" ]
 
 say "log files, reopened after logrotate"
