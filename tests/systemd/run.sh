@@ -2,7 +2,8 @@
 # Boot a real Debian and prove in it what systemd/ promises. `make test-systemd`; about five minutes.
 #
 # Needs root, debootstrap, systemd-nspawn and a Debian mirror (once: the root is kept in build/). Where one of them
-# is missing it says so and is skipped. PROOF_ROOT names a root made before.
+# is missing it says so and is skipped. PROOF_ROOT names a root made before;
+# GO_ON=yes goes on after a step that does not hold.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 skip() { echo "skipped: $*"; exit 0; }
@@ -35,8 +36,12 @@ trap finish EXIT
 cp -a --reflink=auto "$base/." "$root"
 
 mkdir -p "$root/prove" dist
-[ -n "${PROOF_DEB:-}" ] || PYTHONS=3.11 sh systemd/deb/build.sh
-package=${PROOF_DEB:-$(ls -t dist/msgctl_*.deb | head -n 1)}
+package=$(ls -t dist/msgctl_*.deb 2>/dev/null | head -n 1)
+sources=(msgctl daemons systemd pyproject.toml requirements.txt README.md)
+if [ -z "$package" ] || [ -n "$(find "${sources[@]}" -newer "$package" ! -path '*/__pycache__*')" ]; then
+    PYTHONS=3.11 PYTHON=.venv/bin/python sh systemd/deb/build.sh
+    package=$(ls -t dist/msgctl_*.deb | head -n 1)
+fi
 cp "$package" "$root/prove/msgctl_first.deb"
 # The same package one version on: only our own wheel differs.
 work=$root/prove/second
