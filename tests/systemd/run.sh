@@ -38,7 +38,11 @@ cp -a --reflink=auto "$base/." "$root"
 mkdir -p "$root/prove" dist
 package=$(ls -t dist/msgctl_*.deb 2>/dev/null | head -n 1)
 sources=(msgctl daemons systemd pyproject.toml requirements.txt README.md)
-if [ -z "$package" ] || [ -n "$(find "${sources[@]}" -newer "$package" ! -path '*/__pycache__*')" ]; then
+is_current() { # and with the wheels of Debian 12's Python
+    [ -n "$package" ] && [ -z "$(find "${sources[@]}" -newer "$package" ! -path '*/__pycache__*')" ] &&
+        dpkg-deb --contents "$package" | grep -- -cp311- >/dev/null
+}
+if ! is_current; then
     PYTHONS=3.11 PYTHON=.venv/bin/python sh systemd/deb/build.sh
     package=$(ls -t dist/msgctl_*.deb | head -n 1)
 fi
