@@ -5,6 +5,8 @@ import logging
 import socket
 from pathlib import Path
 
+import pytest
+
 from msgctl.journald import JournalHandler, encode
 
 
@@ -25,3 +27,21 @@ def test_a_record_arrives_with_its_message_and_priority(tmp_path: Path) -> None:
         told = journal.recv(4096).decode().splitlines()
     assert {"MSGCTL_MESSAGE=m-1", "PRIORITY=3", "MSGCTL_DEAD_LETTERS=2"} <= set(told)
     assert "MESSAGE=failed messageId=m-1 deadLetters=2" in told
+
+
+@pytest.mark.parametrize(
+    ("level", "priority"),
+    [("debug", "7"), ("info", "6"), ("warning", "4"), ("error", "3"), ("critical", "2")],
+)
+def test_journalctl_sorts_by_the_right_priority(level: str, priority: str, tmp_path: Path) -> None:
+    """`journalctl -p warning` shows warnings and worse, with step and attempt as fields of their own."""
+    address = str(tmp_path / "journal")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(address)
+        handler = JournalHandler(address)
+        line = json.dumps({"event": "x", "step": "n8n", "attempt": 2, "conversationId": "c-1"})
+        handler.emit(logging.LogRecord("n", getattr(logging, level.upper()), "f", 1, line, None, None))
+        handler.close()
+        told = journal.recv(4096).decode().splitlines()
+    assert f"PRIORITY={priority}" in told
+    assert {"MSGCTL_STEP=n8n", "MSGCTL_ATTEMPT=2", "MSGCTL_CONVERSATION=c-1"} <= set(told)
