@@ -42,6 +42,27 @@ def complete_workers(context: typer.Context, incomplete: str) -> list[str]:
     return _complete(context, incomplete, look)
 
 
+def complete_groups(context: typer.Context, incomplete: str) -> list[str]:
+    """Groups of dead letters."""
+
+    async def look(session: Any) -> list[str]:
+        from msgctl.messages import State  # noqa: PLC0415 - likewise
+        from msgctl.operations.query import Query  # noqa: PLC0415
+
+        return [group.group for group in await session.operations.grouping.read(Query(state=State.FAILED))]
+
+    return _complete(context, incomplete, look)
+
+
+def complete_entries(context: typer.Context, incomplete: str) -> list[str]:
+    """The newest entries of the journal."""
+
+    async def look(session: Any) -> list[str]:
+        return [act.entry for act in await session.operations.journal.newest(MOST)]
+
+    return _complete(context, incomplete, look)
+
+
 def _complete(context: typer.Context, incomplete: str, look: Look) -> list[str]:
     from msgctl.cli._session import run  # noqa: PLC0415 - likewise
 

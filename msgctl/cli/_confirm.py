@@ -2,6 +2,7 @@
 
 import sys
 
+from msgctl.cli._context import asking
 from msgctl.errors import Refused
 
 
@@ -18,7 +19,7 @@ def confirm(question: str, *, yes: bool, machine: bool) -> None:
     """
     if yes:
         return
-    if machine or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if machine or not asking.get() or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Refused(f"{question} Not confirmed: add --yes.")
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()

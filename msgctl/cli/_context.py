@@ -1,5 +1,6 @@
 """What the global options say, for every command: which configuration, how talkative."""
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
 
     from msgctl.config import Loaded, Settings
     from msgctl.config.sources import Key
+
+asking: ContextVar[bool] = ContextVar("asking", default=True)
+"""Whether a person may be asked; `--no-input` says no."""
 
 
 @dataclass

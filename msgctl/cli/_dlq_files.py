@@ -21,7 +21,7 @@ from msgctl.cli._output import (
     print_listing,
     print_record,
 )
-from msgctl.cli._query import Every, Ids, Reason, choose
+from msgctl.cli._query import Every, Ids, Limit, Reason, choose, is_open
 from msgctl.cli._session import Session, run
 from msgctl.errors import Incomplete, InvalidInput
 from msgctl.messages import Message, State
@@ -38,11 +38,13 @@ class Copy(msgspec.Struct, rename="camel"):
     message: Message
 
 
-def export(context: typer.Context, query: Query, ids: Ids = None, *, every: Every = False) -> None:
+def export(
+    context: typer.Context, query: Query, ids: Ids = None, *, every: Every = False, limit: Limit = None
+) -> None:
     """Print dead letters whole, with the customers' texts: a line of JSON each."""
 
     async def body(session: Session) -> int:
-        chosen = await choose(session, ids, query, every=every or not ids)
+        chosen = await choose(session, ids, query, every=every or (not ids and is_open(query)), limit=limit)
         for start in range(0, len(chosen), BATCH):
             batch = [item.message_id for item in chosen[start : start + BATCH]]
             for job in await session.operations.queue.find_many(batch):

@@ -14,7 +14,7 @@ from msgctl.cli._acts import note_act
 from msgctl.cli._confirm import confirm
 from msgctl.cli._output import Output, Shape, note, print_listing
 from msgctl.cli._progress import progress
-from msgctl.cli._query import DryRun, Every, Ids, Reason, Yes, as_record, choose, is_open
+from msgctl.cli._query import DryRun, Every, Ids, Limit, Reason, Yes, as_record, choose, is_open
 from msgctl.cli._session import Session, run
 from msgctl.errors import Incomplete, InvalidInput, MsgctlError, NotFound, Refused
 from msgctl.operations.query import Query
@@ -34,6 +34,7 @@ def replay(
     ids: Ids = None,
     *,
     every: Every = False,
+    limit: Limit = None,
     plan: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Carry out a plan, or what is left of it.")
     ] = None,
@@ -58,7 +59,7 @@ def replay(
     pace = Pace(rate=parse_rate(rate), canary=canary, stop_ratio=_share(stop_on_errors))
 
     async def body(session: Session) -> tuple[list[dict[str, Any]], MsgctlError | None]:
-        made = _read_plan(plan) if plan else await _make_plan(session, ids, query, every=every)
+        made = _read_plan(plan) if plan else await _make_plan(session, ids, query, every=every, limit=limit)
         if save:
             _write_plan(save, made)
             note(f"{len(made.replay)} to replay, {len(made.skip)} to skip. Do it: msgctl dlq replay --plan {save}")
@@ -81,9 +82,11 @@ def replay(
         _judge(outcomes)
 
 
-async def _make_plan(session: Session, ids: list[str] | None, query: Query, *, every: bool) -> Plan:
+async def _make_plan(
+    session: Session, ids: list[str] | None, query: Query, *, every: bool, limit: int | None
+) -> Plan:
     gone: list[str] = []
-    found = await choose(session, ids, query, every=every, gone=gone)
+    found = await choose(session, ids, query, every=every, limit=limit, gone=gone)
     asked = {} if is_open(query) else as_record(query)
     return await session.operations.replaying.plan(found, session.agents, named=ids or (), query=asked, gone=gone)
 

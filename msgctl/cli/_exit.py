@@ -15,6 +15,7 @@ from msgctl.cli._output import note
 from msgctl.errors import InvalidInput, MsgctlError
 
 INTERRUPTED = 130
+ANYWHERE = {"--debug", "--no-input"}
 
 
 def run(root: Any, args: list[str]) -> int:
@@ -27,7 +28,7 @@ def run(root: Any, args: list[str]) -> int:
     state = Context()
     try:
         _check_encoding(args)
-        result = root.main(args=args, prog_name="msgctl", standalone_mode=False, obj=state)
+        result = root.main(args=_globals_first(args), prog_name="msgctl", standalone_mode=False, obj=state)
     except TyperException as error:
         _show_usage(error)
         return error.exit_code
@@ -47,6 +48,13 @@ def _check_encoding(args: list[str]) -> None:
     for argument in args:
         if any("\ud800" <= character <= "\udfff" for character in argument):
             raise InvalidInput(f"The argument {argument!a} is not UTF-8.")
+
+
+def _globals_first(args: list[str]) -> list[str]:
+    """`--debug` and `--no-input` are taken wherever they stand, since people add them to a line at its end."""
+    end = args.index("--") if "--" in args else len(args)
+    given = [word for word in args[:end] if word in ANYWHERE]
+    return [*given, *(word for word in args[:end] if word not in ANYWHERE), *args[end:]]
 
 
 def _show(line: str, *, debug: bool) -> None:

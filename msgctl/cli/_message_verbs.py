@@ -11,7 +11,7 @@ from msgctl.cli._acts import note_act
 from msgctl.cli._complete import complete_ids
 from msgctl.cli._confirm import confirm
 from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_json, print_listing
-from msgctl.cli._query import DryRun, Every, Ids, Reason, Yes, choose
+from msgctl.cli._query import DryRun, Every, Ids, Limit, Reason, Yes, choose
 from msgctl.cli._session import Session, run
 from msgctl.cli._time import ago, parse_duration, rfc3339
 from msgctl.errors import Incomplete, InvalidInput, NotFound, TryLater
@@ -108,6 +108,7 @@ def cancel(
     ids: Ids = None,
     *,
     every: Every = False,
+    limit: Limit = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     reason: Reason = "",
@@ -122,7 +123,7 @@ def cancel(
     outcomes = run(
         context,
         lambda session: _cancel(
-            session, ids, query, every=every, dry_run=dry_run, yes=yes, reason=reason, output=output
+            session, ids, query, every=every, limit=limit, dry_run=dry_run, yes=yes, reason=reason, output=output
         ),
     )
     print_listing(outcomes, output, schema="msgctl.cancel/1", columns=OUTCOME_COLUMNS, key="messageId")
@@ -137,6 +138,7 @@ async def _cancel(
     query: Query,
     *,
     every: bool,
+    limit: int | None,
     dry_run: bool,
     yes: bool,
     reason: str,
@@ -144,7 +146,7 @@ async def _cancel(
 ) -> list[dict[str, Any]]:
     found = await choose(session, ids, query, every=every)
     waits = {State.WAITING, State.DELAYED}
-    chosen = [item.message_id for item in found if ids or item.state in waits]
+    chosen = [item.message_id for item in found if ids or item.state in waits][:limit]
     if dry_run:
         return [{"messageId": message_id, "outcome": "would_cancel"} for message_id in chosen]
     if not ids:

@@ -74,7 +74,7 @@ def print_listing(
     noun, _, version = schema.partition("/")
     match shape:
         case Shape.JSON:
-            print_json({"schema": f"{noun}s/{version}", **(extra or {}), "items": list(records)})
+            print_json({"schema": f"{_plural(noun)}/{version}", **(extra or {}), "items": list(records)})
         case Shape.JSONL:
             _print_lines(_as_json({"schema": schema, **record}) for record in records)
         case Shape.IDS:
@@ -107,6 +107,12 @@ def printable(cell: Any, *, keep: str = "") -> str:
         return "yes" if cell else "no"
     shown = cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False)
     return "".join(character if character.isprintable() or character in keep else "?" for character in shown)
+
+
+def _plural(noun: str) -> str:
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith("s") else f"{noun}s"
 
 
 def _as_json(data: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from msgctl.cli._complete import complete_agents, complete_ids
+from msgctl.cli._complete import complete_agents, complete_groups, complete_ids
 from msgctl.cli._session import Session
 from msgctl.cli._time import parse_duration
 from msgctl.errors import InvalidInput, NotFound, NothingMatched
@@ -23,6 +23,7 @@ Ids = Annotated[
 Every = Annotated[bool, typer.Option("--all", help="All of them, where no query narrows it down.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="So many at most, the oldest.")]
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the journal.")]
 
 OPTIONS: dict[str, Any] = {
@@ -36,7 +37,10 @@ OPTIONS: dict[str, Any] = {
     "error": Annotated[
         str | None, typer.Option(metavar="TEXT", help="Only with this in the last error's code or text.")
     ],
-    "group": Annotated[str | None, typer.Option(metavar="KEY", help="Only of this group of `dlq groups`.")],
+    "group": Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Only of this group of `dlq groups`.", autocompletion=complete_groups),
+    ],
     "since": Annotated[str | None, typer.Option(metavar="DURATION", help="Only within it: 15m, 2h, 7d.")],
     "until": Annotated[str | None, typer.Option(metavar="DURATION", help="Only longer ago than that.")],
     "match": Annotated[str | None, typer.Option(metavar="TEXT", help="Only with this in the customer's text.")],
@@ -85,7 +89,13 @@ def as_record(query: Query) -> dict[str, Any]:
 
 
 async def choose(
-    session: Session, ids: Sequence[str] | None, query: Query, *, every: bool, gone: list[str] | None = None
+    session: Session,
+    ids: Sequence[str] | None,
+    query: Query,
+    *,
+    every: bool,
+    limit: int | None = None,
+    gone: list[str] | None = None,
 ) -> list[Summary]:
     """The messages that a command shall change: those named, or those of the query, oldest first.
 
@@ -94,6 +104,7 @@ async def choose(
         ids: those named.
         query: what was asked for.
         every: `--all` was given.
+        limit: how many of a query's at most.
         gone: gets the ids of a registry whose record has gone, where no query would have to read it.
 
     Raises:
@@ -114,7 +125,7 @@ async def choose(
     matching = await selection.all(query, gone=gone if every else None)
     if not matching and not gone:
         raise NothingMatched("No message answers to this.")
-    return matching
+    return matching[:limit]
 
 
 def _query(values: Mapping[str, Any]) -> Query:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from msgctl import __version__
-from msgctl.cli._context import Context
+from msgctl.cli._context import Context, asking
 from msgctl.cli._lazy import Entry, LazyGroup
 
 ENTRIES = {
@@ -79,10 +79,14 @@ def _globals(
         bool, typer.Option("--version", is_eager=True, callback=lambda on: _print_version() if on else None)
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the log of what is done.")] = False,
+    no_input: Annotated[
+        bool, typer.Option("--no-input", help="Ask nothing: what needs a yes and has no --yes is refused.")
+    ] = False,
 ) -> None:
     state = context.ensure_object(Context)
     state.config_path = config
     state.debug = debug
+    asking.set(not no_input)
 
 
 def _print_version() -> None:

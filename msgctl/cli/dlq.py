@@ -11,7 +11,7 @@ from msgctl.cli._complete import complete_ids
 from msgctl.cli._confirm import confirm
 from msgctl.cli._noun import noun
 from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_listing, print_record
-from msgctl.cli._query import DryRun, Every, Ids, Reason, Yes, choose, is_open, letters
+from msgctl.cli._query import DryRun, Every, Ids, Limit, Reason, Yes, choose, is_open, letters
 from msgctl.cli._session import Session, run
 from msgctl.cli._time import ago, rfc3339
 from msgctl.errors import Incomplete, NotFound
@@ -95,6 +95,7 @@ def drop(
     ids: Ids = None,
     *,
     every: Every = False,
+    limit: Limit = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     reason: Reason = "",
@@ -104,7 +105,7 @@ def drop(
     outcomes = run(
         context,
         lambda session: _drop(
-            session, ids, query, every=every, dry_run=dry_run, yes=yes, reason=reason, output=output
+            session, ids, query, every=every, limit=limit, dry_run=dry_run, yes=yes, reason=reason, output=output
         ),
     )
     columns = {"messageId": "id", "outcome": "outcome"}
@@ -122,12 +123,13 @@ async def _drop(
     query: Query,
     *,
     every: bool,
+    limit: int | None,
     dry_run: bool,
     yes: bool,
     reason: str,
     output: Shape,
 ) -> list[dict[str, Any]]:
-    chosen = [item.message_id for item in await choose(session, ids, query, every=every)]
+    chosen = [item.message_id for item in await choose(session, ids, query, every=every, limit=limit)]
     if dry_run:
         return [{"messageId": message_id, "outcome": "would_drop"} for message_id in chosen]
     confirm(f"{len(chosen)} dead letters will be forgotten for good.", yes=yes, machine=output is not Shape.TABLE)

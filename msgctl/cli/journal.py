@@ -7,6 +7,7 @@ import msgspec
 import typer
 
 from msgctl.cli._acts import note_act
+from msgctl.cli._complete import complete_entries
 from msgctl.cli._noun import noun
 from msgctl.cli._output import Output, Shape, note, print_listing
 from msgctl.cli._query import DryRun, Reason
@@ -36,7 +37,9 @@ def list_acts(
 @app.command(epilog="Example: msgctl journal undo 1763937000000-0 --dry-run")
 def undo(
     context: typer.Context,
-    entry: Annotated[str, typer.Argument(help="The number of the entry, from `journal list`.")],
+    entry: Annotated[
+        str, typer.Argument(help="The number of the entry, from `journal list`.", autocompletion=complete_entries)
+    ],
     *,
     dry_run: DryRun = False,
     reason: Reason = "",

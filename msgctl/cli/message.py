@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from msgctl.cli import _message_verbs
-from msgctl.cli._complete import complete_agents
+from msgctl.cli._complete import complete_agents, complete_ids
 from msgctl.cli._dlq_replay import parse_rate, replay
 from msgctl.cli._many import read_lines
 from msgctl.cli._noun import noun
@@ -76,7 +76,7 @@ def send(
 @app.command(epilog="Example: msgctl message show 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10 -o json")
 def show(
     context: typer.Context,
-    message_id: Annotated[str, typer.Argument(metavar="ID", help="The message.")],
+    message_id: Annotated[str, typer.Argument(metavar="ID", help="The message.", autocompletion=complete_ids)],
     output: RecordOutput = RecordShape.TABLE,
 ) -> None:
     """Where a message is, and everything known of it."""
@@ -91,7 +91,9 @@ def show(
 def trace(
     context: typer.Context,
     *,
-    message_id: Annotated[str, typer.Argument(metavar="[ID]", help="The message.")] = "",
+    message_id: Annotated[
+        str, typer.Argument(metavar="[ID]", help="The message.", autocompletion=complete_ids)
+    ] = "",
     conversation: Annotated[str, typer.Option(help="Every message of a conversation instead.")] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it has ended.")] = False,
     output: RecordOutput = RecordShape.TABLE,

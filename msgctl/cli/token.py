@@ -28,7 +28,7 @@ def issue(
     """Issue a token and print it alone. It is a secret: whoever has it is that user."""
     token = tokens.issue(context_of(context).load(), user, parse_duration(lifetime))
     if output is RecordShape.JSON:
-        print_json({"token": token})
+        print_json({"schema": "msgctl.issued-token/1", "token": token})
     else:
         print_text(token)
 

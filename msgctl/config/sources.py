@@ -30,7 +30,8 @@ SEED_NAMES = {
 DEFAULT_FILES = (Path("config.toml"), Path("/etc/msgctl/config.toml"))
 PREFIX = "MSGCTL_"
 CREDENTIAL_PREFIX = "msgctl_"
-OUTSIDE_MODEL = {"MSGCTL_CONFIG"}
+OUTSIDE_MODEL = {"MSGCTL_CONFIG", "MSGCTL_SMOKE_TOKEN"}
+"""Variables that options of the command line read."""
 
 Key = tuple[str, str]
 """A setting by section and name."""

@@ -14,9 +14,10 @@ from tests.traffic import Traffic
 
 ROOT = Path(__file__).parent.parent.parent
 GROUPS = """\
-group      count   error                            last     channels   sample
+group      count   error                           first     last     channels   agents
 ──────────────────────────────────────────────────────────────────────────────
-{group}   1       n8n_rejected: n8n answered N.   {last}   ["web"]    m1
+{group}   1   n8n_rejected: n8n   {last}   {last}   web    1
+              answered N.
 """
 
 

@@ -48,3 +48,4 @@ async def test_smoke_judges_what_a_customer_sees(
         assert refused.code == 69
     down = await msgctl(*words)
     assert down.code == 69
+    assert (await msgctl("stats", environ={"MSGCTL_SMOKE_TOKEN": token})).code == 0, "the variable is ours"

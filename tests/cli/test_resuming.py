@@ -1,0 +1,38 @@
+"""A replay goes on where the message stopped: what n8n answered once is delivered, not asked for again."""
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.retry import Never
+from msgctl.stack.n8n import N8nStandIn
+from tests.cli.conftest import Invoke
+from tests.processes import Daemon, until
+from tests.rqueue.conftest import commit, failure
+from tests.traffic import ERROR, Traffic
+
+
+async def test_a_reply_that_n8n_gave_is_delivered(
+    msgctl: Invoke, settings: Settings, traffic: Traffic, redis: Redis, n8n: N8nStandIn
+) -> None:
+    """Its worker lost the lease on the way to the commit, and it died; a replay delivers that very reply."""
+    claimed = await traffic.active("m")
+    await redis.zrem(contracts.LEASES, claimed.lease)
+    assert await commit(traffic.claims, claimed, "an answer that cost ten seconds") is None
+    await redis.zadd(contracts.LEASES, {claimed.lease: 2e12})
+    await traffic.claims.fail(claimed, Never(), error=ERROR, record=ERROR, failure=failure(claimed))
+    shown = await msgctl("dlq", "replay", "m", "--dry-run", "-o", "json")
+    assert [one["outcome"] for one in shown.json["items"]] == ["would_replay"]
+    async with Daemon("worker", settings), Daemon("subscriber", settings):
+        assert (await msgctl("dlq", "replay", "m")).code == 0
+        waited = await msgctl("message", "wait", "m", "-o", "json")
+        assert waited.json["items"][0]["response"]["message"] == "an answer that cost ten seconds"
+
+        async def ended() -> bool:
+            found = (await msgctl("message", "show", "m", "-o", "json")).json
+            return found.get("delivery", {}).get("state") in {"SENT", "KEPT"}
+
+        await until(ended, "the delivery")
+    assert n8n.calls.total() == 0
+    told = (await msgctl("message", "trace", "m", "-o", "json")).json["events"]
+    assert [event["what"] for event in told].count("committed") == 1
