@@ -19,9 +19,9 @@ install: $(VENV)/.runtime ## Make .venv with msgctl in it
 test: $(VENV)/.dev ## Run the whole suite against real servers that it starts itself
 	@$(BIN)/pytest -n auto $(ARGS)
 
-chaos: $(VENV)/.dev ## Kill, freeze and cut for a quarter of an hour; were all promises kept?
+chaos: $(VENV)/.dev ## Kill, freeze and cut workers and Redis for a quarter of an hour; were all promises kept?
 	@MSGCTL_MODEL_EXAMPLES=$${MSGCTL_MODEL_EXAMPLES:-500} $(BIN)/pytest --timeout 1800 tests/rqueue/test_model.py
-	@$(BIN)/python -m chaos $(ARGS)
+	@$(BIN)/python -m chaos $(or $(ARGS),storm deaths poison pairs outages calls)
 
 chaos-delivery: $(VENV)/.dev ## 10,000 replies to phones and to browsers under kills, 1,000 slow clients: none missed
 	@ulimit -n 8192; $(BIN)/python -m chaos delivery gateways slow

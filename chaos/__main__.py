@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import fields
 from typing import Any
@@ -89,14 +90,21 @@ TRIALS: dict[str, Callable[[Place], Awaitable[bool]]] = {
 
 async def run(names: list[str]) -> bool:
     """Run trials, each on servers of its own; whether all promises were kept."""
-    kept = True
+    verdicts: dict[str, bool] = {}
     for name in names:
+        begun = time.monotonic()
         console.rule(f"{name}: {(TRIALS[name].__doc__ or '').rstrip('.')}")
         async with place() as where:
             held = await TRIALS[name](where)
-        console.print("[green]kept[/]" if held else "[red]BROKEN[/]")
-        kept = kept and held
-    return kept
+        console.print(f"{_word(held)} after {time.monotonic() - begun:.0f} s")
+        verdicts[name] = held
+    console.rule("all")
+    console.print(", ".join(f"{name} {_word(held)}" for name, held in verdicts.items()))
+    return all(verdicts.values())
+
+
+def _word(held: bool) -> str:  # noqa: FBT001 - it is what the word says
+    return "[green]kept[/]" if held else "[red]BROKEN[/]"
 
 
 def _tell(report: Any) -> bool:

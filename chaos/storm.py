@@ -57,6 +57,8 @@ class Report:
     redis_restarts: int
     n8n_calls: int
     n8n_needed: int
+    n8n_called_too_often: int
+    """Calls beyond those needed: of messages whose worker died between n8n's answer and the commit."""
     seconds: float
     verdict: Verdict
 
@@ -126,6 +128,7 @@ class Storm:
         jobs = [job for job in await place.queue.find_many(ids) if job is not None]
         over = Counter(job.state for job in jobs)
         committed = await self._committed()
+        needed = plan.messages + sum(_fails_once(message_id) for message_id in ids)
         order = {number: committed.get(f"c{number}", []) for number in range(plan.conversations)}
         twice = sum(len(found) - len(set(found)) for found in order.values())
         return Report(
@@ -138,7 +141,8 @@ class Storm:
             freezes=self._freezes,
             redis_restarts=1,
             n8n_calls=place.n8n.calls.total(),
-            n8n_needed=plan.messages + sum(_fails_once(message_id) for message_id in ids),
+            n8n_needed=needed,
+            n8n_called_too_often=place.n8n.calls.total() - needed,
             seconds=seconds,
             verdict=await Verification(place.settings, place.redis).run(),
         )
