@@ -94,6 +94,7 @@ class Follower:
             with suppress(WebSocketException, OSError, TimeoutError):
                 async with connect(random.choice(self.urls), open_timeout=5) as socket:
                     self.connections += 1
+                    self.ahead.clear()  # it resumes from before them, and so asks for them again
                     await self._resume(socket)
                     async for text in socket:
                         if self._hear(text):

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 from websockets.client import ClientProtocol
-from websockets.exceptions import WebSocketException
 from websockets.frames import Frame
 from websockets.uri import parse_uri
 
@@ -34,11 +33,6 @@ class Silent:
         self._socket.setblocking(False)  # noqa: FBT003 - a signature of Python's own
         self.socket_id = ""
 
-    @property
-    def close_code(self) -> int | None:
-        """What the gateway closed it with, as far as was read."""
-        return self._protocol.close_rcvd.code if self._protocol.close_rcvd else None
-
     async def follow(self, conversation: str) -> None:
         """Connect and resume a conversation; the last thing that is read says that it has been joined."""
         await asyncio.get_running_loop().sock_connect(self._socket, self._address)
@@ -60,15 +54,6 @@ class Silent:
         program = ctypes.create_string_buffer(DROP_ALL, len(DROP_ALL))
         packed = struct.pack("@HP", 1, ctypes.addressof(program))
         self._socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, packed)
-
-    async def drain(self, patience: float) -> None:
-        """Read again, until the gateway has closed it or nothing comes for `patience` seconds."""
-        try:
-            while self.close_code is None:
-                async with asyncio.timeout(patience):
-                    await self._hear()
-        except (OSError, EOFError, TimeoutError, WebSocketException):
-            pass
 
     def close(self) -> None:
         """Hang up."""

@@ -18,7 +18,7 @@ from daemons.gateway.waiting import Gate, Mailbox
 
 CUT = "msgctl.cut"
 """The scope extension that holds `SocketProtocol.cut`."""
-SEND_BUFFER = 65_536
+SEND_BUFFER = 32_768
 """Bytes the kernel may keep for a client that does not read, twice that by its own count. Left to itself it keeps
 4 MB, and that for each of a thousand such clients."""
 UNANSWERED = 9.0

@@ -1,6 +1,6 @@
 """`msgctl delivery`: what became of each response on its way to a customer."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
@@ -13,14 +13,13 @@ from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, p
 from msgctl.cli._query import Reason, Yes
 from msgctl.cli._session import Session, run
 from msgctl.cli._time import ago, rfc3339
-from msgctl.errors import Incomplete, NotFound
+from msgctl.errors import Incomplete
 from msgctl.messages import Channel
 
 app = noun("What became of each response on its way to a customer.")
 
 COLUMNS = {
     "messageId": "id",
-    "kind": "kind",
     "channel": "channel",
     "state": "state",
     "attempts": "tries",
@@ -67,14 +66,8 @@ def show(
     output: RecordOutput = RecordShape.TABLE,
 ) -> None:
     """The record of one delivery: its state, tries, provider id and last error."""
-
-    async def body(session: Session) -> dict[str, Any]:
-        found = await session.operations.messages.show(message_id)
-        if "delivery" not in found:
-            raise NotFound(f"Nothing was tried yet; the message is {found['state']}.")
-        return {"messageId": message_id, **found["delivery"]}
-
-    print_record(run(context, body), output, schema="msgctl.delivery-record/1")
+    record = run(context, lambda session: session.operations.messages.delivery(message_id))
+    print_record(record, output, schema="msgctl.delivery-record/1")
 
 
 @app.command(epilog="Example: msgctl delivery retry 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10")

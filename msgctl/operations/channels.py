@@ -24,6 +24,7 @@ ADDRESS = {Channel.TELEGRAM: "chatId", Channel.WHATSAPP: "to", Channel.API: "cal
 """The `channelMetadata` that says where to."""
 LOOK_INTERVAL = 0.1
 """Seconds between two looks at a delivery."""
+HELD = "The channel is paused or broken and holds it. See: msgctl channel list. Go on: msgctl channel resume"
 NOBODY = "Nobody has taken it: is a subscriber alive? msgctl health"
 TEST_TEXT = "msgctl: this is a test of the channel."
 
@@ -141,8 +142,14 @@ class Channels:
         state = record.state if record else "new"
         code = (record.code if record else None) or ("" if record else "no_subscriber")
         advice = advise(code) or (NOBODY if not record else "")
+        if record and not record.ended_at and await self._is_held(record.channel, message_id):
+            code, advice = "held", f"{HELD} {record.channel}"
         provider_id = record.provider_id if record else None
         return {"messageId": message_id, "state": state, "providerId": provider_id, "code": code, "advice": advice}
+
+    async def _is_held(self, channel: str, message_id: str) -> bool:
+        with unavailable_as_error(self._settings):
+            return await self._redis.zscore(contracts.HELD + channel, message_id) is not None
 
     async def _state(self, channel: Channel, backlog: int) -> ChannelState:
         found: dict[str, str] = await cast("Any", self._redis.hgetall(contracts.CHANNEL_STATE + channel))

@@ -50,7 +50,7 @@ class Deliveries:
         self._entries: dict[str, tuple[str, str, str]] = {}
 
     async def newest(self, limit: int) -> list[Delivery]:
-        """The newest entries of the stream, each with its record.
+        """The newest events of the stream, each once and with its record.
 
         Raises:
             RedisUnavailable: Redis does not answer.
@@ -60,7 +60,7 @@ class Deliveries:
             since = f"({last}" if last else "-"
             found = await cast("Any", self._redis).xrevrange(contracts.RESPONSES, min=since, count=limit)
             fresh = {str(stream_id): _entry(fields) for stream_id, fields in found}
-            self._entries = dict(list((fresh | self._entries).items())[:limit])
+            self._entries = dict(list(_once(fresh | self._entries).items())[:limit])
             pipeline: Any = self._redis.pipeline(transaction=False)
             for _, message_id, _ in self._entries.values():
                 pipeline.hmget(contracts.DELIVERY + message_id, FIELDS)
@@ -90,6 +90,14 @@ class Deliveries:
         with unavailable_as_error(self._settings):
             outcomes = await AMEND(self._redis, what, *message_ids)
         return dict(zip(message_ids, outcomes, strict=True))
+
+
+def _once(entries: Mapping[str, tuple[str, str, str]]) -> dict[str, tuple[str, str, str]]:
+    """The newest entry of each event: a delivery that was postponed comes back as another one."""
+    newest: dict[tuple[str, str], str] = {}
+    for stream_id, (kind, message_id, _) in entries.items():
+        newest.setdefault((kind, message_id or stream_id), stream_id)
+    return {stream_id: entries[stream_id] for stream_id in newest.values()}
 
 
 def _entry(fields: Mapping[str, str]) -> tuple[str, str, str]:

@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from msgctl.config import Settings
 from msgctl.delivery.record import find as find_delivery
+from msgctl.errors import NotFound
 from msgctl.ownership import demand_own
 from msgctl.redisdb import unavailable_as_error
 from msgctl.rqueue import Job, Queue
@@ -61,6 +62,17 @@ class Messages:
 
     async def _find(self, message_id: str, user_id: str | None) -> Job:
         return demand_own("message", await self._queue.find(message_id), user_id, lambda job: job.message.user_id)
+
+    async def delivery(self, message_id: str) -> dict[str, Any]:
+        """The record of a delivery; also of one without a message: a test, or what another program published.
+
+        Raises:
+            NotFound: nothing was tried yet, or there is no such message.
+        """
+        if not (found := await self._delivery(message_id)):
+            state = _status(await self._find(message_id, None))["state"]
+            raise NotFound(f"Nothing was tried yet; the message is {state}.")
+        return {"messageId": message_id, **found["delivery"]}
 
     async def _delivery(self, message_id: str, fields: tuple[str, ...] = ()) -> dict[str, Any]:
         with unavailable_as_error(self._settings):

@@ -247,3 +247,27 @@ async def test_a_person_retries_and_drops(
     record = await find(redis, waiting.message_id)
     assert record is not None
     assert (record.state, record.code) == (DeliveryState.FAILED, "dropped")
+
+
+async def test_a_test_of_a_paused_channel_says_so(settings: Settings, redis: Redis) -> None:
+    """`channel test` does not leave a person wondering why nothing comes."""
+    channels = Channels(settings, redis)
+    await channels.pause(Channel.TELEGRAM)
+    async with Desk(settings):
+        test = await channels.test(Channel.TELEGRAM, "42")
+        await held(redis, Channel.TELEGRAM, 1)
+        outcome = await channels.outcome(test, 0)
+    assert (outcome["state"], outcome["code"]) == ("NEW", "held")
+    assert "msgctl channel resume telegram" in outcome["advice"]
+
+
+async def test_a_delivery_is_listed_once(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """What was tried twice came back to the stream as another entry, and is one line all the same."""
+    providers.answers.append((503, {}))
+    async with Desk(settings):
+        reply = await replies.commit(response(Channel.TELEGRAM, CHAT))
+        await ended(redis, reply)
+    listed = await Deliveries(settings, redis).newest(10)
+    assert [(one.message_id, one.state, one.attempts) for one in listed] == [(reply.message_id, "SENT", 2)]
