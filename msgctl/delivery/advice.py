@@ -1,12 +1,13 @@
 """What a failure of a delivery means, in plain words, from the code that its record holds."""
 
-from msgctl.delivery import telegram_codes, whatsapp_cloud_codes, whatsapp_twilio_codes
+from msgctl.delivery import callback_codes, telegram_codes, whatsapp_cloud_codes, whatsapp_twilio_codes
 from msgctl.delivery.codes import Meaning
 
 TABLES = {
     "telegram": telegram_codes.CODES,
     "whatsapp": whatsapp_cloud_codes.CODES,
     "twilio": whatsapp_twilio_codes.CODES,
+    "callback": callback_codes.CODES,
 }
 OWN = {
     "bad_address": "channelMetadata names no one to send to; it will not be retried.",
@@ -17,6 +18,10 @@ OWN = {
     "provider_unreachable": "No connection to the provider: look at the network and its base_url; it is retried.",
     "delivery_unknown": "The provider gave no answer; it may have arrived.",
     "sender_lost": "The subscriber ended while it sent this; it may have arrived.",
+    "telegram_no_id": "Telegram answered without the id of a message; it may have arrived.",
+    "whatsapp_no_id": "Meta answered without the id of a message; it may have arrived.",
+    "twilio_no_id": "Twilio answered without the id of a message; it may have arrived.",
+    "internal_error": "A fault of msgctl's own: see the log; it may have arrived.",
     "dropped": "A person dropped it.",
 }
 

@@ -8,17 +8,16 @@ import time
 from typing import ClassVar
 
 from msgctl.config import Settings
+from msgctl.delivery.callback_codes import CODES
+from msgctl.delivery.codes import failure
 from msgctl.delivery.gates import Gates, digest
 from msgctl.delivery.guard import check_url
 from msgctl.delivery.posting import Poster
-from msgctl.errors import BadAddress, FaultClass
+from msgctl.errors import BadAddress
 from msgctl.messages import Response
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with, itself none
 SECRET_BYTES = range(24, 65)
-RECEIVER_STATES = frozenset({401, 403, 404})
-"""4xx that tell of the receiver, half deployed or with another secret, and not of the message: they may pass."""
-GONE = 410
 
 
 class Callback:
@@ -72,9 +71,7 @@ class Callback:
         poster = self._poster if trusted else self._guarded
         answer = await poster.post(url, who="callback", headers=headers, body=body)
         if not answer.ok:
-            of_receiver = answer.status in RECEIVER_STATES or 300 <= answer.status < 400
-            fault = FaultClass.TRANSIENT if of_receiver else None
-            raise answer.rejection("callback", fault=fault, closes="url" if answer.status == GONE else "")
+            raise failure("callback", answer, answer.status, CODES)
         return ""
 
 

@@ -1,8 +1,11 @@
 """F24: every error number that the documents class, in its class, with advice a person can act on."""
 
+import re
+from pathlib import Path
+
 import pytest
 
-from msgctl.delivery.advice import TABLES, advise
+from msgctl.delivery.advice import OWN, TABLES, advise
 from msgctl.delivery.codes import Meaning
 
 CLASSES = {
@@ -17,6 +20,8 @@ CLASSES = {
     ("telegram", Meaning.WAIT): {429},
     ("telegram", Meaning.NEVER): {400, 403},
     ("telegram", Meaning.STOP): {401, 404},
+    ("callback", Meaning.RETRY): {301, 302, 303, 307, 308, 401, 403, 404, 408, 425, 429},
+    ("callback", Meaning.NEVER): {410},
 }
 
 
@@ -38,3 +43,40 @@ def test_the_issue_s_own_example() -> None:
     assert "24 h window" in advise("whatsapp_131047")
     assert advise("whatsapp_131047").endswith("It will not be retried.")
     assert advise("nonsense") == ""
+
+
+SECTIONS = {
+    "telegram": "Telegram",
+    "whatsapp": "WhatsApp by Meta's Cloud API",
+    "twilio": "WhatsApp by Twilio",
+    "callback": "HTTP callback (channel `api`)",
+}
+WORDS = {
+    Meaning.RETRY: "tried again",
+    Meaning.WAIT: "waits",
+    Meaning.NEVER: "final",
+    Meaning.STOP: "the channel stops",
+    Meaning.DOUBT: "UNKNOWN",
+}
+
+
+def documented(section: str) -> dict[str, str]:
+    """Each code of a section's table of errors in docs/providers.md, with its row."""
+    text = (Path(__file__).parents[2] / "docs" / "providers.md").read_text("utf-8")
+    [_, body] = re.split(rf"^## {re.escape(section)}$", text, flags=re.MULTILINE)
+    rows = [line for line in body.partition("\n## ")[0].splitlines() if line.startswith("| ")]
+    return {code: row for row in rows for code in re.findall(r"[a-z_]+|[0-9]+", row.split("|")[1])}
+
+
+@pytest.mark.parametrize("who", TABLES)
+def test_the_documentation_tells_of_each_number(who: str) -> None:
+    """docs/providers.md has each number of a provider, in a row that says what becomes of the delivery."""
+    rows = documented(SECTIONS[who])
+    assert {int(code) for code in rows if code.isdigit()} == set(TABLES[who])
+    for number, code in TABLES[who].items():
+        assert WORDS[code.meaning] in rows[str(number)], number
+
+
+def test_the_documentation_tells_of_our_own_codes() -> None:
+    """Each code that no provider gave is explained."""
+    assert set(OWN) <= documented("Errors of msgctl's own").keys()
