@@ -123,11 +123,12 @@ class Pipeline:
         self._reach(claimed, steps, 80, "publish", "Publishing the response")
         response = _respond(message, answer.reply, milliseconds=steps.milliseconds)
         turns, passed = _turns(message, response), self._progress.take(claimed)
-        committed = await _insist(
-            lambda: self._claims.commit(
-                claimed, response, turns, passed=passed, steps=steps.summary, execution=answer.execution
+        with spans.of("publish", message.message_id, kind="producer"):
+            committed = await _insist(
+                lambda: self._claims.commit(
+                    claimed, response, turns, passed=passed, steps=steps.summary, execution=answer.execution
+                )
             )
-        )
         if committed is None:
             raise LeaseLost("The lease ran out before the commit.")
 

@@ -1,5 +1,7 @@
 """`message trace` on a terminal: a line an event, with its time and the gap before it, and where it stopped."""
 
+import shutil
+import textwrap
 from typing import TYPE_CHECKING
 
 from msgctl.cli._output import note, print_text, printable
@@ -23,13 +25,16 @@ def print_story(story: "Story", before: "Event | None" = None) -> "Event":
     Returns:
         The last event.
     """
-    several = len(story.standings) > 1
+    names = _short_names([one.message_id for one in story.standings])
     if before is None and story.note:
         note(story.note)
     for event in story.events:
+        at = rfc3339(event.order[0]) or ""
+        if before is None or at[:10] != (rfc3339(before.order[0]) or "")[:10]:
+            print_text(f"{at[:10]}, times in UTC")
         gap = _gap(event.order[0] - before.order[0]) if before else ""
-        name = f"  {event.message_id}" if several else ""
-        print_text(f"{(rfc3339(event.order[0]) or '')[11:23]}  {gap:>9}{name}  {describe(event)}")
+        name = f"  {names[event.message_id]}" if len(names) > 1 else ""
+        print_text(_fold(f"{at[11:23]}  {gap:>9}{name}  ", describe(event)))
         before = event
     return story.events[-1]
 
@@ -38,13 +43,28 @@ def print_standings(standings: "Sequence[Standing]") -> None:
     """Where each message stands, and what to do."""
     for one in standings:
         name = f"{one.message_id}: " if len(standings) > 1 else ""
-        print_text(f"→ {name}{' '.join(filter(None, (one.sentence, one.advice)))}")
+        print_text(_fold("→ ", f"{name}{' '.join(filter(None, (one.sentence, one.advice)))}"))
 
 
 def describe(event: "Event") -> str:
     """An event on one line."""
     facts = " ".join(f"{name}={value}" for name, value in event.evidence.items())
-    return printable(f"{event.what:<15} {facts:<40} {event.actor}".rstrip())
+    return printable(" ".join(filter(None, (f"{event.what:<15}", facts, f"({event.actor})"))))
+
+
+def _short_names(ids: "Sequence[str]") -> dict[str, str]:
+    """Each id by as many of its first letters as tell it from the others, eight at least."""
+    length = next(
+        (length for length in range(8, 64) if len({one[:length] for one in ids}) == len(ids)), max(map(len, ids))
+    )
+    return {one: one[:length] for one in ids}
+
+
+def _fold(head: str, text: str) -> str:
+    """A line as wide as the terminal; what does not fit stands below its text, and no word is broken."""
+    width = max(40, shutil.get_terminal_size().columns - len(head))
+    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False, replace_whitespace=False)
+    return head + f"\n{' ' * len(head)}".join(lines)
 
 
 def _gap(milliseconds: int) -> str:

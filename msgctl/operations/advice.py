@@ -114,7 +114,10 @@ def stand(events: Sequence[Event], reasons: Collection[str], obstacles: Sequence
         advice = NO_SUBSCRIBER
     else:
         facts = {"id": last.message_id, "channel": last.evidence.get("channel", "CHANNEL")}
-        advice = " ".join(filter(None, (_cause(events), advice.format(**facts))))
+        parts = [_cause(events), advice.format(**facts)]
+        advice = " ".join(
+            part if part.endswith(".") or part is parts[-1] else f"{part}." for part in parts if part
+        )
     return Standing(
         message_id=last.message_id,
         what=last.what,
