@@ -123,6 +123,7 @@ uninstall_all() {
     ! is_booted || run systemctl daemon-reload
     if [ -n "$PURGE" ]; then
         run rm -rf "$ETC" /var/lib/msgctl /var/log/msgctl
+        run find /var/lib/systemd/timers -maxdepth 1 -name 'stamp-msgctl-*' -delete 2>/dev/null || true
         ! getent passwd msgctl >/dev/null || run userdel msgctl
     else
         say "kept: $ETC, /var/lib/msgctl, /var/log/msgctl and the user msgctl (--purge removes them)"

@@ -18,6 +18,7 @@ until_true() { # SECONDS COMMAND...
 pid_of() { systemctl show -P MainPID "$1"; }
 status_of() { systemctl show -P StatusText "$1"; }
 says() { status_of "$1" | grep -q "$2"; }
+n8n_listens() { python3 -c 'import socket; socket.create_connection(("127.0.0.1", 5678))'; }
 restarted() { [ "$(pid_of "$1")" != "$2" ] && systemctl -q is-active "$1"; }
 field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
 current() { basename "$(readlink /opt/msgctl/current)"; }
@@ -26,17 +27,43 @@ end_load() { kill -TERM $load; wait $load || { cat load.txt; fail "the load"; };
 UNITS=(msgctl-gateway@1 msgctl-subscriber@{1,2} msgctl-worker@{1,2})
 all_active() { local one; for one in "${UNITS[@]}"; do systemctl -q is-active "$one" || return 1; done; }
 
-say "servers: Redis with the drop-in, PostgreSQL"
 ip link set lo up
-install -D -m 0644 redis-server.service.conf /etc/systemd/system/redis-server.service.d/msgctl.conf
-systemctl daemon-reload
-systemctl restart redis-server postgresql
-until_true 30 redis-cli ping
-until_true 30 runuser -u postgres -- psql -c 'SELECT 1'
-runuser -u postgres -- psql -qc "CREATE ROLE msgctl LOGIN PASSWORD 'proof'" -c 'CREATE DATABASE msgctl OWNER msgctl'
+until_true 60 redis-cli ping
+until_true 60 runuser -u postgres -- psql -c 'SELECT 1'
+
+say "from a checkout, as an ordinary user who may use sudo, by the README word for word"
+mkdir wheels # there is no network here: pip finds what the package has inside
+dpkg-deb --fsys-tarfile msgctl_first.deb | tar -x --strip-components=5 -C wheels ./usr/share/msgctl/wheels
+useradd --create-home ana
+chown -R ana checkout
+printf '%s\n' 'ana ALL=(ALL) NOPASSWD: ALL' 'Defaults env_keep += "PIP_NO_INDEX PIP_FIND_LINKS EDITOR"' >/etc/sudoers.d/ana
+printf '%s\n' '#!/bin/sh' 'sed -i "s/^# max_age = .*/max_age = 299.0/" "$1"' >editor
+chmod 755 editor
+sed -n '/^### On a server/,/^## /p' checkout/README.md | sed -n '/^```sh/,/^```/p' | sed '1d;$d' >commands.sh
+cat commands.sh
+as_ana() {
+    (cd checkout && runuser -u ana -- env PIP_NO_INDEX=1 PIP_FIND_LINKS=/prove/wheels EDITOR=/prove/editor "$@")
+}
+begun=$SECONDS
+as_ana bash /prove/commands.sh || say "  the doctor minds something: n8n is not there yet"
+say "  installed and started in $((SECONDS - begun)) s"
+for unit in msgctl-{gateway,subscriber,worker}@1; do until_true 60 systemctl -q is-active "$unit"; done
+grep -q '^max_age = 299.0' /etc/msgctl/config.toml
+systemd-run -q --unit=n8n --collect /opt/msgctl/current/bin/python -m msgctl.stack.n8n --port 5678
+until_true 30 n8n_listens
+agent=$(as_ana sudo msgctl agent add --user ana --name Proof --webhook proof -o json | field id)
+say "  one message: $(as_ana sudo msgctl message send 'Olá' --user ana --agent "$agent" --wait)"
+as_ana sudo ./systemd/install.sh | tail -n 1
+as_ana sudo ./systemd/install.sh --uninstall --purge
+as_ana sudo ./systemd/install.sh --uninstall
+[ -z "$(find /etc /opt /usr /var/lib /var/log -xdev -name '*msgctl*' ! -path '/etc/systemd/system/redis*')" ]
+systemctl stop n8n
+redis-cli flushall >/dev/null
+runuser -u postgres -- psql -qc 'DROP DATABASE msgctl' -c 'DROP ROLE msgctl'
 
 say "install the package"
 begun=$SECONDS
+runuser -u postgres -- psql -qc "CREATE ROLE msgctl LOGIN PASSWORD 'proof'" -c 'CREATE DATABASE msgctl OWNER msgctl'
 dpkg -i msgctl_first.deb
 say "  installed in $((SECONDS - begun)) s"
 [ "$(stat -c %a /etc/msgctl/credentials)" = 700 ] && [ "$(stat -c %a /etc/msgctl/credentials/auth.jwt_secret)" = 600 ]

@@ -13,7 +13,7 @@ base=${PROOF_ROOT:-$PWD/build/debian}
 if [ ! -e "$base/etc/debian_version" ]; then
     command -v debootstrap >/dev/null || skip "debootstrap is missing: apt-get install debootstrap"
     echo "making a Debian root in $base ..."
-    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,python3,python3-venv,iproute2,procps,logrotate,redis-server,postgresql \
+    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,python3,python3-venv,iproute2,procps,logrotate,sudo,redis-server,postgresql \
         bookworm "$base" >"$base.log" 2>&1 || skip "debootstrap does not get through, see $base.log"
 fi
 root=$(mktemp -d "${base%/*}/booted.XXXXXX")
@@ -52,13 +52,14 @@ work=$root/prove/second
 dpkg-deb -R "$package" "$work"
 mkdir "$root/prove/source"
 cp -R msgctl daemons systemd pyproject.toml README.md LICENSE requirements.txt config.example.toml "$root/prove/source"
+cp -R "$root/prove/source" "$root/prove/checkout"
 sed -i '0,/^version = .*/s//version = "9.9.9"/' "$root/prove/source/pyproject.toml"
 rm "$work"/usr/share/msgctl/wheels/msgctl-*.whl
 .venv/bin/python -m pip wheel -q --no-deps --no-build-isolation -w "$work/usr/share/msgctl/wheels" "$root/prove/source" 2>/dev/null
 sed -i 's/^Version: .*/Version: 9.9.9/' "$work/DEBIAN/control"
 dpkg-deb --root-owner-group -Zxz -z0 --build "$work" "$root/prove/msgctl_second.deb" >/dev/null
 rm -rf "$work"
-cp tests/systemd/inside.sh tests/systemd/load.py systemd/redis/redis-server.service.conf systemd/msgctl.logrotate \
+cp tests/systemd/inside.sh tests/systemd/load.py systemd/msgctl.logrotate \
     systemd/10-files.conf.example "$root/prove/"
 
 systemd-nspawn --quiet --directory="$root" --machine="$machine" --register=no --keep-unit --private-network \
