@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIN    := uv pip compile pyproject.toml --universal --python-version 3.11 --extra embedded --extra web --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test chaos chaos-delivery bench bench-queue bench-quick bench-cli bench-gateway fuzz check docs format lock test-monitoring clean test-systemd deb
+.PHONY: help demo install test chaos chaos-delivery bench bench-queue bench-quick bench-cli bench-gateway bench-dash screenshots fuzz check docs format lock test-monitoring clean test-systemd deb
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ bench-cli: $(VENV)/.runtime ## The command line against a million messages: its 
 
 bench-gateway: $(VENV)/.runtime ## 2,000 idle sockets and 500 POST/s at one gateway; 10,000 and 1,000 replies/s
 	@$(BIN)/python -m bench.gateway $(ARGS)
+
+bench-dash: $(VENV)/.runtime ## The dashboard over a million jobs: what a look costs Redis, first screen, idling
+	@$(BIN)/python -m bench.dash --write bench/RESULTS.md $(ARGS)
 
 bench-quick: $(VENV)/.runtime ## The ratios that must hold on any machine, in three minutes
 	@$(BIN)/python -m bench.quick

@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import os
 import secrets
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -56,9 +58,18 @@ def dash(
         place = web.Place(host, port, secrets.token_urlsafe(24) if auth or not web.is_loopback(host) else "")
         web.serve(place, web.own_command(state.config_path, flags), told=note)
         return
+    if not _is_on_terminal():
+        raise InvalidInput("The dashboard needs a terminal. One plain screen: msgctl top")
     player = Player(replay) if replay else None
     recorder = Recorder(record) if record else None
     asyncio.run(_run(settings, interval=interval, read_only=read_only, player=player, recorder=recorder))
+
+
+def _is_on_terminal() -> bool:
+    """Whether somebody can see it and type; behind `--web` its other end is a browser."""
+    if "TEXTUAL_DRIVER" in os.environ:
+        return True
+    return sys.stdin.isatty() and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 async def _run(

@@ -123,11 +123,19 @@ class Dashboard(App[None]):
 
     @on(Tabs.TabActivated)
     async def switch(self, event: Tabs.TabActivated) -> None:
-        """A tab was chosen, by a key or with the mouse."""
-        pane = await self._pane_called(str(event.tab.id))
-        self.query_one(ContentSwitcher).current = pane.id
-        pane.focus_first()
-        self.action_look()
+        """A tab was chosen with the mouse, or by a command; one that was left since has come too late."""
+        if event.tab.id == event.tabs.active:
+            await self._go_to(str(event.tab.id))
+
+    async def _go_to(self, name: str) -> None:
+        """Show a tab and give it the focus."""
+        pane = await self._pane_called(name)
+        switcher = self.query_one(ContentSwitcher)
+        if switcher.current != pane.id:
+            switcher.current = pane.id
+            pane.focus_first()
+            self.action_look()
+        self.show_tab(name)
 
     async def _pane_called(self, name: str) -> Pane:
         """A tab's content, made when it is first wanted: the first screen need not wait for all eight."""
@@ -198,14 +206,15 @@ class Dashboard(App[None]):
         for banner in self.query(Banner):  # none, once the screen is taken down
             banner.tell(troubles, last_good=self._last_good, now=self.desk.clock())
 
-    def action_tab(self, place: int) -> None:
+    async def action_tab(self, place: int) -> None:
         """A number is a tab."""
-        self.show_tab(list(PANES)[place - 1])
+        await self._go_to(list(PANES)[place - 1])
 
-    def action_next_tab(self, step: int) -> None:
+    async def action_next_tab(self, step: int) -> None:
         """Left and Right walk through the tabs, and begin anew at either end."""
         names = list(PANES)
-        self.show_tab(names[(names.index(str(self.query_one(Tabs).active)) + step) % len(names)])
+        here = names.index(str(self.pane.id).removeprefix("pane-"))
+        await self._go_to(names[(here + step) % len(names)])
 
     def action_help(self) -> None:
         """Help on this tab."""
@@ -246,7 +255,7 @@ class Dashboard(App[None]):
         command = self.query_one("#command", Input)
         command.value = ""
         command.display = True
-        command.focus()
+        self.screen.set_focus(command)  # at once: what is typed next belongs to it
 
     @on(Input.Submitted, "#command")
     def do_command(self, event: Input.Submitted) -> None:
@@ -283,7 +292,7 @@ class Dashboard(App[None]):
     async def _filter_messages(self, words: str) -> None:
         await self._pane_called("messages")
         self.query_one(MessagesPane).filter_by(words)
-        self.show_tab("messages")
+        await self._go_to("messages")
         self.action_look()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:

@@ -17,7 +17,7 @@ from msgctl.tui.widgets.questions import Confirmation, Rewriting
 from msgctl.tui.widgets.table import Table
 from tests.processes import until
 from tests.traffic import Traffic
-from tests.tui.conftest import looking
+from tests.tui.conftest import NAMED, looking
 
 
 async def test_every_tab_by_its_number_by_arrows_and_by_the_mouse(desk: Desk) -> None:
@@ -79,8 +79,9 @@ async def test_commands(desk: Desk, traffic: Traffic) -> None:
             ("at 03:12", "That is for a recording"),
             ("id w1", "state WAITING"),
         ):
-            await sight.press("colon")
-            await sight.type(typed)
+            await sight.press("colon", *(NAMED.get(character, character) for character in typed))
+            await sight.shows(f"\n {typed}")
+            await sight.press("enter")
             await sight.shows(shown)
         await sight.press("escape", "colon")
         await sight.type("theme light")

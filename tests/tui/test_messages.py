@@ -20,7 +20,9 @@ async def test_the_filter(desk: Desk, traffic: Traffic) -> None:
     async with looking(desk) as sight:
         await sight.press("2")
         await sight.shows("bad1", "mine", "hers", "3 shown; looked through 3 of 3")
-        await sight.press("slash")
+        await sight.press("slash", *"eva")
+        await sight.shows("\n eva", "3 shown; looked through 3 of 3; Enter applies the filter, Esc takes it away")
+        await sight.press(*["backspace"] * 3)
         await sight.type("state:waiting user:eva")
         await sight.shows("1 shown", "hers")
         await sight.hides("mine")

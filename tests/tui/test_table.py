@@ -56,6 +56,26 @@ async def test_the_cursor_follows_its_row() -> None:
         assert table.chosen is None
 
 
+class Flowing(App[None]):
+    """An app with a table whose news come first."""
+
+    def compose(self) -> ComposeResult:
+        """The table."""
+        yield Table(Heading("name", 10), newest_first=True)
+
+
+async def test_the_first_of_the_newest_stays_the_first() -> None:
+    """The cursor at the top sees what is new; once it was moved, it follows its row."""
+    async with Flowing().run_test() as pilot:
+        table = pilot.app.query_one(Table)
+        table.show(Row(key, (key,)) for key in "cba")
+        table.show(Row(key, (key,)) for key in "dcba")
+        assert table.chosen == "d"
+        table.move_cursor(row=1)
+        table.show(Row(key, (key,)) for key in "edcba")
+        assert table.chosen == "c"
+
+
 class Narrowing(App[None]):
     """An app with a table that leaves a column out where there is little room."""
 

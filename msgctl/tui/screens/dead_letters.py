@@ -221,7 +221,7 @@ class DeadLettersPane(Pane):
         self.query_one("#groups").display = signature is None
         self.query_one("#letters").display = signature is not None
         self.draw()
-        self._table().focus()
+        self.screen.set_focus(self._table())
 
     def _table(self) -> Table:
         return self.query_one("#groups" if self.opened is None else "#letters", Table)

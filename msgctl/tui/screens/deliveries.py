@@ -43,7 +43,7 @@ class DeliveriesPane(Pane):
     def compose(self) -> ComposeResult:
         """What was looked at, and the list."""
         yield caption()
-        yield Table(*HEADINGS)
+        yield Table(*HEADINGS, newest_first=True)
         yield detail()
 
     async def look(self, snapshot: Snapshot) -> None:

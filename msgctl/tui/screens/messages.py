@@ -47,11 +47,14 @@ class MessagesPane(Pane):
     )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "filter", "Filter", key_display="/")]
 
+    words = ""
+    """The filter that is applied; what is being typed is not yet."""
+
     def compose(self) -> ComposeResult:
         """A filter that is there when it is used, what was looked at, and the list."""
         yield Input(placeholder=HINT, id="filter")
         yield caption()
-        yield Table(*HEADINGS)
+        yield Table(*HEADINGS, newest_first=True)
 
     def on_mount(self) -> None:
         """The filter is hidden until it is asked for."""
@@ -62,20 +65,22 @@ class MessagesPane(Pane):
         if self.desk.player:
             self.say(NOT_RECORDED)
             return
-        text = self.query_one(Input).value
+        typing = "; Enter applies the filter, Esc takes it away" * self.query_one(Input).has_focus
         try:
-            found = await self.desk.operations.listing.find(parse_query(text), ROWS)
+            found = await self.desk.operations.listing.find(parse_query(self.words), ROWS)
         except InvalidInput as error:
-            self.say(error.message)
+            self.query_one(Table).show([])
+            self.say(f"{error.message}{typing}")
             return
         now = self.desk.clock() * 1000
         self.query_one(Table).show(_row(item, now) for item in found.items)
         looked = f"looked through {count(found.looked_at)} of {count(found.total)}"
         shown = f"{len(found.items)}{'' if len(found.items) < ROWS else ' (the newest)'}"
-        self.say(f"{f'[{text}] ' if text else ''}{shown} shown; {looked}")
+        self.say(f"{f'[{self.words}] ' if self.words else ''}{shown} shown; {looked}{typing}")
 
     def filter_by(self, text: str) -> None:
-        """Set the filter, from outside."""
+        """Set the filter."""
+        self.words = text
         field = self.query_one(Input)
         field.value = text
         field.display = bool(text)
@@ -87,13 +92,13 @@ class MessagesPane(Pane):
             return False
         self.filter_by("")
         self.focus_first()
-        return True
+        return True  # the app looks again
 
     def action_filter(self) -> None:
         """Ask for a filter."""
         field = self.query_one(Input)
         field.display = True
-        field.focus()
+        self.screen.set_focus(field)  # at once: what is typed next belongs to it
 
     @on(Input.Submitted)
     def go_on(self, event: Input.Submitted) -> None:
@@ -101,6 +106,7 @@ class MessagesPane(Pane):
         event.stop()
         self.filter_by(event.value.strip())
         self.focus_first()
+        self.call_later(self.app.run_action, "look")
 
 
 def _row(item: Item, now: float) -> Row:

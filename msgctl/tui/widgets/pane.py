@@ -51,7 +51,7 @@ class Pane(Vertical):
         """Put the focus where the keys are meant for."""
         for widget in self.query("Table, TextArea"):
             if widget.display:
-                widget.focus()
+                self.screen.set_focus(widget)  # at once: what is typed next belongs to it
                 return
 
     def say(self, text: str) -> None:

@@ -49,6 +49,7 @@ class Table(DataTable[Text]):
     Args:
         headings: its columns.
         id: as of every widget.
+        newest_first: at the first row the cursor stays there, so that what is new is seen, not pushed away by it.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -60,11 +61,17 @@ class Table(DataTable[Text]):
         Binding("l,right", "app.next_tab(1)", "Tab behind", show=False),
     ]
 
-    def __init__(self, *headings: Heading, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
+    def __init__(
+        self,
+        *headings: Heading,
+        id: str | None = None,  # noqa: A002 - Textual's own name
+        newest_first: bool = False,
+    ) -> None:
         super().__init__(id=id, cursor_type="row", zebra_stripes=True)
         self.room = LEAST_WIDTH
         """Cells of the column without a width."""
         self._headings = headings
+        self._newest_first = newest_first
         self._places: list[int] = []
         """Which of the headings are shown."""
         self._rows: list[Row] = []
@@ -104,7 +111,7 @@ class Table(DataTable[Text]):
         del self._shown[len(wanted) :]
         self._rows = wanted
         keys = [row.key for row in wanted]
-        if chosen is not None and keys:
+        if chosen is not None and keys and not (self._newest_first and before == 0):
             place = keys.index(chosen) if chosen in keys else min(before, len(keys) - 1)
             if place != self.cursor_row:
                 self.move_cursor(row=place)
