@@ -36,7 +36,7 @@ class Operations:
     verification = cached_property(lambda self: rooms.Verification(self.settings, self.redis))
     overview = cached_property(lambda self: rooms.Overview(self.settings, self.redis, self.checkup, self.workers))
     listing = cached_property(lambda self: rooms.Listing(self.settings, self.redis))
-    triage = cached_property(lambda self: rooms.Triage(self.settings, self.redis, self.queue))
+    triage = cached_property(lambda self: rooms.Triage(self.settings, self.redis))
     deliveries = cached_property(lambda self: rooms.Deliveries(self.settings, self.redis))
     channels = cached_property(lambda self: rooms.Channels(self.settings, self.redis))
     selection = cached_property(lambda self: rooms.Selection(self.settings, self.redis))

@@ -55,8 +55,12 @@ class Found(Record, kw_only=True, frozen=True):
     """Messages of the states and priorities asked for."""
 
 
+Entry = tuple[str, float | None]
+"""A message's id, and for one that is over the second it is forgotten: if it is over anew it has another."""
+
+
 class Listing:
-    """Finds messages.
+    """Finds messages; keep one for as long as you look, since it reads those that are over once.
 
     Args:
         settings: names Redis in errors.
@@ -66,6 +70,7 @@ class Listing:
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self._settings = settings
         self._redis = redis
+        self._over: dict[Entry, Item] = {}
 
     async def find(self, query: Query, limit: int) -> Found:
         """The newest messages that answer to a query.
@@ -74,17 +79,16 @@ class Listing:
             RedisUnavailable: Redis does not answer.
         """
         with unavailable_as_error(self._settings):
-            if query.message_id:
-                ids, total = [query.message_id], 1
-            else:
-                ids, total = await self._candidates(query)
-            items = await self._read(ids, query)
+            entries, total = await self._candidates(query)
+            items = await self._read(entries, query)
             (seconds, _) = await self._redis.time()
         matching = [item for item in items if _answers(item, query, seconds)]
         matching.sort(key=lambda item: (-item.at, item.message_id))
-        return Found(items=matching[:limit], looked_at=len(ids), total=total)
+        return Found(items=matching[:limit], looked_at=len(entries), total=total)
 
-    async def _candidates(self, query: Query) -> tuple[list[str], int]:
+    async def _candidates(self, query: Query) -> tuple[list[Entry], int]:
+        if query.message_id:
+            return [(query.message_id, None)], 1
         queues = [contracts.queue_name(p) for p in PRIORITIES if query.priority in (None, p)]
         states = [query.state] if query.state else list(State)
         sources = [(kind, key + queue) for state in states for kind, key in SOURCES[state] for queue in queues]
@@ -96,32 +100,42 @@ class Listing:
             if share and kind == "list":
                 pipeline.lrange(key, -share, -1)
             elif share:
-                pipeline.zrange(key, 0, share - 1, desc=kind == "newest")
-        found = [member for members in await pipeline.execute() for member in members]
-        return list(dict.fromkeys(member.partition(":")[0] for member in found)), sum(sizes)
+                pipeline.zrange(key, 0, share - 1, desc=kind != "oldest", withscores=kind == "over")
+        found: dict[str, float | None] = {}
+        for members in await pipeline.execute():
+            for member in members:
+                name, score = member if isinstance(member, tuple | list) else (member, None)
+                found.setdefault(name.partition(":")[0], score)
+        return list(found.items()), sum(sizes)
 
-    async def _read(self, ids: list[str], query: Query) -> list[Item]:
-        fields = (*FIELDS, contracts.FIELD_MESSAGE) if query.agent else FIELDS
+    async def _read(self, entries: list[Entry], query: Query) -> list[Item]:
+        if query.agent:  # it stands in the message, which is read for this alone
+            rows = await self._rows(entries, (*FIELDS, contracts.FIELD_MESSAGE))
+            wanted = f'"agentId":{msgspec.json.encode(query.agent).decode()},'
+            pairs = zip(entries, rows, strict=True)
+            return [item for entry, row in pairs if wanted in (row[-1] or "") and (item := _item(entry[0], row))]
+        unread = [entry for entry in entries if entry not in self._over]
+        rows = await self._rows(unread, FIELDS)
+        fresh = {entry: item for entry, row in zip(unread, rows, strict=True) if (item := _item(entry[0], row))}
+        known = {entry: self._over[entry] for entry in entries if entry in self._over}
+        self._over = known | {entry: item for entry, item in fresh.items() if entry[1] is not None}
+        return [*known.values(), *fresh.values()]
+
+    async def _rows(self, entries: list[Entry], fields: tuple[str, ...]) -> list[list[str | None]]:
         pipeline: Any = self._redis.pipeline(transaction=False)
-        for message_id in ids:
+        for message_id, _ in entries:
             pipeline.hmget(contracts.job_key(message_id), fields)
-        rows = await pipeline.execute() if ids else []
-        wanted = f'"agentId":{msgspec.json.encode(query.agent).decode()},'
-        return [
-            item
-            for message_id, row in zip(ids, rows, strict=True)
-            if (not query.agent or wanted in (row[-1] or "")) and (item := _item(message_id, row))
-        ]
+        return cast("list[list[str | None]]", await pipeline.execute() if entries else [])
 
 
 SOURCES: dict[State, list[tuple[str, str]]] = {
     State.WAITING: [("list", contracts.RQ_QUEUE), ("oldest", contracts.RQ_DEFERRED)],
     State.ACTIVE: [("newest", contracts.RQ_WIP)],
     State.DELAYED: [("oldest", contracts.RQ_SCHEDULED)],
-    State.COMPLETED: [("newest", contracts.RQ_FINISHED)],
-    State.FAILED: [("newest", contracts.RQ_FAILED)],
+    State.COMPLETED: [("over", contracts.RQ_FINISHED)],
+    State.FAILED: [("over", contracts.RQ_FAILED)],
 }
-"""Where the messages of a state are: a list, or a sorted set read from either end."""
+"""Where the messages of a state are: a list, or a sorted set read from either end; what is over is read once."""
 
 
 def shares(sizes: list[int], budget: int) -> list[int]:

@@ -1,7 +1,7 @@
 """The dead letters by what went wrong: one group a signature, which is the error without its particulars."""
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from redis.asyncio import Redis
@@ -10,7 +10,6 @@ from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.messages import Record
 from msgctl.redisdb import unavailable_as_error
-from msgctl.rqueue import Queue
 
 WINDOW = 800
 """Dead letters that one look groups, the newest."""
@@ -60,20 +59,25 @@ class Groups(Record, kw_only=True, frozen=True):
     total: int
 
 
+Entry = tuple[str, float]
+"""A dead letter's id, and the second it is forgotten: one that failed anew has another."""
+
+
 class Triage:
     """Groups the newest dead letters; keep one for as long as you look, since it reads each of them once.
 
     Args:
         settings: names Redis in errors.
         redis: a client of `redisdb.connect`.
-        queue: on the same client.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, queue: Queue) -> None:
+    def __init__(self, settings: Settings, redis: Redis) -> None:
         self._settings = settings
         self._redis = redis
-        self._queue = queue
-        self._known: dict[str, Letter] = {}
+        self._known: dict[Entry, Letter] = {}
+        self._seen: list[Any] = []
+        """How many each registry held and which was its newest, when the groups were made."""
+        self._groups: Groups | None = None
 
     async def look(self, window: int = WINDOW) -> Groups:
         """Group the newest `window` dead letters.
@@ -81,30 +85,52 @@ class Triage:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        total = (await self._queue.stats()).failed
-        ids = await self._queue.failed_ids(window)
-        await self._learn([message_id for message_id in ids if message_id not in self._known])
-        self._known = {message_id: self._known[message_id] for message_id in ids if message_id in self._known}
+        with unavailable_as_error(self._settings):
+            seen = [window, *await self._glance()]
+            if self._groups is None or seen != self._seen:
+                self._groups, self._seen = await self._group(window, total=sum(seen[1::2])), seen
+        return self._groups
+
+    def forget(self, message_id: str) -> None:
+        """Read this one anew next time: it was replayed and may come back with another error."""
+        self._groups = None
+        self._known = {entry: letter for entry, letter in self._known.items() if entry[0] != message_id}
+
+    async def _glance(self) -> list[Any]:
+        """What changes whenever a dead letter comes or goes, at a few microseconds."""
+        pipeline: Any = self._redis.pipeline(transaction=False)
+        for queue in contracts.QUEUES:
+            pipeline.zcard(contracts.RQ_FAILED + queue).zrange(
+                contracts.RQ_FAILED + queue, 0, 0, desc=True, withscores=True
+            )
+        return cast("list[Any]", await pipeline.execute())
+
+    async def _group(self, window: int, *, total: int) -> Groups:
+        entries = await self._newest(window)
+        await self._learn([entry for entry in entries if entry not in self._known])
+        self._known = {entry: self._known[entry] for entry in entries if entry in self._known}
         by_signature: dict[str, list[Letter]] = {}
         for letter in self._known.values():
             by_signature.setdefault(letter.signature, []).append(letter)
         groups = [Group(signature=signature, letters=letters) for signature, letters in by_signature.items()]
         groups.sort(key=lambda group: (-len(group.letters), group.signature))
-        return Groups(groups=groups, looked_at=len(ids), total=total)
+        return Groups(groups=groups, looked_at=len(entries), total=total)
 
-    def forget(self, message_id: str) -> None:
-        """Read this one anew next time: it was replayed and may come back with another error."""
-        self._known.pop(message_id, None)
+    async def _newest(self, window: int) -> list[Entry]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for queue in contracts.QUEUES:
+            pipeline.zrange(contracts.RQ_FAILED + queue, 0, window - 1, desc=True, withscores=True)
+        found: list[Entry] = [(name, score) for entries in await pipeline.execute() for name, score in entries]
+        return sorted(found, key=lambda entry: -entry[1])[:window]
 
-    async def _learn(self, ids: list[str]) -> None:
+    async def _learn(self, entries: list[Entry]) -> None:
         pipeline: Any = self._redis.pipeline(transaction=False)
-        for message_id in ids:
+        for message_id, _ in entries:
             pipeline.hmget(contracts.job_key(message_id), FIELDS)
-        with unavailable_as_error(self._settings):
-            rows = await pipeline.execute() if ids else []
-        for message_id, row in zip(ids, rows, strict=True):
+        rows = await pipeline.execute() if entries else []
+        for entry, row in zip(entries, rows, strict=True):
             if any(row):
-                self._known[message_id] = _letter(message_id, row)
+                self._known[entry] = _letter(entry[0], row)
 
 
 def fold(text: str) -> str:

@@ -1,0 +1,52 @@
+"""Looks that are repeated: cheap while nothing changes, and never stale."""
+
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.messages import State
+from msgctl.operations import Operations
+from msgctl.operations.listing import shares
+from msgctl.operations.query import Query
+from msgctl.retry import Never
+from tests.rqueue.conftest import failure
+from tests.traffic import Traffic
+
+OTHER = b'{"class":"final","code":"n8n_timeout","text":"n8n gave no answer.","at":"2026-01-01T00:00:09.000Z"}'
+
+
+async def reads(redis: Redis) -> int:
+    """How many messages have been read since Redis started."""
+    return int((await redis.info("commandstats")).get("cmdstat_hmget", {}).get("calls", 0))
+
+
+async def test_what_is_over_is_read_once(redis: Redis, traffic: Traffic, operations: Operations) -> None:
+    """A second look at messages and at dead letters reads none of those that were over at the first."""
+    await traffic.failed("f1", "f2")
+    await traffic.completed("c1")
+    await traffic.waiting("w1")
+    first = await operations.listing.find(Query(), 10), await operations.triage.look()
+    before = await reads(redis)
+    assert (await operations.listing.find(Query(), 10), await operations.triage.look()) == first
+    assert await reads(redis) - before == 1, "w1 alone may have changed"
+
+
+async def test_what_failed_anew_is_seen(redis: Redis, traffic: Traffic, operations: Operations) -> None:
+    """A dead letter that somebody else replayed, and that failed for another reason, shows the new one."""
+    await traffic.failed("f1")
+    await operations.listing.find(Query(), 10)
+    await operations.triage.look()
+    assert [one.outcome async for one in operations.dead_letters.replay(["f1"])] == ["replayed"]
+    assert [item.state for item in (await operations.listing.find(Query(), 10)).items] == [State.WAITING]
+    assert (await operations.triage.look()).total == 0
+    (claimed,) = await traffic.claims.claim(1)
+    assert await traffic.claims.fail(claimed, Never(), error=OTHER, record=OTHER, failure=failure(claimed))
+    await redis.zincrby(contracts.RQ_FAILED + contracts.queue_name(5), 1, "f1")  # as if a second had passed
+    assert [item.error for item in (await operations.listing.find(Query(), 10)).items] == ["n8n_timeout"]
+    assert [group.letters[0].code for group in (await operations.triage.look()).groups] == ["n8n_timeout"]
+
+
+def test_a_budget_is_shared_among_what_there_is() -> None:
+    """Small sources are read whole, and the large ones share what they leave."""
+    assert shares([0, 3, 1000, 1000], 103) == [0, 3, 50, 50]
+    assert shares([1, 2], 600) == [1, 2]
+    assert sum(shares([500] * 7, 600)) == 600
