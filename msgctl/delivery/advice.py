@@ -36,6 +36,8 @@ def advise(code: str) -> str:
     found = TABLES.get(who, {}).get(int(number))
     if found is not None:
         return f"{number}: {found.advice} {_sentence(found.meaning)}"
+    if int(number) >= 600:
+        return f"{number}: See the provider's documentation; the HTTP status decided whether it is tried again."
     return f"{number}: {_sentence(Meaning.RETRY if int(number) >= 500 else Meaning.NEVER)}"
 
 

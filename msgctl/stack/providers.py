@@ -58,7 +58,7 @@ def telegram(sent: Sent) -> Answered:
         problem = "chat_id is empty"
     elif not isinstance(text, str) or not text.strip():
         problem = "message text is empty"
-    elif len(text) > TELEGRAM_TEXT:
+    elif len(text.encode("utf-16-le", "surrogatepass")) // 2 > TELEGRAM_TEXT:
         problem = "message is too long"
     elif fields.get("parse_mode") not in PARSE_MODES:
         problem = "unsupported parse_mode"

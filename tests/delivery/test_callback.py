@@ -1,9 +1,11 @@
 """The HTTP callback: its signature, its body, its failures."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import time
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -17,6 +19,7 @@ from msgctl.errors import BadAddress, DeliveryUnknown, FaultClass, ProviderRejec
 from msgctl.messages import Channel, Response
 from tests.delivery.providers import Providers
 from tests.delivery.replies import response
+from tests.processes import PATIENCE
 
 
 @pytest.fixture
@@ -97,6 +100,31 @@ async def test_a_success_counts_whatever_its_body(callback: Callback, providers:
     """More bytes than are read do not undo a 200."""
     providers.answers.append(web.Response(body=b"x" * (MAX_ANSWER * 3)))
     assert await callback.send(to(providers), "", first=True) == ""
+
+
+async def test_a_body_that_never_ends_is_not_waited_for(settings: Settings) -> None:
+    """F25: a receiver that answers 200 and then trickles its body holds a slot no longer than the timeout."""
+    hung_up = asyncio.Event()
+
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with suppress(OSError):
+            while not reader.at_eof():
+                writer.write(b"1\r\nx\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        hung_up.set()
+        writer.close()
+
+    hasty = settings.model_copy(update={"delivery": settings.delivery.model_copy(update={"timeout": 0.4})})
+    async with await asyncio.start_server(trickle, "127.0.0.1", 0) as server, Poster(hasty) as poster:
+        host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        trusted = hasty.callback.model_copy(update={"allowed_hosts": [host]})
+        callback = Callback(hasty.model_copy(update={"callback": trusted}), poster, poster)
+        reply = response(Channel.API, {"callbackUrl": f"http://{host}/"})
+        assert await callback.send(reply, "", first=True) == ""
+        await asyncio.wait_for(hung_up.wait(), PATIENCE)
 
 
 async def test_a_cut_line_is_unknown(callback: Callback, providers: Providers) -> None:

@@ -45,6 +45,13 @@ def test_the_issue_s_own_example() -> None:
     assert advise("nonsense") == ""
 
 
+def test_a_number_that_is_in_no_table() -> None:
+    """An HTTP status speaks for itself; of a provider's own number nothing is claimed."""
+    assert advise("telegram_502") == "502: It is tried again."
+    assert advise("telegram_418") == "418: It will not be retried."
+    assert "documentation" in advise("twilio_21603")
+
+
 SECTIONS = {
     "telegram": "Telegram",
     "whatsapp": "WhatsApp by Meta's Cloud API",

@@ -65,6 +65,7 @@ async def test_good_requests_get_the_providers_ids_and_are_recorded() -> None:
         (TELEGRAM, {"json": {"text": "Hi"}}, 400, "chat_id is empty"),
         (TELEGRAM, {"json": {"chat_id": 1, "text": " "}}, 400, "message text is empty"),
         (TELEGRAM, {"json": {"chat_id": 1, "text": "x" * 4097}}, 400, "too long"),
+        (TELEGRAM, {"json": {"chat_id": 1, "text": "\U0001f600" * 2049}}, 400, "too long"),
         (TELEGRAM, {"json": {"chat_id": 1, "text": "x", "parse_mode": "bold"}}, 400, "parse_mode"),
         ("/botbad/sendMessage", {"json": {"chat_id": 1, "text": "x"}}, 404, "Not Found"),
         (CLOUD, {"json": {}}, 401, "access token"),
