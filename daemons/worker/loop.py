@@ -93,8 +93,8 @@ class WorkLoop:
     async def run(self, stopping: asyncio.Event, hurried: asyncio.Event) -> None:
         """Work until `stopping`; then let running messages end until the deadline or until `hurried`."""
         slots = self._slots
-        quarantine = Quarantine(self._claims)
         orders = Orders(self._claims, stopping)
+        quarantine = Quarantine(self._claims, orders.may_claim)
         self._chores.append(orders.look)
         self._may_claim = orders.may_claim
         try:

@@ -22,11 +22,18 @@ log = logs.get(__name__)
 
 
 class Quarantine:
-    """Starts the child when needed, one at a time among all workers, and takes it along when the worker stops."""
+    """Starts the child when needed, one at a time among all workers, and takes it along when the worker stops.
 
-    def __init__(self, claims: Claims) -> None:
+    Args:
+        claims: the worker's.
+        may_claim: whether the worker takes anything new; while it does not, neither does its child.
+    """
+
+    def __init__(self, claims: Claims, may_claim: asyncio.Event) -> None:
         self._claims = claims
+        self._may_claim = may_claim
         self._child: asyncio.subprocess.Process | None = None
+        self._dismissed = False
 
     async def attend(self, waiting: int) -> None:
         """See to it that somebody works the quarantine, if anything waits there.
@@ -36,8 +43,12 @@ class Quarantine:
         """
         if self._child is not None and self._child.returncode is None:
             await self._claims.keep_quarantine(KEEPING)
-        elif waiting and await self._claims.keep_quarantine(KEEPING):
+            if not self._may_claim.is_set() and not self._dismissed:
+                self._dismissed = True
+                self._child.terminate()
+        elif waiting and self._may_claim.is_set() and await self._claims.keep_quarantine(KEEPING):
             log.warning("Working the quarantine", waiting=waiting)
+            self._dismissed = False
             environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
             self._child = await asyncio.create_subprocess_exec(
                 *(sys.executable, *PROGRAM, str(os.getpid()), *sys.argv[1:]), env=environment

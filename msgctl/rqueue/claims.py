@@ -80,7 +80,7 @@ class Tended(msgspec.Struct, frozen=True):
     buried: int
     """Those of them that are dead letters now."""
     quarantined: int
-    """Messages that wait in the quarantine."""
+    """Messages that wait in the quarantine, and may be worked."""
 
 
 class Claims:

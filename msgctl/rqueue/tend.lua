@@ -15,7 +15,7 @@
 --
 -- ARGV: most messages to move, crashes before the quarantine, TTL of a dead letter in ms, error JSON of a crash,
 --       events the ledger may keep.
--- Returns {promoted, reaped, buried, messages in quarantine}.
+-- Returns {promoted, reaped, buried, messages in quarantine that may be worked}.
 local most, max_crashes, failed_ttl, error = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local SILENCE, GRACE = 3000, 3000  -- milliseconds
 local now = now_ms()
@@ -93,4 +93,5 @@ if cut > 0 then
   local projected = redis.call('GET', K.events_projected) or '0-0'
   if first and is_after(first[1], projected) then redis.call('INCRBY', K.events_lost, cut) end
 end
-return {promoted, reaped, buried, redis.call('LLEN', K.rq_queue .. K.quarantine)}
+local suspended = redis.call('EXISTS', K.rq_suspended) == 1
+return {promoted, reaped, buried, suspended and 0 or redis.call('LLEN', K.rq_queue .. K.quarantine)}

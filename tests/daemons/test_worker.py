@@ -276,6 +276,27 @@ async def test_the_quarantine_outlives_its_keeper_not(
         await sender.reached("m", State.COMPLETED)
 
 
+async def test_a_drained_worker_starts_no_quarantine(settings: Settings, sender: Sender, redis: Any) -> None:
+    """Told to drain, a worker takes nothing out of the quarantine either; told to go on, it does."""
+    async with Daemon("worker", settings) as worker:
+        (name,) = await sender.queue.live_workers()
+        await redis.set(contracts.ORDER + name, Order.DRAIN)
+        await worker.said("Drained")
+        await sender.send("m")
+        await redis.lrem(contracts.RQ_QUEUE + "messages:5", 1, "m")
+        await redis.hset(contracts.job_key("m"), contracts.FIELD_QUARANTINED, 1)
+        await redis.rpush(contracts.RQ_QUEUE + contracts.QUARANTINE, "m")
+        seen = await redis.hget(contracts.TENDED, "at")
+
+        async def tended_since() -> bool:
+            return int(await redis.hget(contracts.TENDED, "at")) > int(seen) + 1500
+
+        await until(tended_since, "the worker to tend twice")
+        assert await redis.get(contracts.QUARANTINE_KEEPER) is None
+        await redis.delete(contracts.ORDER + name)
+        await sender.reached("m", State.COMPLETED)
+
+
 async def test_an_evicting_redis_is_refused(settings: Settings, redis: Any) -> None:
     """The daemon leaves with 78 and the mending command, unless told that losses are accepted."""
     await redis.config_set("maxmemory-policy", "allkeys-lru")

@@ -119,6 +119,9 @@ async def test_a_lost_worker_counts_as_a_crash_and_not_as_an_attempt(
         await expire_leases(redis)
         tended = await claims.tend()
     assert (tended.quarantined, tended.buried) == (1, 0)
+    await queue.pause()
+    assert (await claims.tend()).quarantined == 0
+    await queue.resume()
     assert (await queue.stats()).waiting == 2
     assert await claims.claim(5) == []
     assert len(await claims.claim(5, quarantine=True)) == 1
