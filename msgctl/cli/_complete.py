@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-PATIENCE = 1.0
+PATIENCE = 2.0
 """Seconds a person who pressed Tab waits at most."""
 MOST = 50
 

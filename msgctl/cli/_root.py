@@ -62,7 +62,7 @@ def make_root() -> Any:
         help="The asynchronous pipeline between chat customers and AI agents, and the toolkit to operate it.",
         epilog="Every command tells more: msgctl message send --help",
     )(_globals)
-    return typer.main.get_group(app)
+    return typer.main.get_command(app)  # with --install-completion and --show-completion
 
 
 def _globals(
@@ -76,7 +76,13 @@ def _globals(
         ),
     ] = None,
     version: Annotated[  # noqa: ARG001 - its callback has answered already
-        bool, typer.Option("--version", is_eager=True, callback=lambda on: _print_version() if on else None)
+        bool,
+        typer.Option(
+            "--version",
+            help="Show the version.",
+            is_eager=True,
+            callback=lambda on: _print_version() if on else None,
+        ),
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the log of what is done.")] = False,
     no_input: Annotated[

@@ -28,6 +28,15 @@ from msgctl.errors import ConfigurationError, NotFound, Refused
 app = noun("What is set, and where it came from.")
 
 MASK = "********"
+BOUNDS = {
+    "ge": "at least",
+    "gt": "more than",
+    "le": "at most",
+    "lt": "less than",
+    "min_length": "at least so many characters:",
+    "max_length": "at most so many characters:",
+    "pattern": "like",
+}
 USER_INFORMATION = re.compile(r"//[^/@\s]+@")
 
 
@@ -88,7 +97,7 @@ def explain(
         **setting,
         "default": _shown(field.get_default(call_default_factory=True)),
         "environment": f"{PREFIX}{section}_{name}".upper(),
-        "bounds": ", ".join(map(str, field.metadata)) or None,
+        "bounds": ", ".join(map(_bound, field.metadata)) or None,
         "meaning": " ".join(sentences_of(section)[name].split()),
     }
     print_record(record, output, schema="msgctl.setting/1")
@@ -106,6 +115,14 @@ def _settings(loaded: Loaded) -> list[dict[str, Any]]:
         }
         for section, name, _ in known_settings()
     ]
+
+
+def _bound(constraint: Any) -> str:
+    """A constraint of pydantic in words."""
+    for name, words in BOUNDS.items():
+        if (limit := getattr(constraint, name, None)) is not None:
+            return f"{words} {limit:g}" if isinstance(limit, float) else f"{words} {limit}"
+    return str(constraint)
 
 
 def _shown(value: Any) -> Any:

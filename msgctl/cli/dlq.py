@@ -13,6 +13,7 @@ from msgctl.cli._noun import noun
 from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_listing, print_record
 from msgctl.cli._query import DryRun, Every, Ids, Limit, Reason, Yes, choose, is_open, letters
 from msgctl.cli._session import Session, run
+from msgctl.cli._sheet import as_sheet
 from msgctl.cli._time import ago, rfc3339
 from msgctl.errors import Incomplete, NotFound
 from msgctl.messages import State
@@ -71,7 +72,7 @@ def show(
     if found["state"] != State.FAILED:
         raise NotFound(f"It is no dead letter: it is {found['state']}. See: msgctl message show {message_id}")
     record = {**found, "finishedAt": rfc3339(found["finishedOn"])}
-    print_record(record, output, schema="msgctl.message/1")
+    print_record(as_sheet(found) if output is RecordShape.TABLE else record, output, schema="msgctl.message/1")
 
 
 @app.command(epilog="Example: msgctl dlq groups --since 1d")

@@ -16,6 +16,7 @@ from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, p
 from msgctl.cli._query import letters, queried
 from msgctl.cli._sending import Order, print_outcomes, send_all
 from msgctl.cli._session import Session, run
+from msgctl.cli._sheet import as_sheet
 from msgctl.cli._story import print_standings, print_story
 from msgctl.cli._time import parse_duration, rfc3339
 from msgctl.errors import InvalidInput
@@ -84,7 +85,7 @@ def show(
     record = {**found, "finishedAt": rfc3339(found["finishedOn"])}
     if output is RecordShape.TABLE and found["state"] == "failed":
         note(f"Put it back to work: msgctl dlq replay {message_id}")
-    print_record(record, output, schema="msgctl.message/1")
+    print_record(as_sheet(found) if output is RecordShape.TABLE else record, output, schema="msgctl.message/1")
 
 
 @app.command(epilog="Example: msgctl message trace 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10 --follow")

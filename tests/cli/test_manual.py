@@ -16,8 +16,7 @@ ROOT = Path(__file__).parent.parent.parent
 GROUPS = """\
 group      count   error                           first     last     channels   agents
 ──────────────────────────────────────────────────────────────────────────────
-{group}   1   n8n_rejected: n8n   {last}   {last}   web    1
-              answered N.
+{group}   1   n8n_rejected: n8n answered N.   {last}   {last}   web    1
 """
 
 

@@ -1,0 +1,43 @@
+"""A message as a person reads it: what is known and not empty, a line a run, the delivery in a sentence."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgctl.cli._time import ago
+
+LEFT_OUT = {"finishedOn", "records", "delivery", "error", "channelMetadata"}
+"""Told in other words below, or only in JSON."""
+
+
+def as_sheet(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields to print.
+
+    Args:
+        found: of `Messages.show`.
+    """
+    sheet = {name: value for name, value in found.items() if value not in (None, "") and name not in LEFT_OUT}
+    if found["channelMetadata"]:
+        sheet["channelMetadata"] = found["channelMetadata"]
+    if found["finishedOn"]:
+        sheet["finished"] = ago(found["finishedOn"])
+    for number, record in enumerate(found["records"], 1):
+        sheet[f"run {record.get('run', number)}"] = _run(record)
+    if found.get("error"):
+        sheet["last error"] = f"{found['error']['code']}: {found['error']['text']}"
+    if delivery := found.get("delivery"):
+        sheet["delivery"] = _delivery(delivery)
+    return sheet
+
+
+def _run(record: Mapping[str, Any]) -> str:
+    took = f" after {record['ms']} ms" if record.get("ms") is not None else ""
+    return f"{record.get('code', 'failed')}{took}, {record.get('at', '')}: {record.get('text', '')}"
+
+
+def _delivery(record: Mapping[str, Any]) -> str:
+    said = [str(record["state"]), f"by {record['channel']}", f"{record['attempts']} tries"]
+    if record.get("providerId"):
+        said.append(f"provider's id {record['providerId']}")
+    if record.get("code"):
+        said.append(f"{record['code']}: {record.get('text') or ''}".rstrip(": "))
+    return ", ".join(said)
