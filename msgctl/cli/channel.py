@@ -78,6 +78,7 @@ def send_test(
     to: Annotated[str, typer.Option(help="A chat's number, a phone number in E.164, or a callback URL.")],
     text: Annotated[str, typer.Option(help="What to send.")] = TEST_TEXT,
     provider: Annotated[str, typer.Option(help="WhatsApp: cloud or twilio; else as configured.")] = "",
+    sender: Annotated[str, typer.Option("--from", help="Which bot or number sends it; else the first one.")] = "",
     timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait at most.")] = "30s",
     output: RecordOutput = RecordShape.TABLE,
 ) -> None:
@@ -86,7 +87,8 @@ def send_test(
 
     async def body(session: Session) -> dict[str, Any]:
         channels = session.operations.channels
-        return await channels.outcome(await channels.test(channel, to, text=text, provider=provider), patience)
+        test = await channels.test(channel, to, text=text, provider=provider, sender=sender)
+        return await channels.outcome(test, patience)
 
     record = run(context, body)
     print_record(record, output, schema="msgctl.channel-test/1")

@@ -1,6 +1,5 @@
 """A gateway's side of web delivery: which sockets live where, and what they missed."""
 
-import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass, field
@@ -14,7 +13,9 @@ from msgctl.config import Settings
 from msgctl.delivery.inbox import Frame, Inbox
 from msgctl.messages import Channel, Response
 from msgctl.ownership import demand_own
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import Script, unavailable_as_error
+
+BEAT = Script.beside(__file__, "beat")
 
 CHUNK = 500
 """Sockets whose lives one round trip prolongs."""
@@ -138,15 +139,8 @@ class Sockets:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        now = int(time.time() * 1000)
         with unavailable_as_error(self._settings):
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                pipeline.hset(contracts.GATEWAYS, self._gateway, str(now))
-                pipeline.hgetall(contracts.GATEWAYS)
-                _, seen = await pipeline.execute()
-            silent = [name for name, at in seen.items() if now - int(at) > FORGOTTEN]
-            if silent:
-                await self._redis.hdel(contracts.GATEWAYS, *silent)
+            await BEAT(self._redis, self._gateway, FORGOTTEN)
 
     async def _prolong(self, socket_ids: list[str]) -> None:
         with unavailable_as_error(self._settings):

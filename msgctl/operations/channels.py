@@ -98,7 +98,9 @@ class Channels:
             gone = await cast("Any", self._redis.hdel(key, *fields))
         return bool(gone)
 
-    async def test(self, channel: Channel, to: str, *, text: str = TEST_TEXT, provider: str = "") -> str:
+    async def test(
+        self, channel: Channel, to: str, *, text: str = TEST_TEXT, provider: str = "", sender: str = ""
+    ) -> str:
         """Hand a text to the subscribers as if an agent had replied; the id of its delivery.
 
         Args:
@@ -106,6 +108,7 @@ class Channels:
             to: a chat's number, a phone number, a URL.
             text: what to send.
             provider: WhatsApp: `cloud` or `twilio`; empty: as configured.
+            sender: which bot or number sends it; empty: the first one.
 
         Raises:
             InvalidInput: the channel cannot be tested so.
@@ -114,6 +117,8 @@ class Channels:
         address: Any = int(to) if channel is Channel.TELEGRAM and to.lstrip("-").isdigit() else to
         identifier = f"test-{uuid.uuid4()}"
         metadata = {ADDRESS[_phone(channel)]: address} | ({"provider": provider} if provider else {})
+        if sender:
+            metadata["bot" if channel is Channel.TELEGRAM else "from"] = sender
         with unavailable_as_error(self._settings):
             await put_notice(
                 self._redis,

@@ -1,6 +1,7 @@
 """A gateway's register of sockets: lives, outages, what was missed, the inbox."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from msgctl.delivery.sockets import Sockets
 from msgctl.errors import NotFound
 from msgctl.messages import Channel
 from tests.delivery.replies import Replies, response
-from tests.processes import until
+from tests.processes import PATIENCE, until
 
 
 @pytest.fixture
@@ -136,3 +137,14 @@ async def test_frames_survive_a_cut_connection(redis: Redis, sockets: Sockets) -
 async def close(stream: AsyncIterator[object]) -> None:
     """End an iteration and let go of its connection."""
     await stream.aclose()  # type: ignore[attr-defined]  # an asynchronous generator has it
+
+
+async def test_a_wrong_clock_makes_no_gateway_silent(
+    redis: Redis, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F19: the sign of life is in Redis's time, whatever this host takes for the time."""
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+    await sockets.stay_alive()
+    seconds, _ = await redis.time()
+    [beat] = await redis.hvals(contracts.GATEWAYS)
+    assert abs(int(beat) / 1000 - seconds) < PATIENCE

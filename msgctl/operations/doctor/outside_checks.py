@@ -97,6 +97,11 @@ def check_keys(settings: Settings) -> list[Finding]:
             what = f"[{name}] is set in part: its secret or its account is missing."
             why = "Every send over it fails."
             found.append(trouble("credentials", "credentials_partial", what, why=why, mend="msgctl config show"))
+    if lost := settings.inbound.agents("telegram").keys() - settings.telegram.bots.keys():
+        what = f"[inbound] routes names bots without a token: {', '.join(sorted(lost))}."
+        why = "What is written to them is answered, and the answer cannot be sent."
+        mend = "the bots' tokens, with spaces between, into [telegram] token"
+        found.append(trouble("credentials", "credentials_partial", what, why=why, mend=mend))
     return found
 
 
