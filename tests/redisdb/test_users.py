@@ -150,13 +150,7 @@ async def test_a_pipeline_of_the_four_roles_misses_no_right(tmp_path: Path, sett
             for role in ROLES[:3]:
                 async with http.get(f"http://127.0.0.1:{ports[role]}/metrics") as answer:
                     assert answer.status == 200
-            for command in (
-                "verify",
-                "worker list",
-                "message trace m-1",
-                "delivery list",
-                "queue pause --priority 3",
-            ):
+            for command in ("verify", "worker list", "queue pause --priority 3"):
                 await msgctl(operator, *command.split())
         async with Redis(port=port, username="auditor") as auditor:
             refused = {

@@ -17,6 +17,7 @@ from tests.redisdb.test_sentinel import message
 from tests.systemd.test_units import FOLDER
 
 LOGROTATE = shutil.which("logrotate") or shutil.which("logrotate", path="/usr/sbin")
+LINE = '"messageId":"m-1"'
 
 
 @pytest.mark.skipif(LOGROTATE is None, reason="logrotate is not installed: apt-get install logrotate")
@@ -30,10 +31,10 @@ async def test_a_daemon_goes_on_in_a_new_file(tmp_path: Path, settings: Settings
         await rotate(folder, tmp_path)
         assert "Worker ready" in moved.read_text("utf-8")
         await Queue(redis, settings).enqueue(message(1), digest=message(1).digest())
-        await until(lambda: "m-1" in combined.read_text("utf-8"), "a line in the new file")
-        assert "m-1" not in moved.read_text("utf-8")
+        await until(lambda: LINE in combined.read_text("utf-8"), "a line in the new file")
+        assert LINE not in moved.read_text("utf-8")
     assert "Worker ready" not in combined.read_text("utf-8")
-    assert "m-1" in (folder / "error.log").read_text("utf-8")  # its agent does not exist
+    assert LINE in (folder / "error.log").read_text("utf-8")  # its agent does not exist
 
 
 async def rotate(folder: Path, place: Path) -> None:
