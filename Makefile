@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIN    := uv pip compile pyproject.toml --universal --python-version 3.11 --extra embedded --extra web --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test chaos chaos-delivery bench bench-queue bench-quick bench-cli bench-gateway bench-dash screenshots fuzz check docs format lock test-monitoring clean test-systemd deb
+.PHONY: help demo install test chaos soak chaos-delivery bench bench-queue bench-quick bench-cli bench-gateway bench-dash screenshots fuzz check docs format lock test-monitoring clean test-systemd deb
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ chaos: $(VENV)/.dev ## Kill, freeze and cut workers and Redis for a quarter of a
 
 chaos-delivery: $(VENV)/.dev ## 10,000 replies to phones and to browsers under kills, 1,000 slow clients: none missed
 	@ulimit -n 8192; $(BIN)/python -m chaos delivery gateways slow
+
+soak: $(VENV)/.dev ## Half an hour at 70 % load with kills: memory must not creep, keys must not stay (ARGS="--minutes 2")
+	@$(BIN)/python -m chaos.soak $(ARGS)
 
 test-systemd: $(VENV)/.runtime ## Boot a Debian and install, hurt, update, remove msgctl in it (root)
 	@tests/systemd/run.sh

@@ -20,7 +20,6 @@ from msgctl.stack.daemon import Daemon
 from msgctl.stack.process import stop
 from msgctl.stack.supervisor import Supervisor
 
-OURS = "msgctl"
 PARTS = ("gateway", "worker", "subscriber")
 GRACE = 5.0
 PATIENCE = 60.0

@@ -58,7 +58,11 @@ async def run_load(
     process = await asyncio.create_subprocess_exec(
         *(*client, "--base", base, "--secret", SECRET, *map(str, options)), stdout=PIPE, env=dict(os.environ)
     )
-    written, _ = await process.communicate()
+    try:
+        written, _ = await process.communicate()
+    finally:
+        if process.returncode is None:  # given up
+            process.kill()
     if process.returncode:
         raise SystemExit("The load client failed; its error is above.")
     return msgspec.json.decode(written.splitlines()[-1], type=Outcome)

@@ -11,6 +11,7 @@ import msgspec
 from redis.asyncio import Redis
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
 CHILDREN_TIMES = slice(13, 15)
 """cutime and cstime in /proc/PID/stat behind the name, proc(5)."""
 
@@ -46,6 +47,11 @@ def peak_memory(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text("utf-8")
     line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
+
+
+def memory(pid: int) -> int:
+    """The resident memory of a process, in bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * PAGE
 
 
 class RedisWork(msgspec.Struct, frozen=True):

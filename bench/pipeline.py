@@ -1,21 +1,26 @@
-"""`make bench`: the whole pipeline, REST in and WebSocket out, beside Bull, BullMQ and stock RQ."""
+"""`make bench`: the whole pipeline, REST in and WebSocket out, beside Bull, BullMQ and stock RQ.
+
+Round by round, so that what disturbs the machine for a while disturbs all alike. RQ takes one round only: its
+fifty processes start for longer than the others run.
+"""
 
 import argparse
 import asyncio
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-import msgspec
 import psycopg
 from redis.asyncio import Redis
 
-from bench import fleet, peers, report
+from bench import fleet, peers, plot, report
+from bench.cells import OURS, Cell, Run, tables
 from bench.daemon import add_agents, n8n
-from bench.fleet import OURS, Fleet
-from bench.load import AGENTS, Outcome, run_load
+from bench.fleet import Fleet
+from bench.load import AGENTS, run_load
 from bench.measure import RedisWork, cpu_seconds, descendants, machine_busy, median
 from bench.servers import SECRET, Place, place
 from msgctl import agents
@@ -24,34 +29,11 @@ from msgctl.stack.postgres import Postgres
 
 PACE = 50
 WARM_UP = 300
+SLOW = 5
+"""A pipeline that is as many times slower gets as many times fewer messages."""
+PATIENCE = 180.0
+"""Seconds one measurement may take before it is given up."""
 MOST_RQ_PROCESSES = 50
-
-
-class Run(msgspec.Struct, frozen=True):
-    """One load on one pipeline."""
-
-    outcome: Outcome
-    cpu: Mapping[str, float]
-    """CPU seconds by part."""
-    redis: float
-    """CPU seconds of Redis."""
-    memory: int
-    foreign: float
-    """Cores that processes of others kept busy meanwhile."""
-
-    def per_thousand(self, seconds: float) -> float:
-        """CPU seconds for 1,000 messages."""
-        return seconds / max(1, self.outcome.received) * 1000
-
-
-class Cell(msgspec.Struct, frozen=True):
-    """One row of the tables."""
-
-    name: str
-    delay: int
-    concurrency: int
-    saturated: list[Run]
-    paced: list[Run]
 
 
 class Bench:
@@ -87,7 +69,8 @@ class Bench:
             async with self._start(name, concurrency, url) as running:
                 inflight = max(32, 2 * concurrency)
                 await run_load(running.base, self._folder, count=WARM_UP, delay=delay, inflight=inflight)
-                saturated = await self._load(running, delay, self._arguments.messages, inflight=inflight)
+                count = self._arguments.messages // (SLOW if name.startswith("rq") else 1)
+                saturated = await self._load(running, delay, count, inflight=inflight)
                 paced = await self._load(running, delay, self._arguments.paced, rate=PACE)
                 return saturated, paced
 
@@ -137,20 +120,79 @@ async def main(arguments: argparse.Namespace) -> None:
     """Measure every cell, round by round, then show medians."""
     folder = peers.prepare(arguments.peers)
     names = [name for name in arguments.only.split(";") if name == OURS or folder]
+    cells = [
+        Cell(name, delay, concurrency)
+        for delay in map(int, arguments.delays.split(","))
+        for concurrency in map(int, arguments.concurrency.split(","))
+        for name in names
+        if not (name.startswith("rq") and concurrency > MOST_RQ_PROCESSES)
+    ]
     async with _bench(folder, arguments) as bench:
-        cells = [
-            Cell(name, delay, concurrency, [], [])
-            for delay in map(int, arguments.delays.split(","))
-            for concurrency in map(int, arguments.concurrency.split(","))
-            for name in names
-            if not (name.startswith("rq") and concurrency > MOST_RQ_PROCESSES)
-        ]
-        for _ in range(arguments.rounds):
-            for cell in cells:
+        await _measure(bench, cells, arguments.rounds)
+    shown = tables(cells, arguments.rounds, PACE)
+    picture = _draw(cells, arguments.write) if arguments.write else ""
+    report.publish("Whole pipeline", _command(arguments), shown, arguments.write, picture=picture)
+
+
+async def _measure(bench: Bench, cells: Sequence[Cell], rounds: int) -> None:
+    """All rounds. A measurement that fails is told and left out; the others count."""
+    plan = [
+        (number, cell)
+        for number in range(rounds)
+        for cell in (cells if number % 2 == 0 else reversed(cells))
+        if not number or not cell.name.startswith("rq")
+    ]
+    begun = time.monotonic()
+    for done, (number, cell) in enumerate(plan):
+        what = f"round {number + 1} of {rounds}: {cell.name}, n8n {cell.delay} ms, {cell.concurrency} at once"
+        try:
+            async with asyncio.timeout(PATIENCE):
                 saturated, paced = await bench.measure(cell.name, cell.delay, cell.concurrency)
-                cell.saturated.append(saturated)
-                cell.paced.append(paced)
-        report.publish("Whole pipeline", "make bench", _tables(cells, arguments.rounds), arguments.write)
+        except (TimeoutError, SystemExit, OSError) as problem:
+            _tell(f"{what}: FAILED and left out ({type(problem).__name__}: {problem})")
+            continue
+        cell.saturated.append(saturated)
+        cell.paced.append(paced)
+        passed = time.monotonic() - begun
+        left = passed / (done + 1) * (len(plan) - done - 1) / 60
+        _tell(
+            f"{what}: {saturated.outcome.throughput:.0f}/s, {saturated.app:.2f} CPU s/1,000;"
+            f" at {PACE}/s p50 {paced.outcome.overhead_ms.p50:.1f} ms; about {left:.0f} min left"
+        )
+
+
+CHARTS: Mapping[str, Callable[[Cell], float]] = {
+    "CPU seconds of the application for 1,000 messages": lambda cell: median(run.app for run in cell.saturated),
+    "Messages a second": lambda cell: median(run.outcome.throughput for run in cell.saturated),
+    f"p50 above n8n's own time at {PACE} messages a second, ms": lambda cell: median(
+        run.outcome.overhead_ms.p50 for run in cell.paced
+    ),
+}
+
+
+def _draw(cells: Sequence[Cell], file: Path) -> str:
+    """The picture beside the tables; its name."""
+    charts = []
+    for title, value in CHARTS.items():
+        groups: dict[str, dict[str, float]] = {}
+        for cell in cells:
+            if cell.saturated:
+                group = groups.setdefault(f"n8n {cell.delay} ms, {cell.concurrency} at once", {})
+                group[cell.name] = value(cell)
+        charts.append(plot.Chart(title, groups))
+    picture = file.with_name("pipeline.svg")
+    plot.write(picture, charts)
+    return picture.name
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    command = f"make bench{' PEERS=folder' if arguments.peers else ''}"
+    return f"{command} (rounds {arguments.rounds}, messages {arguments.messages}, paced {arguments.paced})"
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+    sys.stderr.flush()
 
 
 @asynccontextmanager
@@ -165,73 +207,6 @@ async def _bench(folder: Path | None, arguments: argparse.Namespace) -> AsyncIte
             async with await psycopg.AsyncConnection.connect(postgres.url("peers")) as connection:
                 await connection.execute((folder / "svc/agents.sql").read_bytes())
         yield Bench(here, redis, folder, environment, arguments)
-
-
-def _tables(cells: Sequence[Cell], rounds: int) -> list[report.Table]:
-    heading = [
-        "n8n ms, at once",
-        "pipeline",
-        "messages/s",
-        "app CPU s / 1,000",
-        "by process",
-        "Redis CPU s / 1,000",
-    ]
-    saturated = report.Table(
-        f"Saturation: REST in, WebSocket out; medians of {rounds}",
-        [*heading, "peak MB", "lost, twice", "others' cores"],
-        [
-            [
-                f"{cell.delay}, {cell.concurrency}",
-                cell.name,
-                f"{_median(cell.saturated, lambda run: run.outcome.throughput):,.0f}",
-                f"{_median(cell.saturated, lambda run: run.per_thousand(sum(run.cpu.values()))):.2f}",
-                _by_part(cell.saturated),
-                f"{_median(cell.saturated, lambda run: run.per_thousand(run.redis)):.2f}",
-                f"{_median(cell.saturated, lambda run: run.memory / 1e6):,.0f}",
-                _faults(cell.saturated),
-                f"{_median(cell.saturated, lambda run: run.foreign):.1f}",
-            ]
-            for cell in cells
-        ],
-    )
-    paced = report.Table(
-        f"{PACE} messages a second: time above n8n's own; medians of {rounds}",
-        [
-            "n8n ms, at once",
-            "pipeline",
-            "p50 ms",
-            "p99 ms",
-            "POST p99 ms",
-            "app CPU s / 1,000",
-            "Redis CPU s / 1,000",
-        ],
-        [
-            [
-                f"{cell.delay}, {cell.concurrency}",
-                cell.name,
-                f"{_median(cell.paced, lambda run: run.outcome.overhead_ms.p50):.1f}",
-                f"{_median(cell.paced, lambda run: run.outcome.overhead_ms.p99):.1f}",
-                f"{_median(cell.paced, lambda run: run.outcome.post_ms.p99):.1f}",
-                f"{_median(cell.paced, lambda run: run.per_thousand(sum(run.cpu.values()))):.2f}",
-                f"{_median(cell.paced, lambda run: run.per_thousand(run.redis)):.2f}",
-            ]
-            for cell in cells
-        ],
-    )
-    return [saturated, paced]
-
-
-def _by_part(runs: Sequence[Run]) -> str:
-    parts = runs[0].cpu
-    return ", ".join(f"{part} {median(run.per_thousand(run.cpu[part]) for run in runs):.2f}" for part in parts)
-
-
-def _faults(runs: Sequence[Run]) -> str:
-    return f"{sum(run.outcome.lost for run in runs)}, {sum(run.outcome.duplicates for run in runs)}"
-
-
-def _median(runs: Sequence[Run], value: Callable[[Run], float]) -> float:
-    return median(map(value, runs))
 
 
 def _own_cpu() -> float:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from bench import contest, daemon, depth, report
+from bench import contest, daemon, depth, growth, report
 from bench.servers import place
 from msgctl.redisdb import connect
 
@@ -22,6 +22,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--stock-jobs", type=int, default=1_000, help="for SimpleWorker, a fifth of it for Worker")
     parser.add_argument("--queued", type=int, default=1_000_000, help="queued messages when claims are timed")
     parser.add_argument("--conversations", type=int, default=100_000, help="conversations they are in")
+    parser.add_argument("--growth", type=int, default=40_000, help="messages where growth is measured (40000)")
     parser.add_argument("--calls", type=int, default=10_000, help="messages of the n8n test, 1,000 of 2 s at once")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="only these (all)")
     parser.add_argument("--short", action="store_true", help="all of it in a minute or two, with smaller numbers")
@@ -29,7 +30,7 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.short:
         arguments.jobs, arguments.stock_jobs, arguments.calls = 3_000, 300, 2_000
-        arguments.queued, arguments.conversations = 20_000, 2_000
+        arguments.queued, arguments.conversations, arguments.growth = 20_000, 2_000, 4_000
     return arguments
 
 
@@ -49,6 +50,13 @@ async def measure_depth(arguments: argparse.Namespace) -> list[report.Table]:
         return [depth.table(await depth.measure(here, redis, arguments.queued, arguments.conversations))]
 
 
+async def measure_growth(arguments: argparse.Namespace) -> list[report.Table]:
+    """More conversations, more workers."""
+    async with place() as here, connect(here.settings) as redis:
+        here.configure({("worker", "concurrency"): CONCURRENCY})
+        return [growth.table(await growth.measure(here, redis, rounds=arguments.rounds, queued=arguments.growth))]
+
+
 async def measure_worker(arguments: argparse.Namespace) -> list[report.Table]:
     """A worker process with nothing to do, and one with a thousand calls of n8n."""
     async with place() as here, connect(here.settings) as redis:
@@ -58,6 +66,7 @@ async def measure_worker(arguments: argparse.Namespace) -> list[report.Table]:
 PARTS: dict[str, Callable[[argparse.Namespace], Awaitable[list[report.Table]]]] = {
     "contest": measure_contest,
     "depth": measure_depth,
+    "growth": measure_growth,
     "worker": measure_worker,
 }
 """Each on a server of its own: one that has just forgotten a million keys is still busy with them."""

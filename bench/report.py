@@ -31,7 +31,7 @@ class Table(msgspec.Struct, frozen=True):
         return "\n".join([*lines, *(["", self.note] if self.note else [])]) + "\n"
 
 
-def publish(section: str, command: str, tables: Sequence[Table], file: Path | None) -> None:
+def publish(section: str, command: str, tables: Sequence[Table], file: Path | None, *, picture: str = "") -> None:
     """Show tables, and put them under their heading in the file, in place of what was there.
 
     Args:
@@ -39,13 +39,15 @@ def publish(section: str, command: str, tables: Sequence[Table], file: Path | No
         command: how to get them again.
         tables: what was measured.
         file: the Markdown file; None only shows.
+        picture: name of an image beside the file, shown above the tables; empty for none.
     """
     console = Console(width=None if os.isatty(1) else 150)
     for table in tables:
         _show(console, table)
     if file is None:
         return
-    body = f"## {section}\n\n`{command}`, {_machine()}\n\n" + "\n".join(map(Table.to_markdown, tables))
+    seen = f"![{section}, as bars]({picture})\n\n" if picture else ""
+    body = f"## {section}\n\n`{command}`, {_machine()}\n\n{seen}" + "\n".join(map(Table.to_markdown, tables))
     text = file.read_text("utf-8") if file.exists() else HEADING
     found = re.search(rf"^## {re.escape(section)}$.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     text = text[: found.start()] + body + "\n" + text[found.end() :] if found else f"{text}\n{body}"

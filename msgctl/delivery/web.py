@@ -38,6 +38,8 @@ class Web:
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
         self._gone_after = int(2000 * settings.gateway.socket_ttl)
+        # A number says by itself what was handed on; without one it is the record that guards against a second time.
+        self._numbered_ttl = int(settings.retention.completed * 1000)
         self._record_ttl = record_ttl(settings)
 
     async def route(self, entries: Sequence[Entry]) -> None:
@@ -85,7 +87,7 @@ class Web:
                 event.conversation_id,
                 seq,
                 entry.body,
-                self._record_ttl,
+                self._numbered_ttl if seq else self._record_ttl,
                 INBOX_LENGTH,
                 INBOX_TTL,
                 event.message_id,

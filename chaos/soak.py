@@ -1,0 +1,269 @@
+"""`make soak`: half an hour at 70 % of what the machine bears, with kills; does memory creep, do keys stay behind?
+
+    python -m chaos.soak [--minutes 30]
+
+One gateway, worker and subscriber live all the time and are watched; a second worker and subscriber beside them
+are killed again and again. The load comes over REST and waits at WebSockets. Retention is a minute, so that what
+is over is gone before the end.
+"""
+
+import argparse
+import asyncio
+import random
+import re
+import statistics
+import sys
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from pydantic import SecretStr
+
+from bench.daemon import add_agents, n8n
+from bench.load import Outcome
+from bench.measure import memory
+from bench.servers import SECRET
+from chaos.crew import Crew
+from chaos.delivery import SUBSCRIBER
+from chaos.place import Place, place
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.operations import Verdict, Verification
+from msgctl.stack import ports
+from tests.processes import Daemon
+
+SHARE = 0.7
+DELAY = 0.1
+"""Seconds n8n takes."""
+PROBE = 3_000
+"""Messages of the burst that finds out what the machine bears."""
+KEPT = 60.0
+"""Seconds that anything is kept once it is over."""
+WARMING = 2.5 * KEPT
+"""Seconds after which what comes and what expires are in balance: memory counts from there."""
+BETWEEN_KILLS = 15.0
+LOOK = 1.0
+MOST_SLOPE = 1.0
+"""Percent an hour."""
+PARTS = ("gateway", "worker", "subscriber")
+
+
+@dataclass(frozen=True)
+class Slope:
+    """How memory went."""
+
+    part: str
+    megabytes: float
+    percent: float
+    """An hour, of its mean."""
+    error: float
+    """The standard error of that, in the same unit."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is not above the bound by more than chance: twice its error."""
+        return self.percent - 2 * self.error < MOST_SLOPE
+
+    def __str__(self) -> str:
+        return f"{self.part}: {self.megabytes:.1f} MB, {self.percent:+.2f} ± {self.error:.2f} % an hour"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of it."""
+
+    seconds: float
+    capacity: float
+    """Messages a second at saturation."""
+    rate: float
+    sent: int
+    lost: int
+    twice: int
+    """Answers that a socket got more than once."""
+    kills: int
+    memory: list[Slope]
+    left: dict[str, int] = field(default_factory=dict)
+    """Keys that were not there before the load and have not gone, by their beginning."""
+    verdict: Verdict | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether every promise was kept."""
+        kept = not (self.lost or self.twice or self.left) and self.verdict is not None and self.verdict.holds
+        return kept and (not self.warm or all(slope.holds for slope in self.memory))
+
+    @property
+    def warm(self) -> bool:
+        """Whether the run was long enough to judge memory."""
+        return self.seconds > 2 * WARMING
+
+
+class Soak:
+    """One run.
+
+    Args:
+        where: servers of its own.
+        minutes: how long the load lasts.
+    """
+
+    def __init__(self, where: Place, minutes: float) -> None:
+        self._place = where
+        self._seconds = minutes * 60
+        self._samples: list[tuple[float, dict[str, float]]] = []
+
+    async def run(self) -> Report:
+        """Load, kill, wait, and look at what is left."""
+        async with AsyncExitStack() as stack:
+            settings = _settings(self._place.settings, await stack.enter_async_context(n8n(DELAY)))
+            daemons = {part: await stack.enter_async_context(Daemon(part, settings)) for part in PARTS}
+            crews = [
+                await stack.enter_async_context(Crew(settings, 1)),
+                await stack.enter_async_context(Crew(settings, 1, program=SUBSCRIBER)),
+            ]
+            base = f"http://127.0.0.1:{settings.gateway.port}"
+            before = await self._keys()
+            _tell(f"{len(before)} keys before; looking for what the machine bears")
+            probe = await _load(base, "--mode", "closed", "--inflight", 100, "--messages", PROBE)
+            rate = probe.throughput * SHARE
+            count = round(rate * self._seconds)
+            _tell(f"{probe.throughput:.0f} messages/s; {count} at {rate:.0f}/s for {self._seconds / 60:g} minutes")
+            begun = time.monotonic()
+            chores = [
+                asyncio.create_task(self._watch({part: one.process.pid for part, one in daemons.items()})),
+                asyncio.create_task(_kill(crews)),
+            ]
+            outcome = await _load(base, "--mode", "open", "--rate", rate, "--messages", count)
+            for chore in chores:
+                chore.cancel()
+            seconds = time.monotonic() - begun
+            left = await self._leftovers(before)
+            return Report(
+                seconds=seconds,
+                capacity=probe.throughput,
+                rate=rate,
+                sent=count,
+                lost=outcome.lost + probe.lost,
+                twice=outcome.duplicates + probe.duplicates,
+                kills=sum(len(crew.kills) for crew in crews),
+                memory=self._slopes(begun),
+                left=left,
+                verdict=await Verification(settings, self._place.redis).run(),
+            )
+
+    async def _watch(self, pids: dict[str, int]) -> None:
+        """Note the memory of all that lives, for ever."""
+        while True:
+            info = await self._place.redis.info("memory")
+            sizes = {part: memory(pid) / 1e6 for part, pid in pids.items()}
+            self._samples.append((time.monotonic(), {**sizes, "redis": info["used_memory"] / 1e6}))
+            await asyncio.sleep(LOOK)
+
+    def _slopes(self, begun: float) -> list[Slope]:
+        """Of each part, once warm; of a run too short for that, of its second half."""
+        warm = begun + min(WARMING, self._seconds / 2)
+        samples = [(at, sizes) for at, sizes in self._samples if at >= warm]
+        return [_slope(part, [(at, sizes[part]) for at, sizes in samples]) for part in (*PARTS, "redis")]
+
+    async def _keys(self) -> set[str]:
+        return {key async for key in self._place.redis.scan_iter(count=1000)}
+
+    async def _leftovers(self, before: set[str]) -> dict[str, int]:
+        """Wait until all that expires has; then what is left that was not there and is not there once for all."""
+        deadline = time.monotonic() + 3 * KEPT
+        while True:
+            left = {key for key in await self._keys() - before if not _stays(key)}
+            if not left or time.monotonic() > deadline:
+                return dict(Counter(re.split(r"[0-9a-f]{8}-|ws-|\d", key)[0] for key in left).most_common(20))
+            _tell(f"{len(left)} keys are still to go")
+            await asyncio.sleep(10)
+
+
+def _stays(key: str) -> bool:
+    """Whether a key stands for the whole pipeline, or for a process that lives: a bounded number of them."""
+    whole = set(contracts.LUA_NAMES.values())
+    named = (contracts.RQ_QUEUE, contracts.RQ_WORKER, contracts.WAKE, contracts.BREAKER, contracts.CLAIMED)
+    return key in whole or key.startswith((*named, contracts.INBOX))
+
+
+def _slope(part: str, samples: list[tuple[float, float]]) -> Slope:
+    """The line through the samples by least squares, and how far chance may have tilted it.
+
+    Neighbouring samples are alike, so the error is that of the means of ten stretches.
+    """
+    size = max(1, len(samples) // 10)
+    stretches = [samples[at : at + size] for at in range(0, len(samples) - size + 1, size)]
+    times = [statistics.fmean(at for at, _ in stretch) / 3600 for stretch in stretches]
+    sizes = [statistics.fmean(value for _, value in stretch) for stretch in stretches]
+    mean = statistics.fmean(sizes)
+    line = statistics.linear_regression(times, sizes)
+    residuals = sum((y - line.intercept - line.slope * x) ** 2 for x, y in zip(times, sizes, strict=True))
+    spread = sum((x - statistics.fmean(times)) ** 2 for x in times)
+    error = (residuals / max(1, len(times) - 2) / spread) ** 0.5
+    return Slope(part, mean, line.slope / mean * 100, error / mean * 100)
+
+
+async def _kill(crews: list[Crew]) -> None:
+    """Kill -9 one of a crew now and then, for ever."""
+    while True:
+        await asyncio.sleep(random.uniform(0.5, 1.5) * BETWEEN_KILLS)
+        random.choice(crews).kill_one()
+
+
+async def _load(base: str, *options: object) -> Outcome:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.client", "--base", base, "--secret", SECRET),
+        *("--stub-ms", str(round(DELAY * 1000)), "--timeout", "120", *map(str, options)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    written, _ = await process.communicate()
+    if process.returncode:
+        raise SystemExit("The load client failed; its error is above.")
+    return msgspec.json.decode(written.splitlines()[-1], type=Outcome)
+
+
+def _settings(settings: Settings, n8n_url: str) -> Settings:
+    """Everything that is over goes after a minute; a lease is short, since it is kills that are tried."""
+    plain: dict[str, Any] = {
+        "gateway": {"host": "127.0.0.1", "port": ports.free_port()},
+        "n8n": {"base_url": n8n_url},
+        "retention": {"completed": KEPT, "identity": KEPT},
+        "history": {"ttl": KEPT, "max_mailbox": 100_000},
+        "events": {"stream": 5_000},
+        "delivery": {"max_stream": 5_000},
+        "worker": {"lease": 5.0, "concurrency": 100},
+        "auth": {"jwt_secret": SecretStr(SECRET)},
+    }
+    return settings.model_copy(
+        update={name: getattr(settings, name).model_copy(update=values) for name, values in plain.items()}
+    )
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+    sys.stderr.flush()
+
+
+async def main(minutes: float) -> bool:
+    """Soak, tell, and say whether every promise was kept."""
+    async with place() as where:
+        await add_agents(where.settings.postgres.url.get_secret_value(), 100)
+        report = await Soak(where, minutes).run()
+    for name in ("seconds", "capacity", "rate", "sent", "lost", "twice", "kills", "left"):
+        value = getattr(report, name)
+        sys.stdout.write(f"{name:10} {value:.0f}\n" if isinstance(value, float) else f"{name:10} {value or 0}\n")
+    for slope in report.memory:
+        judged = ("" if slope.holds else " TOO MUCH") if report.warm else " (a run too short to judge it)"
+        sys.stdout.write(f"memory     {slope}{judged}\n")
+    for violation in report.verdict.violations[:20] if report.verdict else ():
+        sys.stdout.write(f"{violation.invariant} {violation.subject}: {violation.problem}\n")
+    sys.stdout.write(f"{'kept' if report.holds else 'BROKEN'}\n")
+    return report.holds
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m chaos.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30, help="how long the load lasts (30)")
+    sys.exit(0 if asyncio.run(main(parser.parse_args().minutes)) else 1)
