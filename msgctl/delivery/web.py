@@ -38,7 +38,7 @@ class Web:
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
         self._gone_after = int(2000 * settings.gateway.socket_ttl)
-        # A number says by itself what was handed on; without one it is the record that guards against a repetition.
+        # A number tells what was handed on before; without one only the record does.
         self._numbered_ttl = int(settings.retention.completed * 1000)
         self._record_ttl = record_ttl(settings)
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from redis import Redis as BlockingRedis
 from redis import exceptions
-from redis.asyncio import BlockingConnectionPool, Redis, SSLConnection
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.redisdb import sentinels
+from msgctl.redisdb.lane import PlainLane, SecureLane
 
 RESEND = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3)
 """redis-py sends a command again when its reply is lost, so every write of ours can be sent twice unharmed."""
@@ -128,8 +129,7 @@ def _pool(settings: Settings, **manner: Any) -> BlockingConnectionPool:
     redis = settings.redis
     if redis.sentinels:
         return sentinels.SentinelPool(settings, **manner)
-    if redis.tls:
-        manner["connection_class"] = SSLConnection
+    manner["connection_class"] = SecureLane if redis.tls else PlainLane
     return BlockingConnectionPool(host=redis.host, port=redis.port, **manner)
 
 
