@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import itertools
+import json
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from websockets.asyncio.client import ClientConnection, connect
 
 from tests.processes import PATIENCE, until
 
@@ -23,7 +25,7 @@ class Browser:
         socket: of the page's DevTools.
     """
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Any]] = {}
@@ -35,7 +37,7 @@ class Browser:
     async def listen(self) -> None:
         """Take what the browser says, for ever."""
         async for message in self._socket:
-            said = message.json()
+            said = json.loads(message)
             if "id" in said:
                 self._answers.pop(said["id"]).set_result(said)
             elif said["method"] == "Network.requestWillBeSent":
@@ -49,7 +51,7 @@ class Browser:
         """Call a method of the protocol, and return its result."""
         number = next(self._numbers)
         self._answers[number] = asyncio.get_running_loop().create_future()
-        await self._socket.send_json({"id": number, "method": method, "params": parameters})
+        await self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
         return (await asyncio.wait_for(self._answers[number], PATIENCE)).get("result")
 
     async def value(self, expression: str) -> Any:
@@ -82,17 +84,18 @@ async def browsing(folder: Path) -> AsyncIterator[Browser]:
     try:
         await until(lambda: told.exists() and len(told.read_text().splitlines()) == 2, "Chromium to start")
         port = told.read_text().splitlines()[0]
-        async with aiohttp.ClientSession() as session:
-            pages = await (await session.get(f"http://127.0.0.1:{port}/json")).json()
-            address = next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
-            async with session.ws_connect(address, max_msg_size=0) as socket:
-                browser = Browser(socket)
-                listening = asyncio.create_task(browser.listen())
-                for domain in ("Page", "Network", "Log"):
-                    await browser.call(f"{domain}.enable")
-                yield browser
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/json") as answer:
+            pages = await answer.json()
+        address = next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
+        # Not aiohttp's WebSocket: where its server goes away without a word, it never gives its connection back.
+        async with connect(address, max_size=None) as socket:
+            browser = Browser(socket)
+            listening = asyncio.create_task(browser.listen())
+            for domain in ("Page", "Network", "Log"):
+                await browser.call(f"{domain}.enable")
+            yield browser
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
     finally:
         process.terminate()
         await process.wait()
