@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import psycopg
 import pytest
 import redis as sync_redis
@@ -61,6 +62,23 @@ def _log_as_a_daemon_does() -> None:
     [handler] = logging.getLogger().handlers
     if isinstance(handler, logging.StreamHandler):
         handler.setStream(_Stderr())
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _named_connections() -> Iterator[None]:
+    """A connection that aiohttp was left with is told of whenever it is collected: let it say whose it was."""
+
+    class NamedConnection(aiohttp.connector.Connection):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.maker = os.environ.get("PYTEST_CURRENT_TEST")
+
+        def __repr__(self) -> str:
+            return f"{super().__repr__()} of {self.maker}"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aiohttp.connector, "Connection", NamedConnection)
+        yield
 
 
 @pytest.fixture(scope="session")
