@@ -45,7 +45,7 @@ bench-cli: $(VENV)/.runtime ## The command line against a million messages: its 
 	@$(BIN)/python -m bench.cli --write bench/RESULTS.md $(ARGS)
 
 bench-gateway: $(VENV)/.runtime ## 2,000 idle sockets and 500 POST/s at one gateway; 10,000 and 1,000 replies/s
-	@$(BIN)/python -m bench.gateway $(ARGS)
+	@$(BIN)/python -m bench.gateway --write bench/RESULTS.md $(ARGS)
 
 bench-dash: $(VENV)/.runtime ## The dashboard over a million jobs: what a look costs Redis, first screen, idling
 	@$(BIN)/python -m bench.dash --write bench/RESULTS.md $(ARGS)

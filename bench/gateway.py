@@ -6,10 +6,10 @@
 import argparse
 import asyncio
 import resource
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import aiohttp
@@ -17,7 +17,7 @@ import msgspec
 import uvloop
 from redis.asyncio import Redis
 
-from bench import crowd
+from bench import crowd, report
 from bench.measure import cpu_seconds, quantile
 from bench.servers import SECRET, Place, place
 from msgctl import agents, tokens
@@ -27,6 +27,8 @@ from msgctl.stack.postgres import Postgres
 from msgctl.stack.supervisor import Supervisor
 
 CONVERSATIONS = 500
+QUANTILES = (0.5, 0.99, 0.999)
+NOTE = "From the moment each was due: a stall is not hidden. Replies come by the stream and a subscriber."
 GRACE = 20.0
 IDLE = 25.0
 """Seconds the sockets idle before they are weighed: longer than it takes to ping each of them once."""
@@ -43,11 +45,17 @@ class Bench(NamedTuple):
 
 
 async def main(options: argparse.Namespace) -> None:
-    """Start the servers anew for each measurement and print a line for it."""
+    """Start the servers anew for each measurement, and publish what came of them."""
     async with _bench() as bench:
-        await _posts(bench, options)
+        posts = await _posts(bench, options)
     async with _bench() as bench:
-        await _replies(bench, options)
+        weight, replies = await _replies(bench, options)
+    heading = ["load", "p50 ms", "p99 ms", "p99.9 ms", "gateway CPU us each", "load client, share of a core"]
+    tables = [
+        report.Table(f"The gateway, {options.seconds} s each", heading, [posts, replies], NOTE),
+        report.Table("Idle sockets", ["sockets", "KiB each", "share of a core"], [weight]),
+    ]
+    report.publish("Gateway", "make bench-gateway", tables, options.write)
 
 
 @asynccontextmanager
@@ -67,7 +75,7 @@ async def _bench() -> AsyncIterator[Bench]:
             yield Bench(where, http, gateway_pid, f"http://127.0.0.1:{port}", subscriber_pid)
 
 
-async def _posts(bench: Bench, options: argparse.Namespace) -> None:
+async def _posts(bench: Bench, options: argparse.Namespace) -> tuple[str, ...]:
     settings = bench.place.settings
     async with agents.Agents(settings) as directory:
         agent = await directory.add(user_id="ana", name="Ana's agent", webhook_path="chat")
@@ -77,19 +85,17 @@ async def _posts(bench: Bench, options: argparse.Namespace) -> None:
         await _post(bench, token, agent.id, 0)
         cost = _Cost(bench.pid)
         took = await _paced(bench, token, agent.id, options)
-        _tell(f"{options.sockets} sockets, {options.rate} POST/s for {options.seconds} s", took, cost, "a POST")
+        return _row(f"{options.rate} POST/s beside {options.sockets:,} idle sockets", took, cost)
 
 
-async def _replies(bench: Bench, options: argparse.Namespace) -> None:
+async def _replies(bench: Bench, options: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str, ...]]:
     people = crowd.Crowd(bench.http, bench.place, bench.url)
     async with crowd.weighed(people, bench.pid, options.idle, seconds=IDLE) as weight:
-        sys.stdout.write(
-            f"{weight.sockets} idle sockets: {weight.bytes_each / 1024:.1f} KiB each, {weight.cpu:.1%} of a core\n"
-        )
+        idle = f"{weight.sockets:,}", f"{weight.bytes_each / 1024:.1f}", f"{weight.cpu:.1%}"
         async with Redis.from_url(bench.place.valkey.url()) as redis:
             cost = _Cost(bench.pid)
             took = await crowd.reply(people, redis, rate=options.replies, seconds=options.seconds)
-        _tell(f"{options.replies} replies/s to them for {options.seconds} s", took, cost, "a reply")
+        return idle, _row(f"{options.replies:,} replies/s to {weight.sockets:,} sockets", took, cost)
 
 
 class _Cost:
@@ -103,18 +109,15 @@ class _Cost:
         self._pid = pid
         self._gateway, self._own, self._begun = cpu_seconds(pid), _own_cpu(), time.perf_counter()
 
-    def tell(self, number: int, unit: str) -> str:
-        """The CPU of both, for so many units of work."""
+    def cells(self, number: int) -> tuple[str, str]:
+        """The CPU of both, for so many pieces of work."""
         seconds = time.perf_counter() - self._begun
         gateway = (cpu_seconds(self._pid) - self._gateway) / number * 1e6
-        own = (_own_cpu() - self._own) / seconds
-        return f"gateway {gateway:.0f} us CPU {unit}, load client {own:.0%} of a core"
+        return f"{gateway:.0f}", f"{(_own_cpu() - self._own) / seconds:.0%}"
 
 
-def _tell(what: str, took: Sequence[float], cost: _Cost, unit: str) -> None:
-    p50, p99, p999 = (quantile(took, share) for share in (0.5, 0.99, 0.999))
-    figures = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, p99.9 {p999:.1f} ms"
-    sys.stdout.write(f"{what}: {figures}; {cost.tell(len(took), unit)}\n")
+def _row(load: str, took: Sequence[float], cost: _Cost) -> tuple[str, ...]:
+    return load, *(f"{quantile(took, share):.1f}" for share in QUANTILES), *cost.cells(len(took))
 
 
 async def _paced(bench: Bench, token: str, agent_id: str, options: argparse.Namespace) -> list[float]:
@@ -168,6 +171,7 @@ if __name__ == "__main__":
     parser.add_argument("--idle", type=int, default=10_000, help="sockets that are weighed and replied to")
     parser.add_argument("--replies", type=int, default=1000, help="a second")
     parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--write", type=Path, help="the Markdown file whose section is to be replaced")
     arguments = parser.parse_args()
     _raise_file_limit(max(arguments.sockets, arguments.idle))
     uvloop.run(main(arguments))
