@@ -17,6 +17,9 @@ from tests.processes import PATIENCE, until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
+BINARY = 2
+"""The opcode of such a frame, RFC 6455 section 5.2."""
+
 
 class Browser:
     """One page of a browser.
@@ -31,6 +34,8 @@ class Browser:
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self.requests: list[str] = []
         """The address of everything that was asked for."""
+        self.received = b""
+        """What came over the page's WebSockets."""
         self.console: list[str] = []
         """What the page complained of."""
 
@@ -44,6 +49,9 @@ class Browser:
                 self.requests.append(said["params"]["request"]["url"])
             elif said["method"] == "Network.webSocketCreated":
                 self.requests.append(said["params"]["url"])
+            elif said["method"] == "Network.webSocketFrameReceived":
+                frame = said["params"]["response"]
+                self.received += base64.b64decode(frame["payloadData"]) if frame["opcode"] == BINARY else b""
             elif said["method"] == "Log.entryAdded":
                 self.console.append(said["params"]["entry"]["text"])
 

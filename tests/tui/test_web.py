@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,8 +24,9 @@ DARK = 60
 
 @pytest.fixture
 async def invitation(settings: Settings, tmp_path: Path) -> AsyncIterator[str]:
-    """The address that `msgctl dash --web --auth` prints."""
-    async with started(settings, "dash", "--web", "--port", "0", "--auth", folder=tmp_path) as process:
+    """The address that `msgctl dash --web --auth` prints; what it shows changes by a key alone."""
+    arguments = ("dash", "--web", "--port", "0", "--auth", "--interval", "3600")
+    async with started(settings, *arguments, folder=tmp_path) as process:
         assert process.stderr
         told = (await asyncio.wait_for(process.stderr.readline(), PATIENCE)).decode()
         found = re.search(r"http://\S+", told)
@@ -78,16 +79,17 @@ async def test_chromium_shows_it(invitation: str, traffic: Traffic, tmp_path: Pa
         await until(
             lambda: browser.value("document.body?.classList.contains('-first-byte')"), "the dashboard to be drawn"
         )
+        await until(lambda: b"NOT HEALTHY" in browser.received, "the first look")
         first = await browser.picture()
         await browser.press("2")
-        await until(lambda: _differs(browser.picture, first), "the second tab")
+        await until(lambda: b"looked through" in browser.received, "the second tab, without a click before")
+        await until(lambda: _differs(browser.picture, first), "its picture")
         (tmp_path / "dash.png").write_bytes(await browser.picture())
         hosts = {urlsplit(url).netloc for url in browser.requests if not url.startswith("data:")}
         assert hosts == {urlsplit(invitation).netloc}
         assert not [line for line in browser.console if "Content Security Policy" in line or "404" in line]
 
 
-async def _differs(picture: object, before: bytes) -> bool:
-    assert callable(picture)
+async def _differs(picture: Callable[[], Awaitable[bytes]], before: bytes) -> bool:
     now = await picture()
     return bool(now != before and len(now) > len(before) / 2)
