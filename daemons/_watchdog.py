@@ -1,7 +1,8 @@
 """systemd's watchdog, fed by progress: a daemon that lives but does no work is started again.
 
 Redis being away is not the daemon's fault, and killing it for that would only add a crowd at Redis's door when it
-is back. So a Redis that does not answer even a *new* connection excuses everything. What counts as stuck is the
+is back. So a Redis that does not answer even a *new* connection excuses everything, and so does one that takes no
+writes, because it is full or became a replica: nobody can move anything then. What counts as stuck is the
 other case, the one that bites in the field: Redis answers a newcomer, and this process gets nothing done with it;
 its connection is wedged, a loop stands still, or the canary lies in its hands and nothing moves (`daemons._hop`).
 """
@@ -71,9 +72,21 @@ class Watchdog:
                 self._pace.moved()  # what Redis could not give, nobody could take
                 return ["STATUS=Redis does not answer; waiting for it", "WATCHDOG=1"]
         if fault := self._fault():
+            if refusal := await self._refusal():
+                return [f"STATUS={refusal}", "WATCHDOG=1"]
             log.error("Stuck: systemd is not told that all is well", fault=fault)
             return [f"STATUS=stuck: {fault}"]
         return [f"STATUS={self._line}", "WATCHDOG=1"]
+
+    async def _refusal(self) -> str:
+        """Why nobody can write to Redis; empty: anybody can."""
+        try:
+            await knock(self._settings, writing=True)
+        except RedisUnavailable as refusal:
+            self._excused = self._answered = time.monotonic()
+            self._pace.moved()
+            return refusal.message
+        return ""
 
     def _fault(self) -> str:
         since = time.monotonic() - self._patience

@@ -119,7 +119,7 @@ EVENTS_PROJECTED = "msgctl:events:projected"  # STRING, the stream id up to whic
 EVENTS_LOST = "msgctl:events:lost"  # STRING, how many events were cut before PostgreSQL had them
 CANARY = "msgctl:canary"  # HASH {id, sentAt, arrivedAt, since}: the synthetic message, times in Unix milliseconds
 CANARY_SENDING = "msgctl:canary:sending"  # STRING with a TTL: somebody sends it right now
-CANARY_PROBE = "msgctl:canary:probe"  # STRING with a TTL: written to see whether Redis takes writes
+PROBE = "msgctl:probe"  # STRING with a TTL: written to see whether Redis takes writes
 PROGRESS_CHANNEL = "msgctl:progress"  # PUBLISH of {messageId, conversationId, userId, progress} for observers
 
 # ── Channels of the contract ────────────────────────────────────────────────────────────────────────────

@@ -12,6 +12,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
+from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.redisdb import sentinels
@@ -20,6 +21,7 @@ from msgctl.redisdb.lane import PlainLane, SecureLane
 RESEND = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3)
 """redis-py sends a command again when its reply is lost, so every write of ours can be sent twice unharmed."""
 
+REFUSED = (exceptions.ReadOnlyError, exceptions.OutOfMemoryError)
 REFUSALS = ("MISCONF", "OOM", "MASTERDOWN", "LOADING", "NOREPLICAS", "BUSY ")
 """How an error begins that is Redis's state and passes: disk, memory, fail-over, start, `min-replicas-to-write`, a
 script of somebody's that does not end."""
@@ -54,8 +56,12 @@ def dedicated(settings: Settings, *, blocking: float) -> Redis:
     return Redis.from_pool(_pool(settings, max_connections=2, retry=patience, **manner))
 
 
-async def knock(settings: Settings) -> None:
+async def knock(settings: Settings, *, writing: bool = False) -> None:
     """Return once Redis has answered a newcomer, whatever becomes of the connections there are.
+
+    Args:
+        settings: `redis.*`.
+        writing: also whether it takes a write; one that is full, or a replica, takes none.
 
     Raises:
         RedisUnavailable: it has not within `redis.timeout`, and why.
@@ -65,6 +71,8 @@ async def knock(settings: Settings) -> None:
         with unavailable_as_error(settings):
             async with asyncio.timeout(settings.redis.timeout):
                 await newcomer.ping()
+                if writing:
+                    await newcomer.set(contracts.PROBE, "1", px=1000)
     finally:
         await newcomer.aclose()
 
@@ -100,14 +108,12 @@ def unavailable_as_error(settings: Settings) -> Iterator[None]:
     except (
         exceptions.ConnectionError,
         exceptions.TimeoutError,
-        exceptions.ReadOnlyError,
-        exceptions.OutOfMemoryError,
         exceptions.BusyLoadingError,
         OSError,
     ) as error:
         raise RedisUnavailable(f"Redis at {describe(settings)} {_explain(error)}") from error
     except exceptions.ResponseError as error:
-        if not str(error).startswith(REFUSALS):
+        if not (isinstance(error, REFUSED) or str(error).startswith(REFUSALS)):
             raise
         raise RedisUnavailable(f"Redis at {describe(settings)} refuses writes: {error}") from error
 
