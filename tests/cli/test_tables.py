@@ -1,0 +1,99 @@
+"""What a person sees, to the letter: tables at 80 columns of messages whose times are set back three hours."""
+
+import pytest
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from tests.cli.conftest import Invoke
+from tests.traffic import Traffic
+
+TABLES = {
+    "queue stats": """\
+waiting    1
+active     0
+completed  1
+failed     2
+delayed    0
+paused     0
+total      4
+""",
+    "queue list": """\
+queue        waiting  active  delayed  oldest  paused
+─────────────────────────────────────────────────────
+messages:1   0        0       0        -       no
+messages:2   0        0       0        -       no
+messages:3   0        0       0        -       no
+messages:4   0        0       0        -       no
+messages:5   1        0       0        3h      no
+messages:6   0        0       0        -       no
+messages:7   0        0       0        -       no
+messages:8   0        0       0        -       no
+messages:9   0        0       0        -       no
+messages:10  0        0       0        -       no
+""",
+    "dlq list": """\
+id      failed  error
+───────────────────────────────────────────────
+dead    3h ago  n8n_rejected: n8n answered 400.
+edited  3h ago  n8n_rejected: n8n answered 400.
+""",
+    "dlq replay --all --dry-run": """\
+id      outcome       why
+─────────────────────────────────────────────────────────────
+dead    would_replay  -
+edited  skipped       It was edited and sent anew as edition.
+""",
+    "message list": """\
+id      state      since   pri  channel  user  error
+───────────────────────────────────────────────────────────
+dead    failed     3h ago  5    web      ana   n8n_rejected
+done    completed  3h ago  5    web      ana   -
+edited  failed     3h ago  5    web      ana   n8n_rejected
+waits   waiting    3h ago  5    web      ana   -
+""",
+    "message list --state failed": """\
+id      state   since   pri  channel  user  error
+────────────────────────────────────────────────────────
+dead    failed  3h ago  5    web      ana   n8n_rejected
+edited  failed  3h ago  5    web      ana   n8n_rejected
+""",
+    "message why waits": """\
+waiting
+─────────────────────────────────────────────────────────────
+in_queue   It is the next one.
+no_worker  No worker is alive. Start one: msgctl start worker
+""",
+    "message why dead": """\
+failed
+────────────────────────────────────────────────────────────────────────────────
+dead_letter  n8n_rejected: n8n answered 400. Put it back to work: msgctl dlq
+             replay dead
+""",
+    "assert dlq==2": """\
+comparison  value  holds
+────────────────────────
+dlq==2      2      yes
+""",
+}
+
+
+@pytest.fixture
+async def three_hours_ago(traffic: Traffic, redis: Redis) -> None:
+    """Two dead letters, an answered message, one that waits; all of it as of three hours ago."""
+    await traffic.completed("done")
+    await traffic.failed("dead", "edited")
+    await traffic.waiting("waits")
+    then = (await redis.time())[0] * 1000 - 3 * 3_600_000 - 60_000
+    for name in ("done", "dead", "edited"):
+        await redis.hset(contracts.job_key(name), contracts.FIELD_FINISHED, str(then))
+    await redis.hset(contracts.job_key("waits"), contracts.FIELD_READY, str(then))
+    await redis.hset(contracts.job_key("edited"), contracts.FIELD_EDITION, "edition")
+
+
+@pytest.mark.usefixtures("three_hours_ago")
+async def test_tables_look_like_this(msgctl: Invoke) -> None:
+    """No cell is cut, no line is longer than the terminal, nothing moves without being meant to."""
+    for command, expected in TABLES.items():
+        drawn = (await msgctl(*command.split())).stdout
+        assert drawn == expected, f"\n{command}\n{drawn}"
+        assert max(map(len, drawn.splitlines())) <= 80
