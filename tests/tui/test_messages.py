@@ -56,6 +56,19 @@ async def test_a_message_in_full(desk: Desk, traffic: Traffic) -> None:
         await sight.shows("looked through")
 
 
+async def test_the_mouse_opens_a_message(desk: Desk, traffic: Traffic) -> None:
+    """A click chooses the row, and one on the chosen row opens it."""
+    await traffic.waiting("w1")
+    await traffic.waiting("w2")
+    async with looking(desk) as sight:
+        await sight.press("2")
+        await sight.shows("w1", "w2")
+        for _ in range(2):
+            await sight.pilot.click("#pane-messages Table", offset=(4, 2))
+            await sight.pilot.pause()
+        await sight.shows("state WAITING")
+
+
 async def test_a_dead_message_tells_where_it_stopped(desk: Desk, traffic: Traffic) -> None:
     """The last error and the record of its run."""
     await traffic.failed("bad1")

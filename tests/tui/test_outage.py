@@ -20,13 +20,25 @@ async def test_redis_goes_and_comes_back(settings: Settings, tmp_path: Path) -> 
         async with looking(make_desk(client, settings)) as sight:
             await sight.shows("waiting 0")
             await server.stop()
-            await sight.shows("!! Redis at", "last good", "it is tried again")
+            await sight.shows("!! last good", "it is tried again", "Redis at redis://")
             await server.start()
-            await sight.hides("!! Redis at")
+            await sight.hides("!! last good")
             await sight.shows("waiting 0")
     finally:
         await client.aclose()
         await server.stop()
+
+
+async def test_redis_was_never_there(settings: Settings) -> None:
+    """The very first look fails: where it looks and why it sees nothing is said, also in a small terminal."""
+    redis = settings.redis.model_validate({"host": "127.0.0.1", "port": 9, "timeout": 1.0})
+    settings = settings.model_copy(update={"redis": redis})
+    client = redisdb.connect(settings)
+    try:
+        async with looking(make_desk(client, settings), (80, 24)) as sight:
+            await sight.shows("msgctl  redis://127.0.0.1:9/0", "!! never good yet; it is tried again. Redis at")
+    finally:
+        await client.aclose()
 
 
 async def test_postgres_gone(settings: Settings) -> None:
@@ -38,7 +50,7 @@ async def test_postgres_gone(settings: Settings) -> None:
             desk = make_desk(client, settings)
             desk.pulse = pulse
             async with looking(desk) as sight:
-                await sight.shows("!! PostgreSQL at", "waiting 0")
+                await sight.shows("PostgreSQL at", "it is tried again", "waiting 0")
                 assert "hidden" not in sight.text
     finally:
         await client.aclose()

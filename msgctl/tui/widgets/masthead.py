@@ -17,7 +17,8 @@ class Masthead(Static):
     """Two lines: place and time; the six counts and the health."""
 
     def __init__(self, desk: Desk) -> None:
-        super().__init__(id="masthead", markup=False)
+        where = "a recording" if desk.player else describe(desk.settings)
+        super().__init__(clean(f"msgctl  {where}"), id="masthead", markup=False)
         self._desk = desk
 
     def draw(self, snapshot: Snapshot, *, paused: bool) -> None:
@@ -62,6 +63,6 @@ class Banner(Static):
             since = (
                 f"last good {clock(last_good * 1000)} UTC, {span(now - last_good)} ago"
                 if last_good
-                else "never yet"
+                else "never good yet"
             )
-            self.update(clean(f"!! {' '.join(troubles)} ({since}; it is tried again)"))
+            self.update(clean(f"!! {since}; it is tried again. {' '.join(troubles)}"))
