@@ -215,16 +215,21 @@ async def fall_silent(redis: Redis, gateway: str) -> None:
     await redis.hset(contracts.GATEWAYS, gateway, str(last - 10_000))
 
 
+async def come_back(settings: Settings, redis: Redis, gateway: Sockets) -> Sockets:
+    """Ana's socket `old` at g1, and `new` at g2, which has resumed c1; the sockets of g2."""
+    elsewhere = Sockets(redis, settings, "g2")
+    for one, socket in ((gateway, "old"), (elsewhere, "new")):
+        await one.stay_alive()
+        await one.register(socket, "ana")
+    await elsewhere.join("new", "c1")
+    return elsewhere
+
+
 async def test_a_reply_finds_who_came_back_although_it_names_a_dead_socket(
     settings: Settings, redis: Redis, replies: Replies, gateway: Sockets
 ) -> None:
     """The named socket's gateway was killed, its key lives on: the reply goes to the user's new socket as well."""
-    elsewhere = Sockets(redis, settings, "g2")
-    await gateway.register("old", "ana")
-    await gateway.stay_alive()
-    await elsewhere.stay_alive()
-    await elsewhere.register("new", "ana")
-    await elsewhere.join("new", "c1")
+    await come_back(settings, redis, gateway)
     await fall_silent(redis, "g1")
     reply = await replies.commit(response(metadata={"websocketId": "old"}))
     await Web(redis, settings).route(await committed(settings, redis))
@@ -237,11 +242,7 @@ async def test_what_waits_for_a_dead_gateway_is_inherited(
     settings: Settings, redis: Redis, replies: Replies, gateway: Sockets
 ) -> None:
     """Routed before the silence was noticed: it moves, in order, to the socket that has resumed elsewhere."""
-    elsewhere = Sockets(redis, settings, "g2")
-    for one, socket in ((gateway, "old"), (elsewhere, "new")):
-        await one.stay_alive()
-        await one.register(socket, "ana")
-    await elsewhere.join("new", "c1")
+    await come_back(settings, redis, gateway)
     for conversation in ("c1", "c1", "c2"):
         await replies.commit(response(metadata={"websocketId": "old"}, conversation=conversation))
     web = Web(redis, settings)
@@ -260,11 +261,7 @@ async def test_nothing_is_inherited_out_of_order(
     settings: Settings, redis: Redis, replies: Replies, gateway: Sockets
 ) -> None:
     """A later reply has reached the new socket: the one in the dead inbox is left for the client's `resume`."""
-    elsewhere = Sockets(redis, settings, "g2")
-    for one, socket in ((gateway, "old"), (elsewhere, "new")):
-        await one.stay_alive()
-        await one.register(socket, "ana")
-    await elsewhere.join("new", "c1")
+    elsewhere = await come_back(settings, redis, gateway)
     for socket in ("old", "new"):
         await replies.commit(response(metadata={"websocketId": socket}))
     web = Web(redis, settings)
