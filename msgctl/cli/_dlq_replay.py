@@ -56,6 +56,8 @@ def replay(
     Each keeps its id and history. A reply that n8n gave and whose commit came too late is delivered, not asked for
     again. Ctrl-C stops between two batches and says how to go on.
     """
+    if plan and (ids or every or limit or not is_open(query)):
+        raise InvalidInput("A plan says already which ones: leave out ids, --all, --limit and the query.")
     pace = Pace(rate=parse_rate(rate), canary=canary, stop_ratio=_share(stop_on_errors))
 
     async def body(session: Session) -> tuple[list[dict[str, Any]], MsgctlError | None]:

@@ -50,10 +50,10 @@ def logs(
         return (message is None or message in line) and (not errors or any(mark in line for mark in MARKS))
 
     note(f"from {files[0] if files else 'the journal'}")
-    if journal:
-        _print(filter(wanted, _journal(journal, follow=follow)))
+    if journal and follow:
+        _print(filter(wanted, _journal(journal, follow=True)))
         return
-    newest = deque(filter(wanted, _lines(files[0])), maxlen=limit)
+    newest = deque(filter(wanted, _journal(journal, follow=False) if journal else _lines(files[0])), maxlen=limit)
     if not newest and not follow:
         raise NothingMatched("No line answers to this.")
     _print(newest)

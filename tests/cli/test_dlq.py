@@ -2,6 +2,9 @@
 
 import json
 
+from redis.asyncio import Redis
+
+from msgctl import contracts
 from msgctl.messages import State
 from tests.cli.conftest import Invoke
 from tests.traffic import Traffic
@@ -80,3 +83,19 @@ async def test_replay_needs_to_be_told_what(msgctl: Invoke) -> None:
     """Neither ids nor `--all`, or both: exit 2."""
     assert (await msgctl("dlq", "replay")).code == 2
     assert (await msgctl("dlq", "replay", "m", "--all")).code == 2
+
+
+async def test_a_record_that_has_gone_is_skipped_and_counted(
+    msgctl: Invoke, traffic: Traffic, redis: Redis
+) -> None:
+    """One of three records was lost: the replay of all does the other two, names the third, and is partial."""
+    await traffic.failed("m1", "gone", "m2")
+    await redis.delete(contracts.job_key("gone"))
+    outcome = await msgctl("dlq", "replay", "--all", "--yes", "-o", "json")
+    assert outcome.code == 4
+    assert {item["messageId"]: item["outcome"] for item in outcome.json["items"]} == {
+        "m1": "replayed",
+        "m2": "replayed",
+        "gone": "missing",
+    }
+    assert "1 of 3 were not replayed" in outcome.stderr

@@ -45,6 +45,7 @@ async def test_groups_and_a_plan_kept_in_a_file(
     assert dry["items"][1]["reason"] == "superseded"
     saved = await msgctl("dlq", "replay", "--group", group["group"], "--save", "plan.json")
     assert (saved.code, json.loads((tmp_path / "plan.json").read_text())["replay"]) == (0, ["m1"])
+    assert (await msgctl("dlq", "replay", "--plan", "plan.json", "--since", "1h", "--yes")).code == 2
     done = await msgctl("dlq", "replay", "--plan", "plan.json", "--yes", "--rate", "50/s", "-o", "json")
     assert done.code == 4
     assert await states(traffic, "m1", "m2") == [State.WAITING, State.FAILED]
@@ -81,6 +82,8 @@ async def test_drop_export_import_and_edit(msgctl: Invoke, traffic: Traffic, tmp
     assert copy.json["message"]["message"] == "hello"
     (tmp_path / "letters.jsonl").write_text(copy.stdout)
     assert (await msgctl("dlq", "drop", "--all", "--dry-run", "-o", "ids")).lines == ["m1", "m2"]
+    assert (await msgctl("dlq", "drop", "--all", "--limit", "1", "--dry-run", "-o", "ids")).lines == ["m1"]
+    assert (await msgctl("dlq", "drop", "--all", "--no-input")).code == 6
     assert (await msgctl("dlq", "drop", "m1", "--yes", "--reason", "spam")).code == 0
     assert await states(traffic, "m1", "m2") == [None, State.FAILED]
     back = await msgctl("dlq", "import", "letters.jsonl", "--new-ids", "-o", "json")

@@ -1,0 +1,40 @@
+"""A source that runs ahead of its reader, as walks over Redis do."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from msgctl.tasks import ahead
+
+
+async def numbers(count: int, done: list[int], *, breaks: bool = False) -> AsyncIterator[int]:
+    """Counts up, notes how far it came, and may break at the end."""
+    for number in range(count):
+        done.append(number)
+        yield number
+    if breaks:
+        raise ConnectionError("gone")
+
+
+async def test_everything_arrives_in_order() -> None:
+    """Nothing is lost or doubled by running ahead."""
+    async with ahead(numbers(50, [])) as items:
+        assert [item async for item in items] == list(range(50))
+
+
+async def test_what_breaks_the_source_reaches_the_reader() -> None:
+    """After all that came before it."""
+    async with ahead(numbers(3, [], breaks=True)) as items:
+        assert [await anext(items) for _ in range(3)] == [0, 1, 2]
+        with pytest.raises(ConnectionError, match="gone"):
+            await anext(items)
+
+
+async def test_a_reader_who_leaves_ends_the_source() -> None:
+    """It is never further ahead than it may be, and stops when nobody reads."""
+    done: list[int] = []
+    async with ahead(numbers(1000, done), most=2) as items:
+        async for item in items:
+            if item == 5:
+                break
+    assert len(done) <= 5 + 2 + 3
