@@ -94,8 +94,12 @@ async def run(names: list[str]) -> bool:
     for name in names:
         begun = time.monotonic()
         console.rule(f"{name}: {(TRIALS[name].__doc__ or '').rstrip('.')}")
-        async with place() as where:
-            held = await TRIALS[name](where)
+        try:
+            async with place() as where:
+                held = await TRIALS[name](where)
+        except Exception:  # noqa: BLE001 - a trial that breaks off has failed, and the others go on
+            console.print_exception()
+            held = False
         console.print(f"{_word(held)} after {time.monotonic() - begun:.0f} s")
         verdicts[name] = held
     console.rule("all")
