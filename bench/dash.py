@@ -121,6 +121,7 @@ def watch(where: Place) -> list[list[str]]:
         ["first screen, s (the program's start included)", f"{first:.2f}"],
         ["its CPU until then, s", f"{work:.2f}"],
         ["idle, % of a core", f"{share:.1%}"],
+        ["load of the machine meanwhile (5 min)", f"{os.getloadavg()[1]:.1f} on {os.cpu_count()} cores"],
     ]
 
 
