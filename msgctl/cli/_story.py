@@ -4,7 +4,9 @@ import shutil
 import textwrap
 from typing import TYPE_CHECKING
 
-from msgctl.cli._output import note, print_text, printable
+import msgspec
+
+from msgctl.cli._output import note, print_json, print_text, printable
 from msgctl.cli._time import rfc3339
 
 if TYPE_CHECKING:
@@ -36,6 +38,25 @@ def print_story(story: "Story", before: "Event | None" = None) -> "Event":
         name = f"  {names[event.message_id]}" if len(names) > 1 else ""
         print_text(_fold(f"{at[11:23]}  {gap:>9}{name}  ", describe(event)))
         before = event
+    return story.events[-1]
+
+
+def print_story_record(story: "Story", before: "Event | None" = None) -> "Event":
+    """Print a story as JSON, each event with its time and the milliseconds since the one before it.
+
+    Args:
+        story: at least one event.
+        before: the event printed last.
+
+    Returns:
+        The last event.
+    """
+    record = msgspec.to_builtins(story)
+    for event, told in zip(story.events, record["events"], strict=True):
+        told["at"] = rfc3339(event.order[0])
+        told["gapMs"] = event.order[0] - before.order[0] if before else None
+        before = event
+    print_json({"schema": "msgctl.trace/1", **record})
     return story.events[-1]
 
 

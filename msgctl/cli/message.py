@@ -12,12 +12,12 @@ from msgctl.cli._complete import complete_agents, complete_ids
 from msgctl.cli._dlq_replay import parse_rate, replay
 from msgctl.cli._many import read_lines
 from msgctl.cli._noun import noun
-from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_json, print_record
+from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_record
 from msgctl.cli._query import letters, queried
 from msgctl.cli._sending import Order, print_outcomes, send_all
 from msgctl.cli._session import Session, run
 from msgctl.cli._sheet import as_sheet
-from msgctl.cli._story import print_standings, print_story
+from msgctl.cli._story import print_standings, print_story, print_story_record
 from msgctl.cli._time import parse_duration, rfc3339
 from msgctl.errors import InvalidInput
 from msgctl.messages import DEFAULT_PRIORITY, Channel
@@ -111,10 +111,7 @@ async def _trace(
     tracing, last = session.operations.tracing, None
     stories = tracing.follow(message_id=message_id, conversation_id=conversation)
     async for story in stories:
-        if output is RecordShape.JSON:
-            print_json({"schema": "msgctl.trace/1", **msgspec.to_builtins(story)})
-        else:
-            last = print_story(story, last)
+        last = print_story_record(story, last) if output is RecordShape.JSON else print_story(story, last)
         if not follow:
             break
     if output is RecordShape.TABLE:

@@ -44,6 +44,9 @@ async def test_trace_for_scripts(projected: None, msgctl: Invoke) -> None:
     told = result.json
     assert told["schema"] == "msgctl.trace/1"
     assert [(event["messageId"], event["what"]) for event in told["events"]] == [("waits", "accepted")]
+    assert re.fullmatch(r"\d{4}-.*Z", told["events"][0]["at"])
+    dead = (await msgctl("message", "trace", "dead", "-o", "json")).json["events"]
+    assert [event["gapMs"] is None for event in dead] == [True, False, False, False]
     assert told["standings"][0]["advice"] == "No worker is alive. Start one: msgctl start worker"
 
 
