@@ -70,6 +70,26 @@ async def test_a_message_is_answered(bench: Bench, redis: Any) -> None:
     assert await redis.llen(contracts.HISTORY + "c") == 2
 
 
+async def test_observers_hear_of_each_step_of_a_quick_message(bench: Bench, redis: Any) -> None:
+    """The notes that were not written before the commit are told with it, in their order and once."""
+    listener = redis.pubsub(ignore_subscribe_messages=True)
+    try:
+        await listener.subscribe(contracts.PROGRESS_CHANNEL)
+        await listener.get_message(timeout=5)
+        await bench.send()
+        await bench.work()
+        heard: list[int] = []
+        while 100 not in heard:
+            message = await listener.get_message(timeout=5)
+            assert message, heard
+            event = msgspec.json.decode(message["data"])
+            assert (event["messageId"], event["conversationId"], event["userId"]) == ("m", "c", "u")
+            heard.append(event["progress"])
+        assert heard == [10, 20, 30, 50, 80, 100]
+    finally:
+        await listener.aclose()
+
+
 async def test_the_second_message_knows_the_first(bench: Bench, n8n: N8nStandIn) -> None:
     """The history that n8n is sent holds what was said before, oldest first."""
     for message_id in ("one", "two"):

@@ -1,0 +1,61 @@
+"""How a line is written: together with those of its turn, at once if it is a warning, masked whoever wrote it."""
+
+import asyncio
+import io
+import json
+import logging
+
+import pytest
+
+from msgctl.logs import Formatter, TurnHandler
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    """Where lines go."""
+    return io.StringIO()
+
+
+@pytest.fixture
+def logger(stream: io.StringIO) -> logging.Logger:
+    """A library's logger, written as JSON."""
+    handler = TurnHandler(stream)
+    handler.setFormatter(Formatter(as_json=True))
+    logger = logging.Logger("library", logging.DEBUG)  # noqa: LOG001 - one that no other test sees
+    logger.addHandler(handler)
+    return logger
+
+
+async def test_the_lines_of_a_turn_are_written_together(logger: logging.Logger, stream: io.StringIO) -> None:
+    """One write for all of them, in their order, when the turn is over."""
+    logger.info("one")
+    logger.info("two")
+    assert stream.getvalue() == ""
+    await asyncio.sleep(0)
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["one", "two"]
+
+
+async def test_a_warning_does_not_wait(logger: logging.Logger, stream: io.StringIO) -> None:
+    """And takes along what came before it."""
+    logger.info("one")
+    logger.warning("two")
+    assert [json.loads(line)["level"] for line in stream.getvalue().splitlines()] == ["info", "warning"]
+    await asyncio.sleep(0)
+    assert len(stream.getvalue().splitlines()) == 2
+
+
+def test_without_a_loop_each_line_is_written(logger: logging.Logger, stream: io.StringIO) -> None:
+    """A command's lines are there when it says the next one."""
+    logger.info("one")
+    assert json.loads(stream.getvalue())["event"] == "one"
+
+
+def test_a_librarys_traceback_is_masked(logger: logging.Logger, stream: io.StringIO) -> None:
+    """What a library logs with its exception is one line of JSON, without the token that is in it."""
+    try:
+        int("bot123456:secretsecret")
+    except ValueError:
+        logger.exception("It failed")
+    line = json.loads(stream.getvalue())
+    assert "ValueError" in line["exception"]
+    assert "secretsecret" not in stream.getvalue()
