@@ -20,8 +20,8 @@ while [ $# -gt 0 ]; do
     shift
 done
 . "$(dirname "$0")/releases.sh"
-STEADY=${MSGCTL_DEPLOY_STEADY:-5}      # seconds a restarted daemon is watched before the next one's turn
-PATIENCE=${MSGCTL_DEPLOY_PATIENCE:-60} # seconds the queue gets to be healthy again, if it was before
+STEADY=${DEPLOY_STEADY:-5}      # seconds a restarted daemon is watched before the next one's turn
+PATIENCE=${DEPLOY_PATIENCE:-60} # seconds the queue gets to be healthy again, if it was before
 
 instances() {
     systemctl list-units --no-legend --plain --state=active "msgctl-$1@*.service" | awk '{ print $1 }'

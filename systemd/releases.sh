@@ -30,10 +30,10 @@ run() {
 
 # One installation or deployment at a time; deploy.sh, when install.sh starts it, is under that one's lock.
 take_lock() {
-    [ -z "$DRY" ] && [ -z "${MSGCTL_LOCKED:-}" ] || return 0
+    [ -z "$DRY" ] && [ -z "${DEPLOY_LOCKED:-}" ] || return 0
     exec 9>/run/lock/msgctl.lock
     flock -n 9 || CODE=75 die "another installation or deployment is under way"
-    export MSGCTL_LOCKED=yes
+    export DEPLOY_LOCKED=yes # not MSGCTL_…: msgctl refuses settings that it does not know
 }
 
 need_root() {

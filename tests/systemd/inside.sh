@@ -28,6 +28,7 @@ UNITS=(msgctl-gateway@1 msgctl-subscriber@{1,2} msgctl-worker@{1,2})
 all_active() { local one; for one in "${UNITS[@]}"; do systemctl -q is-active "$one" || return 1; done; }
 
 ip link set lo up
+echo "127.0.1.1 $(hostname)" >>/etc/hosts
 until_true 60 redis-cli ping
 until_true 60 runuser -u postgres -- psql -c 'SELECT 1'
 
@@ -129,7 +130,7 @@ say "  rolled out in $((SECONDS - begun)) s: $was -> $(current)"
 [ "$was" != "$(current)" ]
 grep -q '^max_age = 299.0' /etc/msgctl/config.toml
 end_load
-msgctl systemd deploy --list | grep -q "^\* $(current)$"
+msgctl systemd deploy --list | grep "^\* $(current)$"
 
 # A copy of the current release, as a release of its own, without one of its modules.
 break_release() { # NAME MODULE
@@ -139,7 +140,7 @@ break_release() { # NAME MODULE
     packages=$(echo "$folder"/lib/python3*/site-packages)
     rm -r "$packages/$2" "$(dirname "$packages/$2")/__pycache__"
 }
-export MSGCTL_DEPLOY_STEADY=2
+export DEPLOY_STEADY=2
 good=$(current)
 for part in worker/loop.py gateway/hub.py; do
     say "a release whose daemons/$part is missing is rolled back, under load too"

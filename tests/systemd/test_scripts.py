@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from msgctl.config.sources import known_settings
 from tests.conftest import ROOT
 
 PLACES = [
@@ -90,3 +92,10 @@ async def test_a_script_is_understood_by_the_shell_of_debian(script: Path) -> No
     process = await asyncio.create_subprocess_exec("dash", "-n", str(script), stderr=asyncio.subprocess.PIPE)
     _, error = await process.communicate()
     assert (process.returncode, error) == (0, b"")
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "systemd").glob("**/*.sh")), ids=lambda file: file.name)
+def test_a_script_sets_no_variable_that_msgctl_would_refuse(script: Path) -> None:
+    """An unknown MSGCTL_… in its environment makes msgctl leave with 78, so scripts name their own otherwise."""
+    known = {f"MSGCTL_{section}_{name}".upper() for section, name, _ in known_settings()} | {"MSGCTL_CONFIG"}
+    assert set(re.findall(r"MSGCTL_[A-Z_]+", script.read_text("utf-8"))) <= known
