@@ -65,6 +65,8 @@ class Report:
     """… and the last one on a dead line."""
     megabytes_each: float
     """What a slow client cost the gateway at the most."""
+    others_had: int
+    """Replies that a client that reads got meanwhile."""
     others_missed: int
     others_median_before: float
     others_median_meanwhile: float
@@ -77,6 +79,7 @@ class Report:
         return (
             max(self.closed_within, self.dark_closed_within) <= DEADLINE
             and self.megabytes_each <= MOST_MEMORY
+            and self.others_had > 0
             and not (self.others_missed or self.lost_after_resume)
         )
 
@@ -130,6 +133,8 @@ class SlowClients:
             closed_within = await slow_gone - slow_told
             meanwhile = statistics.median(other.took[behind:] or other.took or [0.0])
             dark_closed_within = await dark_gone - dark_told
+            if chatting.done():
+                chatting.result()
             await cancel(chatting, watching)
             return Report(
                 slow=len(slow),
@@ -138,6 +143,7 @@ class SlowClients:
                 dark=len(dark),
                 dark_closed_within=dark_closed_within,
                 megabytes_each=memory.grown / len(slow),
+                others_had=len(other.took),
                 others_missed=other.missed,
                 others_median_before=before,
                 others_median_meanwhile=meanwhile,

@@ -16,8 +16,9 @@ from msgctl.redisdb import Script
 ROUTE = Script.beside(__file__, "route")
 INHERIT = Script.beside(__file__, "inherit")
 
-INBOX_LENGTH = 10_000
-"""Frames that may wait for one gateway; older ones are cut, and had again by `resume`."""
+INBOX_LENGTH = 50_000
+"""Frames that may wait for one gateway; older ones are cut, and had again by `resume`. So many that a reply to a
+thousand sockets, which is as many frames, does not cut those of others."""
 INBOX_TTL = 3_600_000
 """Milliseconds after which the inbox of a gateway that went is gone."""
 
