@@ -5,7 +5,6 @@ being worked out, live frames wait. And a reply is shown once, whether it came l
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -20,13 +19,14 @@ from daemons.gateway.frames import (
     named_message,
     reply_frame,
 )
+from daemons.gateway.shown import Key, Shown
 from daemons.gateway.texts import Texts
 from msgctl.errors import InvalidInput, MalformedBody, MsgctlError
 from msgctl.intake import Receipt, Submission, fault
 from msgctl.messages import Failure, Response
 
 MAX_REMEMBERED = 1024
-"""Replies and failures one socket remembers to have shown; more than one `resume` brings by default."""
+"""What one socket remembers to have shown, as `Shown` counts it; more than one `resume` brings by default."""
 
 Reply = str
 """A frame that answers at once."""
@@ -40,17 +40,15 @@ class Session:
     Args:
         socket_id: what the client is told it is called.
         texts: the language of the texts.
-        remembered: how many shown replies are remembered at least.
+        remembered: how many conversations, and replies out of order, are remembered at least.
     """
 
     def __init__(self, socket_id: str, texts: Texts, *, remembered: int = MAX_REMEMBERED) -> None:
         self.socket_id = socket_id
         self._texts = texts
-        self._remembered = max(remembered, MAX_REMEMBERED)
-        self._shown: dict[tuple[str, str | int], None] = {}  # a set that knows its oldest member
-        self._floors: dict[str, int] = {}
+        self._shown = Shown(max(remembered, MAX_REMEMBERED))
         self._answering = False
-        self._held: list[tuple[tuple[str, str | int] | None, str]] = []
+        self._held: list[tuple[Key | None, str]] = []
 
     @property
     def held(self) -> int:
@@ -97,7 +95,7 @@ class Session:
     def resumed(self, resumption: Resumption, missed: Sequence[Response], *, recovered: bool) -> list[str]:
         """Answer a `Resumption` with what this socket has not shown yet, in order."""
         conversation = resumption.conversation_id
-        self._has(conversation, resumption.after_seq)
+        self._shown.skip(conversation, resumption.after_seq)
         frames = [reply_frame(response) for response in missed if self._show(_key(response))]
         frames.append(frame("resumed", {"conversationId": conversation, "recovered": recovered}))
         return frames
@@ -122,39 +120,20 @@ class Session:
         """How far a message has come."""
         return self._live(None, frame("progress", {"messageId": message_id, "progress": progress}))
 
-    def _live(self, key: tuple[str, str | int] | None, text: str) -> list[str]:
+    def _live(self, key: Key | None, text: str) -> list[str]:
         if self._answering:
             self._held.append((key, text))
             return []
         return [text] if self._show(key) else []
 
-    def _show(self, key: tuple[str, str | int] | None) -> bool:
+    def _show(self, key: Key | None) -> bool:
         """Whether this may be shown now; from then on it counts as shown."""
-        if key is None:
-            return True
-        conversation, number = key
-        if key in self._shown or (isinstance(number, int) and number <= self._floors.get(conversation, 0)):
-            return False
-        _make_room(self._shown, self._remembered)
-        self._shown[key] = None
-        return True
-
-    def _has(self, conversation: str, seq: int) -> None:
-        """The client has everything of a conversation up to here, perhaps from another socket."""
-        self._floors.pop(conversation, None)
-        _make_room(self._floors, self._remembered)
-        self._floors[conversation] = seq
+        return key is None or self._shown.add(key)
 
     def _error(self, error: MsgctlError, message_id: str | None = None) -> str:
         named = (filter(None, (detail["field"], detail["problem"])) for detail in error.details or [])
         details = " ".join(f"{': '.join(parts)}." for parts in named)
         return error_frame(error.code, f"{self._texts.of(error)} {details}".strip(), message_id)
-
-
-def _make_room(remembered: dict[Any, Any], limit: int) -> None:
-    """Forget the oldest entry of a full memory."""
-    if len(remembered) >= limit:
-        del remembered[next(iter(remembered))]
 
 
 def _submission(said: ChatMessage) -> Submission:
@@ -167,6 +146,6 @@ def _submission(said: ChatMessage) -> Submission:
     )
 
 
-def _key(response: Response) -> tuple[str, str | int]:
+def _key(response: Response) -> Key:
     """What tells one reply of a conversation from another; one that another program published has no number."""
     return response.conversation_id, response.message_id if response.seq is None else response.seq

@@ -265,11 +265,21 @@ def test_a_failed_message_is_told_once(session: Session) -> None:
     assert shown(session.fail(failure("t2"))) == ["error"]
 
 
+def test_replies_in_order_are_remembered_by_their_ends(session: Session) -> None:
+    """However long a conversation lasts, its socket needs no more room for it, and shows nothing twice."""
+    for seq in range(7, 3 * MAX_REMEMBERED):
+        assert shown(session.deliver(response(seq))) == [seq]
+    assert len(session._shown) == 1
+    assert session.deliver(response(7)) == session.deliver(response(3 * MAX_REMEMBERED - 1)) == []
+    assert resume(session, 4, [5, 6, 7, 8]) == [5, 6, "resumed"]
+    assert session.deliver(response(5)) == []
+
+
 def test_the_memory_is_bounded(session: Session) -> None:
-    """A socket that lives long remembers its latest replies only."""
-    for seq in range(1, 3 * MAX_REMEMBERED):
-        session.deliver(response(seq))
-        resume(session, 0, [])
-    assert len(session._shown) == MAX_REMEMBERED
-    assert len(session._floors) == 1
-    assert session.deliver(response(3 * MAX_REMEMBERED - 1)) == []
+    """Of what has no order, and of conversations, a socket remembers the latest only."""
+    for number in range(3 * MAX_REMEMBERED):
+        session.deliver(response(None, message_id=f"m{number}"))
+        session.deliver(response(1, conversation=f"c{number}"))
+    assert len(session._shown) == 2 * MAX_REMEMBERED
+    assert session.deliver(response(None, message_id=f"m{3 * MAX_REMEMBERED - 1}")) == []
+    assert session.deliver(response(1, conversation=f"c{3 * MAX_REMEMBERED - 1}")) == []
