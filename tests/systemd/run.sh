@@ -1,5 +1,5 @@
 #!/bin/bash
-# Boot a real Debian and prove in it what systemd/ promises. `make test-systemd`; about five minutes.
+# Boot a real Debian and prove in it what systemd/ promises. `make test-systemd`; about seven minutes.
 #
 # Needs root, debootstrap, systemd-nspawn and a Debian mirror (once: the root is kept in build/). Where one of them
 # is missing it says so and is skipped. PROOF_ROOT names a root made before;
