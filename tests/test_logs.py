@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import threading
 
 import pytest
 
@@ -48,6 +49,22 @@ def test_without_a_loop_each_line_is_written(logger: logging.Logger, stream: io.
     """A command's lines are there when it says the next one."""
     logger.info("one")
     assert json.loads(stream.getvalue())["event"] == "one"
+
+
+def test_a_line_of_another_thread_is_not_lost(stream: io.StringIO) -> None:
+    """One that is still being rendered when the turn's lines are written comes with the next ones."""
+    handler = TurnHandler(stream)
+
+    class Slow(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            flushing = threading.Thread(target=handler.flush)
+            flushing.start()
+            flushing.join(0.2)  # it may wait for this very line, so not for ever
+            return record.getMessage()
+
+    handler.setFormatter(Slow())
+    handler.handle(logging.makeLogRecord({"msg": "one", "levelno": logging.INFO}))
+    assert stream.getvalue() == "one\n"
 
 
 def test_a_librarys_traceback_is_masked(logger: logging.Logger, stream: io.StringIO) -> None:

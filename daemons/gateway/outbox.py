@@ -53,7 +53,7 @@ class Outbox:
         """Queue frames that cannot wait; too many of them are the client's end. After `close` this does nothing.
 
         Args:
-            frames: text frames.
+            frames: text frames; none where what came is among the held ones.
             held: how many more wait elsewhere for the same socket.
         """
         if self._closed:
@@ -65,6 +65,9 @@ class Outbox:
                 return
             self._size += _bytes(frame)
             self._waiting.append({"type": "websocket.send", "text": frame})
+        if len(self._waiting) + held > self._max_frames:
+            self._abandon()
+            return
         self._begin_to_write()
 
     async def offer(self, frames: Iterable[str]) -> None:

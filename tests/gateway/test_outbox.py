@@ -62,6 +62,14 @@ async def test_too_many_waiting_frames_are_the_end(peer: Peer, outbox: Outbox) -
     assert peer.given_up == 1
 
 
+async def test_too_many_held_frames_are_the_end(peer: Peer, outbox: Outbox) -> None:
+    """Frames that only wait elsewhere, behind an answer the client is slow to read, are bounded all the same."""
+    outbox.put([], held=8)
+    assert peer.given_up == 0
+    outbox.put([], held=9)
+    assert peer.given_up == 1
+
+
 async def test_too_large_a_backlog_is_the_end(peer: Peer, outbox: Outbox) -> None:
     """One large reply is no reason; another one behind it is."""
     peer.reading.clear()
