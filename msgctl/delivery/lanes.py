@@ -15,25 +15,28 @@ class Lanes:
     """One queue a conversation; as many of them move at once as there are slots.
 
     Args:
-        slots: deliveries worked at once.
+        slots: deliveries worked at once, and entries of one conversation that may wait: a fraction of the room, so
+            that a receiver which is slow over a long backlog leaves some to the others.
         work: delivers one entry and does not raise.
     """
 
     def __init__(self, slots: int, work: Callable[[Entry], Awaitable[None]]) -> None:
         self._slots = asyncio.Semaphore(slots)
         self._room = slots * (1 + QUEUED_PER_SLOT)
+        self._longest = slots
         self._work = work
         self._queues: dict[str, deque[Entry]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def offer(self, entry: Entry) -> bool:
-        """Put an entry at the end of its conversation's lane; False if there is no room."""
-        if self._room <= 0:
+        """Put an entry at the end of its conversation's lane; False if there is no room, in that or in all."""
+        key = entry.event.conversation_id
+        queue = self._queues.get(key)
+        if self._room <= 0 or (queue is not None and len(queue) >= self._longest):
             return False
         self._room -= 1
-        key = entry.event.conversation_id
-        if key in self._queues:
-            self._queues[key].append(entry)
+        if queue is not None:
+            queue.append(entry)
             return True
         self._queues[key] = deque([entry])
         task = asyncio.create_task(self._move(key))

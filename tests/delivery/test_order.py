@@ -79,6 +79,23 @@ async def test_a_hanging_channel_holds_up_no_other(
         assert (await ended(redis, web)).state is DeliveryState.KEPT
 
 
+async def test_a_conversation_with_a_long_backlog_leaves_room_to_others(
+    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+) -> None:
+    """While its receiver hangs over the first of many replies, another conversation of the same channel goes on."""
+    few = settings.model_copy(update={"delivery": settings.delivery.model_copy(update={"concurrency": 2})})
+    providers.slow = lambda request: 3600 if request.path == "/hangs" else 0
+    for _ in range(30):
+        await replies.commit(response(Channel.API, {"callbackUrl": f"{providers.url}/hangs"}))
+    async with Desk(few):
+        await until(lambda: len(providers.requests) == 1, "the first to hang")
+        other = await replies.commit(
+            response(Channel.API, {"callbackUrl": f"{providers.url}/works"}, conversation="c2")
+        )
+        assert (await ended(redis, other)).state is DeliveryState.SENT
+        assert [request.path for request in providers.requests] == ["/hangs", "/works"]
+
+
 async def test_concurrency_is_bounded(
     settings: Settings, redis: Redis, replies: Replies, providers: Providers
 ) -> None:
