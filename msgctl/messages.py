@@ -42,19 +42,6 @@ class State(StrEnum):
     FAILED = "failed"
     DELAYED = "delayed"
 
-    def may_become(self, following: "State") -> bool:
-        """Whether `following` can be the next state after this one."""
-        return following in _NEXT[self]
-
-
-_NEXT = {
-    State.WAITING: {State.ACTIVE},
-    State.ACTIVE: {State.COMPLETED, State.FAILED, State.DELAYED, State.WAITING},
-    State.DELAYED: {State.WAITING},
-    State.FAILED: {State.WAITING},  # an operator's replay
-    State.COMPLETED: set[State](),
-}
-
 
 class Record(msgspec.Struct, rename="camel", frozen=True):
     """The base of everything that is stored or sent as JSON."""

@@ -182,11 +182,12 @@ class Pipeline:
             )
         )
         steps.end()
-        _count(failure, decision)
-        pause = round(decision.delay, 1) if isinstance(decision, retry.Again) else None
+        _count(failure, decision, kept=kept)
+        pause = round(decision.delay, 1) if isinstance(decision, retry.Again) and kept else None
+        is_dead = kept and isinstance(decision, retry.Never)
         log.log(
-            logging.ERROR if pause is None else logging.WARNING,
-            "Job failed" if pause is None else "Attempt failed",
+            logging.ERROR if is_dead else logging.WARNING,
+            "Job failed" if is_dead else "Attempt failed",
             code=failure.code,
             error=failure.message,
             again_in=pause,
@@ -249,9 +250,13 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _count(failure: AttemptFailed, decision: retry.Again | retry.Never) -> None:
+def _count(failure: AttemptFailed, decision: retry.Again | retry.Never, *, kept: bool) -> None:
+    """Count the end of an attempt; one that was not kept had lost its lease, and what it decided is not so."""
+    FAILURES.labels(failure.fault, failure.code).inc()
+    if not kept:
+        ATTEMPTS.labels("lease_lost").inc()
+        return
     held = isinstance(decision, retry.Again) and not decision.charged
     ATTEMPTS.labels("held" if held else "failed").inc()
-    FAILURES.labels(failure.fault, failure.code).inc()
     if isinstance(decision, retry.Never):
         DEAD_LETTERS.inc()

@@ -12,6 +12,7 @@ from msgctl.breakers import Breakers
 from msgctl.config import Settings
 from msgctl.intake import Intake, Submission
 from msgctl.messages import State
+from msgctl.metrics import ATTEMPTS, DEAD_LETTERS
 from msgctl.pipeline import Pipeline
 from msgctl.rqueue import Claims, Job, Progress, Queue
 from msgctl.stack.n8n import Behaviour, N8nStandIn
@@ -150,6 +151,21 @@ async def test_an_agent_that_is_gone_ends_the_message(bench: Bench, settings: Se
     bench.pipeline._agents = _NoAgents(settings)
     job = await bench.work()
     assert (job.state, job.error and job.error["code"]) == (State.FAILED, "agent_gone")
+
+
+async def test_a_failure_without_a_lease_is_no_dead_letter(
+    bench: Bench, n8n: N8nStandIn, redis: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whose lease ran out before it failed for good has buried nothing, and neither counts nor says that it has."""
+    lost, dead = ATTEMPTS.labels("lease_lost")._value.get(), DEAD_LETTERS._value.get()
+    n8n.reset(Behaviour(mode="started"))
+    await bench.send()
+    (claimed,) = await bench.claims.claim(1)
+    await redis.delete(contracts.LEASES)
+    await bench.pipeline.work(claimed)
+    assert (ATTEMPTS.labels("lease_lost")._value.get(), DEAD_LETTERS._value.get()) == (lost + 1, dead)
+    assert "Job failed" not in caplog.text
+    assert await redis.xlen(contracts.RESPONSES) == 0
 
 
 class _NoAgents(Agents):
