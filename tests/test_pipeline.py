@@ -156,7 +156,7 @@ async def test_an_agent_that_is_gone_ends_the_message(bench: Bench, settings: Se
 async def test_a_failure_without_a_lease_is_no_dead_letter(
     bench: Bench, n8n: N8nStandIn, redis: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whose lease ran out before it failed for good has buried nothing, and neither counts nor says that it has."""
+    """Whose lease ran out before it failed for good has buried nothing, and neither counts nor says so."""
     lost, dead = ATTEMPTS.labels("lease_lost")._value.get(), DEAD_LETTERS._value.get()
     n8n.reset(Behaviour(mode="started"))
     await bench.send()

@@ -82,7 +82,7 @@ async def test_a_hanging_channel_holds_up_no_other(
 async def test_a_conversation_with_a_long_backlog_leaves_room_to_others(
     settings: Settings, redis: Redis, replies: Replies, providers: Providers
 ) -> None:
-    """While its receiver hangs over the first of many replies, another conversation of the same channel goes on."""
+    """While its receiver hangs over the first of many replies, another conversation of its channel goes on."""
     few = settings.model_copy(update={"delivery": settings.delivery.model_copy(update={"concurrency": 2})})
     providers.slow = lambda request: 3600 if request.path == "/hangs" else 0
     for _ in range(30):
