@@ -113,7 +113,7 @@ async def choose(
         NothingMatched: no message answers to the query.
     """
     if bool(ids) == (every or not is_open(query)):
-        raise InvalidInput("Name the messages, or give a query such as --since 2h, or say --all.")
+        raise InvalidInput(_unclear(query, both=bool(ids)))
     selection = session.operations.selection
     if ids:
         found = {
@@ -126,6 +126,15 @@ async def choose(
     if not matching and not gone:
         raise NothingMatched("No message answers to this.")
     return matching[:limit]
+
+
+def _unclear(query: Query, *, both: bool) -> str:
+    """What to say instead: ids and a query together, or a query that narrows nothing down."""
+    if both:
+        return "Name the messages, or give a query or --all; not both."
+    if query.state:
+        return f"That is every {query.state} message: narrow it down, e.g. with --since 2h, or say --all."
+    return "Name the messages, or give a query such as --since 2h, or say --all."
 
 
 def _query(values: Mapping[str, Any]) -> Query:

@@ -35,7 +35,11 @@ def _run(record: Mapping[str, Any]) -> str:
 
 
 def _delivery(record: Mapping[str, Any]) -> str:
-    said = [str(record["state"]), f"by {record['channel']}", f"{record['attempts']} tries"]
+    said = [
+        str(record["state"]),
+        f"by {record['channel']}",
+        "1 try" if record["attempts"] == 1 else f"{record['attempts']} tries",
+    ]
     if record.get("providerId"):
         said.append(f"provider's id {record['providerId']}")
     if record.get("code"):

@@ -49,7 +49,7 @@ def dash(
     if record and replay:
         raise InvalidInput("Say --record or --replay, not both.")
     state = context_of(context)
-    settings = state.load(state.quiet)
+    settings = state.load()
     if in_browser:
         from msgctl.tui import web  # noqa: PLC0415 - textual-serve takes 0.3 s that a terminal need not wait for
 

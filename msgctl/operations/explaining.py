@@ -82,7 +82,8 @@ class Explaining:
             text = "It may have killed its workers and runs alone, in quarantine, when its turn comes."
             return [Reason(code="quarantined", message=text)]
         ahead = await self._ahead(message.message_id, message.priority)
-        text = f"{ahead} messages are ahead of it." if ahead else "It is the next one."
+        text = "It is the next one." if ahead == 0 else f"{ahead} messages are ahead of it."
+        text = "1 message is ahead of it." if ahead == 1 else text
         return [Reason(code="in_queue", message=text)]
 
     async def _ahead(self, message_id: str, priority: int) -> int | str:
@@ -97,8 +98,9 @@ class Explaining:
 
     async def _crew(self, job: Job) -> list[Reason]:
         reasons = []
-        if contracts.queue_name(job.message.priority) in await self._queue.paused():
-            text = f"Priority {job.message.priority} is paused. Go on: msgctl queue resume"
+        priority = job.message.priority
+        if contracts.queue_name(priority) in await self._queue.paused():
+            text = f"Priority {priority} is paused. Go on: msgctl queue resume --priority {priority}"
             reasons.append(Reason(code="paused", message=text))
         alive = await self._workers.alive()
         if not alive:

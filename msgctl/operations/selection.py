@@ -88,7 +88,7 @@ class Selection:
             if kind == "list":
                 pipeline.llen(key).lrange(key, -share, -1)
             else:
-                pipeline.zcard(key).zrange(key, 0, share - 1, desc=kind == "newest")
+                pipeline.zcard(key).zrange(key, 0, share - 1, desc=kind != "oldest")
         with unavailable_as_error(self._settings):
             answers = await pipeline.execute()
         ids = list(dict.fromkeys(_message_id(member) for members in answers[1::2] for member in members))

@@ -69,14 +69,14 @@ async def test_it_waits_behind_others(staffed: Traffic, where: Where) -> None:
         await staffed.waiting(name, conversation="c")
     assert "It waits behind first, the head of its conversation." in (await where("second")).sentence
     await staffed.waiting("third")
-    assert (await where("third")).sentence == "1 messages are ahead of it."
+    assert (await where("third")).sentence == "1 message is ahead of it."
 
 
 async def test_its_queue_is_paused(staffed: Traffic, where: Where) -> None:
     """The command that lets it go is named."""
     await staffed.waiting("m")
     await staffed.queue.pause(["messages:5"])
-    assert "msgctl queue resume" in (await where("m")).sentence
+    assert "msgctl queue resume --priority 5" in (await where("m")).sentence
 
 
 async def test_no_worker_lives(traffic: Traffic, where: Where) -> None:

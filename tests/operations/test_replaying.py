@@ -42,6 +42,16 @@ async def ids(operations: Operations, query: Query) -> set[str]:
     return walked
 
 
+async def test_a_bounded_look_finds_the_newest(traffic: Traffic, operations: Operations) -> None:
+    """Of what is answered or dead, fewer than there are: those that ended last."""
+    await traffic.failed("m1", "m2", "m3")
+    for message_id in ("n1", "n2", "n3"):
+        await traffic.completed(message_id)
+    for state, newest in ((State.FAILED, "m3"), (State.COMPLETED, "n3")):
+        window = await operations.selection.newest(Query(state=state), 1)
+        assert [item.message_id for item in window.items] == [newest]
+
+
 async def test_a_query_narrows_down(traffic: Traffic, operations: Operations, redis: Redis) -> None:
     """State, user, error, text, time and group each leave what answers to them, in walk and window alike."""
     await traffic.completed("done")

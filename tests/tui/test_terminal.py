@@ -1,9 +1,13 @@
-"""The dashboard without a terminal."""
+"""The dashboard as the real program: in a terminal, and without one."""
 
 import asyncio
+import os
+import pty
 import sys
+from pathlib import Path
 
-from tests.processes import PATIENCE
+from msgctl.config import Settings
+from tests.processes import PATIENCE, environment
 
 
 async def test_without_a_terminal_it_says_what_to_do() -> None:
@@ -18,3 +22,42 @@ async def test_without_a_terminal_it_says_what_to_do() -> None:
     assert (process.returncode, out) == (2, b"")
     assert b"msgctl top" in told
     assert b"\x1b" not in told
+
+
+async def test_the_log_of_the_configuration_is_shown(settings: Settings, tmp_path: Path) -> None:
+    """The eighth tab reads the folder that `[logs] directory` names, as `msgctl logs` does."""
+    (tmp_path / "combined.log").write_text("a line of the log\n")
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "msgctl", "dash"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment(settings) | {"TERM": "xterm", "MSGCTL_LOGS_DIRECTORY": str(tmp_path)},
+    )
+    os.close(theirs)
+    seen = bytearray()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while b"a line of the log" not in seen:
+                seen += await asyncio.to_thread(os.read, ours, 65_536)
+                if b"Overview" in seen:
+                    os.write(ours, b"8")
+            os.write(ours, b"q")
+            reading = asyncio.create_task(asyncio.to_thread(_read_to_the_end, ours))
+            assert await process.wait() == 0
+            await reading
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        os.close(ours)
+
+
+def _read_to_the_end(terminal: int) -> None:
+    """Until the other side is closed, which Linux reports as an error."""
+    try:
+        while os.read(terminal, 65_536):
+            pass
+    except OSError:
+        return

@@ -14,10 +14,7 @@ from msgctl.tui.widgets.table import HIDDEN, Heading, Row, Table
 TAIL = 65_536
 """Bytes read from the end of the file."""
 LINES = 200
-ELSEWHERE = (
-    "The daemons log to standard error: look with journalctl -u 'msgctl-*', or where `msgctl up` runs. "
-    "To see the log here, set [logs] directory."
-)
+ELSEWHERE = "No file: see journalctl -u 'msgctl-*', or set [logs] directory."
 HEADINGS = (
     Heading("at", 12),
     Heading("level", 7),
