@@ -128,13 +128,10 @@ CONVERSATION_CHANNEL = "pubsub:conversation:"  # + conversation
 AGENT_NOTIFICATIONS = "msgctl_agents"  # PostgreSQL NOTIFY channel: the id of an agent that changed
 TIER_NOTIFICATIONS = "msgctl_user_tiers"  # the same for tiers: the id of the user
 
-# ── Delivery states ─────────────────────────────────────────────────────────────────────────────────────
-# NEW → SENDING → SENT | FAILED | UNKNOWN; a web response with no socket to go to is KEPT for `resume`.
-
 LUA_NAMES: dict[str, str] = {
     name.lower(): value for name, value in dict(globals()).items() if name.isupper() and isinstance(value, str)
 }
-"""The names above as the table `K` that every Lua script begins with."""
+"""What `K.name` stands for in a Lua script; `redisdb.script` writes the values in."""
 
 
 def job_key(message_id: str) -> str:

@@ -15,7 +15,6 @@ from msgctl.cli._context import context_of
 from msgctl.cli._output import note
 from msgctl.config import Settings
 from msgctl.errors import InvalidInput
-from msgctl.history import History
 from msgctl.operations import Operations
 from msgctl.operations.pulse import Pulse
 from msgctl.rqueue import Queue
@@ -81,7 +80,6 @@ async def _run(
             desk = Desk(
                 settings,
                 Operations(settings, redis, Queue(redis, settings)),
-                History(redis, settings),
                 pulse=None if player else pulse,
                 player=player,
                 recorder=recorder,

@@ -19,11 +19,11 @@ class Redis(Section):
     """The Redis or Valkey (6.2 or newer) that holds the queue."""
 
     host: str = "localhost"
-    """Where Redis listens. The seed's `REDIS_HOST` sets it too."""
+    """Where Redis listens. The variable `REDIS_HOST` sets it too."""
     port: int = Field(6379, ge=1, le=65535)
-    """Its TCP port. The seed's `REDIS_PORT` sets it too."""
+    """Its TCP port. The variable `REDIS_PORT` sets it too."""
     password: SecretStr = SecretStr("")
-    """Its password, empty for none. The seed's `REDIS_PASSWORD` sets it too."""
+    """Its password, empty for none. The variable `REDIS_PASSWORD` sets it too."""
     username: str = ""
     """The ACL user, empty for Redis's default user."""
     database: int = Field(0, ge=0, le=15)
@@ -69,7 +69,7 @@ class N8n(Section):
     """The n8n that runs the agents' workflows."""
 
     base_url: str = Field("http://localhost:5678", pattern=r"^https?://[^\s?#]+$")
-    """Where n8n listens. The seed's `N8N_BASE_URL` sets it too."""
+    """Where n8n listens. The variable `N8N_BASE_URL` sets it too."""
     api_key: SecretStr = SecretStr("")
     """Sent as `X-API-Key`: the system's own key, never a customer's token. Empty: not sent."""
     timeout: Seconds = 120.0

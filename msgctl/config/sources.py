@@ -1,7 +1,7 @@
 """Where settings come from: flag > environment > file > default, and which of them won for each one.
 
-Environment names are `MSGCTL_<SECTION>_<NAME>`, e.g. `MSGCTL_WORKER_CONCURRENCY`; the seed's REDIS_HOST,
-REDIS_PORT, REDIS_PASSWORD and N8N_BASE_URL work as they are. Any of them with `_FILE` behind it names a file
+Environment names are `MSGCTL_<SECTION>_<NAME>`, e.g. `MSGCTL_WORKER_CONCURRENCY`; REDIS_HOST, REDIS_PORT,
+REDIS_PASSWORD and N8N_BASE_URL work as they are. Any of them with `_FILE` behind it names a file
 that holds the value; so does a systemd credential called `section.name` ($CREDENTIALS_DIRECTORY), or
 `msgctl_section.name`, as systemd calls the files of a folder that is loaded as `msgctl`.
 """
@@ -21,7 +21,7 @@ from msgctl.config.section import Section
 from msgctl.config.settings import Settings
 from msgctl.errors import ConfigurationError
 
-SEED_NAMES = {
+PLAIN_NAMES = {
     "REDIS_HOST": ("redis", "host"),
     "REDIS_PORT": ("redis", "port"),
     "REDIS_PASSWORD": ("redis", "password"),
@@ -94,8 +94,8 @@ def sentences_of(section: str) -> dict[str, str]:
 
 
 FIELDS = {(section, name): setting for section, name, setting in known_settings()}
-ENVIRONMENT = SEED_NAMES | {f"{PREFIX}{section}_{name}".upper(): (section, name) for section, name in FIELDS}
-"""Variable to setting; ours come after the seed's and win."""
+ENVIRONMENT = PLAIN_NAMES | {f"{PREFIX}{section}_{name}".upper(): (section, name) for section, name in FIELDS}
+"""Variable to setting; those with our prefix come after the plain ones and win."""
 
 
 def nearest(word: str, known: Iterable[str], *, prefix: str = "") -> str:

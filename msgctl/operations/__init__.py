@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from msgctl.operations.findings import Violation
     from msgctl.operations.grouping import Grouping
     from msgctl.operations.health import Checkup, Health, Reason
+    from msgctl.operations.history import History
     from msgctl.operations.journal import Journal
     from msgctl.operations.listing import Listing
     from msgctl.operations.messages import Messages
@@ -46,6 +47,7 @@ else:
             "findings": "Violation",
             "grouping": "Grouping",
             "health": "Checkup Health Reason",
+            "history": "History",
             "journal": "Journal",
             "listing": "Listing",
             "messages": "Messages",
@@ -74,6 +76,7 @@ __all__ = [
     "Explaining",
     "Grouping",
     "Health",
+    "History",
     "Journal",
     "Listing",
     "Messages",

@@ -46,6 +46,7 @@ class Operations:
     explaining = cached_property(
         lambda self: rooms.Explaining(self.settings, self.redis, self.queue, self.workers)
     )
+    history = cached_property(lambda self: rooms.History(self.settings, self.redis))
     journal = cached_property(lambda self: rooms.Journal(self.settings, self.redis))
     doubts = cached_property(lambda self: rooms.Doubts(self.settings, self.redis, self.queue))
     tracing = cached_property(lambda self: rooms.Tracing(self.settings, self.redis, self.checkup, self.explaining))

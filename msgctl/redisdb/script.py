@@ -44,7 +44,7 @@ class Script:
             return await cast("Any", redis.eval(self.text, 0, *args))
 
     def queue(self, pipeline: Pipeline, *args: str | bytes | float) -> None:
-        """Add a run of it to a pipeline; `load` must have been awaited on this Redis before."""
+        """Add a run of it to a pipeline, by its hash; where Redis does not know it, that is a `NoScriptError`."""
         cast("Any", pipeline.evalsha(self.sha, 0, *args))
 
     async def load(self, redis: Redis) -> None:

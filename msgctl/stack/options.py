@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from msgctl.config import Loaded, Settings, load
-from msgctl.config.sources import SEED_NAMES, Key
+from msgctl.config.sources import PLAIN_NAMES, Key
 from msgctl.stack import config_file
 
 ADDRESSES: Sequence[Key] = (
@@ -115,7 +115,7 @@ class Options:
     def _environment(self, values: Mapping[Key, Any]) -> dict[str, str]:
         """Our environment, without variables that would override what the file says of addresses."""
         names = {f"MSGCTL_{section}_{name}".upper() for section, name in values}
-        names |= {name for name, key in SEED_NAMES.items() if key in values}
+        names |= {name for name, key in PLAIN_NAMES.items() if key in values}
         hidden = names | {f"{name}_FILE" for name in names} | NOT_INHERITED
         environment = {name: value for name, value in os.environ.items() if name not in hidden}
         if self.accept_data_loss:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from msgctl.config import Settings
-from msgctl.history import History
 from msgctl.operations import Operations
 from msgctl.operations.journal import operator
 from msgctl.operations.pulse import Pulse
@@ -19,7 +18,6 @@ class Desk:
 
     settings: Settings
     operations: Operations
-    history: History
     pulse: Pulse | None = None
     """Asked whether PostgreSQL answers; None: nobody asks."""
     player: Player | None = None

@@ -175,7 +175,7 @@ async def test_conditions_are_exit_codes(msgctl: Invoke, traffic: Traffic) -> No
 
 
 async def test_the_doctor_names_what_is_wrong(msgctl: Invoke, traffic: Traffic, redis: Redis) -> None:
-    """Three of the seed's four troubles by name, each with the command that mends it; ghosts are forgotten."""
+    """Three troubles by name, each with the command that mends it; ghosts are forgotten."""
     await traffic.failed("m1")
     await traffic.waiting("m2")
     await redis.hset(contracts.SUBSCRIBERS, "dead", "1000")

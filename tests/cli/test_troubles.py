@@ -1,4 +1,4 @@
-"""The seed's four troubles, made with real daemons: the doctor names each, and the command it gives mends it."""
+"""Four common troubles, made with real daemons: the doctor names each, and the command it gives mends it."""
 
 import asyncio
 import json

@@ -59,16 +59,16 @@ def test_each_source_wins_over_the_next(tmp_path: Path) -> None:
     }
 
 
-def test_the_seeds_names_work() -> None:
-    """The four names of the seed set what they say."""
-    seed = {"REDIS_HOST": "r", "REDIS_PORT": "1", "REDIS_PASSWORD": "p", "N8N_BASE_URL": "http://n8n:5678"}
-    settings = load(environ=seed).settings
+def test_the_plain_names_work() -> None:
+    """The four names without our prefix set what they say."""
+    plain = {"REDIS_HOST": "r", "REDIS_PORT": "1", "REDIS_PASSWORD": "p", "N8N_BASE_URL": "http://n8n:5678"}
+    settings = load(environ=plain).settings
     assert (settings.redis.host, settings.redis.port) == ("r", 1)
     assert settings.redis.password.get_secret_value() == "p"
     assert settings.n8n.base_url == "http://n8n:5678"
 
 
-def test_our_name_wins_over_the_seeds() -> None:
+def test_our_name_wins_over_the_plain_one() -> None:
     """With both set, the one that names the setting in full counts."""
     assert load(environ={"REDIS_HOST": "theirs", "MSGCTL_REDIS_HOST": "ours"}).settings.redis.host == "ours"
 

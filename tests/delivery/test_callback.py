@@ -58,7 +58,7 @@ async def test_every_secret_signs_while_one_replaces_another(settings: Settings,
 
 
 async def test_the_request(callback: Callback, providers: Providers, settings: Settings) -> None:
-    """The receiver gets the response in the seed's shape and can verify it from the raw body."""
+    """The receiver gets the response in the API's shape and can verify it from the raw body."""
     reply = to(providers)
     assert await callback.send(reply, "", first=True) == ""
     [request] = providers.requests

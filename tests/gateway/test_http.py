@@ -153,7 +153,7 @@ async def test_stats_count_every_state(client: Client, agent: Agent, pipeline: P
 
 
 async def test_health_tells_what_is_missing(client: Client) -> None:
-    """Without worker and subscriber: 503 with the reasons, in the seed's shape."""
+    """Without worker and subscriber: 503 with the reasons, in the API's shape."""
     answer = await client.get("/api/messages/queue/health")
     assert answer.status == 503
     assert int(answer.headers["retry-after"]) >= 1

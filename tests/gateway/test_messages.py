@@ -19,8 +19,8 @@ UUID_LENGTH = 36
 ABSENT = "00000000-0000-4000-8000-000000000000"
 
 
-async def test_a_message_is_accepted_as_the_seed_has_it(client: Client, agent: Agent, redis: Redis) -> None:
-    """The 202 has the seed's fields and texts, and the job is in Redis by then."""
+async def test_a_message_is_accepted(client: Client, agent: Agent, redis: Redis) -> None:
+    """The 202 has the API's fields and texts, and the job is in Redis by then."""
     answer = await client.post(
         {
             "agentId": agent.id,

@@ -133,7 +133,7 @@ def test_an_error_names_the_message_it_is_about(session: Session) -> None:
 
 
 def test_the_first_frame_tells_the_socket_its_id(session: Session) -> None:
-    """`connected` as the seed has it."""
+    """`connected`, as the API promises it."""
     assert json.loads(session.connected()) == {"type": "connected", "data": {"socketId": "ws-1"}}
 
 
@@ -154,7 +154,7 @@ def test_a_message_becomes_a_submission_on_the_web(session: Session) -> None:
 
 
 def test_queued_and_processing_come_before_any_reply(session: Session) -> None:
-    """However quick the reply: first `queued`, then `processing` as the seed has it, then what came meanwhile."""
+    """However quick the reply: first `queued`, then `processing` as the API promises, then what came meanwhile."""
     assert isinstance(session.receive(MESSAGE), Submission)
     assert session.deliver(response(1, message_id="m")) == []
     assert session.progress("m", 10) == []
@@ -187,7 +187,7 @@ def test_a_refusal_lets_live_frames_go(session: Session) -> None:
 
 
 def test_a_reply_is_the_seeds(session: Session) -> None:
-    """The `message` frame has the seed's fields, and `seq`."""
+    """The `message` frame has the API's fields, and `seq`."""
     (frame,) = session.deliver(response(4))
     assert json.loads(frame) == {
         "type": "message",

@@ -22,7 +22,7 @@ from tests.processes import until
 
 
 async def test_the_seeds_dialogue(client: Client, agent: Agent, pipeline: Pipeline) -> None:
-    """`connected`, then for a `message`: `queued`, `processing`, and the reply, each as the seed has it."""
+    """`connected`, then for a `message`: `queued`, `processing`, and the reply, each as the API promises."""
     async with pipeline.delivering(), client.socket() as chat:
         assert (await chat.hear("connected")).keys() == {"socketId"}
         await chat.say("message", agentId=agent.id, content="Olá, como posso ajudar?")

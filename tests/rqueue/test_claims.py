@@ -76,7 +76,7 @@ async def test_a_commit_hands_the_response_over_once(enqueue: Enqueue, claims: C
 async def test_observers_hear_the_response_with_its_stream_id(
     enqueue: Enqueue, claims: Claims, redis: Any
 ) -> None:
-    """The response is published on its channel and on its conversation, in the seed's shape."""
+    """The response is published on its channel and on its conversation, in the API's shape."""
     async with redis.pubsub() as listener:
         await listener.subscribe(contracts.RESPONSE_CHANNEL + "web", contracts.CONVERSATION_CHANNEL + "c")
         await enqueue("m", conversation="c")

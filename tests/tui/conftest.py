@@ -8,7 +8,6 @@ from redis.asyncio import Redis
 from textual.pilot import Pilot
 
 from msgctl.config import Settings
-from msgctl.history import History
 from msgctl.operations import Operations
 from msgctl.rqueue import Queue
 from msgctl.tui.app import Dashboard
@@ -24,9 +23,7 @@ __all__ = ["Sight", "looking", "make_desk", "traffic"]
 
 def make_desk(redis: Redis, settings: Settings) -> Desk:
     """A desk that looks often."""
-    return Desk(
-        settings, Operations(settings, redis, Queue(redis, settings)), History(redis, settings), interval=0.5
-    )
+    return Desk(settings, Operations(settings, redis, Queue(redis, settings)), interval=0.5)
 
 
 @pytest.fixture

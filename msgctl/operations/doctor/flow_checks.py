@@ -15,7 +15,7 @@ from msgctl.redisdb import unavailable_as_error
 
 
 def check_backlog(snapshot: Snapshot, settings: Settings, paused: list[str]) -> Finding:
-    """The seed's first trouble: the queue grows."""
+    """Whether the queue grows: too many wait, or too long, or a pause holds them."""
     waiting = sum(row.waiting for row in snapshot.priorities)
     oldest = max((row.oldest for row in snapshot.priorities if row.oldest is not None), default=0.0)
     limits = settings.health
@@ -41,7 +41,7 @@ def check_backlog(snapshot: Snapshot, settings: Settings, paused: list[str]) -> 
 
 
 def check_failures(groups: Groups, snapshot: Snapshot, settings: Settings) -> Finding:
-    """The seed's second trouble: jobs fail."""
+    """Whether messages end as dead letters, and the commonest cause."""
     stats = snapshot.health.stats
     total = stats.total if stats else 0
     failed = groups.total
@@ -58,7 +58,7 @@ def check_failures(groups: Groups, snapshot: Snapshot, settings: Settings) -> Fi
 
 
 async def check_crew(redis: Redis, settings: Settings, snapshot: Snapshot) -> list[Finding]:
-    """Workers, subscribers and gateways; the seed's fourth trouble is a WebSocket that gets no reply."""
+    """Workers, subscribers and gateways; without one of the latter two a WebSocket gets no reply."""
     with unavailable_as_error(settings):
         subscribers = await cast("Any", redis.hvals(contracts.SUBSCRIBERS))
         gateways = await cast("Any", redis.hvals(contracts.GATEWAYS))

@@ -65,7 +65,7 @@ def _version(info: Mapping[str, Any]) -> Finding:
 
 
 def _durability(info: Mapping[str, Any]) -> list[Finding]:
-    """The seed's third trouble: Redis drops what it accepted."""
+    """Whether Redis may drop what it accepted."""
     check, why, found = "redis keeps messages", "Accepted messages vanish without a trace.", []
     policy, evicted = info.get("maxmemory_policy", "noeviction"), int(info.get("evicted_keys", 0))
     if policy != "noeviction":

@@ -60,7 +60,7 @@ class MessageScreen(ModalScreen[None]):
         """Read the message and tell of it."""
         try:
             found = await self._desk.operations.messages.show(self._message_id)
-            turns = await self._desk.history.read(found["conversationId"])
+            turns = await self._desk.operations.history.read(found["conversationId"])
             self._lines = tell(found, turns, await self._events(found))
         except MsgctlError as error:
             self._lines = [error.message]

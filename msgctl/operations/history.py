@@ -1,4 +1,6 @@
-"""What was said in a conversation, from Redis; COMMIT writes it, together with the answer."""
+"""What was said in a conversation, for an operator; a worker gets the same with its claim."""
+
+from typing import Any, cast
 
 import msgspec
 from redis.asyncio import Redis
@@ -6,17 +8,22 @@ from redis.asyncio import Redis
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.messages import Turn
-from msgctl.redisdb import Batch, unavailable_as_error
+from msgctl.redisdb import unavailable_as_error
 
 _decoder = msgspec.json.Decoder(Turn)
 
 
 class History:
-    """The last turns of each conversation, oldest first, as many as `history.turns` says."""
+    """The last turns of each conversation, oldest first, as many as `history.turns` says.
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
-        self._batch = Batch(redis)
+    Args:
+        settings: `history.turns`; names Redis in errors.
+        redis: a client of `redisdb.connect`.
+    """
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
         self._settings = settings
+        self._redis = redis
 
     async def read(self, conversation_id: str) -> list[Turn]:
         """The turns of one conversation.
@@ -28,5 +35,5 @@ class History:
         if not turns:
             return []
         with unavailable_as_error(self._settings):
-            stored = await self._batch.command("LRANGE", contracts.HISTORY + conversation_id, -turns, -1)
+            stored = await cast("Any", self._redis.lrange(contracts.HISTORY + conversation_id, -turns, -1))
         return [_decoder.decode(turn) for turn in stored]
