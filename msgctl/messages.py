@@ -69,9 +69,10 @@ class Message(Record, kw_only=True, frozen=True):
         """SHA-256, in hex, of all that a repeated request must repeat: everything but when it came.
 
         The conversation counts only as the client gave it, so `intake` passes the digest of a message whose
-        generated ids are blank.
+        generated ids are blank. The order of names in an object does not count either, as in all JSON.
         """
-        return hashlib.sha256(msgspec.structs.replace(self, timestamp="").to_json()).hexdigest()
+        blank = msgspec.structs.replace(self, timestamp="")
+        return hashlib.sha256(msgspec.json.encode(blank, order="sorted")).hexdigest()
 
 
 class Turn(Record, kw_only=True, frozen=True):

@@ -34,7 +34,7 @@ STARTED_TEXT = "Workflow was started"
 ADVICE = {
     401: "n8n wants other credentials: set n8n.api_key",
     403: "n8n wants other credentials: set n8n.api_key",
-    404: "n8n knows no such webhook, or not yet: is the workflow active, its path right, its method POST?",
+    404: "n8n knows no such webhook, or not yet: is the workflow active, its path right, its method POST",
     413: "the message with its history is larger than n8n takes",
     422: "n8n could not read the body",
     500: "the workflow failed: see its executions in n8n",

@@ -7,9 +7,11 @@ that holds the value; so does a systemd credential called `section.name` ($CREDE
 """
 
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -183,9 +185,13 @@ def _secret(file: Path, key: Key, origin: str, problems: list[str]) -> Found:
 
 
 def _parse(text: str, key: Key) -> Any:
-    """A list setting is written with commas in the environment; pydantic reads the other types from text."""
-    is_list = isinstance(FIELDS[key].default, list)
-    return [item.strip() for item in text.split(",") if item.strip()] if is_list else text
+    """A list setting is written with commas, or as in the file; pydantic reads the other types from text."""
+    if not isinstance(FIELDS[key].default, list):
+        return text
+    with suppress(ValueError):  # a host as `[::1]:8080` is no JSON
+        if text.lstrip().startswith("[") and isinstance(items := json.loads(text), list):
+            return items
+    return [item.strip() for item in text.split(",") if item.strip()]
 
 
 def _validate(found: Found, problems: list[str]) -> Settings:

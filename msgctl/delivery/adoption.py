@@ -1,14 +1,14 @@
 """Responses that another program publishes on `pubsub:response:*` enter the durable stream, once."""
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from redis.asyncio import Redis
 
 from msgctl import contracts, logs
 from msgctl.config import Settings
-from msgctl.messages import IDENTIFIER_PATTERN, Response
+from msgctl.messages import IDENTIFIER_PATTERN, Draft, Response
 from msgctl.redisdb import Script, dedicated
 
 ADOPT = Script.beside(__file__, "adopt")
@@ -30,11 +30,12 @@ class Adoption:
 
     Args:
         redis: a client for short commands.
-        settings: where Redis is.
+        settings: where Redis is, `history`.
     """
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
+        self._history = settings.history
         self._listening = dedicated(settings, blocking=WAIT)
         self._pubsub = self._listening.pubsub(ignore_subscribe_messages=True)
         self._subscribed = False
@@ -64,6 +65,9 @@ class Adoption:
     async def adopt(self, channel: str, data: str) -> bool:
         """Put a foreign response into the stream, if nobody else has; True if this call did.
 
+        In a conversation that began here it is its owner's and gets the next number, so that it reaches the joined
+        sockets and can be had again by `resume`.
+
         Args:
             channel: the end of the channel's name; it counts where the response names no channel.
             data: what was published.
@@ -75,11 +79,31 @@ class Adoption:
             return False
         if response.stream_id is not None:
             return False
-        body = msgspec.structs.replace(response, seq=None).to_json()  # numbers are ours alone to give
-        adopted = await ADOPT(self._redis, response.channel, response.message_id, body, REMEMBERED)
+        conversation = response.conversation_id
+        user = response.user_id
+        if user is None:
+            user = await cast("Any", self._redis.hget(contracts.CONVERSATION + conversation, "user"))
+        adopted = await ADOPT(
+            self._redis,
+            response.channel,
+            response.message_id,
+            _draft(response, user),
+            REMEMBERED,
+            conversation,
+            user or "",
+            self._history.replies,
+            round(self._history.ttl * 1000),
+        )
         if adopted:
             log.info("Foreign response adopted", messageId=response.message_id, channel=response.channel)
         return bool(adopted)
+
+
+def _draft(response: Response, user: str | None) -> bytes:
+    """The response as JSON without its closing brace, and without a number: those are ours alone to give."""
+    names = (name for name in Draft.__struct_fields__ if name != "user_id")
+    draft = Draft(user_id=user, **{name: getattr(response, name) for name in names})
+    return draft.to_json().removesuffix(b"}")
 
 
 def _read(channel: str, data: str) -> Response:

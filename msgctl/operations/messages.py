@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from msgctl.config import Settings
 from msgctl.delivery.record import find as find_delivery
 from msgctl.errors import NotFound
+from msgctl.messages import State
 from msgctl.ownership import demand_own
 from msgctl.redisdb import unavailable_as_error
 from msgctl.rqueue import Job, Queue
@@ -84,11 +85,12 @@ class Messages:
 
 
 def _status(job: Job) -> dict[str, Any]:
+    error = {} if job.state is State.COMPLETED else job.error  # what an earlier attempt met is in its record
     return {
         "messageId": job.message.message_id,
         "state": str(job.state),
         "progress": job.progress,
         "finishedOn": job.finished_on,
         "attempts": job.attempts,
-        **({"error": {name: job.error.get(name) for name in ("class", "code", "text")}} if job.error else {}),
+        **({"error": {name: error.get(name) for name in ("class", "code", "text")}} if error else {}),
     }

@@ -16,6 +16,25 @@ local function note(id, what, by, ...)
   redis.call('XADD', K.events, 'MAXLEN', '~', K.events_limit, '*', 'id', id, 'what', what, 'by', by, ...)
 end
 
+-- Give a response the next number of its conversation: into the stream, and among the replies that can be had again.
+-- `draft` is a JSON object without its closing brace: number and stream entry are known only here.
+-- Returns number, entry and the whole response.
+local function number_response(conversation, channel, draft, keep, ttl_ms)
+  local key, replies = K.conversation .. conversation, K.replies .. conversation
+  local seq = redis.call('HINCRBY', key, 'seq', 1)
+  local stored = draft .. ',"seq":' .. seq
+  local entry = redis.call('XADD', K.responses, '*', 'kind', 'response', 'channel', channel, 'body', stored .. '}')
+  local complete = stored .. ',"streamId":"' .. entry .. '"}'
+  redis.call('ZADD', replies, seq, complete)
+  if seq > keep then
+    redis.call('ZREMRANGEBYSCORE', replies, '-inf', seq - keep)
+    redis.call('HSET', key, 'floor', seq - keep)
+  end
+  redis.call('PEXPIRE', replies, ttl_ms)
+  redis.call('PEXPIRE', key, ttl_ms)
+  return seq, entry, complete
+end
+
 -- RQ's date format, from Unix milliseconds (civil-from-days, H. Hinnant's algorithm; Lua in Redis has no os.date).
 local function iso(ms)
   local seconds = math.floor(ms / 1000)

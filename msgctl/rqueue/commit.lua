@@ -34,26 +34,14 @@ end
 local now = now_ms()
 release(id, run, origin, worker)
 
-local conversation_key = K.conversation .. conversation
-local seq = redis.call('HINCRBY', conversation_key, 'seq', 1)
-local stored = response .. ',"seq":' .. seq
-local stream_id = redis.call('XADD', K.responses, '*', 'kind', 'response', 'channel', channel, 'body', stored .. '}')
-local complete = stored .. ',"streamId":"' .. stream_id .. '"}'
-
-local replies = K.replies .. conversation
-redis.call('ZADD', replies, seq, complete)
-if seq > keep_replies then
-  redis.call('ZREMRANGEBYSCORE', replies, '-inf', seq - keep_replies)
-  redis.call('HSET', conversation_key, 'floor', seq - keep_replies)
-end
+local seq, stream_id, complete =
+  number_response(conversation, channel, response, keep_replies, conversation_ttl)
 local history = K.history .. conversation
 if keep_turns > 0 then
   redis.call('RPUSH', history, user_turn, agent_turn)
   redis.call('LTRIM', history, -keep_turns, -1)
   redis.call('PEXPIRE', history, conversation_ttl)
 end
-redis.call('PEXPIRE', replies, conversation_ttl)
-redis.call('PEXPIRE', conversation_key, conversation_ttl)
 
 redis.call('PUBLISH', K.response_channel .. channel, complete)
 redis.call('PUBLISH', K.conversation_channel .. conversation, complete)

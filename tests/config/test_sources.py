@@ -103,6 +103,14 @@ def test_a_list_is_written_with_commas_in_the_environment() -> None:
     assert settings.callback.allowed_hosts == ["a:1", "b"]
 
 
+def test_a_list_in_the_environment_may_be_written_as_in_the_file() -> None:
+    """Who copies the line of config.toml gets what it says; an IPv6 address in brackets is no such list."""
+    hosts = "MSGCTL_CALLBACK_ALLOWED_HOSTS"
+    assert load(environ={hosts: '["a:1", "b"]'}).settings.callback.allowed_hosts == ["a:1", "b"]
+    assert load(environ={hosts: "[::1]:80, b"}).settings.callback.allowed_hosts == ["[::1]:80", "b"]
+    assert load(environ={"MSGCTL_CALLBACK_SCHEDULE": "[0, 5]"}).settings.callback.schedule == [0, 5]
+
+
 def test_unknown_names_come_with_the_nearest_known_one(tmp_path: Path) -> None:
     """Section, setting and variable are each told with what was probably meant."""
     file = write(tmp_path, "[wroker]\n[redis]\nprot = 1\n[gateway]\nzzz = 1\n")

@@ -118,6 +118,44 @@ async def test_foreign_numbers_are_not_believed(redis: Redis, listeners: list[Ad
     assert {reply.seq for reply in await stream(redis)} == {None}
 
 
+async def test_a_foreign_response_of_a_known_conversation_is_delivered_like_any_other(
+    redis: Redis, replies: Replies, listeners: list[Adoption]
+) -> None:
+    """It is its owner's, comes after the reply before it, and is kept for a socket that resumes; once."""
+    await replies.commit(response(conversation="c9", user="ana"))
+    for _ in range(2):
+        await redis.publish("pubsub:response:web", msgspec.json.encode(FOREIGN | {"seq": 10**9}))
+    await marked(redis, listeners)
+    carried = [(reply.user_id, reply.seq) for reply in await stream(redis) if reply.message_id == "foreign-1"]
+    assert carried == [("ana", 2)]
+    bodies: Any = await redis.zrange(contracts.REPLIES + "c9", 0, -1)
+    kept = [msgspec.json.decode(body, type=Response) for body in bodies]
+    assert [(reply.message_id, reply.seq) for reply in kept][1:] == [("foreign-1", 2), ("last", 3)]
+    assert all(reply.stream_id for reply in kept)
+
+
+async def test_a_foreign_response_in_another_users_name_gets_no_number(
+    redis: Redis, replies: Replies, listeners: list[Adoption]
+) -> None:
+    """A conversation is its owner's: what names somebody else is no reply in it."""
+    await replies.commit(response(conversation="c9", user="ana"))
+    await redis.publish("pubsub:response:web", msgspec.json.encode(FOREIGN | {"userId": "bob"}))
+    await marked(redis, listeners)
+    carried = [(reply.user_id, reply.seq) for reply in await stream(redis) if reply.message_id == "foreign-1"]
+    assert carried == [("bob", None)]
+
+
+async def test_a_foreign_response_to_a_message_of_ours_takes_no_number(
+    redis: Redis, replies: Replies, listeners: list[Adoption]
+) -> None:
+    """The message's own reply has one already, or will get it: two numbers would show it twice."""
+    await replies.commit(response(conversation="c9", user="ana"))
+    await redis.hset(contracts.IDENTITY + "foreign-1", "user", "ana")
+    await redis.publish("pubsub:response:web", msgspec.json.encode(FOREIGN))
+    await marked(redis, listeners)
+    assert [reply.seq for reply in await stream(redis) if reply.message_id == "foreign-1"] == [None]
+
+
 @pytest.mark.parametrize(
     "published",
     [

@@ -80,6 +80,15 @@ async def test_a_repeated_idempotency_key_gets_the_same_bytes(
     assert (await client_of("eve").post(body, key)).status == 404  # the agent is not hers; the key is not at issue
 
 
+async def test_the_order_of_names_makes_no_other_body(client: Client, agent: Agent) -> None:
+    """The same JSON written in another order is the same body, within `channelMetadata` too."""
+    body = {"messageId": "m-1", "channelMetadata": {"a": {"x": 1, "y": 2}, "b": 2}}
+    first = await client.post({"agentId": agent.id, "message": "oi", **body})
+    body["channelMetadata"] = {"b": 2, "a": {"y": 2, "x": 1}}
+    second = await client.post({**body, "message": "oi", "agentId": agent.id})
+    assert (second.status, second.body) == (202, first.body)
+
+
 async def test_another_body_under_the_same_id_is_a_conflict(client: Client, agent: Agent) -> None:
     """Same `messageId`, other text: 409 and no second job."""
     body = {"agentId": agent.id, "message": "oi", "messageId": "m-1"}

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from msgctl import contracts
 from msgctl.errors import NotFound
 from msgctl.operations import Operations
-from tests.traffic import Traffic
+from tests.traffic import ERROR, Traffic
 
 
 async def test_the_status_of_a_waiting_message_is_the_contracts(traffic: Traffic, operations: Operations) -> None:
@@ -40,6 +40,13 @@ async def test_a_failed_message_tells_why(traffic: Traffic, operations: Operatio
     status = await operations.status("m")
     assert status["state"] == "failed"
     assert status["error"] == {"class": "final", "code": "n8n_rejected", "text": "n8n answered 400."}
+
+
+async def test_a_completed_message_has_no_error(traffic: Traffic, operations: Operations, redis: Redis) -> None:
+    """What an earlier attempt met is in its record, and no longer the state of the message."""
+    await traffic.completed("m")
+    await cast("Any", redis).hset(contracts.RQ_JOB + "m", contracts.FIELD_ERROR, ERROR)
+    assert "error" not in await operations.status("m")
 
 
 async def test_the_status_tells_of_the_delivery(traffic: Traffic, operations: Operations, redis: Redis) -> None:
