@@ -6,7 +6,15 @@ from typing import Any, cast
 from redis.asyncio import Redis
 
 from msgctl.config import Settings
-from msgctl.contracts import FIELD_SLOTS, LEASES, ORDER, RQ_EXECUTION, RQ_WORKER, RQ_WORKER_EXECUTIONS
+from msgctl.contracts import (
+    FIELD_SLOTS,
+    IDLE_WORKERS,
+    LEASES,
+    ORDER,
+    RQ_EXECUTION,
+    RQ_WORKER,
+    RQ_WORKER_EXECUTIONS,
+)
 from msgctl.redisdb import unavailable_as_error
 from msgctl.rqueue import Order, Queue
 
@@ -72,6 +80,8 @@ class Workers:
     async def tell(self, names: Sequence[str], order: Order | None) -> None:
         """Give workers an order, in force for a day; None takes it back.
 
+        From this moment none of them claims anything: CLAIM itself looks for the order.
+
         Args:
             names: of live workers.
             order: what they shall do.
@@ -82,6 +92,7 @@ class Workers:
                 pipeline.delete(ORDER + name)
             else:
                 pipeline.set(ORDER + name, order, ex=ORDER_LASTS)
+                cast("Any", pipeline.srem(IDLE_WORKERS, name))  # a wake-up would be lost on it
         with unavailable_as_error(self._settings):
             await pipeline.execute()
 

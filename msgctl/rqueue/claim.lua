@@ -6,6 +6,7 @@
 --   rq:wip, rq:execution, rq:executions, rq:worker:W:executions   what RQ's tools read
 --   msgctl:paused            SET   queues that are passed over
 --   msgctl:parked            HASH  ids whose hash cannot be worked, and why: never executed, never lost from sight
+--   rq:suspended, msgctl:order:W   STRING  an operator wants nothing to be claimed, by anybody or by this worker
 --   msgctl:workers:idle      SET   this worker, if slots stay free: the next ENQUEUE wakes it
 --   msgctl:claimed:W         STRING  the ticket of this worker's last claim, and what it took
 --
@@ -114,7 +115,8 @@ end
 local before = taken_before()
 if before then return before end
 
-if redis.call('EXISTS', K.rq_suspended) == 0 then
+local is_told_not_to = redis.call('EXISTS', K.order .. worker) == 1
+if not is_told_not_to and redis.call('EXISTS', K.rq_suspended) == 0 then
   while #claimed < slots do
     local id = pop((now + #claimed) % 2 == 0)
     if not id then break end
@@ -129,5 +131,5 @@ if #claimed > 0 then
   redis.call('SET', K.claimed .. worker, table.concat(stub, ' '), 'PX', lease)
 end
 if from_quarantine then return claimed end
-redis.call(#claimed < slots and 'SADD' or 'SREM', K.idle_workers, worker)
+redis.call(#claimed < slots and not is_told_not_to and 'SADD' or 'SREM', K.idle_workers, worker)
 return claimed

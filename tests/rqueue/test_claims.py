@@ -29,6 +29,20 @@ async def test_sooner_priorities_are_claimed_first(enqueue: Enqueue, claims: Cla
     assert [one.message.message_id for one in await claims.claim(3)] == ["soon", "late", "later"]
 
 
+async def test_a_worker_that_is_told_to_drain_claims_nothing_from_then_on(
+    enqueue: Enqueue, claims: Claims, redis: Any
+) -> None:
+    """Not only once it has looked for orders: whoever told it may rely on it at once, and nobody wakes it."""
+    assert await claims.claim(1) == []
+    assert await redis.sismember(contracts.IDLE_WORKERS, "w1")
+    await redis.set(contracts.ORDER + "w1", "drain")
+    await enqueue("m")
+    assert await claims.claim(1) == []
+    assert not await redis.sismember(contracts.IDLE_WORKERS, "w1")
+    await redis.delete(contracts.ORDER + "w1")
+    assert [one.message.message_id for one in await claims.claim(1)] == ["m"]
+
+
 async def test_a_low_priority_is_not_starved(
     enqueue: Enqueue, claims: Claims, redis: Any, settings: Settings
 ) -> None:
