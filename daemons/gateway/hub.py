@@ -38,7 +38,7 @@ class Hub:
     Args:
         sockets: where they are known to all gateways.
         progress: tells how far messages have come.
-        settings: `gateway.socket_ttl`.
+        settings: `gateway.socket_ttl`; `redis.timeout` bounds each question.
     """
 
     def __init__(self, sockets: Sockets, progress: ProgressFeed, settings: Settings) -> None:
@@ -73,10 +73,10 @@ class Hub:
         self._connections[connection.socket_id] = connection
         SOCKETS.inc()
         self._empty.clear()
-        if connection.wants_progress:
-            self._progress.add(connection)
         try:
             await self._make_known(connection)
+            if connection.wants_progress:  # not before: the first frame is the greeting
+                self._progress.add(connection)
             yield
         finally:
             del self._connections[connection.socket_id]
