@@ -95,6 +95,9 @@ class TurnHandler(logging.StreamHandler[Any]):
     """Writes the lines of one turn of the event loop together: under load that is one system call for many.
 
     Warnings and worse are written at once, with whatever waits before them.
+
+    Args:
+        stream: a text file, e.g. `sys.stderr`.
     """
 
     def __init__(self, stream: Any) -> None:

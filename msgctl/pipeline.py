@@ -14,7 +14,8 @@ durable stream. From there a subscriber (`daemons/subscriber`) takes it to the c
     6. done                                    100 %
 
 A step that fails ends the attempt. `retry.decide` says what becomes of the message: another attempt after a pause,
-a wait for something that is down, or the dead letters, of which its sender is told.
+a wait for something that is down, or the dead letters. Of those its sender's sockets are told, by the same stream
+(`rqueue/fail.lua`). `msgctl dlq replay` gives one a fresh budget, and it begins anew (`rqueue/replay.lua`).
 """
 
 import asyncio
@@ -52,7 +53,7 @@ class Pipeline:
     Args:
         settings: `retry.*`.
         claims: the lease under which everything is written.
-        progress: told of each step.
+        progress: told of each step; what it has not written when a message is answered goes with the commit.
         agents, breakers, workflow: what the steps ask.
     """
 

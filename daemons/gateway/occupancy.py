@@ -17,6 +17,7 @@ OCCUPY = Script.beside(__file__, "occupy")
 LIFE = 2_592_000_000
 """Milliseconds a count is kept that nobody renews: as long as a socket may live, 30 days."""
 RETRY_AFTER = 10.0
+"""Seconds after which one of the sockets has likely been closed."""
 
 
 class Occupancy:

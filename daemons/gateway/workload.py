@@ -5,6 +5,7 @@ from types import TracebackType
 from msgctl.errors import Unavailable
 
 RETRY_AFTER = 1.0
+"""Seconds after which there is likely less in hand."""
 
 
 class Workload:

@@ -30,6 +30,7 @@ WAKE_BLOCK = 1.0
 LARGEST_CLAIM = 200
 """Messages claimed in one step, so that Redis serves others between two of them."""
 OUTAGE_PAUSE = 0.5
+"""Seconds before Redis is asked again after it failed."""
 TAKING = "taking what waits"
 """What the watchdog calls a loop that comes round and brings nothing."""
 

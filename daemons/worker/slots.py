@@ -56,7 +56,7 @@ class Slots:
             task.cancel()
 
     async def drain(self, seconds: float, hurried: asyncio.Event) -> list[Claimed]:
-        """Let what runs end by itself, for a while or until `hurried`; stop and return the rest."""
+        """Let what runs end by itself, for some `seconds` or until `hurried`; stop and return the rest."""
         tasks = [task for _, task in self._running.values()]
         if tasks:
             log.info("Draining", running=len(tasks), seconds=seconds)

@@ -12,6 +12,7 @@ from msgctl.errors import RedisUnavailable
 from msgctl.rqueue import Claims
 
 INTERVAL = 1.0
+"""Seconds between two rounds; less where a third of the lease is less."""
 
 log = logs.get(__name__)
 

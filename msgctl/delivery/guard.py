@@ -17,6 +17,7 @@ from msgctl.errors import BadAddress
 PORTS = frozenset({443, 8443})
 """Where a callback that is not on the operator's list may listen."""
 LONGEST_URL = 2048
+"""Characters a callback's URL may have."""
 GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 DENIED = tuple(
     ipaddress.ip_network(text)

@@ -228,7 +228,14 @@ class Records:
         )
 
     async def postpone(self, entry: Entry, body: bytes, *, due: int, token: str = "") -> None:
-        """It is not its turn: look again at `due`, in Unix milliseconds; or, if negative, after -`due`."""
+        """It is not its turn: look again later.
+
+        Args:
+            entry: the entry that carries it.
+            body: the response as JSON, to be put back into the stream.
+            due: when, in Unix milliseconds; or, if negative, after so many milliseconds.
+            token: of its try; empty where none was begun.
+        """
         await self._postpone(entry, -due, body, token)
 
     async def hold(self, entry: Entry, body: bytes, token: str) -> None:

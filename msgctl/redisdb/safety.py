@@ -43,7 +43,12 @@ def is_durable(info: Mapping[str, Any]) -> bool:
 
 
 class Watch:
-    """An eye on a Redis that was safe when this process started; `look` is to be called each second."""
+    """An eye on a Redis that was safe when this process started; `look` is to be called each second.
+
+    Args:
+        redis: a client of `redisdb.connect`.
+        settings: `redis.accept_data_loss`; names Redis in alarms.
+    """
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis

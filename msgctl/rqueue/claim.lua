@@ -5,6 +5,7 @@
 --   msgctl:leases            ZSET  gains ID:RUN until the lease ends: the right to commit
 --   rq:wip, rq:execution, rq:executions, rq:worker:W:executions   what RQ's tools read
 --   msgctl:paused            SET   queues that are passed over
+--   msgctl:history:C         LIST  read, not changed
 --   msgctl:parked            HASH  ids whose hash cannot be worked, and why: never executed, never lost from sight
 --   rq:suspended, msgctl:order:W   STRING  an operator wants nothing to be claimed, by anybody or by this worker
 --   msgctl:workers:idle      SET   this worker, if slots stay free: the next ENQUEUE wakes it

@@ -125,7 +125,12 @@ class Claims:
         return claimed
 
     async def heartbeat(self, leases: Sequence[str], state: str) -> list[str]:
-        """Tell that this worker lives and renew its leases; return those it has lost."""
+        """Tell that this worker lives and renew its leases; return those it has lost.
+
+        Args:
+            leases: `id:run` of everything it runs.
+            state: `busy` or `idle`, as RQ's tools show it.
+        """
         ttl = round(self._settings.worker.lease + SILENCE)
         with unavailable_as_error(self._settings):
             known, *lost = await HEARTBEAT(self._redis, self._worker, self._lease, ttl, state, *leases)
@@ -219,7 +224,7 @@ class Claims:
             return cast("int", await HAND_BACK(self._redis, *arguments))
 
     async def disown(self, known: Sequence[str]) -> int:
-        """After the reply of a claim got lost: hand back what Redis says we run and we do not know of.
+        """After the reply of a claim got lost: hand back what Redis says we run and is not in `known` (`id:run`).
 
         It goes the way of the claims, one after the other, so that none is still on its way behind it.
         """

@@ -13,8 +13,8 @@ from msgctl.rqueue.claims import Claimed, progress_event
 
 PROGRESS = Script.beside(__file__, "progress")
 HOLD = 0.02
-"""Seconds a note waits for others. A message that is committed within them takes its notes along: at 50 messages a
-second that saves three of eight round trips, and no eye sees a fiftieth of a second."""
+"""Seconds a note waits for others. A message that is committed within them takes its notes along, which saves
+three of eight round trips at 50 messages a second."""
 
 log = logs.get(__name__)
 
@@ -23,6 +23,10 @@ class Progress:
     """A notebook that one task empties into Redis, all notes of the moment in one call.
 
     A note lost to a Redis outage is not repeated: the next one says more.
+
+    Args:
+        redis: a client of `redisdb.connect`.
+        settings: names Redis in errors.
     """
 
     def __init__(self, redis: Redis, settings: Settings) -> None:

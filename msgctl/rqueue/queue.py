@@ -240,7 +240,7 @@ class Queue:
         return [queue for queue in contracts.QUEUES if suspended or queue in names]
 
     async def link(self, message_id: str, edition: str) -> None:
-        """Let a dead letter and the message that was sent in its place name each other."""
+        """Let a dead letter and the message that was sent in its place name each other; both are ids."""
         with unavailable_as_error(self._settings):
             await LINK(self._redis, message_id, edition)
 
