@@ -1,16 +1,15 @@
 """What clients ask of the pipeline, by HTTP or by socket, each within a deadline, since a Redis may hang."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from daemons.gateway.deadline import within
 from daemons.gateway.limits import Limits
 from daemons.gateway.standing import Standing
 from daemons.gateway.workload import Workload
 from msgctl import logs
 from msgctl.config import Settings
 from msgctl.delivery.sockets import Missed, Sockets
-from msgctl.errors import Unavailable
 from msgctl.intake import Intake, Receipt, Submission
 from msgctl.tokens import Claims
 
@@ -57,7 +56,7 @@ class Admission:
         Idempotency-Key it still runs once.
         """
         self._standing.demand_room()
-        async with self._deadline():
+        async with within(self._timeout):
             receipt = await self._intake.accept(
                 submission,
                 claims.user_id,
@@ -82,12 +81,12 @@ class Admission:
 
     async def join(self, socket_id: str, conversation_id: str) -> None:
         """Let a socket hear a conversation; it hears what is its own user's."""
-        async with self._deadline():
+        async with within(self._timeout):
             await self._sockets.join(socket_id, conversation_id)
 
     async def leave(self, socket_id: str, conversation_id: str) -> None:
         """Let a socket hear no more of a conversation."""
-        async with self._deadline():
+        async with within(self._timeout):
             await self._sockets.leave(socket_id, conversation_id)
 
     async def missed(self, conversation_id: str, user_id: str, after_seq: int) -> Missed:
@@ -96,13 +95,5 @@ class Admission:
         Raises:
             NotFound: the conversation is another user's.
         """
-        async with self._deadline():
+        async with within(self._timeout):
             return await self._sockets.missed(conversation_id, user_id, after_seq)
-
-    @asynccontextmanager
-    async def _deadline(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._timeout):
-                yield
-        except TimeoutError:
-            raise Unavailable("The queue or the agents' table took too long to answer.") from None

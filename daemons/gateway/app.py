@@ -18,6 +18,7 @@ from daemons.gateway import docs, listener, server, sockets
 from daemons.gateway.admission import Admission
 from daemons.gateway.answers import Boundary, refuse_route
 from daemons.gateway.credentials import Credentials
+from daemons.gateway.deadline import punctual
 from daemons.gateway.door import Door
 from daemons.gateway.health import Readiness, healthz
 from daemons.gateway.hub import Hub
@@ -148,12 +149,15 @@ class Gateway:
         credentials, operations, texts = self._credentials, self._operations, self._texts
         accept = AcceptMessage(credentials, self._admission, texts=texts, max_body=self._settings.gateway.max_body)
         queue = QueueRoutes(credentials, operations, texts)
+        patience = self._settings.redis.timeout
+        status = punctual(ReadStatus(credentials, operations).answer, patience)
+        ticket = punctual(TicketRoute(credentials, self._tickets).answer, patience)
         return [
             Route("/api/messages", accept, methods=["POST"]),
-            Route("/api/messages/{id}/status", ReadStatus(credentials, operations).answer),
-            Route("/api/messages/queue/stats", queue.stats),
+            Route("/api/messages/{id}/status", status),
+            Route("/api/messages/queue/stats", punctual(queue.stats, patience)),
             Route("/api/messages/queue/health", queue.health),
-            Route("/api/ws-ticket", TicketRoute(credentials, self._tickets).answer, methods=["POST"]),
+            Route("/api/ws-ticket", ticket, methods=["POST"]),
             Route("/healthz", healthz),
             Route("/readyz", Readiness(self.standing).answer),
             Route(sockets.PATH, self._only_sockets),

@@ -1,5 +1,6 @@
 """How much one client may ask for, counted by all gateways together, and what its tier makes of that."""
 
+import asyncio
 import math
 from contextlib import suppress
 from typing import NamedTuple
@@ -95,7 +96,8 @@ class Limits:
             return None
         limit = self._limits.requests * (await self.tier_of(claims)).factor
         with suppress(RedisUnavailable), unavailable_as_error(self._settings):
-            granted, remaining, wait, reset = await self._batch.run(SPEND, claims.user_id, limit)
+            async with asyncio.timeout(self._settings.redis.timeout):
+                granted, remaining, wait, reset = await self._batch.run(SPEND, claims.user_id, limit)
             quota = Quota(limit, remaining, reset / 1000)
             if not granted:
                 raise Exceeded(quota, max(1.0, wait / 1000))

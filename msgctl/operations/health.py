@@ -50,20 +50,28 @@ class Checkup:
         self._queue = queue
 
     async def run(self) -> Health:
-        """Look at everything; a Redis that is down is a finding, not an error."""
+        """Look at everything; a Redis that is down is a finding, not an error.
+
+        So is one that hangs: whoever probes waits for `redis.timeout` once, not for each question and repetition.
+        """
         try:
-            stats, oldest, workers, subscribers, silence = await asyncio.gather(
-                self._queue.stats(),
-                self._queue.oldest_wait(),
-                self._queue.live_workers(),
-                self._live_subscribers(),
-                self._silence(),
-            )
+            with unavailable_as_error(self._settings):
+                async with asyncio.timeout(self._settings.redis.timeout):
+                    stats, oldest, workers, subscribers, silence = await self._look()
         except RedisUnavailable as error:
             reason = Reason(code="redis_unavailable", message=error.message)
             return Health(healthy=False, stats=None, reasons=[reason])
         reasons = [*self._absences(workers, subscribers), *self._excesses(stats, oldest), *silence]
         return Health(healthy=not reasons, stats=stats, reasons=reasons)
+
+    async def _look(self) -> tuple[Stats, float | None, list[str], list[str], list[Reason]]:
+        return await asyncio.gather(
+            self._queue.stats(),
+            self._queue.oldest_wait(),
+            self._queue.live_workers(),
+            self._live_subscribers(),
+            self._silence(),
+        )
 
     async def subscribers(self) -> int:
         """How many subscribers are alive.

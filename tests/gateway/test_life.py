@@ -276,13 +276,26 @@ async def test_a_redis_that_hangs_is_not_waited_for(
     """A frozen Redis: 503 within the configured patience, and served again once it thaws."""
     async with Valkey(tmp_path / "valkey") as valkey:
         settings = own_redis(settings, valkey)
+        settings = settings.model_copy(update={"redis": settings.redis.model_copy(update={"timeout": 3.0})})
         async with running(serve, settings) as life:
             client = Client(url_from(life.status.result()), settings, "ana", http)
             body = {"agentId": agent.id, "message": "oi"}
             assert valkey.pid
             os.kill(valkey.pid, signal.SIGSTOP)
             try:
-                answer = await asyncio.wait_for(client.post(body), 10 * settings.redis.timeout)
+                answer, *others = await asyncio.wait_for(
+                    asyncio.gather(
+                        client.post(body),
+                        client.get("/api/messages/queue/health"),
+                        client.get("/api/messages/queue/stats"),
+                        client.get("/api/messages/m-1/status"),
+                        client.request("POST", "/api/ws-ticket"),
+                    ),
+                    3 * settings.redis.timeout,  # redis-py alone would ask four times
+                )
+                assert {other.status for other in others} == {503}
+                health = others[0].json["data"]
+                assert [reason["code"] for reason in health["reasons"]] == ["redis_unavailable"]
                 assert (answer.status, answer.headers["retry-after"]) == (503, "2")
                 assert answer.code in {"unavailable", "redis_unavailable"}
             finally:
