@@ -85,17 +85,13 @@ class Workflow:
         """Close every connection."""
         self._pool.close()
 
-    async def call(self, agent: Agent, message: Message, payload: bytes) -> Reply:
-        """As `ask`, and only what the agent said."""
-        return (await self.ask(agent, message, payload)).reply
-
     async def ask(self, agent: Agent, message: Message, payload: bytes) -> Answer:
         """Ask an agent's workflow for its reply.
 
         Args:
             agent: whose webhook to call.
             message: names the call for n8n (`X-Message-Id`, `Idempotency-Key`); n8n may see one twice.
-            payload: of `prepare_payload`.
+            payload: of `prepare_payload`, JSON.
 
         Raises:
             WorkflowUnreachable, WorkflowTimeout, WorkflowRejected, WorkflowMisconfigured, BadReply.
@@ -135,7 +131,7 @@ class Workflow:
             **self._constant,
             "X-Message-Id": message.message_id,
             "Idempotency-Key": message.message_id,
-            "traceparent": traceparent(message.message_id),
+            "traceparent": spans.traceparent(message.message_id),
         }
 
 
@@ -189,14 +185,6 @@ def read_execution(body: bytes) -> str:
         if isinstance(told, str | int) and EXECUTION.fullmatch(str(told)):
             return str(told)
     return ""
-
-
-def traceparent(message_id: str) -> str:
-    """W3C trace context: one trace for a message, whichever process or attempt speaks of it.
-
-    https://www.w3.org/TR/trace-context/#traceparent-header
-    """
-    return spans.traceparent(message_id)
 
 
 def _as_reply(answer: dict[str, Any]) -> Reply:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from msgctl import spans
 from msgctl import workflow as workflow_module
 from msgctl.agents import Agent
 from msgctl.config import Settings
@@ -21,7 +22,7 @@ from msgctl.errors import (
 )
 from msgctl.messages import Message, Turn
 from msgctl.stack.n8n import Behaviour, N8nStandIn
-from msgctl.workflow import LONGEST_WAIT, Workflow, parse_retry_after, prepare_payload, read_reply, traceparent
+from msgctl.workflow import LONGEST_WAIT, Workflow, parse_retry_after, prepare_payload, read_reply
 
 AGENT = Agent(id="a-1", user_id="u", name="Ana", system_prompt="Be kind.", webhook_path="support/chat")
 MESSAGE = Message(
@@ -49,20 +50,20 @@ async def workflow(settings: Settings) -> AsyncIterator[Workflow]:
 async def ask(workflow: Workflow) -> str:
     """One call with a payload that holds something private."""
     message = msgspec.structs.replace(MESSAGE, message=SECRET)
-    return (await workflow.call(AGENT, message, prepare_payload(AGENT, message, []))).message
+    return (await workflow.ask(AGENT, message, prepare_payload(AGENT, message, []))).reply.message
 
 
 async def test_the_call_is_the_contracts(workflow: Workflow, n8n: N8nStandIn) -> None:
     """Path, headers and body are what n8n workflows are written against."""
     history = [Turn(role="user", content="before", timestamp="2025-12-31T00:00:00Z")]
-    await workflow.call(AGENT, MESSAGE, prepare_payload(AGENT, MESSAGE, history))
+    await workflow.ask(AGENT, MESSAGE, prepare_payload(AGENT, MESSAGE, history))
     (request,) = n8n.requests
     assert request["path"] == "/webhook/support/chat"
     headers = request["headers"]
     assert headers["x-api-key"] == "the-systems-own-key"
     assert headers["x-message-id"] == headers["idempotency-key"] == "m-1"
     assert headers["content-type"] == "application/json"
-    assert headers["traceparent"].split("-")[1] == traceparent("m-1").split("-")[1]
+    assert headers["traceparent"].split("-")[1] == spans.traceparent("m-1").split("-")[1]
     assert request["body"] == {
         "messageId": "m-1",
         "conversationId": "c-1",

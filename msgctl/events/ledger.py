@@ -56,8 +56,3 @@ class Ledger:
                 if event.message_id in wanted:
                     found.append(event)
         return found
-
-    async def projected(self) -> str:
-        """The entry up to which PostgreSQL said it has the events."""
-        with unavailable_as_error(self._settings):
-            return str(await self._redis.get(contracts.EVENTS_PROJECTED) or "0-0")
