@@ -15,7 +15,7 @@ from msgctl.tasks import cancel
 
 REST = 1.0
 """Seconds before the next look, unless there is a whole batch more to carry. A transaction for each event as it
-comes took a third of a subscriber's CPU, and as much again in PostgreSQL."""
+comes is a third of a subscriber's CPU, and as much again in PostgreSQL."""
 OUTAGE_PAUSE = 5.0
 """Seconds before the next try when PostgreSQL or Redis does not answer."""
 

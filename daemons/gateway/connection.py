@@ -30,6 +30,9 @@ GOING_AWAY = 1001
 TOO_BIG = 1009
 TRY_LATER = 1013
 NO_STATUS = 1005
+MAX_JOINED = 1024
+"""Conversations a socket hears at most; with one more, it hears no more of the one it named longest ago. Replies
+to what it sends itself find it all the same."""
 MAX_LIFE = 2_592_000.0
 """Seconds after which a socket must show its token again, however long that is good: 30 days."""
 
@@ -61,7 +64,7 @@ class Connection:
         self.socket_id = session.socket_id
         self.user_id = claims.user_id
         self.wants_progress = progress
-        self.conversations: set[str] = set()
+        self.conversations: dict[str, None] = {}  # a set that knows which was named longest ago
         self._session = session
         self._claims = claims
         self._admission = admission
@@ -155,7 +158,7 @@ class Connection:
             missed = await self._admission.missed(question.conversation_id, self.user_id, question.after_seq)
         except NotFound:
             if conversation is not None and newly:
-                self.conversations.discard(conversation)
+                self.conversations.pop(conversation, None)
                 await self._admission.leave(self.socket_id, conversation)
             raise
         return self._session.resumed(question, missed.responses, recovered=missed.recovered)
@@ -168,8 +171,14 @@ class Connection:
 
     async def _join(self, conversation_id: str) -> bool:
         """Whether it had not joined before."""
-        if conversation_id in self.conversations:
-            return False
-        await self._admission.join(self.socket_id, conversation_id)
-        self.conversations.add(conversation_id)
-        return True
+        newly = conversation_id not in self.conversations
+        if newly:
+            await self._admission.join(self.socket_id, conversation_id)
+        self.conversations.pop(conversation_id, None)
+        self.conversations[conversation_id] = None
+        if len(self.conversations) > MAX_JOINED:
+            oldest = next(iter(self.conversations))
+            del self.conversations[oldest]
+            with suppress(Unavailable):  # Redis drops it with the socket
+                await self._admission.leave(self.socket_id, oldest)
+        return newly

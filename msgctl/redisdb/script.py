@@ -55,8 +55,8 @@ class Script:
 def compose(body: str) -> str:
     """The script as Redis gets it: names written out, and only those functions of the prelude that it uses.
 
-    Redis runs all of the text at each call: a table of all names and closures of all functions took longer than
-    what many a script does.
+    Redis runs all of the text at each call: a table of all names and closures of all functions take longer
+    than what many a script does.
     """
     needed: set[str] = set()
     texts = [body]

@@ -68,7 +68,7 @@ if idempotency_key ~= '' then
   redis.call('HSET', K.rq_job .. id, K.field_key, key_name)
 end
 
--- What RQ would leave blank is left out: it reads both alike, and nine blanks were a fifth of a waiting message.
+-- What RQ would leave blank is left out: it reads both alike, and nine blanks would be a fifth of a waiting message.
 local heads = ahead == 0
 local when = iso(now)
 redis.call('HSET', K.rq_job .. id,

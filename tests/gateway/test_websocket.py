@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from daemons.gateway import connection
 from daemons.gateway.app import serve
 from msgctl import contracts, tokens
 from msgctl.agents import Agent, Agents
@@ -21,7 +22,7 @@ from tests.gateway.clients import Chat, Client, Pipeline, running
 from tests.processes import until
 
 
-async def test_the_seeds_dialogue(client: Client, agent: Agent, pipeline: Pipeline) -> None:
+async def test_the_dialogue_of_the_contract(client: Client, agent: Agent, pipeline: Pipeline) -> None:
     """`connected`, then for a `message`: `queued`, `processing`, and the reply, each as the API promises."""
     async with pipeline.delivering(), client.socket() as chat:
         assert (await chat.hear("connected")).keys() == {"socketId"}
@@ -240,6 +241,20 @@ async def test_a_history_that_no_longer_reaches_back_is_told(
             await chat.say("resume", conversationId="c", afterSeq=1)
             assert [(await chat.hear("message"))["seq"] for _ in range(2)] == [4, 5]
             assert await chat.hear("resumed") == {"conversationId": "c", "recovered": False}
+
+
+async def test_a_socket_hears_a_bounded_number_of_conversations(
+    client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Naming one after the other costs no more than the newest of them; one that is named anew is new."""
+    monkeypatch.setattr(connection, "MAX_JOINED", 3)
+    async with client.socket() as chat:
+        await chat.hear("connected")
+        for name in ("c1", "c2", "c3", "c1", "c4", "c5"):
+            await chat.say("resume", conversationId=name, afterSeq=0)
+            await chat.hear("resumed")
+        joined = [name for name in ("c1", "c2", "c3", "c4", "c5") if await redis.exists(contracts.SOCKETS + name)]
+    assert joined == ["c1", "c4", "c5"]
 
 
 async def test_a_long_gap_is_resumed_whole(

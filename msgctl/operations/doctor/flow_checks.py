@@ -50,7 +50,7 @@ def check_failures(groups: Groups, snapshot: Snapshot, settings: Settings) -> Fi
     worst = groups.groups[0] if groups.groups else None
     cause = f" {len(worst.letters)} of the newest {groups.looked_at}: {worst.signature}" if worst else ""
     what = f"{failed} of {total} messages are dead letters.{cause}"
-    why = "Their senders were told that nobody answers."
+    why = "Their senders get no answer."
     mend = "msgctl dlq groups; mend the cause; msgctl dlq replay --group KEY --canary 5"
     if total and failed / total > settings.health.max_failed_ratio:
         return trouble("failures", "jobs_failing", what, why=why, mend=mend)
