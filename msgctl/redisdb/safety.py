@@ -96,21 +96,24 @@ class Watch:
 
 
 def _problems(info: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What is wrong, each with the command that mends it."""
+    """What is wrong, each with what `redis-cli` is to say to mend it."""
     found = []
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         text = f"maxmemory-policy is {policy}, so accepted messages vanish when memory is short"
-        found.append((text, "redis-cli CONFIG SET maxmemory-policy noeviction"))
+        found.append((text, "CONFIG SET maxmemory-policy noeviction"))
     if not int(info.get("aof_enabled", 0)):
         text = "appendonly is off, so accepted messages vanish when Redis stops"
-        found.append((text, "redis-cli CONFIG SET appendonly yes"))
+        found.append((text, "CONFIG SET appendonly yes"))
     return found
 
 
 def _demand_durability(info: Mapping[str, Any], settings: Settings) -> None:
     if problems := _problems(info):
-        what, mend = "; ".join(text for text, _ in problems), " && ".join(command for _, command in problems)
+        redis = settings.redis
+        client = "redis-cli" if redis.sentinels else f"redis-cli -h {redis.host} -p {redis.port}"
+        what = "; ".join(text for text, _ in problems)
+        mend = " && ".join(f"{client} {command}" for _, command in problems)
         raise UnsafeRedis(
             f"Redis at {describe(settings)} may lose messages: {what}. "
             f"Mend it: {mend} (and in redis.conf). To start all the same: --accept-data-loss"

@@ -187,7 +187,11 @@ async def test_the_doctor_names_what_is_wrong(msgctl: Invoke, traffic: Traffic, 
     assert all(one["why"] and one["mend"] for code, one in findings.items() if code != "ok")
     assert "ghosts" in outcome.json["fixes"]
     assert await redis.hexists(contracts.SUBSCRIBERS, "dead")
+    await redis.hset(contracts.GATEWAYS, "stopped", "1000")
     await msgctl("doctor", "--fix", "--yes", "--quick")
+    again = await msgctl("doctor", "--quick", "-o", "json")
+    assert "ghosts" not in {finding["code"] for finding in again.json["findings"]}
+    assert await redis.hexists(contracts.GATEWAYS, "stopped")  # its inbox may still be taken over
     assert not await redis.hexists(contracts.SUBSCRIBERS, "dead")
     down = await msgctl("doctor", "--quick", "-o", "json", environ={"MSGCTL_REDIS_PORT": "1"})
     assert "redis_down" in {finding["code"] for finding in down.json["findings"]}

@@ -67,7 +67,8 @@ async def check_crew(redis: Redis, settings: Settings, snapshot: Snapshot) -> li
     listening = sum(float(beat) > since for beat in subscribers)
     doors = sum(float(beat) > since for beat in gateways)
     found = [_workers(len(snapshot.workers)), _delivery(listening, doors, snapshot.undelivered)]
-    silent = len(subscribers) - listening + len(gateways) - doors + registered - len(snapshot.workers)
+    # A gateway says no farewell, since another may have to take its inbox over: its name goes by itself.
+    silent = len(subscribers) - listening + registered - len(snapshot.workers)
     if silent:
         what = f"{counted(silent, 'daemon')} fell silent without a farewell."
         why = "They were killed; what they held was taken over, their names only clutter."

@@ -118,11 +118,9 @@ class Doctor:
         await Audit(self._redis, self._settings).forget_workers()
         since = (time.time() - SILENCE) * 1000
         with unavailable_as_error(self._settings):
-            for key in (contracts.SUBSCRIBERS, contracts.GATEWAYS):
-                beats: dict[str, str] = await cast("Any", self._redis.hgetall(key))
-                silent = [name for name, beat in beats.items() if float(beat) <= since]
-                if silent:
-                    await cast("Any", self._redis.hdel(key, *silent))
+            beats: dict[str, str] = await cast("Any", self._redis.hgetall(contracts.SUBSCRIBERS))
+            if silent := [name for name, beat in beats.items() if float(beat) <= since]:
+                await cast("Any", self._redis.hdel(contracts.SUBSCRIBERS, *silent))
 
 
 async def _webhooks(agents: Agents) -> list[str]:
