@@ -14,6 +14,7 @@ from msgctl.cli._output import (
     RecordOutput,
     RecordShape,
     Shape,
+    note,
     print_json,
     print_listing,
     print_record,
@@ -102,3 +103,4 @@ async def _switch(session: Session, agent_id: str, reason: str, *, active: bool)
     if await session.agents.switch(agent_id, active=active) is None:
         raise NotFound("There is no such agent. See: msgctl agent list")
     await note_act(session, f"agent {'enable' if active else 'disable'}", [agent_id], reason=reason, after=active)
+    note(f"{'enabled' if active else 'disabled'}: {agent_id}")

@@ -104,8 +104,8 @@ def _switch(context: typer.Context, act: str, channel: Channel, reason: str) -> 
             await note_act(session, act, [str(channel)], reason=reason)
         return changed
 
-    if not run(context, body):
-        note(f"{channel} was so already.")
+    done = run(context, body)
+    note(f"{act.removeprefix('channel ')}d: {channel}{'' if done else ', as it was already'}")
 
 
 def _for_people(state: ChannelState) -> dict[str, Any]:

@@ -26,7 +26,19 @@ COLUMNS = {
     "when": "when",
     "code": "error",
 }
+MOMENTS = ("createdAt", "endedAt", "retriedAt")
 DONE = {"retry": "retried", "drop": "dropped"}
+WHY = {
+    "web": "A browser gets it when it comes back; nothing can be sent to it.",
+    "missing": "There is no delivery of such a message.",
+    "body_gone": "Its text is no longer kept.",
+    "new": "It is on its way.",
+    "sending": "It is with the provider now.",
+    "kept": "It waits for the customer to come back.",
+    "sent": "It has arrived.",
+    "failed": "It was given up already.",
+}
+"""What outcomes that are no success mean to a person."""
 Chosen = Annotated[list[str], typer.Argument(metavar="ID...", help="Which.", autocompletion=complete_ids)]
 
 
@@ -67,6 +79,8 @@ def show(
 ) -> None:
     """The record of one delivery: its state, tries, provider id and last error."""
     record = run(context, lambda session: session.operations.messages.delivery(message_id))
+    if output is RecordShape.TABLE:
+        record = {**record, **{field: rfc3339(record[field]) for field in MOMENTS if record.get(field)}}
     print_record(record, output, schema="msgctl.delivery-record/1")
 
 
@@ -112,7 +126,9 @@ def _amend(context: typer.Context, verb: str, ids: list[str], *, yes: bool, reas
 
     outcomes = run(context, body)
     records = [{"messageId": message_id, "outcome": outcome} for message_id, outcome in outcomes.items()]
-    columns = {"messageId": "id", "outcome": "outcome"}
+    if output is Shape.TABLE:
+        records = [{**record, "why": WHY.get(record["outcome"], "")} for record in records]
+    columns = {"messageId": "id", "outcome": "outcome", "why": "why"}
     print_listing(records, output, schema=f"msgctl.delivery-{verb}/1", columns=columns, key="messageId")
     if left := sum(outcome != DONE[verb] for outcome in outcomes.values()):
         raise Incomplete(f"{left} of {len(ids)} were left as they are.")

@@ -120,6 +120,7 @@ async def _order(
         raise NothingMatched("No worker is alive.")
     await note_act(session, f"worker {order or 'resume'}", chosen, reason=reason)
     await workers.tell(chosen, order)
+    note(f"told to {order or 'resume'}: {', '.join(chosen)}")
     if wait is not None:
         await _wait_until_idle(session, set(chosen), wait)
 

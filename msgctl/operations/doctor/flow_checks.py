@@ -87,7 +87,7 @@ def _workers(alive: int) -> Finding:
 
 def _delivery(subscribers: int, gateways: int, undelivered: int) -> Finding:
     why = "The agent answers, and the customer at a WebSocket sees nothing."
-    left = f"{undelivered} responses wait to be delivered."
+    left = f"{counted(undelivered, 'response')} to deliver."
     if not subscribers:
         mend = "msgctl start subscriber (or: systemctl start msgctl-subscriber@1)"
         return trouble("delivery", "socket_without_reply", f"No subscriber is alive; {left}", why=why, mend=mend)
