@@ -32,7 +32,7 @@ class Shown:
             return False
         if isinstance(number, int) and self._continues(conversation, number):
             first, _ = self._runs.get(conversation, (number, number))
-            _put(self._runs, conversation, (first, number), self._limit)
+            _put(self._runs, conversation, (first, self._last_behind(conversation, number)), self._limit)
         else:
             _put(self._others, key, None, self._limit)
         return True
@@ -48,6 +48,13 @@ class Shown:
 
     def _continues(self, conversation: str, number: int) -> bool:
         return conversation not in self._runs or number == self._runs[conversation][1] + 1
+
+    def _last_behind(self, conversation: str, number: int) -> int:
+        """The last of those that came before their turn and follow a number; they are no others any more."""
+        while (conversation, number + 1) in self._others:
+            number += 1
+            del self._others[conversation, number]
+        return number
 
 
 def _put(memory: dict[Any, Any], key: object, value: object, limit: int) -> None:
