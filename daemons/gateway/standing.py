@@ -42,10 +42,10 @@ class Standing:
             await cancel(task)
 
     def demand_room(self) -> None:
-        """Pass if Redis has room for another message.
+        """Pass if Redis has room for another message, and keeps it.
 
         Raises:
-            RedisUnavailable: at the last look it had not.
+            RedisUnavailable: at the last look it had not, or did not.
         """
         self._watch.demand_room()
 

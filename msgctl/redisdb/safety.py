@@ -56,6 +56,8 @@ class Watch:
         self._next_alarm = 0.0
         self.full = False
         """Whether it has less than a fifth of its memory left."""
+        self.evicts = False
+        """Whether it may drop what it took, and nobody said that this is accepted."""
 
     async def look(self) -> None:
         """Ask Redis how it is; raise an alarm in the log, once a minute, if it has become unsafe or full.
@@ -67,17 +69,23 @@ class Watch:
             info = await self._redis.info("memory", "persistence")
         limit = int(info.get("maxmemory", 0))
         self.full = bool(limit) and int(info["used_memory"]) > FULL * limit
+        self.evicts = _evicts(info) and not self._settings.redis.accept_data_loss
         alarm = self._alarm(info)
         if alarm and time.monotonic() >= self._next_alarm:
             self._next_alarm = time.monotonic() + REMINDER
             log.error("Redis is not safe", error=alarm)
 
     def demand_room(self) -> None:
-        """Refuse to add to a Redis that is nearly full.
+        """Refuse to add to a Redis that is nearly full, or evicts.
 
         Raises:
-            RedisUnavailable: at the last look it was.
+            RedisUnavailable: at the last look it was, or did.
         """
+        if self.evicts:
+            raise RedisUnavailable(
+                f"Redis at {describe(self._settings)} evicts keys; nothing new is accepted until it does not.",
+                retry_after=10.0,
+            )
         if self.full:
             raise RedisUnavailable(
                 f"Redis at {describe(self._settings)} has used more than {FULL:.0%} of its maxmemory; "
@@ -95,12 +103,15 @@ class Watch:
         return None
 
 
+def _evicts(info: Mapping[str, Any]) -> bool:
+    return bool(info.get("maxmemory_policy", "noeviction") != "noeviction")
+
+
 def _problems(info: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is wrong, each with what `redis-cli` is to say to mend it."""
     found = []
-    policy = info.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
-        text = f"maxmemory-policy is {policy}, so accepted messages vanish when memory is short"
+    if _evicts(info):
+        text = f"maxmemory-policy is {info['maxmemory_policy']}, so accepted messages vanish when memory is short"
         found.append((text, "CONFIG SET maxmemory-policy noeviction"))
     if not int(info.get("aof_enabled", 0)):
         text = "appendonly is off, so accepted messages vanish when Redis stops"

@@ -319,6 +319,22 @@ async def test_a_redis_that_is_nearly_full_takes_nothing_new(
             await until(lambda: accepts(client, body), "messages to be accepted")
 
 
+async def test_a_redis_that_begins_to_evict_takes_nothing_new(
+    settings: Settings, http: aiohttp.ClientSession, agent: Agent, tmp_path: Path
+) -> None:
+    """Another policy, set while all runs: 503, never a 202 for what Redis may drop; `noeviction` heals it."""
+    async with Valkey(tmp_path / "valkey") as valkey, Redis.from_url(valkey.url()) as redis:
+        settings = own_redis(settings, valkey)
+        async with running(serve, settings) as life:
+            client = Client(url_from(life.status.result()), settings, "ana", http)
+            body = {"agentId": agent.id, "message": "oi"}
+            assert await accepts(client, body)
+            await redis.config_set("maxmemory-policy", "allkeys-lru")
+            await until(lambda: refused(client, body), "messages to be refused")
+            await redis.config_set("maxmemory-policy", "noeviction")
+            await until(lambda: accepts(client, body), "messages to be accepted")
+
+
 async def refused(client: Client, body: object) -> bool:
     """Whether a message is refused for want of room."""
     answer = await client.post(body)
