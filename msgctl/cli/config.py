@@ -76,7 +76,8 @@ def check(context: typer.Context) -> None:
     """Read the configuration as a daemon does and say what is wrong with it; exit code 78 if anything is."""
     loaded = context_of(context).load_with_origins()
     note(
-        f"{loaded.path or 'No file; the environment and defaults'}: fine, {len(loaded.origins)} settings are set."
+        f"{loaded.path or 'No file; the environment and defaults'}: fine, {len(loaded.origins)} settings are set. "
+        "Whether what they name is there: msgctl doctor"
     )
 
 

@@ -85,7 +85,7 @@ def groups(context: typer.Context, query: Query, output: Output = Shape.TABLE) -
     print_listing(records, output, schema="msgctl.dead-group/1", columns=GROUP_COLUMNS, key="group")
     if output is Shape.TABLE and records:
         note(f"See one:    msgctl dlq show {found[0].sample}")
-        note(f"Replay one: msgctl dlq replay --group {found[0].group} --dry-run")
+        note(f"Replay all: msgctl dlq replay --group {found[0].group} --dry-run")
 
 
 @app.command(epilog="Example: msgctl dlq drop --group 3f2a91c0 --until 7d --dry-run")

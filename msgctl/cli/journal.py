@@ -76,10 +76,8 @@ async def _replay(session: Session, act: Act) -> list[str]:
 
 
 async def _resume(session: Session, act: Act) -> list[str]:
-    await session.operations.queue.resume([name for name in act.ids if name not in (act.before or [])])
-    if not act.before:
-        return act.ids
-    await session.operations.queue.pause(act.before)
+    if names := [name for name in act.ids if name not in (act.before or [])]:
+        await session.operations.queue.resume(names)
     return act.ids
 
 

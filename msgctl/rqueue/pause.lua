@@ -9,6 +9,8 @@ if verb == 'pause' and #ARGV == 1 then
   redis.call('SET', K.rq_suspended, 1)
 elseif verb == 'resume' and #ARGV == 1 then
   redis.call('DEL', K.rq_suspended, K.paused)
+elseif verb == 'resume' and redis.call('DEL', K.rq_suspended) == 1 then -- all but these stay paused, each by its name
+  for priority = 1, 10 do redis.call('SADD', K.paused, K.queue .. priority) end
 end
 for i = 2, #ARGV do redis.call(verb == 'pause' and 'SADD' or 'SREM', K.paused, ARGV[i]) end
 if verb == 'resume' then

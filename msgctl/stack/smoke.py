@@ -152,13 +152,14 @@ class Smoke:
 
     def _judge(self, seconds: float) -> list[Case]:
         states = Counter(one.state for one in self.sent.values())
+        told = ", ".join(f"{count} {state}" for state, count in states.items())
         unanswered = len(self.sent) - states["completed"]
         times = sorted(one.seconds for one in self.sent.values() if one.seconds is not None)
         slow = [one for one in times if one > self.assignment.budget]
         cases = [
             Case(
                 "answered",
-                f"{unanswered} of {len(self.sent)} were not: {dict(states)}" * bool(unanswered),
+                f"{unanswered} of {len(self.sent)} were not answered: {told}" * bool(unanswered),
                 seconds,
             ),
             Case(
@@ -172,7 +173,7 @@ class Smoke:
             twice = [one for one in self.sent.values() if one.frames > 1]
             sequence = [self.sent[message_id].seq or 0 for message_id in self.heard]
             disorder = sequence != sorted(sequence)
-            cases.append(Case("heard at the socket", f"{len(silent)} replies were not" * bool(silent)))
+            cases.append(Case("heard at the socket", f"{len(silent)} replies were not heard" * bool(silent)))
             cases.append(Case("in order", "the numbers of the replies do not grow" * disorder))
             cases.append(Case("once", f"{len(twice)} replies came twice" * bool(twice)))
         return cases

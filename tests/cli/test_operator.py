@@ -123,6 +123,24 @@ async def test_why_cancel_and_undo(msgctl: Invoke, traffic: Traffic) -> None:
     assert (await msgctl("journal", "undo", "17-0")).code == 3
 
 
+async def test_one_priority_goes_on_while_all_are_paused(msgctl: Invoke, traffic: Traffic) -> None:
+    """Letting one go leaves the nine others; undoing a pause of all lets go what was not paused before."""
+    await traffic.queue.pause(["messages:3"])
+    assert (await msgctl("queue", "pause")).code == 0
+    await traffic.queue.resume(["messages:5"])
+    assert set(contracts.QUEUES) - set(await traffic.queue.paused()) == {"messages:5"}
+    await traffic.active("m")
+    act = (await msgctl("journal", "list", "-o", "json")).json["items"][0]
+    await traffic.queue.pause()
+    assert (await msgctl("journal", "undo", act["entry"])).code == 0
+    assert await traffic.queue.paused() == ["messages:3"]
+    await traffic.queue.pause()
+    assert (await msgctl("queue", "pause")).code == 0
+    nothing = (await msgctl("journal", "list", "-o", "json")).json["items"][0]
+    assert (await msgctl("journal", "undo", nothing["entry"])).code == 0
+    assert await traffic.queue.paused() == list(contracts.QUEUES)
+
+
 async def test_pause_resume_and_drain(msgctl: Invoke, traffic: Traffic) -> None:
     """A paused priority shows in list, stats and strict health; an undo resumes it; drain waits in vain for it."""
     await traffic.waiting("m1")
