@@ -118,6 +118,22 @@ async def test_the_log(desk: Desk, tmp_path: Path) -> None:
         await sight.shows("the last 2 lines of", "second ?[31m[b]")
 
 
+async def test_the_log_as_text_in_columns(desk: Desk, tmp_path: Path) -> None:
+    """A line as a terminal gets it stands in the same columns as one of JSON."""
+    at = "2026-01-01T03:12:00.123456Z [error    ] "
+    (tmp_path / "combined.log").write_text(
+        f"{at}Job failed                     code=n8n_rejected daemon=worker error='no way' messageId=w1\n"
+        f"{at}A daemon that says a long sentence here daemon=gateway\n{at}Alone\n"
+    )
+    logs = desk.settings.logs.model_copy(update={"directory": str(tmp_path)})
+    desk.settings = desk.settings.model_copy(update={"logs": logs})
+    async with looking(desk) as sight:
+        await sight.press("8")
+        await sight.shows(
+            "03:12:00.123", "ERROR", "worker", "Job failed  code=n8n_rejected", "a long sentence", "Alone"
+        )
+
+
 async def test_the_log_in_columns(desk: Desk, tmp_path: Path, traffic: Traffic) -> None:
     """A line of JSON stands in columns, the loud ones in capitals; c copies all of it, Enter opens its message."""
     await traffic.waiting("w1")

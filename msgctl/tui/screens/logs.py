@@ -1,6 +1,7 @@
 """The end of the daemons' log file, where there is one on this machine."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +23,9 @@ HEADINGS = (
     Heading("message", 36, narrow=13),
     Heading("what", 0),
 )
+TEXT = re.compile(r"(\d{4}-\S+) \[(\w+) *\] (.+?)(?: {2,}(.*)| ((?:\w+=).*)|)$")
+"""A line of `logs.format = "text"`: moment, level, what happened, and facts, which hold no blank or are quoted."""
+FACT = re.compile(r"(\w+)=('[^']*'|\"[^\"]*\"|\S+)")
 COLUMNS = {"timestamp", "level", "daemon", "messageId", "event"}
 """Facts of a line that stand in columns of their own."""
 
@@ -81,11 +85,15 @@ def _row(line: str) -> Row:
 
 
 def _facts(line: str) -> dict[str, Any]:
-    """A line of JSON as its facts; of another, as of a log in plain text, none."""
+    """What a line of either format says; of another one, nothing."""
     try:
         return msgspec.json.decode(line, type=dict[str, Any])
     except msgspec.MsgspecError:
+        found = TEXT.match(line)
+    if not found:
         return {}
+    at, level, event, wide, narrow = found.groups()
+    return {"timestamp": at, "level": level, "event": event, **dict(FACT.findall(wide or narrow or ""))}
 
 
 def _tail(path: Path) -> list[str]:
