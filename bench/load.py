@@ -54,7 +54,10 @@ async def run_load(
     """
     client = ["node", str(peers / "loadgen/loadgen.js")] if peers else [sys.executable, "-m", "bench.client"]
     pace = ["--mode", "closed", "--inflight", inflight] if inflight else ["--mode", "open", "--rate", rate]
-    options = ["--messages", count, "--stub-ms", delay, "--sockets", SOCKETS, "--timeout", GIVING_UP, *pace]
+    # A socket is a conversation, and ours answers one message of a conversation at a time, which a peer does not:
+    # with fewer conversations than messages under way, the load and not the pipeline would set the pace.
+    sockets = max(SOCKETS, inflight)
+    options = ["--messages", count, "--stub-ms", delay, "--sockets", sockets, "--timeout", GIVING_UP, *pace]
     process = await asyncio.create_subprocess_exec(
         *(*client, "--base", base, "--secret", SECRET, *map(str, options)), stdout=PIPE, env=dict(os.environ)
     )
