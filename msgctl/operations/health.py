@@ -13,7 +13,7 @@ from msgctl.errors import RedisUnavailable
 from msgctl.messages import Record
 from msgctl.operations.canary import canary_age
 from msgctl.operations.whereabouts import locate
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import Watch, unavailable_as_error
 from msgctl.rqueue import Queue, Stats
 
 SILENCE = 10.0
@@ -57,21 +57,23 @@ class Checkup:
         try:
             with unavailable_as_error(self._settings):
                 async with asyncio.timeout(self._settings.redis.timeout):
-                    stats, oldest, workers, subscribers, silence = await self._look()
+                    stats, oldest, workers, subscribers, others = await self._look()
         except RedisUnavailable as error:
             reason = Reason(code="redis_unavailable", message=error.message)
             return Health(healthy=False, stats=None, reasons=[reason])
-        reasons = [*self._absences(workers, subscribers), *self._excesses(stats, oldest), *silence]
+        reasons = [*self._absences(workers, subscribers), *self._excesses(stats, oldest), *others]
         return Health(healthy=not reasons, stats=stats, reasons=reasons)
 
     async def _look(self) -> tuple[Stats, float | None, list[str], list[str], list[Reason]]:
-        return await asyncio.gather(
+        stats, oldest, workers, subscribers, silence, refusal = await asyncio.gather(
             self._queue.stats(),
             self._queue.oldest_wait(),
             self._queue.live_workers(),
             self._live_subscribers(),
             self._silence(),
+            self._refusal(),
         )
+        return stats, oldest, workers, subscribers, [*silence, *refusal]
 
     async def subscribers(self) -> int:
         """How many subscribers are alive.
@@ -97,6 +99,11 @@ class Checkup:
             where = await locate(self._redis)
         text = f"No synthetic message has arrived for {age:.0f} s, longer than {limits.late:.0f} s."
         return [Reason(code="canary_late", message=f"{text} {where.sentence}.")]
+
+    async def _refusal(self) -> list[Reason]:
+        """Whether new messages are turned away, since Redis is nearly full or would forget them."""
+        refusal = await Watch(self._redis, self._settings).refusal()
+        return [Reason(code="nothing_accepted", message=refusal)] if refusal else []
 
     def _absences(self, workers: list[str], subscribers: list[str]) -> list[Reason]:
         reasons = []

@@ -65,15 +65,23 @@ class Watch:
         Raises:
             RedisUnavailable: it does not answer.
         """
-        with unavailable_as_error(self._settings):
-            info = await self._redis.info("memory", "persistence")
-        limit = int(info.get("maxmemory", 0))
-        self.full = bool(limit) and int(info["used_memory"]) > FULL * limit
-        self.evicts = _evicts(info) and not self._settings.redis.accept_data_loss
-        alarm = self._alarm(info)
+        alarm = self._alarm(await self._read())
         if alarm and time.monotonic() >= self._next_alarm:
             self._next_alarm = time.monotonic() + REMINDER
             log.error("Redis is not safe", error=alarm)
+
+    async def refusal(self) -> str:
+        """Why nothing new is accepted right now, in a sentence; empty if it is.
+
+        Raises:
+            RedisUnavailable: it does not answer.
+        """
+        await self._read()
+        try:
+            self.demand_room()
+        except RedisUnavailable as refusal:
+            return refusal.message
+        return ""
 
     def demand_room(self) -> None:
         """Refuse to add to a Redis that is nearly full, or evicts.
@@ -92,6 +100,14 @@ class Watch:
                 "nothing new is accepted until there is room.",
                 retry_after=10.0,
             )
+
+    async def _read(self) -> Mapping[str, Any]:
+        with unavailable_as_error(self._settings):
+            info: Mapping[str, Any] = await self._redis.info("memory", "persistence")
+        limit = int(info.get("maxmemory", 0))
+        self.full = bool(limit) and int(info["used_memory"]) > FULL * limit
+        self.evicts = _evicts(info) and not self._settings.redis.accept_data_loss
+        return info
 
     def _alarm(self, info: Mapping[str, Any]) -> str | None:
         try:

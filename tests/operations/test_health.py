@@ -31,6 +31,25 @@ async def test_a_staffed_empty_queue_is_healthy(traffic: Traffic, operations: Op
     assert await codes(operations) == []
 
 
+@pytest.mark.parametrize("trouble", ["full", "evicting"])
+async def test_a_redis_that_nothing_new_is_put_into_is_a_reason(
+    traffic: Traffic, operations: Operations, redis: Redis, trouble: str
+) -> None:
+    """Who is answered 503 at every POST finds the cause in the health, not only in a log."""
+    await traffic.staffed()
+    try:
+        if trouble == "full":
+            used = int((await redis.info("memory"))["used_memory"])
+            await redis.config_set("maxmemory", str(int(used * 1.1)))
+        else:
+            await redis.config_set("maxmemory-policy", "allkeys-lru")
+        assert await codes(operations) == ["nothing_accepted"]
+    finally:
+        await redis.config_set("maxmemory", "0")
+        await redis.config_set("maxmemory-policy", "noeviction")
+    assert await codes(operations) == []
+
+
 async def test_nobody_at_work_is_two_reasons(operations: Operations) -> None:
     """No worker and no subscriber are told apart, and both are told."""
     assert await codes(operations) == ["no_worker", "no_subscriber"]
