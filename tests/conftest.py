@@ -59,6 +59,8 @@ class _Stderr:
 def _log_as_a_daemon_does() -> None:
     """Lines of the log go to stderr, from `info` on, also where code runs inside the test's own process."""
     logs.configure(Settings(), daemon="")
+    # Now, and not with the first line: where that comes within structlog's capture_logs, its end would undo it.
+    logs._structlog()
     [handler] = logging.getLogger().handlers
     if isinstance(handler, logging.StreamHandler):
         handler.setStream(_Stderr())
