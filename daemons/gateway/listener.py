@@ -1,25 +1,21 @@
 """The listening socket: how it is had, and how it is given up without refusing anybody who has come."""
 
-import ctypes
 import socket
-import struct
+import sys
 
 from msgctl.config import Settings
 from msgctl.errors import ConfigurationError, Unavailable
 
 BACKLOG = 2048
-SO_ATTACH_FILTER = 26  # Linux; the socket module has no name for it
-NO_MORE_SYNS = b"".join(
-    struct.pack("=HBBI", *instruction)
-    for instruction in (
-        (0x30, 0, 0, 13),  # load the flags of the TCP header
-        (0x54, 0, 0, 0x12),  # of them SYN and ACK
-        (0x15, 0, 1, 0x02),  # if it is SYN alone
-        (0x06, 0, 0, 0),  # drop the packet
-        (0x06, 0, 0, 0xFFFF),  # else let it pass
-    )
+LEAST_HOPS = (
+    {socket.AF_INET: (socket.IPPROTO_IP, 21), socket.AF_INET6: (socket.IPPROTO_IPV6, 73)}
+    if sys.platform == "linux"
+    else {}
 )
-"""A program of the kernel's packet filter (classic BPF)."""
+"""The options IP_MINTTL and IPV6_MINHOPCOUNT, for which the socket module has no names: what arrives with fewer
+hops left is dropped unseen (RFC 5082; Linux's ip(7), ipv6(7))."""
+ALL_HOPS = 255
+"""Hops that nobody who comes the usual way has left: systems begin with 64 or 128."""
 
 
 def listen(settings: Settings, fd: int | None = None) -> socket.socket:
@@ -62,18 +58,26 @@ def let_nobody_new_in(listener: socket.socket) -> bool:
 
     Closing a listening socket resets whoever waits in its queue, even though another process listens on the same
     port. A client that is ignored for a moment asks again a second later, and then the kernel has only the other
-    process to give it to. Where the system has no such filter, or not for us, nothing happens and it says False.
+    process to give it to. It needs no privilege, unlike a packet filter. Where the system has no such option,
+    nothing happens and it says False.
 
     Args:
-        listener: a socket of this process alone: the filter holds for everyone who shares it.
+        listener: a socket of this process alone: it holds for everyone who shares it.
     """
-    program = ctypes.create_string_buffer(NO_MORE_SYNS, len(NO_MORE_SYNS))
+    return _demand_hops(listener, ALL_HOPS)
+
+
+def hear(connection: socket.socket) -> None:
+    """Let in what a connection sends, though it may come of a listener that ignores newcomers and inherit that."""
+    _demand_hops(connection, 0)
+
+
+def _demand_hops(sock: socket.socket, hops: int) -> bool:
+    option = LEAST_HOPS.get(sock.family)
+    if option is None:
+        return False
     try:
-        listener.setsockopt(
-            socket.SOL_SOCKET,
-            SO_ATTACH_FILTER,
-            struct.pack("@HP", len(NO_MORE_SYNS) // 8, ctypes.addressof(program)),
-        )
+        sock.setsockopt(*option, hops)
     except OSError:
         return False
     return True

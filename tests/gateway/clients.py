@@ -1,7 +1,6 @@
 """Clients of a gateway under test, and a pipeline behind it that answers when told to."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +11,6 @@ from redis.asyncio import Redis
 from websockets.asyncio.client import ClientConnection, connect
 
 from daemons._process import Life
-from daemons.gateway.listener import let_nobody_new_in
 from daemons.subscriber import serve as serve_subscriber
 from msgctl import tokens
 from msgctl.config import Settings
@@ -198,12 +196,6 @@ class Pipeline:
         """Run a subscriber."""
         async with running(serve_subscriber, self._settings):
             yield
-
-
-def may_filter() -> bool:
-    """Whether this user may filter what reaches a socket."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return let_nobody_new_in(probe)
 
 
 @asynccontextmanager

@@ -11,11 +11,11 @@ from redis.asyncio import Redis
 
 from daemons.gateway import server
 from daemons.gateway.app import serve
-from daemons.gateway.listener import let_nobody_new_in
+from daemons.gateway.listener import ALL_HOPS, hear, let_nobody_new_in
 from msgctl import contracts, tokens
 from msgctl.agents import Agent
 from msgctl.config import Settings
-from tests.gateway.clients import Client, may_filter, running
+from tests.gateway.clients import Client, running
 from tests.processes import PATIENCE, Daemon, until
 
 STREAMS = 8
@@ -87,8 +87,6 @@ async def test_a_takeover_refuses_nobody_and_loses_nothing(settings: Settings, a
 
 async def test_a_gateway_that_goes_lets_nobody_new_in(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """From its farewell on each newcomer is served by the other gateway, none by the one that goes."""
-    if not may_filter():
-        pytest.skip("this system lets no ordinary user filter what reaches a socket")
     monkeypatch.setattr(server, "QUIET", 1.5)
     async with running(serve, settings) as going, aiohttp.ClientSession() as http:
         client = Client(going.status.result().removeprefix("listening at "), settings, "ana", http)
@@ -117,8 +115,7 @@ async def test_who_is_let_in_nowhere_comes_to_the_other_listener() -> None:
     first = socket.create_server(("127.0.0.1", 0), reuse_port=True)
     port = first.getsockname()[1]
     with first, socket.create_server(("127.0.0.1", port), backlog=100, reuse_port=True):
-        if not let_nobody_new_in(first):
-            pytest.skip("this system lets no ordinary user filter what reaches a socket")
+        assert let_nobody_new_in(first)
         coming = [asyncio.create_task(asyncio.open_connection("127.0.0.1", port)) for _ in range(40)]
         await until(lambda: sum(task.done() for task in coming) > 5, "those whom the second one got")
         assert any(not task.done() for task in coming)
@@ -128,3 +125,19 @@ async def test_who_is_let_in_nowhere_comes_to_the_other_listener() -> None:
         first.close()
         for _, writer in await asyncio.wait_for(asyncio.gather(*coming), PATIENCE):
             writer.close()
+
+
+async def test_a_handshake_under_way_is_completed_and_heard() -> None:
+    """Who had knocked before the door was shut comes in, and what they send is heard, not dropped."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
+        assert let_nobody_new_in(listener)
+        client.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ALL_HOPS)  # passes as one who had knocked before
+        client.settimeout(PATIENCE)
+        client.connect(listener.getsockname())
+        client.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 64)
+        client.sendall(b"oi")
+        connection, _ = listener.accept()
+        with connection:
+            hear(connection)
+            connection.settimeout(PATIENCE)
+            assert connection.recv(2) == b"oi"
