@@ -66,21 +66,21 @@ def _log_as_a_daemon_does() -> None:
         handler.setStream(_Stderr())
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _named_connections() -> Iterator[None]:
-    """A connection that aiohttp was left with is told of whenever it is collected: let it say whose it was."""
+@pytest.fixture(autouse=True)
+def _connections_come_back() -> Iterator[None]:
+    """A response that is dropped keeps its connection; aiohttp tells only when that is collected, in any test."""
+    made: list[aiohttp.connector.Connection] = []
 
-    class NamedConnection(aiohttp.connector.Connection):
+    class KnownConnection(aiohttp.connector.Connection):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
-            self.maker = os.environ.get("PYTEST_CURRENT_TEST")
-
-        def __repr__(self) -> str:
-            return f"{super().__repr__()} of {self.maker}"
+            made.append(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aiohttp.connector, "Connection", NamedConnection)
+        patch.setattr(aiohttp.connector, "Connection", KnownConnection)
         yield
+    kept = [connection for connection in made if connection.protocol is not None]
+    assert not kept, f"Read each response within `async with`: {kept}"
 
 
 @pytest.fixture(scope="session")

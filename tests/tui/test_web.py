@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -39,23 +39,25 @@ async def test_only_its_token_opens_the_door(invitation: str) -> None:
     url = invitation.partition("?")[0]
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
         for path in ("", "ws", "static/js/textual.js", "?token=wrong"):
-            assert (await browser.get(url + path)).status == 401
-        assert (await browser.get(invitation)).status == 200
+            assert await _status(browser, url + path) == 401
+        assert await _status(browser, invitation) == 200
 
 
 async def test_another_site_cannot_look(invitation: str) -> None:
     """Neither by a foreign Origin nor by a name that DNS was tricked with, though the browser has the cookie."""
     url = invitation.partition("?")[0]
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
-        assert (await browser.get(invitation)).status == 200
-        assert (await browser.get(f"{url}ws", headers={"Origin": "https://evil.example"})).status == 403
-        assert (await browser.get(url, headers={"Host": "evil.example"})).status == 403
+        assert await _status(browser, invitation) == 200
+        assert await _status(browser, f"{url}ws", {"Origin": "https://evil.example"}) == 403
+        assert await _status(browser, url, {"Host": "evil.example"}) == 403
 
 
 async def test_its_page_names_no_other_host(invitation: str) -> None:
     """What the browser is given, and what it is allowed, comes from here alone."""
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
-        page = await browser.get(invitation)
+    async with (
+        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser,
+        browser.get(invitation) as page,
+    ):
         assert "://" not in await page.text()
         assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
 
@@ -88,6 +90,11 @@ async def test_chromium_shows_it(invitation: str, traffic: Traffic, tmp_path: Pa
         hosts = {urlsplit(url).netloc for url in browser.requests if not url.startswith("data:")}
         assert hosts == {urlsplit(invitation).netloc}
         assert not [line for line in browser.console if "Content Security Policy" in line or "404" in line]
+
+
+async def _status(browser: aiohttp.ClientSession, url: str, headers: Mapping[str, str] | None = None) -> int:
+    async with browser.get(url, headers=headers) as answer:
+        return answer.status
 
 
 async def _differs(picture: Callable[[], Awaitable[bytes]], before: bytes) -> bool:
