@@ -1,8 +1,8 @@
 """Ending asyncio tasks, and letting one run ahead of another."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -29,11 +29,14 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
 
 
 @asynccontextmanager
-async def ahead(source: AsyncIterator[T], most: int = 2) -> AsyncIterator[AsyncIterator[T]]:
+async def ahead(source: AsyncGenerator[T], most: int = 2) -> AsyncIterator[AsyncIterator[T]]:
     """Let a source run ahead of who reads it, so that the next answer is on its way while the last one is read.
 
+    A reader that computes lets no answer in meanwhile: only what is asked right after an item overlaps with it. So
+    where each item takes two questions, let the first run ahead of the second by an `ahead` of its own.
+
     Args:
-        source: what to read; what it raises is raised to the reader.
+        source: what to read, closed at the end; what it raises is raised to the reader.
         most: items it may be ahead.
     """
     queue: asyncio.Queue[tuple[T] | None] = asyncio.Queue(most)
@@ -41,8 +44,9 @@ async def ahead(source: AsyncIterator[T], most: int = 2) -> AsyncIterator[AsyncI
 
     async def fill() -> None:
         try:
-            async for item in source:
-                await queue.put((item,))
+            async with aclosing(source):
+                async for item in source:
+                    await queue.put((item,))
         except Exception as error:  # noqa: BLE001 - it is for the reader, whatever it is
             faults.append(error)
         await queue.put(None)

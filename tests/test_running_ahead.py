@@ -1,17 +1,22 @@
 """A source that runs ahead of its reader, as walks over Redis do."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import pytest
 
 from msgctl.tasks import ahead
 
+LEFT = -1
 
-async def numbers(count: int, done: list[int], *, breaks: bool = False) -> AsyncIterator[int]:
-    """Counts up, notes how far it came, and may break at the end."""
-    for number in range(count):
-        done.append(number)
-        yield number
+
+async def numbers(count: int, done: list[int], *, breaks: bool = False) -> AsyncGenerator[int]:
+    """Counts up, notes how far it came and that it was left, and may break at the end."""
+    try:
+        for number in range(count):
+            done.append(number)
+            yield number
+    finally:
+        done.append(LEFT)
     if breaks:
         raise ConnectionError("gone")
 
@@ -37,4 +42,5 @@ async def test_a_reader_who_leaves_ends_the_source() -> None:
         async for item in items:
             if item == 5:
                 break
-    assert len(done) <= 5 + 2 + 3
+    assert len(done) <= 5 + 2 + 4
+    assert done[-1] == LEFT

@@ -40,7 +40,10 @@ class Grouping:
         async for batch in self._selection.walk(query):
             for item in batch:
                 if item.state is State.FAILED:
-                    piles.setdefault(item.group or "", _Pile(item)).add(item)
+                    group = item.group or ""
+                    if group not in piles:
+                        piles[group] = _Pile(item)
+                    piles[group].add(item)
         groups = [pile.as_group() for pile in piles.values()]
         return sorted(groups, key=lambda group: (-group.count, group.signature))
 
