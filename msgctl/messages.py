@@ -128,3 +128,9 @@ class Failure(Record, kw_only=True, frozen=True):
     channel_metadata: dict[str, Any] = msgspec.field(default_factory=dict)
     code: str
     timestamp: str
+
+
+def named_socket(event: Draft | Failure) -> str:
+    """The id of the WebSocket that an event of channel `web` is for; empty if it names none."""
+    named = event.channel_metadata.get("websocketId")
+    return named if isinstance(named, str) else ""

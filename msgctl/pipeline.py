@@ -4,7 +4,8 @@ A message comes in by `intake` (HTTP, WebSocket or command line), which stores i
 A worker (`daemons/worker`) claims it under a lease and hands it to `Pipeline.work` below. What the agent says is
 committed in one step: the job is finished, the conversation remembers both turns, and the response lies in a
 durable stream. From there a subscriber (`daemons/subscriber`) takes it to the channel the message came from
-(`delivery`): for the web, to the gateway that holds the socket.
+(`delivery`): for the web, to the gateway that holds the socket; where that socket is there and its turn has come,
+the commit itself has done so.
 
     1. find the agent         in PostgreSQL     10 %
     2. read the history       in Redis          20 %   (it came with the claim)

@@ -21,6 +21,8 @@ class Entry:
     event: Response | Failure
     body: str
     """The event as the stream has it, JSON."""
+    reached: int = 0
+    """Sockets that the commit has handed it to; 0: it is to be handed on."""
 
     @property
     def channel(self) -> Channel:
@@ -37,7 +39,8 @@ def read_entry(entry_id: str, fields: dict[str, str]) -> Entry | None:
         problem = str(error)
         log.error("Entry of the stream cannot be read; it is passed over", entry=entry_id, error=problem)  # noqa: TRY400 - a traceback says no more
         return None
-    return Entry(entry_id, event, body)
+    reached = fields.get("reached", "")
+    return Entry(entry_id, event, body, int(reached) if reached.isdecimal() else 0)
 
 
 def stamped(entry: Entry, response: Response) -> Response:

@@ -9,18 +9,16 @@
 --   msgctl:sockets:C         SET     the sockets that joined the conversation
 --   msgctl:conversation:C    HASH    routed: the last number that was handed on
 --
--- ARGV: ms after which the sockets of a silent gateway are gone, most frames to look at, frames an inbox may hold,
---       TTL of an inbox in ms.
+-- ARGV: ms after which the sockets of a silent gateway are gone, most frames to look at.
 -- Safe to send twice, and by several at once. Returns how many frames went elsewhere.
-local gone_after, most, inbox_length, inbox_ttl = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
+local gone_after, most = tonumber(ARGV[1]), ARGV[2]
 local now = now_ms()
 local moved = 0
 
 local function give_to_others(fields)
   local ok, event = pcall(cjson.decode, fields.body)
   if not ok or type(event) ~= 'table' or type(event.userId) ~= 'string' then return false end
-  local frame = {conversation = fields.conversation, seq = fields.seq, kind = fields.kind, body = fields.body,
-    inbox_length = inbox_length, inbox_ttl = inbox_ttl}
+  local frame = {conversation = fields.conversation, seq = fields.seq, kind = fields.kind, body = fields.body}
   local given = false
   for _, socket in ipairs(redis.call('SMEMBERS', K.sockets .. fields.conversation)) do
     local gateway = redis.call('HGET', K.socket .. socket, 'gateway')

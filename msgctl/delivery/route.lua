@@ -1,8 +1,10 @@
 -- ROUTE: hand a web response, or the news of a dead letter, to the gateways whose sockets shall have it.
+-- (Where the socket it names is there and nothing stands before it, COMMIT has done so already.)
 --
 --   msgctl:responses         STREAM  the entry is acknowledged; the gate for what has no number
 --   msgctl:conversation:C    HASH    routed: the last number that was handed on, so that order does not depend
---                                    on which subscriber comes first
+--                                    on which subscriber comes first; untold: this news of a dead letter
+--                                    stands before what COMMIT hands over
 --   msgctl:replies:C         ZSET    the responses by number: those between routed and this one go first
 --   msgctl:socket:S          HASH    {gateway, user} of a socket that is alive
 --   msgctl:sockets:C         SET     the sockets that joined the conversation; dead ones are dropped
@@ -10,11 +12,11 @@
 --   msgctl:gateways          HASH    when each gateway last showed that it lives
 --   msgctl:delivery:ID       HASH    SENT with the socket's id, or KEPT for a socket that comes back
 --
--- ARGV: entry, kind, conversation, seq (0: it has none), body, TTL of a record in ms, frames an inbox may hold,
---       TTL of an inbox in ms; message, user and named socket of the body or '', so that it is not read once more.
+-- ARGV: entry, kind, conversation, seq (0: it has none), body, TTL of a record in ms; message, user and named socket
+--       of the body or '', so that it is not read once more.
 -- Safe to send twice, and by several at once. Returns how many sockets it reached.
 local entry, kind, conversation, seq, body = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
-local record_ttl, inbox_length, inbox_ttl = ARGV[6], ARGV[7], ARGV[8]
+local record_ttl = ARGV[6]
 local now = now_ms()
 local reached = 0
 
@@ -26,8 +28,7 @@ end
 -- A named socket whose gateway is silent may be dead, and its user have come back elsewhere: then to those as well.
 local function hand_on(user, named, number, body_of_it)
   local found
-  local frame = {conversation = conversation, seq = number, kind = kind, body = body_of_it,
-    inbox_length = inbox_length, inbox_ttl = inbox_ttl}
+  local frame = {conversation = conversation, seq = number, kind = kind, body = body_of_it}
   if named then
     local gateway = push_frame(named, user, frame)
     if gateway then found, reached = named, reached + 1 end
@@ -45,23 +46,18 @@ local function hand_on(user, named, number, body_of_it)
 end
 
 local function deliver(number, frame, message, user, named)
-  local record = K.delivery .. message
-  local over = number == 0 and kind == 'response' and redis.call('HEXISTS', record, 'endedAt') == 1
+  local over = number == 0 and kind == 'response' and redis.call('HEXISTS', K.delivery .. message, 'endedAt') == 1
   if over then return end
   local socket = hand_on(user, named, number, frame)
   if kind == 'response' then
-    redis.call('HSET', record, 'state', socket and 'SENT' or 'KEPT', 'channel', 'web', 'attempts', 1,
-      'createdAt', now, 'endedAt', now, 'providerId', socket or '')
-    redis.call('PEXPIRE', record, record_ttl)
-    note(message, socket and 'sent' or 'kept', 'subscriber', 'channel', 'web', 'seq', number,
-      'provider', socket or '')
+    record_web(message, socket, number, 'subscriber', now, record_ttl)
   else
     note(message, 'told', 'subscriber', 'sockets', reached)
   end
 end
 
 local function deliver_this(number)
-  deliver(number, body, ARGV[9], ARGV[10] ~= '' and ARGV[10] or nil, ARGV[11] ~= '' and ARGV[11] or nil)
+  deliver(number, body, ARGV[7], ARGV[8] ~= '' and ARGV[8] or nil, ARGV[9] ~= '' and ARGV[9] or nil)
 end
 
 local function deliver_kept(number, frame)
@@ -72,7 +68,8 @@ local function deliver_kept(number, frame)
 end
 
 local first_time = redis.call('XACK', K.responses, K.responses_group, entry) == 1
-local known = redis.call('HMGET', K.conversation .. conversation, 'seq', 'routed')
+local known = redis.call('HMGET', K.conversation .. conversation, 'seq', 'routed', 'untold')
+if known[3] == entry then redis.call('HDEL', K.conversation .. conversation, 'untold') end
 if seq == 0 or seq > tonumber(known[1] or 0) then
   -- No number, or one of a conversation that was forgotten since: there is no order to keep.
   if first_time then deliver_this(0) end

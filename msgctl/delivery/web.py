@@ -7,20 +7,15 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from msgctl import logs, spans
 from msgctl.config import Settings
+from msgctl.contracts import RESPONSES, RESPONSES_GROUP
 from msgctl.delivery.entry import Entry
 from msgctl.delivery.record import record_ttl
-from msgctl.messages import Failure, Response
+from msgctl.messages import Failure, Response, named_socket
 from msgctl.metrics import DELIVERIES
 from msgctl.redisdb import Script
 
 ROUTE = Script.beside(__file__, "route")
 INHERIT = Script.beside(__file__, "inherit")
-
-INBOX_LENGTH = 50_000
-"""Frames that may wait for one gateway; older ones are cut, and had again by `resume`. So many that a reply to a
-thousand sockets, which is as many frames, does not cut those of others."""
-INBOX_TTL = 3_600_000
-"""Milliseconds after which the inbox of a gateway that went is gone."""
 
 INHERITED = 500
 """Frames of one silent gateway that one look goes through."""
@@ -44,27 +39,29 @@ class Web:
         self._record_ttl = record_ttl(settings)
 
     async def route(self, entries: Sequence[Entry]) -> None:
-        """Hand these on, in their order, and acknowledge them.
+        """Hand these on in their order, unless the commit has done so already, and acknowledge them.
 
         One that Redis refuses (a key of a wrong type) is logged and stays pending; the others do not suffer.
 
         Raises:
             RedisError: Redis does not answer; all of it may be done again.
         """
-        results = await self._run(entries)
+        waiting = [entry for entry in entries if not entry.reached]
+        results = await self._run(waiting)
         if any(isinstance(result, NoScriptError) for result in results):
             await ROUTE.load(self._redis)
-            results = await self._run(entries)
-        for entry, result in zip(entries, results, strict=True):
-            about = {"messageId": entry.event.message_id, "entry": entry.id}
+            results = await self._run(waiting)
+        for entry, result in zip(waiting, results, strict=True):
             if isinstance(result, ResponseError):
+                about = {"messageId": entry.event.message_id, "entry": entry.id}
                 log.error("Web response cannot be routed", error=str(result), **about)
             else:
-                if isinstance(entry.event, Response):
-                    DELIVERIES.labels("web", "sent" if result else "kept").inc()
-                with spans.of("deliver", entry.event.message_id, kind="producer", channel="web"):
-                    pass  # all of a batch are routed in one round trip: a moment is all there is to show
-                log.debug("Web response routed", sockets=result, **about)
+                _tell(entry, result)
+        handed_on = [entry for entry in entries if entry.reached]
+        if handed_on:
+            await self._redis.xack(RESPONSES, RESPONSES_GROUP, *(entry.id for entry in handed_on))
+        for entry in handed_on:
+            _tell(entry, entry.reached)
 
     async def inherit(self) -> None:
         """Give what waits for a gateway that fell silent to sockets elsewhere; to be called each second.
@@ -72,11 +69,13 @@ class Web:
         Raises:
             RedisError: Redis does not answer.
         """
-        moved = await INHERIT(self._redis, self._gone_after, INHERITED, INBOX_LENGTH, INBOX_TTL)
+        moved = await INHERIT(self._redis, self._gone_after, INHERITED)
         if moved:
             log.warning("A gateway fell silent; frames for its sockets went to others", frames=moved)
 
     async def _run(self, entries: Sequence[Entry]) -> list[object]:
+        if not entries:
+            return []
         pipeline = self._redis.pipeline(transaction=False)
         for entry in entries:
             event = entry.event
@@ -89,11 +88,17 @@ class Web:
                 seq,
                 entry.body,
                 self._numbered_ttl if seq else self._record_ttl,
-                INBOX_LENGTH,
-                INBOX_TTL,
                 event.message_id,
                 event.user_id or "",
-                named if isinstance(named := event.channel_metadata.get("websocketId"), str) else "",
+                named_socket(event),
             )
         results: list[object] = await pipeline.execute(raise_on_error=False)
         return results
+
+
+def _tell(entry: Entry, reached: object) -> None:
+    if isinstance(entry.event, Response):
+        DELIVERIES.labels("web", "sent" if reached else "kept").inc()
+    with spans.of("deliver", entry.event.message_id, kind="producer", channel="web"):
+        pass  # all of a batch are routed in one round trip: a moment is all there is to show
+    log.debug("Web response routed", sockets=reached, messageId=entry.event.message_id, entry=entry.id)

@@ -18,12 +18,16 @@ end
 
 -- Give a response the next number of its conversation: into the stream, and among the replies that can be had again.
 -- `draft` is a JSON object without its closing brace: number and stream entry are known only here.
--- Returns number, entry and the whole response.
-local function number_response(conversation, channel, draft, keep, ttl_ms)
+-- `hand_over` may deliver it: from number and body to how many sockets it reached, or nil, and the subscriber does.
+-- Returns number, entry, the whole response, and what `hand_over` said.
+local function number_response(conversation, channel, draft, keep, ttl_ms, hand_over)
   local key, replies = K.conversation .. conversation, K.replies .. conversation
   local seq = redis.call('HINCRBY', key, 'seq', 1)
   local stored = draft .. ',"seq":' .. seq
-  local entry = redis.call('XADD', K.responses, '*', 'kind', 'response', 'channel', channel, 'body', stored .. '}')
+  local fields = {'kind', 'response', 'channel', channel, 'body', stored .. '}'}
+  local reached = hand_over and hand_over(seq, stored .. '}')
+  if reached then fields[7], fields[8] = 'reached', reached end
+  local entry = redis.call('XADD', K.responses, '*', unpack(fields))
   local complete = stored .. ',"streamId":"' .. entry .. '"}'
   redis.call('ZADD', replies, seq, complete)
   if seq > keep then
@@ -32,7 +36,7 @@ local function number_response(conversation, channel, draft, keep, ttl_ms)
   end
   redis.call('PEXPIRE', replies, ttl_ms)
   redis.call('PEXPIRE', key, ttl_ms)
-  return seq, entry, complete
+  return seq, entry, complete, reached
 end
 
 -- RQ's date format, from Unix milliseconds (civil-from-days, H. Hinnant's algorithm; Lua in Redis has no os.date).
@@ -127,10 +131,10 @@ local function holds_lease(id, run)
   return redis.call('ZSCORE', K.leases, id .. ':' .. run) ~= false
 end
 
--- Tell observers of each step that a message has passed. `event` is JSON up to the number.
+-- Tell observers, if there are any, of each step that a message has passed. `event` is JSON up to the number.
 local function tell_progress(event, passed)
   for progress in string.gmatch(passed, '%d+') do
-    redis.call('PUBLISH', K.progress_channel, event .. progress .. '}')
+    if redis.call('PUBLISH', K.progress_channel, event .. progress .. '}') == 0 then return end
   end
 end
 
@@ -165,7 +169,9 @@ local function bury(id, now, ttl_ms, failure, by, code)
   redis.call('HSET', job, 'status', 'failed', 'ended_at', iso(now), K.field_finished, now)
   expire(id, ttl_ms, fields[4])
   redis.call('ZADD', K.rq_failed .. fields[1], math.floor((now + ttl_ms) / 1000), id)
-  redis.call('XADD', K.responses, '*', 'kind', 'failure', 'channel', fields[3], 'body', failure)
+  local entry = redis.call('XADD', K.responses, '*', 'kind', 'failure', 'channel', fields[3], 'body', failure)
+  local key = K.conversation .. (fields[2] or '')
+  if fields[3] == 'web' and redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 'untold', entry) end
   advance(fields[2], id, now)
 end
 
@@ -208,10 +214,18 @@ local function push_frame(socket, user, frame)
   if not held[1] then return nil, true end
   if user and not belongs(held[2], user) then return nil, false end
   local inbox = K.inbox .. held[1]
-  redis.call('XADD', inbox, 'MAXLEN', '~', frame.inbox_length, '*', 'socket', socket,
+  redis.call('XADD', inbox, 'MAXLEN', '~', K.inbox_limit, '*', 'socket', socket,
     'conversation', frame.conversation, 'seq', frame.seq, 'kind', frame.kind, 'body', frame.body)
-  redis.call('PEXPIRE', inbox, frame.inbox_ttl)
+  redis.call('PEXPIRE', inbox, K.inbox_ttl)
   return held[1], false
+end
+
+-- A web response was handed on, to a socket, or to its keeping until one comes back: its delivery is over.
+local function record_web(message, socket, seq, by, now, ttl_ms)
+  redis.call('HSET', K.delivery .. message, 'state', socket and 'SENT' or 'KEPT', 'channel', 'web', 'attempts', 1,
+    'createdAt', now, 'endedAt', now, 'providerId', socket or '')
+  redis.call('PEXPIRE', K.delivery .. message, ttl_ms)
+  note(message, socket and 'sent' or 'kept', by, 'channel', 'web', 'seq', seq, 'provider', socket or '')
 end
 
 -- Whether a gateway that beats each second has not done so for a while: it is dead, frozen or cut off.

@@ -18,8 +18,11 @@
 local worker, slots, lease, max_wait = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local from_quarantine, ticket, keep_turns = ARGV[5] == '1', ARGV[6], tonumber(ARGV[7])
 local now = now_ms()
-local OURS = {}
-for priority = 1, 10 do OURS[K.queue .. priority] = true end
+local OURS, lists = {}, {}
+for priority = 1, 10 do
+  OURS[K.queue .. priority] = true
+  lists[priority] = K.rq_queue .. K.queue .. priority
+end
 local claimed = {}
 local paused = {}
 for _, queue in ipairs(redis.call('SMEMBERS', K.paused)) do paused[queue] = true end
@@ -52,6 +55,8 @@ end
 local someone_overdue = true
 local function pop(fair)
   if from_quarantine then return redis.call('LPOP', K.rq_queue .. K.quarantine) end
+  -- Most often a message comes alone: one look then spares one at each queue, and at each of their heads.
+  if #claimed <= 1 and redis.call('EXISTS', unpack(lists)) == 0 then return nil end
   local queue = fair and someone_overdue and overdue_queue()
   if queue then return redis.call('LPOP', K.rq_queue .. queue) end
   if fair then someone_overdue = false end

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from msgctl import contracts, logs, metrics
 from msgctl.config import Settings
-from msgctl.messages import Draft, Failure, Message, Reply, Turn
+from msgctl.messages import Draft, Failure, Message, Reply, Turn, named_socket
 from msgctl.redisdb import Batch, Script, unavailable_as_error
 from msgctl.retry import Again, Never
 
@@ -174,6 +174,7 @@ class Claims:
                 steps,
                 execution,
                 " ".join(map(str, passed)),
+                named_socket(response),
             )
         return Committed(*row) if row else None
 

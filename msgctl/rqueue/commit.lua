@@ -4,25 +4,30 @@
 --   msgctl:leases            ZSET  the fence: without the lease nothing is written
 --   rq:job:ID                HASH  finished, attempts + 1, and from now on it expires
 --   rq:finished:messages:P   ZSET  by the second it expires
---   msgctl:conversation:C    HASH  seq + 1: the number of this response; floor: the last seq no longer kept
+--   msgctl:conversation:C    HASH  seq + 1: the number of this response; floor: the last seq no longer kept;
+--                                  routed, untold: whether it is this response's turn
 --   msgctl:history:C         LIST  two turns more, the oldest gone
 --   msgctl:replies:C         ZSET  what a socket that comes back can still have
---   msgctl:responses         STREAM what is to be delivered
+--   msgctl:responses         STREAM what is to be delivered; `reached` if it has been, here
+--   msgctl:inbox:GATEWAY     STREAM gains the frame, and
+--   msgctl:delivery:ID       HASH   the record of a delivery, if the socket that the response names is there and
+--                                   nothing of its conversation stands before it: that saves a hop
 --   msgctl:events            STREAM committed, with how long each step took
 --   pubsub:response:CHANNEL, pubsub:conversation:C   the observers' door
 --
 -- ARGV[11], [12]: `step:ms,…` and n8n's execution id or '', for the ledger. [13]: the steps not yet told, `10 20 …`.
+-- [14]: the socket that a web response names, or ''.
 -- `response` is a JSON object without its closing brace: seq and streamId are known only here.
 -- Safe to send twice: the second run finds what the first wrote.
 -- Returns {seq, streamId}, or {} if the lease is lost; the reply then stays with the message for its next run.
 local id, run, response = ARGV[1], ARGV[2], ARGV[3]
 local user_turn, agent_turn = ARGV[4], ARGV[5]
 local keep_turns, keep_replies = tonumber(ARGV[6]), tonumber(ARGV[7])
-local conversation_ttl, completed_ttl = tonumber(ARGV[8]), tonumber(ARGV[9])
+local conversation_ttl, completed_ttl, named = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[14]
 
 local job = K.rq_job .. id
 local fields = redis.call('HMGET', job, 'origin', 'worker_name', K.field_conversation, K.field_channel,
-  K.field_committed, 'status', K.field_key, K.field_attempts)
+  K.field_committed, 'status', K.field_key, K.field_attempts, K.field_user)
 local origin, worker, conversation, channel, committed = fields[1], fields[2], fields[3], fields[4], fields[5]
 if not holds_lease(id, run) then
   local done_run, seq, stream_id = string.match(committed or '', '^(%d+) (%d+) (.+)$')
@@ -34,8 +39,21 @@ end
 local now = now_ms()
 release(id, run, origin, worker)
 
-local seq, stream_id, complete =
-  number_response(conversation, channel, response, keep_replies, conversation_ttl)
+-- What it finds in the way, a key of a wrong type too, it leaves to the subscriber.
+local function hand_over(number, body)
+  local key = K.conversation .. conversation
+  local order = redis.call('HMGET', key, 'routed', 'untold')
+  if tonumber(order[1] or 0) ~= number - 1 or order[2] then return nil end
+  local frame = {conversation = conversation, seq = number, kind = 'response', body = body}
+  local ok, gateway = pcall(push_frame, named, fields[9], frame)
+  if not ok or not gateway or is_silent(gateway, now) then return nil end
+  redis.call('HSET', key, 'routed', number)
+  return 1
+end
+
+local may_hand_over = channel == 'web' and named ~= ''
+local seq, stream_id, complete, reached =
+  number_response(conversation, channel, response, keep_replies, conversation_ttl, may_hand_over and hand_over)
 local history = K.history .. conversation
 if keep_turns > 0 then
   redis.call('RPUSH', history, user_turn, agent_turn)
@@ -56,5 +74,6 @@ redis.call('ZADD', K.rq_finished .. origin, math.floor((now + completed_ttl) / 1
 note_worker(worker, 'HINCRBY', 'successful_job_count', 1)
 note(id, 'committed', worker, 'run', run, 'seq', seq, 'stream', stream_id, 'conversation', conversation,
   'channel', channel, 'steps', ARGV[11], 'execution', ARGV[12])
+if reached then record_web(id, named, seq, worker, now, completed_ttl) end
 advance(conversation, id, now)
 return {seq, stream_id}

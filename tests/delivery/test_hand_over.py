@@ -1,0 +1,164 @@
+"""The commit hands a web response to the socket it names, if that is there and nothing stands before it."""
+
+import itertools
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.config import Settings
+from msgctl.delivery.record import DeliveryState, find
+from msgctl.delivery.sockets import Sockets
+from msgctl.messages import Message
+from msgctl.retry import Never
+from msgctl.rqueue import Claimed, Claims, Queue
+from tests.delivery.desk import Desk
+from tests.delivery.replies import Replies, response
+from tests.delivery.test_route import caught_up, inbox
+from tests.rqueue.conftest import commit, failure
+
+
+class Customer:
+    """Ana, who writes from socket s1 at gateway g1; a worker answers.
+
+    Args:
+        redis: where the queue is.
+        settings: of the worker.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._queue = Queue(redis, settings)
+        self._claims = Claims(redis, settings, "w1")
+        self._numbers = itertools.count(1)
+
+    async def ask(self, socket: str = "s1") -> Claimed:
+        """Write, and have the message claimed."""
+        message = Message(
+            message_id=f"m{next(self._numbers)}",
+            conversation_id="c1",
+            agent_id="a1",
+            user_id="ana",
+            message="oi",
+            channel_metadata={"websocketId": socket},
+            timestamp="2026-01-01T00:00:00.000Z",
+        )
+        await self._queue.enqueue(message, digest=message.digest())
+        [claimed] = await self._claims.claim(1)
+        return claimed
+
+    async def hear(self, socket: str = "s1") -> str:
+        """Write and be answered; the id of the message."""
+        claimed = await self.ask(socket)
+        assert await commit(self._claims, claimed)
+        return claimed.message.message_id
+
+    async def despair(self, claimed: Claimed) -> None:
+        """Have a message end as a dead letter."""
+        assert await self._claims.fail(claimed, Never(), error=b"{}", record=b"{}", failure=failure(claimed))
+
+
+@pytest.fixture
+def customer(redis: Redis, settings: Settings) -> Customer:
+    """Ana."""
+    return Customer(redis, settings)
+
+
+@pytest.fixture
+async def gateway(redis: Redis, settings: Settings) -> Sockets:
+    """Gateway g1, which lives and holds her socket."""
+    sockets = Sockets(redis, settings, "g1")
+    await sockets.stay_alive()
+    await sockets.register("s1", "ana")
+    return sockets
+
+
+async def test_the_socket_has_it_before_any_subscriber_reads(
+    redis: Redis, settings: Settings, customer: Customer, gateway: Sockets, replies: Replies
+) -> None:
+    """In order and recorded as SENT at once; the subscriber that comes then sends none of them again."""
+    ids = [await customer.hear() for _ in range(3)]
+    frames = [("s1", "response", number) for number in (1, 2, 3)]
+    assert await inbox(redis) == frames
+    for message_id in ids:
+        record = await find(redis, message_id)
+        assert record is not None
+        assert (record.state, record.provider_id) == (DeliveryState.SENT, "s1")
+    async with Desk(settings) as desk:
+        await caught_up(desk.stream, replies)
+    assert await inbox(redis) == frames
+    assert await replies.pending() == 0
+
+
+async def test_a_dead_socket_is_left_to_the_subscriber(redis: Redis, customer: Customer, gateway: Sockets) -> None:
+    """It knows the user's other sockets; and of a gateway that is silent it knows what to do."""
+    await customer.hear("gone")
+    assert await inbox(redis) == []
+    assert await find(redis, "m1") is None
+
+
+async def test_a_silent_gateways_socket_is_left_to_the_subscriber(
+    redis: Any, customer: Customer, gateway: Sockets
+) -> None:
+    """It may be dead, and its user have come back elsewhere."""
+    await redis.hset(contracts.GATEWAYS, "g1", 1)
+    await customer.hear()
+    assert await find(redis, "m1") is None
+    assert await redis.hget(contracts.CONVERSATION + "c1", "routed") is None
+
+
+async def test_another_users_socket_gets_nothing(redis: Redis, customer: Customer, gateway: Sockets) -> None:
+    """Whatever a message names."""
+    await gateway.register("evas", "eva")
+    await customer.hear("evas")
+    assert await inbox(redis) == []
+
+
+async def test_nothing_overtakes_a_response_that_waits_for_the_subscriber(
+    redis: Redis, settings: Settings, customer: Customer, gateway: Sockets, replies: Replies
+) -> None:
+    """The second one is not handed over, and comes after the first; the third is again."""
+    await gateway.join("s1", "c1")
+    await replies.commit(response())
+    await customer.hear()
+    assert await inbox(redis) == []
+    async with Desk(settings) as desk:
+        await caught_up(desk.stream, replies)
+    await customer.hear()
+    assert await inbox(redis) == [("s1", "response", number) for number in (1, 2, 3)]
+
+
+async def test_nothing_overtakes_the_news_of_a_dead_letter(
+    redis: Redis, settings: Settings, customer: Customer, gateway: Sockets, replies: Replies
+) -> None:
+    """She hears that the first failed before she hears the answer to the second."""
+    await gateway.join("s1", "c1")
+    await customer.despair(await customer.ask())
+    await customer.hear()
+    assert await inbox(redis) == []
+    async with Desk(settings) as desk:
+        await caught_up(desk.stream, replies)
+    await customer.hear()
+    assert await inbox(redis) == [("s1", "failure", 0), ("s1", "response", 1), ("s1", "response", 2)]
+
+
+async def test_an_inbox_of_a_wrong_type_does_not_break_the_commit(
+    redis: Any, customer: Customer, gateway: Sockets
+) -> None:
+    """The response is in the stream, as a whole, for the subscriber to complain of."""
+    await redis.set(contracts.INBOX + "g1", "?")
+    await customer.hear()
+    [(_, fields)] = await redis.xrange(contracts.RESPONSES)
+    assert "reached" not in fields
+    assert await redis.zcard(contracts.REPLIES + "c1") == 1
+    assert await redis.hget(contracts.job_key("m1"), "status") == "finished"
+
+
+async def test_a_dead_letter_of_a_forgotten_conversation_leaves_no_key_for_ever(
+    redis: Any, customer: Customer
+) -> None:
+    """What expired with the conversation does not come back without its end."""
+    claimed = await customer.ask()
+    await redis.delete(contracts.CONVERSATION + "c1")
+    await customer.despair(claimed)
+    assert await redis.exists(contracts.CONVERSATION + "c1") == 0
