@@ -38,14 +38,19 @@ class Script:
 
     async def __call__(self, redis: Redis, *args: str | bytes | float) -> Any:
         """Run it with `args` as ARGV, by its hash; if Redis does not know it, by its text."""
+        execute: Any = redis.execute_command
         try:
-            return await cast("Any", redis.evalsha(self.sha, 0, *args))
+            return await execute(*self.call(*args))
         except NoScriptError:
-            return await cast("Any", redis.eval(self.text, 0, *args))
+            return await execute("EVAL", self.text, 0, *args)
+
+    def call(self, *args: str | bytes | float) -> tuple[str | bytes | float, ...]:
+        """The words of the command that runs it, by its hash."""
+        return ("EVALSHA", self.sha, 0, *args)
 
     def queue(self, pipeline: Pipeline, *args: str | bytes | float) -> None:
         """Add a run of it to a pipeline, by its hash; where Redis does not know it, that is a `NoScriptError`."""
-        cast("Any", pipeline.evalsha(self.sha, 0, *args))
+        cast("Any", pipeline.execute_command(*self.call(*args)))
 
     async def load(self, redis: Redis) -> None:
         """Make it known to Redis, so that pipelines can name it by its hash."""

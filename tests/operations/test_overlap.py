@@ -32,7 +32,7 @@ class Slow:
         found = [(f"m{cursor}-{number}", 1.0) for number in range(count + 12)]
         return (cursor + 1) % self._scans, found
 
-    async def evalsha(self, _sha: str, _keys: int, _part: str, *ids: str) -> list[list[str]]:
+    async def execute_command(self, _name: str, _sha: str, _keys: int, _part: str, *ids: str) -> list[list[str]]:
         """As the script that reads messages."""
         self.asked += 1
         await turns(5)

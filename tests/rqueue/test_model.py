@@ -48,17 +48,11 @@ class Echoing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._redis, name)
 
-    async def evalsha(self, *command: Any) -> Any:
-        """Run a script by its hash."""
+    async def execute_command(self, *command: Any) -> Any:
+        """Run a command or a script, which is sent again."""
         if self.twice:
-            await self._redis.evalsha(*command)
-        return await self._redis.evalsha(*command)
-
-    async def eval(self, *command: Any) -> Any:
-        """Run a script by its text."""
-        if self.twice:
-            await self._redis.eval(*command)
-        return await self._redis.eval(*command)
+            await self._redis.execute_command(*command)
+        return await self._redis.execute_command(*command)
 
     def pipeline(self, *arguments: Any, **options: Any) -> Any:
         """A pipeline, all of which is sent again."""
