@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -14,7 +14,9 @@ from msgctl.cli._time import parse_duration
 from msgctl.errors import InvalidInput, NotFound, NothingMatched
 from msgctl.messages import Channel, State
 from msgctl.operations.query import Query
-from msgctl.operations.selection import Summary
+
+if TYPE_CHECKING:
+    from msgctl.operations.selection import Summary
 
 Ids = Annotated[
     list[str] | None,
@@ -96,7 +98,7 @@ async def choose(
     every: bool,
     limit: int | None = None,
     gone: list[str] | None = None,
-) -> list[Summary]:
+) -> "list[Summary]":
     """The messages that a command shall change: those named, or those of the query, oldest first.
 
     Args:

@@ -13,12 +13,12 @@ from redis.asyncio import Redis
 from msgctl import logs, redisdb
 from msgctl.cli._context import context_of
 from msgctl.config import Settings
-from msgctl.intake import Intake
 from msgctl.operations import Operations
 from msgctl.rqueue import Queue
 
 if TYPE_CHECKING:
     from msgctl.agents import Agents
+    from msgctl.intake import Intake
 
 T = TypeVar("T")
 
@@ -47,8 +47,10 @@ class Session:
         return agents
 
     @cached_property
-    def intake(self) -> Intake:
+    def intake(self) -> "Intake":
         """Where messages are accepted."""
+        from msgctl.intake import Intake  # noqa: PLC0415 - few commands send anything
+
         return Intake(self.operations.queue, self.agents)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -18,7 +18,9 @@ from msgctl.cli._session import Session, run
 from msgctl.cli._time import parse_duration
 from msgctl.errors import NothingMatched
 from msgctl.messages import State
-from msgctl.operations import Health
+
+if TYPE_CHECKING:
+    from msgctl.operations import Health
 
 app = noun("Counts and health of the queue; clean it.")
 
@@ -75,12 +77,12 @@ def health(
         raise typer.Exit(VIOLATED if verdict.stats else 69)
 
 
-async def _examine(session: Session, *, strict: bool) -> Health:
+async def _examine(session: Session, *, strict: bool) -> "Health":
     verdict = await session.operations.health()
     if not strict or verdict.stats is None:
         return verdict
     reasons = [*verdict.reasons, *await session.operations.doubts.read()]
-    return Health(healthy=not reasons, stats=verdict.stats, reasons=reasons)
+    return msgspec.structs.replace(verdict, healthy=not reasons, reasons=reasons)
 
 
 @app.command(epilog="Example: msgctl queue clean --state completed --older-than 7d --dry-run")
@@ -126,7 +128,7 @@ async def _clean(
     return {"state": str(state), "matched": found, "removed": removed, "dryRun": dry_run}
 
 
-def _draw(verdict: Health) -> None:
+def _draw(verdict: "Health") -> None:
     if verdict.stats:
         print_table([], list(msgspec.to_builtins(verdict.stats).items()))
     for reason in verdict.reasons:

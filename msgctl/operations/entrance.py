@@ -71,6 +71,6 @@ class Operations:
         """How many messages are in which state."""
         return await self.queue.stats()
 
-    async def health(self) -> rooms.Health:
+    async def health(self) -> "rooms.Health":
         """Whether the pipeline works, and every reason why not; raises nothing for a Redis that is down."""
         return await self.checkup.run()

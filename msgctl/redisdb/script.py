@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -28,8 +29,17 @@ class Script:
     """
 
     def __init__(self, body: str) -> None:
-        self.text = compose(body)
-        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        self._body = body
+
+    @cached_property
+    def text(self) -> str:
+        """What Redis gets, composed when it is first needed: a command imports many scripts and runs few."""
+        return compose(self._body)
+
+    @cached_property
+    def sha(self) -> str:
+        """Its name in Redis."""
+        return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
     @classmethod
     def beside(cls, module_file: str, name: str) -> Self:
