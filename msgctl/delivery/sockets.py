@@ -1,9 +1,9 @@
 """A gateway's side of web delivery: which sockets live where, and what they missed."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any, cast
 
 import msgspec
 from redis.asyncio import Redis
@@ -13,9 +13,10 @@ from msgctl.config import Settings
 from msgctl.delivery.inbox import Frame, Inbox
 from msgctl.messages import Channel, Response
 from msgctl.ownership import demand_own
-from msgctl.redisdb import Script, unavailable_as_error
+from msgctl.redisdb import Batch, Script, unavailable_as_error
 
 BEAT = Script.beside(__file__, "beat")
+ENROLL = Script.beside(__file__, "enroll")
 
 CHUNK = 500
 """Sockets whose lives one round trip prolongs."""
@@ -45,6 +46,7 @@ class Sockets:
 
     def __init__(self, redis: Redis, settings: Settings, gateway: str) -> None:
         self._redis = redis
+        self._batch = Batch(redis)  # sockets come and go by the hundred when a gateway or a network does
         self._settings = settings
         self._gateway = gateway
         self._ttl = int(settings.gateway.socket_ttl * 1000)
@@ -58,7 +60,7 @@ class Sockets:
             RedisUnavailable: Redis does not answer.
         """
         self._users[socket_id] = user_id
-        await self._write(enrolled=[socket_id])
+        await self._enroll(socket_id, user_id)
 
     async def unregister(self, socket_id: str, conversation_ids: Iterable[str]) -> None:
         """A socket is closed; it leaves its conversations.
@@ -69,11 +71,10 @@ class Sockets:
         self._users.pop(socket_id, None)
         joined = self._joined.pop(socket_id, set()) | set(conversation_ids)
         with unavailable_as_error(self._settings):
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                pipeline.delete(contracts.SOCKET + socket_id)
-                for conversation_id in joined:
-                    pipeline.srem(contracts.SOCKETS + conversation_id, socket_id)
-                await pipeline.execute()
+            await asyncio.gather(
+                self._batch.command("DEL", contracts.SOCKET + socket_id),
+                *(self._batch.command("SREM", contracts.SOCKETS + each, socket_id) for each in joined),
+            )
 
     async def join(self, socket_id: str, conversation_id: str) -> None:
         """A socket is to get what the conversation's responses name no socket for.
@@ -82,7 +83,7 @@ class Sockets:
             RedisUnavailable: Redis does not answer.
         """
         self._joined[socket_id].add(conversation_id)
-        await self._write(joins=[(socket_id, conversation_id)])
+        await self._enroll(socket_id, "", conversation_id)
 
     async def leave(self, socket_id: str, conversation_id: str) -> None:
         """Undo `join`.
@@ -92,7 +93,7 @@ class Sockets:
         """
         self._joined[socket_id].discard(conversation_id)
         with unavailable_as_error(self._settings):
-            await cast("Any", self._redis.srem(contracts.SOCKETS + conversation_id, socket_id))
+            await self._batch.command("SREM", contracts.SOCKETS + conversation_id, socket_id)
 
     async def beat(self, socket_ids: Collection[str]) -> None:
         """Prolong the lives of these sockets and of this gateway; to be called each third of `socket_ttl`.
@@ -149,20 +150,11 @@ class Sockets:
                     pipeline.pexpire(contracts.SOCKET + socket_id, self._ttl)
                 alive = await pipeline.execute()
         forgotten = [socket_id for socket_id, known in zip(socket_ids, alive, strict=True) if not known]
-        await self._write(
-            enrolled=forgotten,
-            joins=[(socket_id, each) for socket_id in forgotten for each in self._joined.get(socket_id, ())],
+        await asyncio.gather(
+            *(self._enroll(each, self._users.get(each, ""), *self._joined.get(each, ())) for each in forgotten)
         )
 
-    async def _write(self, enrolled: Iterable[str] = (), joins: Iterable[tuple[str, str]] = ()) -> None:
-        conversation_ttl = int(self._settings.history.ttl * 1000)
+    async def _enroll(self, socket_id: str, user_id: str, *conversation_ids: str) -> None:
+        lives = self._ttl, int(self._settings.history.ttl * 1000)
         with unavailable_as_error(self._settings):
-            async with self._redis.pipeline(transaction=True) as pipeline:
-                for socket_id in enrolled:
-                    key, user_id = contracts.SOCKET + socket_id, self._users.get(socket_id, "")
-                    pipeline.hset(key, mapping={"gateway": self._gateway, "user": user_id})
-                    pipeline.pexpire(key, self._ttl)
-                for socket_id, conversation_id in joins:
-                    pipeline.sadd(contracts.SOCKETS + conversation_id, socket_id)
-                    pipeline.pexpire(contracts.SOCKETS + conversation_id, conversation_ttl)
-                await pipeline.execute()
+            await self._batch.run(ENROLL, socket_id, self._gateway, user_id, *lives, *conversation_ids)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from msgctl import contracts
+from msgctl import contracts, redisdb
 from msgctl.config import Settings
 from msgctl.delivery.sockets import Sockets
 from msgctl.errors import NotFound
@@ -61,6 +61,24 @@ async def test_a_closed_socket_leaves_nothing(redis: Redis, sockets: Sockets) ->
     await sockets.unregister("s1", ["c1"])
     await sockets.beat(["s1"])
     assert await redis.exists(contracts.SOCKET + "s1", contracts.SOCKETS + "c1") == 0
+
+
+async def test_many_sockets_come_and_go_in_few_round_trips(redis: Redis, settings: Settings) -> None:
+    """When hundreds do at once, it takes no connection for each, and leaves nothing in the end."""
+    client = redisdb.connect(settings)
+    sockets = Sockets(client, settings, "g1")
+    await sockets.register("first", "ana")  # Redis knows the script from now on
+    names = [f"s{number}" for number in range(50)]
+    await asyncio.gather(*(sockets.register(name, "ana") for name in names))
+    await asyncio.gather(*(sockets.join(name, f"c-{name}") for name in names))
+    assert len(await redis.keys(f"{contracts.SOCKET}*")) == 1 + len(names)
+    assert len(await redis.keys(f"{contracts.SOCKETS}*")) == len(names)
+    await asyncio.gather(*(sockets.unregister(name, []) for name in names))
+    assert len(await redis.keys(f"{contracts.SOCKET}*")) == 1
+    assert not await redis.keys(f"{contracts.SOCKETS}*")
+    mine = str(settings.redis.database)
+    assert sum(other["db"] == mine for other in await redis.client_list()) == 2  # this one and the test's own
+    await client.aclose()
 
 
 async def test_what_was_missed(replies: Replies, sockets: Sockets) -> None:
