@@ -5,13 +5,13 @@ What is accepted is stored in Redis before anyone is told so; what is refused is
 
 import re
 import uuid
-from datetime import UTC, datetime
 from typing import Annotated, Any, Protocol
 
 import msgspec
 
 from msgctl import spans
 from msgctl.agents import Agent
+from msgctl.clock import timestamp
 from msgctl.errors import Conflict, InvalidInput, MalformedBody, TryLater
 from msgctl.messages import (
     DEFAULT_PRIORITY,
@@ -213,7 +213,7 @@ def _as_message(submission: Submission, user_id: str) -> Message:
         channel=submission.channel,
         channel_metadata=submission.channel_metadata,
         priority=submission.priority,
-        timestamp=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        timestamp=timestamp(),
     )
 
 

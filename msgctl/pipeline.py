@@ -23,7 +23,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import TypeVar
 
 import msgspec
@@ -31,6 +30,7 @@ import msgspec
 from msgctl import logs, retry, spans
 from msgctl.agents import Agent, Agents
 from msgctl.breakers import Breakers
+from msgctl.clock import timestamp
 from msgctl.config import Settings
 from msgctl.errors import (
     AgentGone,
@@ -170,7 +170,7 @@ class Pipeline:
         )
         message = claimed.message
         await self._progress.tell(claimed)
-        error = {"class": failure.fault, "code": failure.code, "text": failure.message, "at": _now()}
+        error = {"class": failure.fault, "code": failure.code, "text": failure.message, "at": timestamp()}
         record = {**error, "startedAt": steps.began, "run": claimed.run, "ms": steps.milliseconds}
         kept = await _insist(
             lambda: self._claims.fail(
@@ -223,7 +223,7 @@ def _respond(message: Message, reply: Reply, *, milliseconds: int) -> Draft:
         response=reply,
         channel=message.channel,
         channel_metadata=message.channel_metadata,
-        timestamp=_now(),
+        timestamp=timestamp(),
         processing_time=milliseconds,
         user_id=message.user_id,
     )
@@ -244,12 +244,8 @@ def _apologise(message: Message, failure: AttemptFailed) -> Failure:
         channel=message.channel,
         channel_metadata=message.channel_metadata,
         code=failure.code,
-        timestamp=_now(),
+        timestamp=timestamp(),
     )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _count(failure: AttemptFailed, decision: retry.Again | retry.Never, *, kept: bool) -> None:

@@ -7,6 +7,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from daemons.gateway.bodies import Refusal, problem
+from daemons.gateway.listener import hear
 from daemons.gateway.texts import Texts
 from msgctl.config import Settings
 
@@ -26,6 +27,8 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """A client is there and should say something."""
         super().connection_made(transport)
+        if sock := transport.get_extra_info("socket"):
+            hear(sock)
         self._late_at = self.loop.time() + self.head_timeout
         self._head = 0
         self._in_head = False

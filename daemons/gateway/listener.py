@@ -15,7 +15,8 @@ LEAST_HOPS = (
 """The options IP_MINTTL and IPV6_MINHOPCOUNT, for which the socket module has no names: what arrives with fewer
 hops left is dropped unseen (RFC 5082; Linux's ip(7), ipv6(7))."""
 ALL_HOPS = 255
-"""Hops that nobody who comes the usual way has left: systems begin with 64 or 128."""
+"""Hops that nobody who comes the usual way has left: systems begin with 64 or 128. From one that begins with 255
+and is the next host, newcomers are not ignored."""
 
 
 def listen(settings: Settings, fd: int | None = None) -> socket.socket:
@@ -68,7 +69,10 @@ def let_nobody_new_in(listener: socket.socket) -> bool:
 
 
 def hear(connection: socket.socket) -> None:
-    """Let in what a connection sends, though it may come of a listener that ignores newcomers and inherit that."""
+    """Let in what a connection sends, although it may have inherited a listener's way with newcomers.
+
+    That listener may be another process's: Linux's `net.ipv4.tcp_migrate_req`.
+    """
     _demand_hops(connection, 0)
 
 

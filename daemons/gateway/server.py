@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from daemons._process import Life
 from daemons.gateway.http_protocol import HttpProtocol, http_protocol
-from daemons.gateway.listener import BACKLOG, address, hear, let_nobody_new_in
+from daemons.gateway.listener import BACKLOG, address, let_nobody_new_in
 from daemons.gateway.protocols import SocketProtocol
 from daemons.gateway.texts import Texts
 from msgctl import logs
@@ -97,9 +97,6 @@ class _Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         listener.close()  # as long as one descriptor is open, the kernel lets people in whom nobody receives
-        for connection in self.server_state.connections:
-            if sock := connection.transport.get_extra_info("socket"):
-                hear(sock)
 
     async def hang_up_on_the_slow(self) -> None:
         """End connections whose client takes too long to send what it has begun, for ever."""

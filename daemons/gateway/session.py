@@ -21,6 +21,7 @@ from daemons.gateway.frames import (
 )
 from daemons.gateway.shown import Key, Shown
 from daemons.gateway.texts import Texts
+from msgctl.clock import timestamp
 from msgctl.errors import InvalidInput, MalformedBody, MsgctlError
 from msgctl.intake import Receipt, Submission, fault
 from msgctl.messages import Failure, Response
@@ -48,7 +49,7 @@ class Session:
         self._texts = texts
         self._shown = Shown(max(remembered, MAX_REMEMBERED))
         self._answering = False
-        self._held: list[tuple[Key | None, str]] = []
+        self._held: list[tuple[Key | None, str, str]] = []
 
     @property
     def held(self) -> int:
@@ -95,8 +96,12 @@ class Session:
     def resumed(self, resumption: Resumption, missed: Sequence[Response], *, recovered: bool) -> list[str]:
         """Answer a `Resumption` with what this socket has not shown yet, in order."""
         conversation = resumption.conversation_id
-        self._shown.skip(conversation, resumption.after_seq)
-        frames = [reply_frame(response) for response in missed if self._show(_key(response))]
+        if missed and (missed[0].seq or 0) <= resumption.after_seq:
+            self._shown.forget(conversation)  # it began anew
+        else:
+            self._shown.skip(conversation, resumption.after_seq, timestamp())
+        shown = (self._shown.add(_key(response), response.timestamp) for response in missed)
+        frames = [reply_frame(response) for response, is_new in zip(missed, shown, strict=True) if is_new]
         frames.append(frame("resumed", {"conversationId": conversation, "recovered": recovered}))
         return frames
 
@@ -104,11 +109,11 @@ class Session:
         """The live frames that waited while a `Question` was answered."""
         self._answering = False
         held, self._held = self._held, []
-        return [text for key, text in held if self._show(key)]
+        return [text for key, at, text in held if self._show(key, at)]
 
     def deliver(self, response: Response) -> list[str]:
         """A reply that arrives live."""
-        return self._live(_key(response), reply_frame(response))
+        return self._live(_key(response), reply_frame(response), response.timestamp)
 
     def fail(self, failure: Failure) -> list[str]:
         """A message that ended in the dead letters."""
@@ -120,15 +125,15 @@ class Session:
         """How far a message has come."""
         return self._live(None, frame("progress", {"messageId": message_id, "progress": progress}))
 
-    def _live(self, key: Key | None, text: str) -> list[str]:
+    def _live(self, key: Key | None, text: str, at: str = "") -> list[str]:
         if self._answering:
-            self._held.append((key, text))
+            self._held.append((key, at, text))
             return []
-        return [text] if self._show(key) else []
+        return [text] if self._show(key, at) else []
 
-    def _show(self, key: Key | None) -> bool:
+    def _show(self, key: Key | None, at: str) -> bool:
         """Whether this may be shown now; from then on it counts as shown."""
-        return key is None or self._shown.add(key)
+        return key is None or self._shown.add(key, at)
 
     def _error(self, error: MsgctlError, message_id: str | None = None) -> str:
         named = (filter(None, (detail["field"], detail["problem"])) for detail in error.details or [])

@@ -1,4 +1,8 @@
-"""What one socket has shown to its client: replies come in order, so a few numbers tell of thousands."""
+"""What one socket has shown to its client: replies come in order, so a few numbers tell of thousands.
+
+A conversation that expired, or that Redis lost, begins anew at 1 while its sockets live on. Then a number comes
+again with a reply that is younger than all that was shown, which a reply that merely comes twice never is.
+"""
 
 from typing import Any
 
@@ -15,39 +19,73 @@ class Shown:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._had: dict[str, int] = {}
-        """By conversation: up to which number the client has all, wherever from."""
-        self._runs: dict[str, tuple[int, int]] = {}
-        """By conversation: first and last of the numbers that were shown one after the other."""
+        self._had: dict[str, tuple[int, str]] = {}
+        """By conversation: up to which number the client has all, wherever from, and since when."""
+        self._runs: dict[str, tuple[int, int, str]] = {}
+        """By conversation: first and last of the numbers shown one after the other; when the youngest was made."""
         self._others: dict[Key, None] = {}  # a set that knows its oldest member
 
     def __len__(self) -> int:
         """How many entries it takes."""
         return len(self._had) + len(self._runs) + len(self._others)
 
-    def add(self, key: Key) -> bool:
-        """Whether this has not been shown yet; from now on it has."""
+    def add(self, key: Key, at: str = "") -> bool:
+        """Whether this has not been shown yet; from now on it has.
+
+        Args:
+            key: what it is.
+            at: when it was made, as `clock.timestamp`; empty: unknown.
+        """
         conversation, number = key
-        if key in self._others or (isinstance(number, int) and self._is_known(conversation, number)):
+        if isinstance(number, int):
+            return self._add_number(conversation, number, at)
+        if key in self._others:
             return False
-        if isinstance(number, int) and self._continues(conversation, number):
-            first, _ = self._runs.get(conversation, (number, number))
-            _put(self._runs, conversation, (first, self._last_behind(conversation, number)), self._limit)
-        else:
-            _put(self._others, key, None, self._limit)
+        _put(self._others, key, None, self._limit)
         return True
 
-    def skip(self, conversation: str, number: int) -> None:
-        """The client has everything of a conversation up to here, perhaps from another socket."""
+    def skip(self, conversation: str, number: int, at: str = "") -> None:
+        """The client has everything of a conversation up to here, perhaps from another socket.
+
+        Args:
+            conversation: which one.
+            number: the last that it has.
+            at: now, as `clock.timestamp`; empty: unknown.
+        """
         self._had.pop(conversation, None)
-        _put(self._had, conversation, number, self._limit)
+        _put(self._had, conversation, (number, at), self._limit)
+
+    def forget(self, conversation: str) -> None:
+        """A conversation begins anew: none of its numbers has been shown."""
+        self._had.pop(conversation, None)
+        self._runs.pop(conversation, None)
+        for key in [key for key in self._others if key[0] == conversation and isinstance(key[1], int)]:
+            del self._others[key]
+
+    def _add_number(self, conversation: str, number: int, at: str) -> bool:
+        if (conversation, number) in self._others or self._is_known(conversation, number):
+            if not self._is_younger(conversation, at):
+                return False
+            self.forget(conversation)
+        first, last, youngest = self._runs.get(conversation, (number, number - 1, ""))
+        if number == last + 1:
+            last = self._last_behind(conversation, number)
+        else:
+            _put(self._others, (conversation, number), None, self._limit)
+        _put(self._runs, conversation, (first, last, max(youngest, at)), self._limit)
+        return True
 
     def _is_known(self, conversation: str, number: int) -> bool:
-        first, last = self._runs.get(conversation, (1, 0))
-        return number <= self._had.get(conversation, 0) or first <= number <= last
+        had, _ = self._had.get(conversation, (0, ""))
+        first, last, _ = self._runs.get(conversation, (1, 0, ""))
+        return number <= had or first <= number <= last
 
-    def _continues(self, conversation: str, number: int) -> bool:
-        return conversation not in self._runs or number == self._runs[conversation][1] + 1
+    def _is_younger(self, conversation: str, at: str) -> bool:
+        """Whether it was made after all that was shown and all that the client had, if that is known."""
+        _, since = self._had.get(conversation, (0, ""))
+        *_, youngest = self._runs.get(conversation, (0, 0, ""))
+        known = max(since, youngest)
+        return bool(known) and at > known
 
     def _last_behind(self, conversation: str, number: int) -> int:
         """The last of those that came before their turn and follow a number; they are no others any more."""

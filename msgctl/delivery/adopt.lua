@@ -1,7 +1,8 @@
 -- ADOPT: a response that another program published enters the durable stream, whichever subscriber hears it first.
 --
 --   msgctl:adopted:CHANNEL:ID   STRING  it is in the stream
---   msgctl:conversation:C       HASH    its owner's; gives the response its number, like one of ours
+--   msgctl:conversation:C       HASH    its owner's; gives the response its number, like one of ours; untold: one
+--                                       without a number
 --   msgctl:replies:C            ZSET    gains it then, for a socket that comes back
 --   msgctl:identity:ID, rq:job:ID       a message of ours has its own number to come
 --   msgctl:responses            STREAM  gains it
@@ -15,7 +16,8 @@ local owner = redis.call('HGET', K.conversation .. conversation, 'user')
 if owner and belongs(owner, user) and redis.call('EXISTS', K.identity .. id, K.rq_job .. id, K.delivery .. id) == 0 then
   number_response(conversation, channel, draft, tonumber(ARGV[7]), tonumber(ARGV[8]))
 else
-  redis.call('XADD', K.responses, '*', 'kind', 'response', 'channel', channel, 'body', draft .. '}')
+  local entry = redis.call('XADD', K.responses, '*', 'kind', 'response', 'channel', channel, 'body', draft .. '}')
+  if channel == 'web' then stand_before(conversation, entry) end
 end
 note(id, 'adopted', 'subscriber', 'channel', channel)
 return 1

@@ -1,12 +1,12 @@
 """A text of the operator's, delivered as if an agent had replied: a test of a channel, a word to a customer."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from redis.asyncio import Redis
 
 from msgctl import contracts
+from msgctl.clock import timestamp
 from msgctl.messages import Channel, Reply, Response
 
 
@@ -41,7 +41,7 @@ async def put_notice(
         response=Reply(message=text),
         channel=channel,
         channel_metadata=dict(metadata),
-        timestamp=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        timestamp=timestamp(),
     )
     fields: Any = {"kind": "response", "channel": str(channel), "body": response.to_json()}
     await redis.xadd(contracts.RESPONSES, fields)

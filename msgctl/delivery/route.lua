@@ -3,8 +3,8 @@
 --
 --   msgctl:responses         STREAM  the entry is acknowledged; the gate for what has no number
 --   msgctl:conversation:C    HASH    routed: the last number that was handed on, so that order does not depend
---                                    on which subscriber comes first; untold: this news of a dead letter
---                                    stands before what COMMIT hands over
+--                                    on which subscriber comes first; untold: the last that has no number
+--                                    and stands before what COMMIT hands over
 --   msgctl:replies:C         ZSET    the responses by number: those between routed and this one go first
 --   msgctl:socket:S          HASH    {gateway, user} of a socket that is alive
 --   msgctl:sockets:C         SET     the sockets that joined the conversation; dead ones are dropped
@@ -69,7 +69,7 @@ end
 
 local first_time = redis.call('XACK', K.responses, K.responses_group, entry) == 1
 local known = redis.call('HMGET', K.conversation .. conversation, 'seq', 'routed', 'untold')
-if known[3] == entry then redis.call('HDEL', K.conversation .. conversation, 'untold') end
+if known[3] and not is_after(known[3], entry) then redis.call('HDEL', K.conversation .. conversation, 'untold') end
 if seq == 0 or seq > tonumber(known[1] or 0) then
   -- No number, or one of a conversation that was forgotten since: there is no order to keep.
   if first_time then deliver_this(0) end

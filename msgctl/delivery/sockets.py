@@ -32,7 +32,8 @@ class Missed:
 
     responses: list[Response] = field(default_factory=list)
     recovered: bool = True
-    """Whether the history reaches back to where the socket left."""
+    """Whether the history reaches back to where the socket left. Not so where the conversation began anew, because
+    it expired or Redis lost it: then the responses are all there are, from 1."""
 
 
 class Sockets:
@@ -118,15 +119,18 @@ class Sockets:
         """
         with unavailable_as_error(self._settings):
             async with self._redis.pipeline(transaction=True) as pipeline:
-                pipeline.hmget(contracts.CONVERSATION + conversation_id, ["user", "floor"])
+                pipeline.hmget(contracts.CONVERSATION + conversation_id, ["user", "floor", "seq"])
                 pipeline.zrangebyscore(contracts.REPLIES + conversation_id, f"({after_seq}", "+inf")
-                (owner, floor), replies = await pipeline.execute()
+                (owner, floor, last), replies = await pipeline.execute()
+            began_anew = owner is not None and after_seq > int(last or 0)
+            if began_anew:
+                replies = await self._redis.zrange(contracts.REPLIES + conversation_id, 0, -1)
         if owner is None:
             return Missed()
         demand_own("conversation", owner, user_id, str)
         responses = [_RESPONSE.decode(reply) for reply in replies]
         web = [response for response in responses if response.channel is Channel.WEB]
-        return Missed(web, recovered=after_seq >= int(floor or 0))
+        return Missed(web, recovered=after_seq >= int(floor or 0) and not began_anew)
 
     def frames(self) -> AsyncIterator[list[Frame]]:
         """What is to be written to this gateway's sockets, as it comes, for ever."""

@@ -41,7 +41,8 @@ class Web:
     async def route(self, entries: Sequence[Entry]) -> None:
         """Hand these on in their order, unless the commit has done so already, and acknowledge them.
 
-        One that Redis refuses (a key of a wrong type) is logged and stays pending; the others do not suffer.
+        One that Redis refuses (a key of a wrong type) is logged, and the others do not suffer; a reply goes with
+        the next one of its conversation.
 
         Raises:
             RedisError: Redis does not answer; all of it may be done again.

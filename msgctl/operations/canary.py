@@ -9,12 +9,12 @@ has arrived; observers of `pubsub:response:web` see its reply.
 import time
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from redis.asyncio import Redis
 
 from msgctl import contracts
+from msgctl.clock import timestamp
 from msgctl.config import Settings
 from msgctl.delivery.record import find
 from msgctl.messages import CANARY_AGENT, Message, State
@@ -108,7 +108,7 @@ class Canary:
             user_id=user_id,
             message="Are you there?",
             priority=1,
-            timestamp=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            timestamp=timestamp(),
         )
 
 

@@ -1,10 +1,10 @@
 """Ending messages that wait: they become dead letters of code `cancelled`, which a replay takes back."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import msgspec
 
+from msgctl.clock import timestamp
 from msgctl.messages import Failure
 from msgctl.rqueue import Job, Queue
 
@@ -40,7 +40,7 @@ class Cancelling:
         return outcomes
 
     async def _cancel(self, job: Job, reason: str) -> str:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        now = timestamp()
         text = f"An operator ended it{f': {reason}' if reason else '.'}"
         error = {"class": "final", "code": CANCELLED, "text": text, "at": now}
         message = job.message

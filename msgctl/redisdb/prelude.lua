@@ -161,6 +161,13 @@ local function expire(id, ttl_ms, key)
   if key then redis.call('PEXPIRE', key, math.max(ttl_ms, redis.call('PTTL', K.identity .. id))) end
 end
 
+-- What has no number and is for the sockets of a conversation stands before the replies that are committed later:
+-- until it is routed, COMMIT hands none of them over.
+local function stand_before(conversation, entry)
+  local key = K.conversation .. conversation
+  if redis.call('EXISTS', key) == 1 then redis.pcall('HSET', key, 'untold', entry) end
+end
+
 -- Dead letter: failed for RQ, out of its conversation, and its sender is told through the durable stream.
 local function bury(id, now, ttl_ms, failure, by, code)
   local job = K.rq_job .. id
@@ -170,8 +177,7 @@ local function bury(id, now, ttl_ms, failure, by, code)
   expire(id, ttl_ms, fields[4])
   redis.call('ZADD', K.rq_failed .. fields[1], math.floor((now + ttl_ms) / 1000), id)
   local entry = redis.call('XADD', K.responses, '*', 'kind', 'failure', 'channel', fields[3], 'body', failure)
-  local key = K.conversation .. (fields[2] or '')
-  if fields[3] == 'web' and redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 'untold', entry) end
+  if fields[3] == 'web' then stand_before(fields[2] or '', entry) end
   advance(fields[2], id, now)
 end
 

@@ -41,12 +41,17 @@ release(id, run, origin, worker)
 
 -- What it finds in the way, a key of a wrong type too, it leaves to the subscriber.
 local function hand_over(number, body)
+  redis.call('XLEN', K.responses)  -- of a wrong type: nothing shall go out that cannot be written down
   local key = K.conversation .. conversation
   local order = redis.call('HMGET', key, 'routed', 'untold')
   if tonumber(order[1] or 0) ~= number - 1 or order[2] then return nil end
-  local frame = {conversation = conversation, seq = number, kind = 'response', body = body}
-  local ok, gateway = pcall(push_frame, named, fields[9], frame)
-  if not ok or not gateway or is_silent(gateway, now) then return nil end
+  local ok, gateway = pcall(function()
+    local at = redis.call('HGET', K.socket .. named, 'gateway')
+    if not at or is_silent(at, now) then return nil end
+    local frame = {conversation = conversation, seq = number, kind = 'response', body = body}
+    return (push_frame(named, fields[9] or '', frame))
+  end)
+  if not ok or not gateway then return nil end
   redis.call('HSET', key, 'routed', number)
   return 1
 end
@@ -74,6 +79,6 @@ redis.call('ZADD', K.rq_finished .. origin, math.floor((now + completed_ttl) / 1
 note_worker(worker, 'HINCRBY', 'successful_job_count', 1)
 note(id, 'committed', worker, 'run', run, 'seq', seq, 'stream', stream_id, 'conversation', conversation,
   'channel', channel, 'steps', ARGV[11], 'execution', ARGV[12])
-if reached then record_web(id, named, seq, worker, now, completed_ttl) end
 advance(conversation, id, now)
+if reached then record_web(id, named, seq, worker, now, completed_ttl) end
 return {seq, stream_id}

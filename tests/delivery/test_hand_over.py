@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from msgctl import contracts
 from msgctl.config import Settings
+from msgctl.delivery.adoption import Adoption
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.delivery.sockets import Sockets
 from msgctl.messages import Message
@@ -34,6 +36,12 @@ class Customer:
 
     async def ask(self, socket: str = "s1") -> Claimed:
         """Write, and have the message claimed."""
+        await self.write(socket)
+        [claimed] = await self._claims.claim(1)
+        return claimed
+
+    async def write(self, socket: str = "s1") -> None:
+        """Write."""
         message = Message(
             message_id=f"m{next(self._numbers)}",
             conversation_id="c1",
@@ -44,13 +52,15 @@ class Customer:
             timestamp="2026-01-01T00:00:00.000Z",
         )
         await self._queue.enqueue(message, digest=message.digest())
-        [claimed] = await self._claims.claim(1)
-        return claimed
+
+    async def answer(self, claimed: Claimed) -> None:
+        """Have a message answered."""
+        assert await commit(self._claims, claimed)
 
     async def hear(self, socket: str = "s1") -> str:
         """Write and be answered; the id of the message."""
         claimed = await self.ask(socket)
-        assert await commit(self._claims, claimed)
+        await self.answer(claimed)
         return claimed.message.message_id
 
     async def despair(self, claimed: Claimed) -> None:
@@ -103,6 +113,7 @@ async def test_a_silent_gateways_socket_is_left_to_the_subscriber(
     """It may be dead, and its user have come back elsewhere."""
     await redis.hset(contracts.GATEWAYS, "g1", 1)
     await customer.hear()
+    assert await inbox(redis) == []
     assert await find(redis, "m1") is None
     assert await redis.hget(contracts.CONVERSATION + "c1", "routed") is None
 
@@ -142,11 +153,70 @@ async def test_nothing_overtakes_the_news_of_a_dead_letter(
     assert await inbox(redis) == [("s1", "failure", 0), ("s1", "response", 1), ("s1", "response", 2)]
 
 
-async def test_an_inbox_of_a_wrong_type_does_not_break_the_commit(
+async def test_nothing_overtakes_what_another_program_says_under_the_id_of_a_message(
+    redis: Redis, settings: Settings, customer: Customer, gateway: Sockets, replies: Replies
+) -> None:
+    """A workflow publishes a word of its own, then answers: both are shown, in that order."""
+    claimed = await customer.ask()
+    reply = response(metadata={"websocketId": "s1"}, message_id=claimed.message.message_id)
+    assert await Adoption(redis, settings).adopt("web", reply.to_json().decode())
+    await customer.answer(claimed)
+    async with Desk(settings) as desk:
+        await caught_up(desk.stream, replies)
+    assert await inbox(redis) == [("s1", "response", 0), ("s1", "response", 1)]
+
+
+async def test_news_that_was_cut_does_not_slow_a_conversation_for_ever(
+    redis: Any, settings: Settings, customer: Customer, gateway: Sockets, replies: Replies
+) -> None:
+    """What is routed later shows that nothing stands before any more."""
+    await customer.despair(await customer.ask())
+    await redis.xtrim(contracts.RESPONSES, maxlen=0)
+    await customer.hear()
+    async with Desk(settings) as desk:
+        await caught_up(desk.stream, replies)
+    await customer.hear()
+    assert await redis.hget(contracts.CONVERSATION + "c1", "routed") == "2"
+
+
+async def test_a_response_whose_message_has_lost_its_user_reaches_nobody_elses_socket(
     redis: Any, customer: Customer, gateway: Sockets
 ) -> None:
+    """Whoever took the field away."""
+    claimed = await customer.ask()
+    await redis.hdel(contracts.job_key("m1"), contracts.FIELD_USER)
+    await customer.answer(claimed)
+    assert await inbox(redis) == []
+
+
+async def test_a_stream_of_a_wrong_type_lets_nothing_out(redis: Any, customer: Customer, gateway: Sockets) -> None:
+    """What cannot be written down is not shown: it would be shown again by each new attempt."""
+    claimed = await customer.ask()
+    await redis.set(contracts.RESPONSES, "?")
+    with pytest.raises(ResponseError):
+        await customer.answer(claimed)
+    assert await inbox(redis) == []
+    await redis.delete(contracts.RESPONSES)
+
+
+async def test_a_record_of_a_wrong_type_does_not_hold_up_the_conversation(
+    redis: Any, customer: Customer, gateway: Sockets
+) -> None:
+    """The next message is in play, whatever stands where the first one's delivery is written down."""
+    claimed = await customer.ask()
+    await customer.write()
+    await redis.set(contracts.DELIVERY + "m1", "?")
+    with pytest.raises(ResponseError):
+        await customer.answer(claimed)
+    assert await redis.hget(contracts.job_key("m2"), "status") == "queued"
+
+
+@pytest.mark.parametrize("key", [contracts.INBOX + "g1", contracts.GATEWAYS, contracts.SOCKET + "s1"])
+async def test_a_key_of_a_wrong_type_does_not_break_the_commit(
+    redis: Any, customer: Customer, gateway: Sockets, key: str
+) -> None:
     """The response is in the stream, as a whole, for the subscriber to complain of."""
-    await redis.set(contracts.INBOX + "g1", "?")
+    await redis.set(key, "?")
     await customer.hear()
     [(_, fields)] = await redis.xrange(contracts.RESPONSES)
     assert "reached" not in fields

@@ -105,6 +105,15 @@ async def test_a_history_that_does_not_reach_back_says_so(
     assert missed.recovered is recovered
 
 
+async def test_a_conversation_that_began_anew_says_so(redis: Redis, replies: Replies, sockets: Sockets) -> None:
+    """Who left at 7 of an earlier life gets all there is, and that it is not what they left."""
+    for _ in range(3):
+        await replies.commit(response())
+    missed = await sockets.missed("c1", "ana", 7)
+    assert [reply.seq for reply in missed.responses] == [1, 2, 3]
+    assert not missed.recovered
+
+
 async def test_an_unknown_conversation_is_empty(sockets: Sockets) -> None:
     """Nobody's conversation resumes empty and whole."""
     missed = await sockets.missed("nobodys", "ana", 7)

@@ -242,6 +242,14 @@ def test_what_the_client_says_it_has_is_not_shown_again(session: Session) -> Non
     assert shown(session.deliver(response(5))) == [5]
 
 
+def test_what_began_anew_is_shown_whatever_the_client_says_it_has(session: Session) -> None:
+    """It left at 7, and what there is begins at 1: the numbers are another life's, live ones too."""
+    assert shown(session.deliver(response(7))) == [7]
+    assert resume(session, 7, [1, 2]) == [1, 2, "resumed"]
+    session.release()
+    assert [shown(session.deliver(response(seq))) for seq in (2, 3, 7)] == [[], [3], [7]]
+
+
 def test_another_users_conversation_is_refused(session: Session) -> None:
     """`not_found`, without a message id, since none was named."""
     question = session.receive(RESUME % 0)

@@ -25,3 +25,34 @@ def test_a_filled_gap_leaves_two_numbers() -> None:
     for number in (1, 2, 3, 6, 7, 4, 5, *range(8, 100)):
         assert shown.add(("c", number))
     assert len(shown) == 1
+
+
+def test_a_conversation_that_begins_anew_is_not_mute() -> None:
+    """Its numbers come again, with younger replies: each is shown once, and none of the old ones again."""
+    shown = Shown(1000)
+    old = [(number, f"2026-11-26T12:00:0{number}.000Z") for number in range(1, 6)]
+    new = [(number, f"2026-11-26T13:00:0{number}.000Z") for number in range(1, 8)]
+    assert [shown.add(("c", number), at) for number, at in (*old, *old)] == [True] * 5 + [False] * 5
+    assert [shown.add(("c", number), at) for number, at in new] == [True] * 7
+    assert [shown.add(("c", number), at) for number, at in (*old, *new)] == [False] * 12
+
+
+def test_what_a_client_had_before_does_not_silence_a_new_beginning() -> None:
+    """It came back with number 40 of a conversation that Redis lost then."""
+    shown = Shown(1000)
+    shown.skip("c", 40, "2026-11-26T12:00:00.000Z")
+    assert not shown.add(("c", 40), "2026-11-26T11:59:59.000Z")
+    assert shown.add(("c", 1), "2026-11-26T12:00:01.000Z")
+    assert shown.add(("c", 2), "2026-11-26T12:00:02.000Z")
+    assert not shown.add(("c", 2), "2026-11-26T12:00:02.000Z")
+
+
+def test_what_comes_out_of_order_is_no_new_beginning() -> None:
+    """Number 2 was overtaken by 3 and comes after it, once; made before or, by another host's clock, after it."""
+    for at in ("2026-11-26T12:00:02.000Z", "2026-11-26T12:00:09.000Z"):
+        shown = Shown(1000)
+        for number in (1, 3):
+            assert shown.add(("c", number), f"2026-11-26T12:00:0{number}.000Z")
+        assert shown.add(("c", 2), at)
+        assert not shown.add(("c", 2), at)
+        assert not shown.add(("c", 3), "2026-11-26T12:00:03.000Z")
