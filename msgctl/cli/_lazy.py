@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from msgctl.cli._noun import Verbs
+
 
 class Entry(NamedTuple):
     """Where a top-level command is found."""
@@ -61,6 +63,6 @@ def load_command(name: str, entry: Entry) -> Any:
     if isinstance(found, typer.Typer):
         group = typer.main.get_group(found)
         return group.commands[verb] if verb else group
-    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone = Verbs(add_completion=False, rich_markup_mode=None)
     alone.command(name, epilog=entry.example and f"Example: {entry.example}")(found)
     return typer.main.get_command(alone)

@@ -72,7 +72,7 @@ def why(
 
 def wait(
     context: typer.Context,
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Which.", autocompletion=complete_ids)],
+    ids: Annotated[list[str], typer.Argument(metavar="ID", help="Which.", autocompletion=complete_ids)],
     *,
     timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long at most.")] = "150s",
     output: Output = Shape.TABLE,

@@ -1,6 +1,19 @@
 """The frame of a noun's file."""
 
+from collections.abc import Callable
+from typing import Any
+
 import typer
+
+from msgctl.cli._help import Command, Noun
+
+
+class Verbs(typer.Typer):
+    """A `typer.Typer` whose commands show their help as `_help` has it."""
+
+    def command(self, name: str | None = None, **words: Any) -> Callable[[Any], Any]:
+        """Take a function as the command of this name."""
+        return super().command(name, **{"cls": Command, **words})
 
 
 def noun(summary: str) -> typer.Typer:
@@ -9,4 +22,4 @@ def noun(summary: str) -> typer.Typer:
     Args:
         summary: what the noun is about, the first line of its help.
     """
-    return typer.Typer(help=summary, no_args_is_help=True, rich_markup_mode=None)
+    return Verbs(cls=Noun, help=summary, no_args_is_help=True, rich_markup_mode=None)

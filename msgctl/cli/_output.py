@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import islice
@@ -97,6 +98,13 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a table as wide as the terminal, 80 columns where there is none; a pair a line without headings."""
     cells = [[printable(cell) for cell in row] for row in rows]
     print_text("\n".join(draw(headings or ["", ""], cells, shutil.get_terminal_size().columns)))
+
+
+def folded(head: str, text: str) -> str:
+    """A line as wide as the terminal; what does not fit stands below its text, and no word is broken."""
+    width = max(40, shutil.get_terminal_size().columns - len(head))
+    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False, replace_whitespace=False)
+    return head + f"\n{' ' * len(head)}".join(lines)
 
 
 def printable(cell: Any, *, keep: str = "") -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Ids = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[ID]...", help="Which ones; else a query.", autocompletion=complete_ids),
+    typer.Argument(metavar="ID", help="Which ones; else a query.", autocompletion=complete_ids),
 ]
 Every = Annotated[bool, typer.Option("--all", help="All of them, where no query narrows it down.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]

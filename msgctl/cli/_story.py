@@ -1,12 +1,10 @@
 """`message trace` on a terminal: a line an event, with its time and the gap before it, and where it stopped."""
 
-import shutil
-import textwrap
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from msgctl.cli._output import note, print_json, print_text, printable
+from msgctl.cli._output import folded, note, print_json, print_text, printable
 from msgctl.cli._time import rfc3339
 
 if TYPE_CHECKING:
@@ -36,7 +34,7 @@ def print_story(story: "Story", before: "Event | None" = None) -> "Event":
             print_text(f"{at[:10]}, times in UTC")
         gap = _gap(event.order[0] - before.order[0]) if before else ""
         name = f"  {names[event.message_id]}" if len(names) > 1 else ""
-        print_text(_fold(f"{at[11:23]}  {gap:>9}{name}  ", describe(event)))
+        print_text(folded(f"{at[11:23]}  {gap:>9}{name}  ", describe(event)))
         before = event
     return story.events[-1]
 
@@ -64,7 +62,7 @@ def print_standings(standings: "Sequence[Standing]") -> None:
     """Where each message stands, and what to do."""
     for one in standings:
         name = f"{one.message_id}: " if len(standings) > 1 else ""
-        print_text(_fold("→ ", f"{name}{' '.join(filter(None, (one.sentence, one.advice)))}"))
+        print_text(folded("→ ", f"{name}{' '.join(filter(None, (one.sentence, one.advice)))}"))
 
 
 def describe(event: "Event") -> str:
@@ -79,13 +77,6 @@ def _short_names(ids: "Sequence[str]") -> dict[str, str]:
         (length for length in range(8, 64) if len({one[:length] for one in ids}) == len(ids)), max(map(len, ids))
     )
     return {one: one[:length] for one in ids}
-
-
-def _fold(head: str, text: str) -> str:
-    """A line as wide as the terminal; what does not fit stands below its text, and no word is broken."""
-    width = max(40, shutil.get_terminal_size().columns - len(head))
-    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False, replace_whitespace=False)
-    return head + f"\n{' ' * len(head)}".join(lines)
 
 
 def _gap(milliseconds: int) -> str:

@@ -39,7 +39,7 @@ WHY = {
     "failed": "It was given up already.",
 }
 """What outcomes that are no success mean to a person."""
-Chosen = Annotated[list[str], typer.Argument(metavar="ID...", help="Which.", autocompletion=complete_ids)]
+Chosen = Annotated[list[str], typer.Argument(metavar="ID", help="Which.", autocompletion=complete_ids)]
 
 
 @app.command("list", epilog="Example: msgctl delivery list --channel whatsapp --state FAILED")

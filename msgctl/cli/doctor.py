@@ -7,13 +7,16 @@ import typer
 
 from msgctl.cli._acts import note_act
 from msgctl.cli._confirm import confirm
-from msgctl.cli._output import RecordOutput, RecordShape, note, print_json, print_table
+from msgctl.cli._output import RecordOutput, RecordShape, folded, note, print_json, print_text, printable
 from msgctl.cli._query import DryRun, Reason, Yes
 from msgctl.cli._session import Session, run
 from msgctl.errors import Incomplete
 from msgctl.operations.doctor import Finding, Level
 from msgctl.operations.doctor.finding import counted
 
+MARK = 4
+"""Columns of a mark."""
+INDENT = " " * (MARK + 2)
 MARKS = {Level.OK: "ok", Level.WARNING: "WARN", Level.TROUBLE: "BAD"}
 
 
@@ -62,11 +65,14 @@ def doctor(
 
 
 def _draw(found: list[Finding]) -> None:
-    rows = []
+    """A line a check; below one that is not sound what it found, why that matters, and steps to mend it."""
+    width = max(len(finding.check) for finding in found)
     for finding in found:
-        what = finding.what if finding.level is Level.OK else f"{finding.code}: {finding.what}"
-        rows.append([MARKS[finding.level], finding.check, what])
-        if finding.level is not Level.OK:
-            rows.append(["", "", finding.why])
-            rows.append(["", "", f"→ {finding.mend}"])
-    print_table(["", "", ""], rows)
+        sound = finding.level is Level.OK
+        head = f"{MARKS[finding.level]:<{MARK}}  {finding.check:<{width}}  "
+        print_text(folded(head, printable(finding.what if sound else finding.code)))
+        if not sound:
+            print_text(folded(INDENT, printable(finding.what)))
+            print_text(folded(f"{INDENT}Why: ", finding.why))
+            for step in finding.mend.split("; "):
+                print_text(folded(f"{INDENT}→ ", step))

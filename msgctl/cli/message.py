@@ -93,7 +93,7 @@ def trace(
     context: typer.Context,
     *,
     message_id: Annotated[
-        str, typer.Argument(metavar="[ID]", help="The message.", autocompletion=complete_ids)
+        str, typer.Argument(metavar="ID", help="The message.", autocompletion=complete_ids)
     ] = "",
     conversation: Annotated[str, typer.Option(help="Every message of a conversation instead.")] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it has ended.")] = False,

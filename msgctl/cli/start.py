@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from msgctl.cli._context import context_of
+from msgctl.cli._noun import noun
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run one daemon in the foreground.")
+app = noun("Run one daemon in the foreground.")
 
 AcceptDataLoss = Annotated[
     bool, typer.Option("--accept-data-loss", help="Start although Redis may forget messages.")

@@ -16,7 +16,7 @@ from msgctl.errors import Unauthorized
 app = noun("Tokens for the gateway.")
 
 
-@app.command(epilog='Example: curl -H "Authorization: Bearer $(msgctl token issue --user ana)" ...')
+@app.command(epilog="Example: TOKEN=$(msgctl token issue --user ana)")
 def issue(
     context: typer.Context,
     user: Annotated[str, typer.Option(help="Whose token: its `sub`.")],

@@ -9,6 +9,8 @@ import typer
 from msgctl.cli._output import RecordOutput, RecordShape, note, print_json, print_table
 from msgctl.cli._session import run
 from msgctl.operations import Verdict
+from msgctl.operations.doctor.finding import counted
+from msgctl.operations.findings import PROMISES
 
 VIOLATED = 4
 
@@ -44,5 +46,7 @@ def _draw(verdict: Verdict, limit: int) -> None:
         [[one.invariant, one.subject, one.problem] for one in verdict.violations[:limit]],
     )
     kinds = Counter(one.invariant for one in verdict.violations)
+    for name in sorted(kinds):
+        note(f"{name}: {PROMISES[name]}.")
     summary = ", ".join(f"{name}: {count}" for name, count in sorted(kinds.items()))
-    note(f"msgctl: {len(verdict.violations)} violations ({summary}).")
+    note(f"msgctl: {counted(len(verdict.violations), 'violation')} ({summary}).")

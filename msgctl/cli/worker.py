@@ -58,7 +58,7 @@ def show(
 
 
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME]...", help="Which workers.", autocompletion=complete_workers)
+    list[str] | None, typer.Argument(metavar="NAME", help="Which workers.", autocompletion=complete_workers)
 ]
 Every = Annotated[bool, typer.Option("--all", help="All that are alive.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Return once they run nothing; meanwhile say what they run.")]

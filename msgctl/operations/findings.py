@@ -5,6 +5,17 @@ from typing import NamedTuple, Protocol
 
 from msgctl.messages import Record
 
+PROMISES = {
+    "I1": "a message ends once, or is on its way",
+    "I2": "it is answered once",
+    "I3": "replies of a conversation come in order",
+    "I4": "no conversation is stuck, nothing runs past its lease",
+    "I5": "nothing is tried oftener than it may be",
+    "I6": "nothing is left behind in Redis",
+    "I7": "a provider sees a reply once, or it is marked UNKNOWN",
+}
+"""What each invariant of `Verification` says to a person."""
+
 
 class Violation(Record, frozen=True):
     """One invariant that does not hold for one message, conversation, run or key."""

@@ -51,9 +51,10 @@ class Flow:
         open_since = newest - 1  # a message may end in this second and be seen in the next
         missing = [bucket for bucket in wanted if bucket >= open_since or bucket not in self._counts]
         found = await self._count([(bucket * BUCKET, f"({(bucket + 1) * BUCKET}") for bucket in missing])
-        self._counts = {bucket: self._counts[bucket] for bucket in wanted if bucket in self._counts}
-        self._counts |= dict(zip(missing, found, strict=True))
-        series = list(zip(*(self._counts[bucket] for bucket in wanted), strict=True))
+        counts = self._counts | dict(zip(missing, found, strict=True))
+        series = list(zip(*(counts[bucket] for bucket in wanted), strict=True))
+        # What was counted while messages could still end in it is counted again, however late the next look is.
+        self._counts = {bucket: counts[bucket] for bucket in wanted if bucket < open_since}
         half = len(PRIORITIES)
         return [list(one) for one in series[:half]], [list(one) for one in series[half:]]
 

@@ -215,6 +215,28 @@ async def test_the_doctor_names_what_is_wrong(msgctl: Invoke, traffic: Traffic, 
     assert "redis_down" in {finding["code"] for finding in down.json["findings"]}
 
 
+async def test_the_doctor_is_read_at_a_glance(msgctl: Invoke, traffic: Traffic) -> None:
+    """A line a check; below a trouble what it is, why, and steps to copy, indented and in 80 columns."""
+    await traffic.failed("m1")
+    await traffic.waiting("m2")
+    (group,) = (await msgctl("dlq", "groups", "-o", "ids")).lines
+    shown = await msgctl("doctor", environ={"MSGCTL_HEALTH_MAX_WAITING": "0"})
+    checks = [line for line in shown.lines if not line.startswith(" ")]
+    assert all(line.split()[0] in {"ok", "WARN", "BAD"} for line in checks)
+    at = next(number for number, line in enumerate(shown.lines) if line.split()[:2] == ["BAD", "failures"])
+    assert [line.strip() for line in shown.lines[at : at + 6]] == [
+        "BAD   failures              jobs_failing",
+        "1 of 2 messages is a dead letter. 1 of the newest 1: n8n_rejected: n8n",
+        "answered N.",
+        "Why: Their senders get no answer.",
+        "→ msgctl dlq groups",
+        "→ mend the cause",
+    ]
+    assert shown.lines[at + 6].strip() == f"→ msgctl dlq replay --group {group} --canary 5"
+    assert [line for line in shown.lines if line.startswith("      1 message waits, the oldest for ")]
+    assert max(map(len, shown.lines)) <= 80
+
+
 async def test_logs_of_one_message_and_of_errors(msgctl: Invoke, tmp_path: Path) -> None:
     """Lines are chosen by message and by level, from the files where there is a folder of them."""
     lines = ['{"level": "info", "messageId": "m1"}', '{"level": "error", "messageId": "m2"}']

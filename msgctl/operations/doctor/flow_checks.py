@@ -9,6 +9,7 @@ from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.operations.doctor.finding import Finding, counted, fine, trouble, warning
 from msgctl.operations.health import SILENCE
+from msgctl.operations.signatures import group_of
 from msgctl.operations.snapshot import Snapshot
 from msgctl.operations.triage import Groups
 from msgctl.redisdb import unavailable_as_error
@@ -18,25 +19,27 @@ def check_backlog(snapshot: Snapshot, settings: Settings, paused: list[str]) -> 
     """Whether the queue grows: too many wait, or too long, or a pause holds them."""
     waiting = sum(row.waiting for row in snapshot.priorities)
     oldest = max((row.oldest for row in snapshot.priorities if row.oldest is not None), default=0.0)
+    told = f"{counted(waiting, 'message')} wait{'s' if waiting == 1 else ''}"
     limits = settings.health
     if waiting <= limits.max_waiting and oldest <= limits.max_age and not (paused and waiting):
-        return fine("backlog", f"{waiting} wait, the oldest for {oldest:.0f} s")
+        return fine("backlog", f"{told}, the oldest for {oldest:.0f} s" if waiting else "nothing waits")
     slots = sum(worker.slots or 0 for worker in snapshot.workers)
     if not snapshot.workers:
         cause, mend = "no worker is alive", "msgctl start worker (or: systemctl start msgctl-worker@1)"
     elif all(worker.order for worker in snapshot.workers):
         cause, mend = "every worker was told to drain", "msgctl worker resume --all"
     elif paused:
-        cause, mend = f"{', '.join(paused)} are paused", "msgctl queue resume"
+        verb = "is" if len(paused) == 1 else "are"
+        cause, mend = f"{', '.join(paused)} {verb} paused", "msgctl queue resume"
     elif snapshot.breakers:
         cause, mend = (
             f"the workflow {snapshot.breakers[0].workflow} keeps failing",
             "msgctl dlq groups; look at n8n",
         )
     else:
-        cause = f"{counted(len(snapshot.workers), 'worker')} with {slots} slots cannot keep up"
+        cause = f"{counted(len(snapshot.workers), 'worker')} with {counted(slots, 'slot')} cannot keep up"
         mend = "msgctl start worker --concurrency 20 (or another worker)"
-    what = f"{waiting} messages wait, the oldest for {oldest:.0f} s: {cause}."
+    what = f"{told}, the oldest for {oldest:.0f} s: {cause}."
     return trouble("backlog", "queue_growing", what, why="Customers wait for their answers.", mend=mend)
 
 
@@ -49,9 +52,11 @@ def check_failures(groups: Groups, snapshot: Snapshot, settings: Settings) -> Fi
         return fine("failures", "no dead letters")
     worst = groups.groups[0] if groups.groups else None
     cause = f" {len(worst.letters)} of the newest {groups.looked_at}: {worst.signature}" if worst else ""
-    what = f"{failed} of {total} messages are dead letters.{cause}"
+    are = "is a dead letter" if failed == 1 else "are dead letters"
+    what = f"{failed} of {counted(total, 'message')} {are}.{cause}"
     why = "Their senders get no answer."
-    mend = "msgctl dlq groups; mend the cause; msgctl dlq replay --group KEY --canary 5"
+    group = f"--group {group_of(worst.signature)} " if worst else ""
+    mend = f"msgctl dlq groups; mend the cause; msgctl dlq replay {group}--canary 5"
     if total and failed / total > settings.health.max_failed_ratio:
         return trouble("failures", "jobs_failing", what, why=why, mend=mend)
     return warning("failures", "dead_letters", what, why=why, mend=mend)

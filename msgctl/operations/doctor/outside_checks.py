@@ -11,7 +11,7 @@ import requests
 from msgctl import tokens
 from msgctl.config import Settings
 from msgctl.errors import ConfigurationError, MsgctlError
-from msgctl.operations.doctor.finding import Finding, fine, trouble, warning
+from msgctl.operations.doctor.finding import Finding, counted, fine, trouble, warning
 from msgctl.postgres import Database
 from msgctl.postgres.migrations import status
 
@@ -75,7 +75,7 @@ def _ask_n8n(settings: Settings, webhooks: list[str]) -> list[Finding]:
         why = "Messages wait and are charged nothing; customers wait, too."
         mend = "systemctl status n8n; msgctl config explain n8n.base_url"
         return [trouble("n8n", "n8n_down", what, why=why, mend=mend)]
-    return found or [fine("n8n", f"reachable, {len(webhooks)} webhooks looked at")]
+    return found or [fine("n8n", f"reachable, {counted(len(webhooks), 'webhook')} looked at")]
 
 
 def check_keys(settings: Settings) -> list[Finding]:

@@ -10,7 +10,7 @@ from redis.exceptions import NoPermissionError
 
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable
-from msgctl.operations.doctor.finding import Finding, fine, trouble, warning
+from msgctl.operations.doctor.finding import Finding, counted, fine, trouble, warning
 from msgctl.redisdb import unavailable_as_error
 from msgctl.redisdb.safety import FULL
 
@@ -69,7 +69,7 @@ def _durability(info: Mapping[str, Any]) -> list[Finding]:
     check, why, found = "redis keeps messages", "Accepted messages vanish without a trace.", []
     policy, evicted = info.get("maxmemory_policy", "noeviction"), int(info.get("evicted_keys", 0))
     if policy != "noeviction":
-        what = f"maxmemory-policy is {policy}; {evicted} keys have been evicted."
+        what = f"maxmemory-policy is {policy}; {counted(evicted, 'key')} evicted so far."
         mend = "msgctl doctor --fix (and in redis.conf: maxmemory-policy noeviction)"
         found.append(trouble(check, "redis_dropping", what, why=why, mend=mend, fix="noeviction"))
     if not int(info.get("aof_enabled", 0)):

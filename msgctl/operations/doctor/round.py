@@ -9,7 +9,7 @@ from msgctl import contracts
 from msgctl.agents import Agents
 from msgctl.config import Settings
 from msgctl.errors import MsgctlError
-from msgctl.operations.doctor.finding import Finding, Level, fine, trouble
+from msgctl.operations.doctor.finding import Finding, Level, counted, fine, trouble
 from msgctl.operations.doctor.flow_checks import check_backlog, check_crew, check_failures
 from msgctl.operations.doctor.outside_checks import (
     check_keys,
@@ -19,6 +19,7 @@ from msgctl.operations.doctor.outside_checks import (
 )
 from msgctl.operations.doctor.redis_checks import check_redis
 from msgctl.operations.doctor.unit_checks import check_units
+from msgctl.operations.findings import PROMISES
 from msgctl.operations.health import SILENCE
 from msgctl.operations.overview import Overview
 from msgctl.operations.triage import Triage
@@ -108,9 +109,10 @@ class Doctor:
     async def _check_promises(self) -> Finding:
         verdict = await self._verification.run()
         if verdict.holds:
-            return fine("promises", "no orphan, no key without an owner: I1 to I6 hold")
-        names = ", ".join(sorted({violation.invariant for violation in verdict.violations}))
-        what = f"{len(verdict.violations)} violations of {names}."
+            return fine("promises", f"all {len(PROMISES)} hold: one end, one answer, replies in order")
+        names = sorted({violation.invariant for violation in verdict.violations})
+        broken = "; ".join(f"{name} ({PROMISES[name]})" for name in names)
+        what = f"{counted(len(verdict.violations), 'violation')} of {broken}."
         why = "A message is stuck, answered twice, or leaves something behind."
         return trouble("promises", "promise_broken", what, why=why, mend="msgctl verify")
 

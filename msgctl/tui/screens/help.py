@@ -15,7 +15,7 @@ from msgctl.tui.widgets.pane import Pane
 EVERYWHERE = (
     ("1-8", "the tabs; also h l, Left and Right, or a click"),
     ("j k g G", "down, up, first, last"),
-    ("p", "pause the refresh, and go on"),
+    ("p", "freeze the picture, and go on; the queue works on"),
     ("r", "look now"),
     ("c", "copy (over ssh too, where the terminal allows it)"),
     (":", "a command: a tab's name, id ID, filter WORDS, interval 5, at 03:12, theme light, pause, q"),
@@ -25,7 +25,8 @@ EVERYWHERE = (
     ("?", "this help"),
     ("q", "leave"),
 )
-INDENT = 13
+INDENT = 16
+"""Cells before a meaning; a name may have three fewer."""
 
 
 class HelpScreen(ModalScreen[None]):

@@ -38,7 +38,11 @@ class OverviewPane(Pane):
     WORDS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("in/s out/s", "messages that came and that ended a second, over the last half minute"),
         ("oldest", "how long the next message of this priority has waited"),
-        ("n8n p50 p95", "how long the newest answers took, half of them and 95 % of them at most"),
+        ("p50 p95", "how long n8n took for the newest answers: half of them at most, 95 % at most"),
+        (
+            "dead letters",
+            "those of the last 5 min that are still dead, a point for each 10 s; one replayed leaves",
+        ),
         ("to deliver", "replies that no customer has yet"),
     )
 

@@ -19,19 +19,22 @@ class Chart(Static):
     """Draws throughput above and dead letters below, each on an axis of its own."""
 
     def draw(self, answered: list[int], failed: list[int]) -> None:
-        """Show these counts, oldest first; the last bucket is still filling and would look like a fall."""
+        """Show these counts, oldest first.
+
+        The last bucket is still filling and would look like a fall: it is counted, not drawn.
+        """
         width, height = self.size.width - LABELS - 1, self.size.height
         if width > LABELS and height >= LEAST_HEIGHT:
-            self.update("\n".join(_lines(answered[:-1], failed[:-1], width, height)))
+            self.update("\n".join(_lines(answered[:-1], failed[:-1], width, height, dead=sum(failed))))
 
 
-def _lines(answered: list[int], failed: list[int], width: int, height: int) -> list[str]:
+def _lines(answered: list[int], failed: list[int], width: int, height: int, *, dead: int) -> list[str]:
     below = max(2, (height - 3) // 4)
     speed, deaths = max(*answered, 1), max(*failed, 1)
     return [
         "answered a second"[: width + LABELS],
         *_panel(line(answered, speed, width, height - 3 - below), rate(speed / BUCKET)),
-        f"dead letters in {BUCKET} s; {count(sum(failed))} in 5 min"[: width + LABELS],
+        f"dead letters: {count(dead)} in the last 5 min"[: width + LABELS],
         *_panel(line(failed, deaths, width, below), count(deaths)),
         f"{'':>{LABELS}}-5 min{'now':>{width - 5}}",
     ]
