@@ -12,7 +12,6 @@ from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, p
 from msgctl.cli._query import Reason
 from msgctl.cli._session import Session, run
 from msgctl.cli._time import parse_duration
-from msgctl.config import Settings
 from msgctl.errors import Incomplete
 from msgctl.messages import Channel
 from msgctl.operations.channels import TEST_TEXT, ChannelState
@@ -38,11 +37,9 @@ def list_channels(context: typer.Context, output: Output = Shape.TABLE) -> None:
     async def body(session: Session) -> tuple[list[dict[str, Any]], bool]:
         snapshot = await session.operations.overview.read()
         backlog = {row.channel: row.backlog for row in snapshot.channels}
-        ready = _configured(session.settings)
         records = [
             {
                 **msgspec.to_builtins(state),
-                "configured": ready[Channel(state.channel)],
                 "backlog": backlog.get(state.channel, 0),
                 **(_for_people(state) if output is Shape.TABLE else {}),
             }
@@ -115,15 +112,4 @@ def _for_people(state: ChannelState) -> dict[str, Any]:
         "state": f"{state.state} ({state.reason})" if state.reason else state.state,
         "next": f"in {pause:.0f} s" if pause > 0 else None,
         "trouble": f"{state.advice or state.last_error}{gone}".strip() or None,
-    }
-
-
-def _configured(settings: Settings) -> dict[Channel, bool]:
-    cloud = bool(settings.whatsapp.token.get_secret_value() and settings.whatsapp.phone_number_id)
-    twilio = bool(settings.twilio.auth_token.get_secret_value() and settings.twilio.account_sid)
-    return {
-        Channel.WEB: True,
-        Channel.WHATSAPP: cloud or twilio,
-        Channel.TELEGRAM: bool(settings.telegram.token.get_secret_value()),
-        Channel.API: bool(settings.callback.secret.get_secret_value()),
     }

@@ -33,6 +33,8 @@ class ChannelState(Record, kw_only=True, frozen=True):
     """One channel. Times are Unix milliseconds; None where there is nothing to tell."""
 
     channel: str
+    configured: bool
+    """Whether there are credentials to send with; web needs none."""
     state: str
     """`open`, `paused` (by a person, or stopped for its credentials), `broken` (left alone for a while)."""
     backlog: int
@@ -167,6 +169,7 @@ class Channels:
         gone: Any = await self._redis.zrangebyscore(contracts.CALLBACKS_GONE, now, "+inf")
         return ChannelState(
             channel=channel,
+            configured=_is_configured(self._settings, channel),
             state="paused" if paused else "broken" if broken else "open",
             backlog=backlog + held,
             held=held,
@@ -201,3 +204,14 @@ def _phone(channel: Channel) -> Channel:
     if channel is Channel.WEB:
         raise InvalidInput("Channel web goes to the sockets that are open; it has no provider to pause or test.")
     return channel
+
+
+def _is_configured(settings: Settings, channel: Channel) -> bool:
+    whatsapp, twilio = settings.whatsapp, settings.twilio
+    cloud = bool(whatsapp.token.get_secret_value() and whatsapp.phone_number_id)
+    return {
+        Channel.WEB: True,
+        Channel.WHATSAPP: cloud or bool(twilio.auth_token.get_secret_value() and twilio.account_sid),
+        Channel.TELEGRAM: bool(settings.telegram.token.get_secret_value()),
+        Channel.API: bool(settings.callback.secret.get_secret_value()),
+    }[channel]

@@ -64,7 +64,7 @@ class Dashboard(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("colon", "command", "Cmd", key_display=":"),
-        Binding("p", "pause", "Pause"),
+        Binding("p", "freeze", "Freeze"),
         Binding("r", "look", "Look now", show=False),
         Binding("c", "copy", "Copy", show=False),
         Binding("escape", "out", "Back", show=False),
@@ -79,7 +79,7 @@ class Dashboard(App[None]):
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self.desk = desk
-        self.paused = False
+        self.frozen = False
         self._looking = False
         self._feeling = False
         self._making = asyncio.Lock()
@@ -153,7 +153,7 @@ class Dashboard(App[None]):
         self._timer = self.set_interval(self.desk.interval, self._tick)
 
     def _tick(self) -> None:
-        if not self.paused and not isinstance(self.screen, MessageScreen):
+        if not self.frozen and not isinstance(self.screen, MessageScreen):
             if self.desk.player:
                 self.desk.player.step(1)
             self.action_look()
@@ -168,7 +168,7 @@ class Dashboard(App[None]):
         try:
             player = self.desk.player
             snapshot = player.current() if player else await self.desk.operations.overview.read()
-            self.query_one(Masthead).draw(snapshot, paused=self.paused)
+            self.query_one(Masthead).draw(snapshot, frozen=self.frozen)
             await self.pane.look(snapshot)
             self.pane.tell_all()
         except MsgctlError as error:
@@ -220,11 +220,11 @@ class Dashboard(App[None]):
         """Help on this tab."""
         self.push_screen(HelpScreen(self.pane))
 
-    def action_pause(self) -> None:
-        """Stop looking, or go on."""
-        self.paused = not self.paused
+    def action_freeze(self) -> None:
+        """Freeze the picture, or go on looking."""
+        self.frozen = not self.frozen
         if self._snapshot:
-            self.query_one(Masthead).draw(self._snapshot, paused=self.paused)
+            self.query_one(Masthead).draw(self._snapshot, frozen=self.frozen)
 
     def action_out(self) -> None:
         """Esc: the command line, then the tab's own level."""
@@ -299,6 +299,6 @@ class Dashboard(App[None]):
         """What the palette offers: the tabs, ours, and Textual's own."""
         for name, pane in PANES.items():
             yield SystemCommand(f"Go to {pane.LABEL}", pane.SUMMARY, lambda name=name: self.show_tab(name))
-        yield SystemCommand("Pause or go on", "the refresh", self.action_pause)
+        yield SystemCommand("Freeze or go on", "the picture; the queue works on", self.action_freeze)
         yield SystemCommand("Light or dark", "the theme", lambda: run_command(self, "theme"))
         yield from super().get_system_commands(screen)

@@ -61,7 +61,7 @@ _COMMANDS: dict[str, Callable[["Dashboard", str], None]] = {
     "interval": _interval,
     "theme": _theme,
     "at": _at,
-    "pause": lambda app, _: app.action_pause(),
+    "freeze": lambda app, _: app.action_freeze(),
     "q": lambda app, _: app.exit(),
     "quit": lambda app, _: app.exit(),
 }

@@ -3,10 +3,13 @@
 from redis.asyncio import Redis
 
 from msgctl import contracts
+from msgctl.config import Settings
 from msgctl.messages import State
 from msgctl.operations import Operations
+from msgctl.operations.flow import Flow
 from msgctl.operations.listing import shares
 from msgctl.operations.query import Query
+from msgctl.operations.snapshot import BUCKET
 from msgctl.retry import Never
 from tests.rqueue.conftest import failure
 from tests.traffic import Traffic
@@ -43,6 +46,19 @@ async def test_what_failed_anew_is_seen(redis: Redis, traffic: Traffic, operatio
     await redis.zincrby(contracts.RQ_FAILED + contracts.queue_name(5), 1, "f1")  # as if a second had passed
     assert [item.error for item in (await operations.listing.find(Query(), 10)).items] == ["n8n_timeout"]
     assert [group.letters[0].code for group in (await operations.triage.look()).groups] == ["n8n_timeout"]
+
+
+async def test_what_failed_just_after_a_look_is_counted(
+    redis: Redis, traffic: Traffic, settings: Settings
+) -> None:
+    """However late the next look is: the bucket that was open at the first one is counted again."""
+    flow = Flow(redis, settings)
+    seconds, _ = await redis.time()
+    await traffic.failed("f1")
+    await flow.read(seconds)
+    await traffic.failed("f2", "f3")
+    _, failed = await flow.read(seconds + 12 * BUCKET)
+    assert sum(map(sum, failed)) == 3
 
 
 def test_a_budget_is_shared_among_what_there_is() -> None:

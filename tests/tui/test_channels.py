@@ -54,6 +54,15 @@ async def test_nothing_happens_without_a_yes(desk: Desk, redis: Redis) -> None:
         assert not await redis.exists(contracts.CHANNEL_STATE + "whatsapp")
 
 
+async def test_a_channel_says_whether_it_is_configured(desk: Desk) -> None:
+    """As `channel list` does: web needs nothing, a bot needs its token."""
+    async with looking(desk, (80, 24)) as sight:
+        await sight.press("6")
+        await sight.shows("configured", "telegram")
+        rows = {line.split()[0]: line.split()[1] for line in sight.text.splitlines() if " open " in line}
+        assert (rows["web"], rows["telegram"]) == ("yes", "no")
+
+
 async def test_a_channel_in_trouble_says_why(desk: Desk, redis: Redis, traffic: Traffic) -> None:
     """One whose provider keeps failing is BROKEN, with its last error, what to do, and what it holds."""
     await traffic.completed("c1")

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from textual.binding import Binding
+from textual.containers import VerticalScroll
 from textual.dom import DOMNode
+from textual.widgets import Static
 
 from msgctl.tui.app import PANES, Dashboard
 from msgctl.tui.desk import Desk
-from msgctl.tui.screens.help import HelpScreen
+from msgctl.tui.screens.help import INDENT, HelpScreen
 from msgctl.tui.screens.message import MessageScreen
 from msgctl.tui.widgets.questions import Confirmation, Rewriting
 from msgctl.tui.widgets.table import Table
@@ -51,19 +53,36 @@ async def test_help_is_about_the_tab(desk: Desk, name: str) -> None:
         await sight.hides("EVERYWHERE")
 
 
-async def test_pause_stops_the_looks(desk: Desk, traffic: Traffic) -> None:
+@pytest.mark.parametrize("name", PANES)
+async def test_help_keeps_to_its_columns(desk: Desk, name: str) -> None:
+    """Every name, then a gap, then its meaning, whose further lines stand below it; at 80x24 too."""
+    pane = PANES[name]
+    async with looking(desk, (80, 24)) as sight:
+        sight.app.show_tab(name)
+        await until(lambda: sight.app.pane.id == f"pane-{name}", name)
+        await sight.press("question_mark")
+        await sight.shows(pane.KEYS[0][1][:30])
+        screen = sight.app.screen
+        width = screen.query_one(VerticalScroll).scrollable_content_region.width
+        assert str(screen.query_one("#keys", Static).content).splitlines(), "drawn"
+        for line in str(screen.query_one("#keys", Static).content).splitlines():
+            assert len(line) <= width
+            assert not line.startswith("  ") or line[INDENT - 1] == " " != line[INDENT], line
+
+
+async def test_freeze_stops_the_looks(desk: Desk, traffic: Traffic) -> None:
     """Key p holds the picture, r looks once, p goes on."""
     async with looking(desk) as sight:
         await sight.shows("waiting 0")
         await sight.press("p")
-        await sight.shows("PAUSED (p)")
+        await sight.shows("FROZEN (p)")
         await traffic.waiting("w1")
         await sight.pilot.pause(1.2)
         assert "waiting 0" in sight.text
         await sight.press("r")
         await sight.shows("waiting 1")
         await sight.press("p")
-        await sight.hides("PAUSED")
+        await sight.hides("FROZEN")
 
 
 async def test_commands(desk: Desk, traffic: Traffic) -> None:

@@ -6,6 +6,7 @@ from msgctl import contracts
 from msgctl.messages import Message
 from msgctl.rqueue import Queue
 from msgctl.tui.desk import Desk
+from tests.rqueue.conftest import commit
 from tests.traffic import Traffic
 from tests.tui.conftest import looking
 
@@ -31,6 +32,19 @@ async def test_the_filter(desk: Desk, traffic: Traffic) -> None:
         await sight.shows("bad1", "1 shown")
         await sight.press("escape")
         await sight.shows("3 shown")
+
+
+async def test_an_answered_message_has_no_error(desk: Desk, traffic: Traffic, redis: Redis) -> None:
+    """What it met before a replay is in its story; it is no trouble of today."""
+    await traffic.failed("m1")
+    async with looking(desk) as sight:
+        await sight.press("2")
+        await sight.shows("m1", "n8n_rejected")
+        assert [one.outcome async for one in desk.operations.dead_letters.replay(["m1"])] == ["replayed"]
+        (claimed,) = await traffic.claims.claim(1)
+        assert await commit(traffic.claims, claimed, "an answer")
+        await sight.shows("completed 1")
+        await sight.hides("n8n_rejected")
 
 
 async def test_a_filter_that_means_nothing_is_told(desk: Desk) -> None:

@@ -17,7 +17,8 @@ from msgctl.tui.widgets.table import HIDDEN, Heading, Row, Table
 
 CHANNELS = (
     Heading("channel", 9),
-    Heading("state", 34, narrow=22),
+    Heading("configured", 10),
+    Heading("state", 34, narrow=18),
     Heading("to deliver", 10, right=True),
     Heading("held", 7, right=True),
     Heading("next send", 9, right=True, narrow=HIDDEN),
@@ -66,6 +67,7 @@ class ChannelsPane(Pane):
         rows = []
         for row in snapshot.channels:
             known = more.get(row.channel)
+            ready = ("yes" if known.configured else "no") if known else "-"
             wait = (known.next_send or 0) / 1000 - self.desk.clock() if known else 0
             facts = (
                 count(known.held) if known else "-",
@@ -74,7 +76,9 @@ class ChannelsPane(Pane):
                 " ".join(filter(None, (known.last_error, known.advice))) if known else "",
             )
             rows.append(
-                Row(row.channel, (row.channel, channel_state(row), f"{count(row.backlog)}{partial}", *facts))
+                Row(
+                    row.channel, (row.channel, ready, channel_state(row), f"{count(row.backlog)}{partial}", *facts)
+                )
             )
         self.query_one("#channels", Table).show(rows)
         breakers = self.query_one("#breakers", Table)

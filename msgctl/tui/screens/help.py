@@ -18,7 +18,7 @@ EVERYWHERE = (
     ("p", "freeze the picture, and go on; the queue works on"),
     ("r", "look now"),
     ("c", "copy (over ssh too, where the terminal allows it)"),
-    (":", "a command: a tab's name, id ID, filter WORDS, interval 5, at 03:12, theme light, pause, q"),
+    (":", "a command: a tab's name, id ID, filter WORDS, interval 5, at 03:12, theme light, freeze, q"),
     ("Ctrl-P", "the palette: every command by name"),
     (", . < >", "in a recording: five seconds back, on; a minute back, on"),
     ("Esc", "back"),

@@ -8,6 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 from msgctl.errors import InvalidInput
+from msgctl.messages import State
 from msgctl.operations import Snapshot
 from msgctl.operations.listing import Item
 from msgctl.operations.query import WORDS, parse_query
@@ -111,4 +112,5 @@ class MessagesPane(Pane):
 
 def _row(item: Item, now: float) -> Row:
     cells = (item.message_id, item.state, item.progress, item.priority, item.channel, item.attempts)
-    return Row(item.message_id, (*cells, moment(item.at, now), item.user_id, item.error or "-"))
+    error = "" if item.state is State.COMPLETED else item.error  # what it met before it was answered is over
+    return Row(item.message_id, (*cells, moment(item.at, now), item.user_id, error or "-"))

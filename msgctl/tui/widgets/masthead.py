@@ -21,11 +21,11 @@ class Masthead(Static):
         super().__init__(clean(f"msgctl  {where}"), id="masthead", markup=False)
         self._desk = desk
 
-    def draw(self, snapshot: Snapshot, *, paused: bool) -> None:
+    def draw(self, snapshot: Snapshot, *, frozen: bool) -> None:
         """Show a snapshot's summary."""
         desk = self._desk
         flags = [
-            *(["PAUSED (p)"] if paused else []),
+            *(["FROZEN (p)"] if frozen else []),
             *(["READ-ONLY"] if desk.read_only else []),
             *(["recording"] if desk.recorder else []),
             f"RECORDING PLAYED {desk.player.position}" if desk.player else f"every {desk.interval:g} s",
