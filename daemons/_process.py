@@ -6,6 +6,7 @@ A daemon is a coroutine `serve(settings, life)` that runs until `life.stopping` 
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import signal
 import sys
@@ -52,6 +53,8 @@ class Life:
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 20, 20)
+        for handler in logging.getLogger().handlers:
+            handler.flush()  # whoever waits for it has read what led to it
         notify.send("READY=1", f"STATUS={status}", f"MAINPID={os.getpid()}")
 
     def _on_signal(self) -> None:

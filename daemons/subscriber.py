@@ -58,8 +58,8 @@ async def serve(settings: Settings, life: Life) -> None:
         await stack.enter_async_context(projecting(redis, settings))
         await stack.enter_async_context(singing(redis, settings))
         await stack.enter_async_context(measured(redis, settings))
-        life.ready(f"{name}: {settings.delivery.concurrency} slots a channel")
         log.info("Subscriber ready", subscriber=name, concurrency=settings.delivery.concurrency)
+        life.ready(f"{name}: {settings.delivery.concurrency} slots a channel")
 
         async def status() -> str:
             pending = await stream.pending()

@@ -31,6 +31,10 @@ JWT = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*")
 PHONE = re.compile(r"\+\d{10,15}\b")
 SUSPICIOUS = re.compile(r"bot\d|token=|eyJ|\+\d{10}")
 """In whatever one of the four would mask."""
+FIRST = ("error", "code")
+LAST = ("step", "attempt", "messageId", "conversationId", "daemon")
+ORDERED = {*FIRST, *LAST}
+"""What a line as text tells first, and what last."""
 
 
 def configure(settings: Settings, *, daemon: str) -> None:
@@ -144,7 +148,7 @@ class Formatter(logging.Formatter):
 
     @cached_property
     def _render(self) -> Any:
-        return _to_json if self._as_json else _structlog().dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        return _to_json if self._as_json else _for_people()
 
     def format(self, record: logging.LogRecord) -> str:
         """One line; a traceback may make it several."""
@@ -200,6 +204,21 @@ def _to_json(_logger: Any, _method: str, event: dict[str, Any]) -> str:
     return msgspec.json.encode(event, enc_hook=repr).decode()
 
 
+def _for_people() -> Any:
+    """Renders a line as text: time and event, what went wrong, then the rest, the ids last."""
+    render = _structlog().dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), pad_event_to=0, pad_level=False, sort_keys=False
+    )
+
+    def draw(logger: Any, method: str, event: dict[str, Any]) -> Any:
+        names = [*(name for name in FIRST if name in event), *(name for name in event if name not in ORDERED)]
+        told = {name: event[name] for name in (*names, *(name for name in LAST if name in event))}
+        told["timestamp"] = told["timestamp"][:23].replace("T", " ")  # to the millisecond
+        return render(logger, method, told)
+
+    return draw
+
+
 def _stamp(_logger: Any, _method: str, event: Any) -> Any:
     event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     return event
@@ -217,7 +236,8 @@ def redact(_logger: Any, _method: str, event: Any) -> Any:
     told = {}
     for key, fact in event.items():
         value = fact() if isinstance(fact, MethodType) else fact
-        told[key] = redact_text(value) if isinstance(value, str) else value
+        if value is not None:  # nothing to tell
+            told[key] = redact_text(value) if isinstance(value, str) else value
     return told
 
 

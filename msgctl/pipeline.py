@@ -191,7 +191,8 @@ class Pipeline:
             logging.ERROR if is_dead else logging.WARNING,
             "Job failed" if is_dead else "Attempt failed",
             code=failure.code,
-            error=failure.message,
+            # What to do about it is said once, where nothing more is done by itself.
+            error=failure.message.partition(": ")[0] if pause is not None else failure.message,
             again_in=pause,
             lease_lost=not kept or None,
         )

@@ -4,11 +4,14 @@ import asyncio
 import io
 import json
 import logging
+import re
 import threading
 
 import pytest
 
+from msgctl import logs
 from msgctl.logs import Formatter, TurnHandler
+from msgctl.stack.console import Prefixed
 
 
 @pytest.fixture
@@ -76,3 +79,28 @@ def test_a_librarys_traceback_is_masked(logger: logging.Logger, stream: io.Strin
     line = json.loads(stream.getvalue())
     assert "ValueError" in line["exception"]
     assert "secretsecret" not in stream.getvalue()
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO) -> io.StringIO:
+    """Where lines of ours go, as text."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler := TurnHandler(stream)])
+    handler.setFormatter(Formatter(as_json=False))
+    return stream
+
+
+def test_a_failed_attempt_is_one_line_to_read(told: io.StringIO) -> None:
+    """What went wrong stands first, the ids last, and nothing of what there is nothing to tell."""
+    with logs.bound(messageId="m1", conversationId="c1", attempt=1, step="n8n", daemon="worker"):
+        log = logs.get("msgctl.tests")
+        log.warning("Attempt failed", code="n8n_rejected", error="n8n answered 404", again_in=1.2, lease_lost=None)
+    line = told.getvalue()
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \[warning\] Attempt failed error='n8n answered 404' "
+        r"code=n8n_rejected again_in=1.2 step=n8n attempt=1 messageId=m1 conversationId=c1 daemon=worker\n",
+        line,
+    ), line
+    shown = io.StringIO()
+    Prefixed(shown)("worker-1", line.rstrip())
+    expected = r"worker-1     \| \d\d:\d\d:\d\d\.\d{3} \[warning\] Attempt failed .* attempt=1 messageId=m1\n"
+    assert re.fullmatch(expected, shown.getvalue())

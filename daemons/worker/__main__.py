@@ -85,8 +85,8 @@ async def serve(settings: Settings, life: Life, *, quarantine: int | None = None
             loop.expect_claims(waiting.claimable)
             return f"{loop.running}/{settings.worker.concurrency} slots, {waiting.all} waiting"
 
-        life.ready(f"{name}: {settings.worker.concurrency} slots")
         log.info("Worker ready", worker=name, concurrency=settings.worker.concurrency)
+        life.ready(f"{name}: {settings.worker.concurrency} slots")
         work = loop.run if quarantine is None else loop.run_quarantine
         hop = None if quarantine else Hop(settings, redis, pace, name=name, stages=WORKER, loop="claiming")
         async with watched(settings, pace, status, hop=hop):

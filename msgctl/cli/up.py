@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from msgctl.cli._context import context_of
-from msgctl.cli._output import RecordOutput, RecordShape, print_json
+from msgctl.cli._output import RecordOutput, RecordShape, note, print_json
 from msgctl.stack import console, interrupts
 from msgctl.stack.interrupts import Interrupts
 from msgctl.stack.options import Options
@@ -55,6 +55,10 @@ def up(
         accept_data_loss=accept_data_loss,
     )
 
+    if embedded:
+        standing_in = "" if n8n_url else " an n8n stand-in,"
+        note(f"Starting Valkey, PostgreSQL,{standing_in} worker, subscriber and gateway.")
+
     async def main(interruption: Interrupts) -> None:
         async with Pipeline(options, console.Prefixed()) as pipeline:
             interruption.hurry = pipeline.supervisor.hurry
@@ -62,6 +66,7 @@ def up(
             await pipeline.watch()
 
     interrupts.run(main)
+    note(f"Stopped; data kept in {data_dir}." if embedded else "Stopped.")
 
 
 def _announce(pipeline: Pipeline, output: RecordShape) -> None:

@@ -1,6 +1,7 @@
 """What a person at a terminal sees of `msgctl up`: prefixed lines of the daemons, and where everything is."""
 
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -15,10 +16,12 @@ from msgctl.stack.up import Running
 COLOURS = {"worker": 36, "subscriber": 35, "gateway": 34, "n8n": 33}
 """ANSI colours by kind of daemon."""
 WIDTH = len("subscriber-1")
+PLAIN = re.compile(r"^\d{4}-\d\d-\d\d (?=\d\d:)| (?:conversationId|daemon)=\S+")
+"""In a line of text, what a person at the terminal knows or has no use for."""
 
 
 class Prefixed:
-    """Writes each line of a daemon behind its name.
+    """Writes each line of a daemon behind its name, without what is plain there: day, daemon, conversation.
 
     Args:
         stream: where to; None is standard error, since standard output is for data.
@@ -34,7 +37,7 @@ class Prefixed:
         if self._coloured:
             prefix = f"\033[{COLOURS.get(name.partition('-')[0], 37)}m{prefix}\033[0m"
         try:
-            self._stream.write(f"{prefix} {redact_text(line)}\n")
+            self._stream.write(f"{prefix} {redact_text(PLAIN.sub('', line))}\n")
             self._stream.flush()
         except (BrokenPipeError, ValueError):
             self._stream = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as we live

@@ -70,8 +70,7 @@ class Options:
         """
         path = self.config_path
         if path is None and self.embedded:
-            config_file.update(self.file, {})
-            path = self.file
+            path = self.file if self.file.exists() else Path(os.devnull)  # None would look for ./config.toml
         return load(path)
 
     def write(self, before: Loaded, addresses: Mapping[Key, Any]) -> "tuple[Settings, dict[str, str]]":

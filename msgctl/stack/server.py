@@ -130,16 +130,12 @@ class Server(ABC):
         """
         if self._lock is not None:
             return
-        lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         for _ in range(LOCK_ATTEMPTS):
-            if _try_lock(lock):
-                self._lock = lock
+            self._lock = hold(self.folder)
+            if self._lock is not None:
                 return
             await asyncio.sleep(LOCK_PAUSE)
-        os.close(lock)
-        raise ConfigurationError(
-            f"{self.folder} is in use by another msgctl. Stop that one, or choose another --data-dir."
-        )
+        raise ConfigurationError(in_use(self.folder))
 
     async def _launch(self) -> None:
         fixed = self.port
@@ -174,9 +170,17 @@ def read_or_make_password(file: Path, identity: Identity) -> str:
     return file.read_text("utf-8").strip()
 
 
-def _try_lock(descriptor: int) -> bool:
+def hold(folder: Path) -> int | None:
+    """A descriptor that keeps others from holding this folder until it is closed; None: another has it."""
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
-    return True
+        os.close(lock)
+        return None
+    return lock
+
+
+def in_use(folder: Path) -> str:
+    """Says that another holds a folder."""
+    return f"{folder} is in use by another msgctl. Stop that one, or choose another --data-dir."

@@ -1,6 +1,7 @@
 """The whole pipeline of this machine: servers, stand-in, database, daemons, started in that order."""
 
 import asyncio
+import os
 import secrets
 import socket
 from contextlib import AsyncExitStack
@@ -15,6 +16,7 @@ from msgctl.stack import metrics_ports, ports
 from msgctl.stack.daemon import Daemon, Emit
 from msgctl.stack.options import Options
 from msgctl.stack.postgres import Postgres
+from msgctl.stack.server import hold, in_use
 from msgctl.stack.supervisor import Supervisor
 from msgctl.stack.valkey import Valkey
 
@@ -75,18 +77,16 @@ class Pipeline:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         options = self._options
-        try:
-            options.data_dir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError(
-                f"Cannot make {options.data_dir}: {error.strerror}. Choose another --data-dir."
-            ) from error
+        if is_known := options.data_dir.exists():
+            self._claim_folder(stack)
         before = options.read()
+        gateway_socket = stack.enter_context(self._place_gateway(before))
+        if not is_known:  # a port that is taken leaves no folder behind
+            self._claim_folder(stack)
         logs.configure(before.settings, daemon="up")
         if options.embedded:
             await self._start_servers(stack, before)
         n8n_socket = self._place_n8n(stack, before)
-        gateway_socket = stack.enter_context(self._place_gateway(before))
         settings, environment = options.write(before, self._addresses)
         await _check(settings)
         self.running = _describe(settings, options)
@@ -94,6 +94,22 @@ class Pipeline:
             await stack.enter_async_context(self._supervise_stand_in(n8n_socket, environment))
         self.supervisor = self._supervise(settings, environment, gateway_socket)
         await stack.enter_async_context(self.supervisor)
+
+    def _claim_folder(self, stack: AsyncExitStack) -> None:
+        """Make the folder, and hold it while we run, so that a second pipeline on its servers is refused at once.
+
+        The servers hold folders of their own for as long as they live, which may be longer than we do.
+        """
+        folder = self._options.data_dir
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = hold(folder) if self._options.embedded else None
+        except OSError as error:
+            raise ConfigurationError(f"Cannot use {folder}: {error.strerror}. Name another --data-dir.") from error
+        if lock is not None:
+            stack.callback(os.close, lock)
+        elif self._options.embedded:
+            raise ConfigurationError(in_use(folder))
 
     async def _start_servers(self, stack: AsyncExitStack, before: Loaded) -> None:
         folder, kept = self._options.data_dir, before.settings

@@ -160,7 +160,7 @@ def test_a_second_one_on_the_same_folder_is_refused(up: Up) -> None:
         [*MSGCTL, "up", "--embedded", "--data-dir", str(folder)], capture_output=True, text=True, check=False
     )
     assert second.returncode == 78
-    assert "in use by another msgctl" in second.stderr
+    assert second.stderr.splitlines()[-1].startswith(f"msgctl: {folder} is in use by another msgctl.")
     assert requests.get(f"{up.told['gateway']}/healthz", timeout=10).status_code == 200
 
 
@@ -272,6 +272,27 @@ def test_a_taken_port_is_told(settings: Settings, tmp_path: Path) -> None:
         refused = _fail(tmp_path, environment(settings), "--port", str(taken.getsockname()[1]))
     assert refused.returncode == 78
     assert "Choose another: --port" in refused.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_taken_port_leaves_no_folder(tmp_path: Path) -> None:
+    """Embedded servers are not made for a gateway that cannot listen."""
+    with ports.listen(ports.LOOPBACK, 0) as taken:
+        refused = _fail(tmp_path, os.environ, "--embedded", "--port", str(taken.getsockname()[1]))
+    assert refused.returncode == 78
+    assert "Choose another: --port" in refused.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_it_says_what_it_starts_is_ready_last_and_where_the_data_are(tmp_path: Path) -> None:
+    """On standard error: what is started, each daemon's readiness before our own, at the end the folder."""
+    up = Up(tmp_path / "data", "--embedded", "--port", "0")
+    ready = up.errors.read_text()
+    assert ready.startswith("Starting Valkey, PostgreSQL, an n8n stand-in, worker, subscriber and gateway.\n")
+    for daemon in ("Gateway", "Subscriber", "Worker"):
+        assert f"{daemon} ready" in ready
+    up.stop()
+    assert up.errors.read_text().splitlines()[-1] == f"Stopped; data kept in {tmp_path / 'data'}."
 
 
 def _fail(folder: Path, variables: Mapping[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
