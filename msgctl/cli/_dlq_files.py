@@ -21,7 +21,7 @@ from msgctl.cli._output import (
     print_listing,
     print_record,
 )
-from msgctl.cli._query import Every, Ids, Limit, Reason, choose, is_open
+from msgctl.cli._query import Every, Ids, Limit, Reason, choose, is_open, named, unasked
 from msgctl.cli._session import Session, run
 from msgctl.errors import Incomplete, InvalidInput
 from msgctl.messages import Message, State
@@ -55,6 +55,7 @@ def export(
     note(f"{run(context, body)} dead letters")
 
 
+@unasked
 def import_letters(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Of `dlq export`; - is standard input.")],
@@ -80,6 +81,7 @@ def import_letters(
         raise Incomplete(f"{len(known)} of {len(outcomes)} were not accepted; --new-ids gives them new ids.")
 
 
+@unasked
 def edit(
     context: typer.Context,
     message_id: Annotated[str, typer.Argument(metavar="ID", help="The dead letter.", autocompletion=complete_ids)],
@@ -92,7 +94,7 @@ def edit(
     words = sys.stdin.read().rstrip("\n") if text == "-" else text
 
     async def body(session: Session) -> dict[str, Any]:
-        edition = await session.operations.dead_letters.edit(message_id, words)
+        edition = await named(message_id, session.operations.dead_letters.edit(message_id, words))
         await note_act(session, "dlq edit", [message_id], reason=reason, after=edition.message_id)
         return {"messageId": edition.message_id, "conversationId": edition.conversation_id, "original": message_id}
 

@@ -14,9 +14,9 @@ from msgctl.cli._acts import note_act
 from msgctl.cli._confirm import confirm
 from msgctl.cli._output import Output, Shape, note, print_listing
 from msgctl.cli._progress import progress
-from msgctl.cli._query import DryRun, Every, Ids, Limit, Reason, Yes, as_record, choose, is_open
+from msgctl.cli._query import DryRun, Every, Ids, Limit, Reason, Yes, as_record, choose, is_open, no_such_message
 from msgctl.cli._session import Session, run
-from msgctl.errors import Incomplete, InvalidInput, MsgctlError, NotFound, Refused
+from msgctl.errors import Incomplete, InvalidInput, MsgctlError, Refused
 from msgctl.operations.query import Query
 from msgctl.operations.replaying import Pace, Plan, Skip
 
@@ -77,7 +77,9 @@ def replay(
     outcomes, fault = run(context, body)
     if ids:
         outcomes.sort(key=lambda one: ids.index(one["messageId"]))
-    _print(outcomes, output)
+    _print(outcomes, output, silent=bool(save))
+    if dry_run and not save and output is Shape.TABLE:
+        note(_sum(outcomes))
     if fault:
         raise fault
     if not (dry_run or save):
@@ -100,7 +102,7 @@ async def _carry_out(
     fault: MsgctlError | None = None
     try:
         with progress("Replaying", len(plan.replay)) as advance:
-            async for batch in session.operations.replaying.run(plan.replay, pace):
+            async for batch in session.operations.replaying.run(plan.replay, pace, passed=_say_that_it_passed):
                 outcomes.update((one.message_id, one.outcome) for one in batch)
                 advance(len(batch))
     except asyncio.CancelledError:
@@ -130,6 +132,17 @@ def _say_how_to_resume(plan: Plan, outcomes: dict[str, str]) -> None:
     file = Path(f"replay-{time.strftime('%Y%m%dT%H%M%S')}.json")
     _write_plan(file, msgspec.structs.replace(plan, replay=left))
     note(f"{len(outcomes)} replayed, {len(left)} left. Go on: msgctl dlq replay --plan {file}")
+
+
+def _say_that_it_passed(answered: int, canary: int, left: int) -> None:
+    rest = f" The other {left} follow." if left else ""
+    note(f"The canary passed: {answered} of {canary} answered.{rest}")
+
+
+def _sum(outcomes: list[dict[str, Any]]) -> str:
+    good = sum(one["outcome"] in GOOD for one in outcomes)
+    skipped = f", {len(outcomes) - good} skipped" if len(outcomes) > good else ""
+    return f"{good} would be replayed{skipped}; nothing was done."
 
 
 def _write_plan(file: Path, plan: Plan) -> None:
@@ -165,7 +178,10 @@ def _skipped(skip: Skip) -> dict[str, Any]:
     }
 
 
-def _print(outcomes: list[dict[str, Any]], output: Shape) -> None:
+def _print(outcomes: list[dict[str, Any]], output: Shape, *, silent: bool) -> None:
+    """Print what became of each; `silent` says nothing, on a terminal, of there being none."""
+    if silent and not outcomes and output is Shape.TABLE:
+        return
     if output is Shape.IDS:
         outcomes = [one for one in outcomes if one["outcome"] in GOOD]
     shown = outcomes
@@ -180,7 +196,7 @@ def _print(outcomes: list[dict[str, Any]], output: Shape) -> None:
 def _judge(outcomes: list[dict[str, Any]]) -> None:
     skipped = [outcome for outcome in outcomes if outcome["outcome"] != "replayed"]
     if skipped and all(outcome["outcome"] == "missing" for outcome in outcomes):
-        raise NotFound("There is no such message.")
+        raise no_such_message(*(outcome["messageId"] for outcome in outcomes))
     if skipped:
         raise Incomplete(f"{len(skipped)} of {len(outcomes)} were not replayed.")
 

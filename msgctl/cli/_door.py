@@ -8,13 +8,21 @@ import requests
 
 from msgctl import tokens
 from msgctl.config import Settings
-from msgctl.errors import InvalidInput, NotFound, Refused, Unavailable
+from msgctl.errors import Unavailable
 from msgctl.intake import Submission
+from msgctl.stack.refusals import refusal
 
 LIFETIME = 300.0
 """Seconds a token for the gateway is good for."""
 PATIENCE = 15.0
 """Seconds one request may take."""
+
+
+def address_of(settings: Settings) -> str:
+    """Where the gateway is, as seen from its own machine."""
+    host = settings.gateway.host
+    named = "127.0.0.1" if host in {"0.0.0.0", "::", ""} else f"[{host}]" if ":" in host else host  # noqa: S104
+    return f"http://{named}:{settings.gateway.port}"
 
 
 class Door:
@@ -25,9 +33,8 @@ class Door:
     """
 
     def __init__(self, settings: Settings) -> None:
-        host = "127.0.0.1" if settings.gateway.host in {"0.0.0.0", "::"} else settings.gateway.host  # noqa: S104
         self._settings = settings
-        self._url = f"http://{host}:{settings.gateway.port}/api/messages"
+        self._url = f"{address_of(settings)}/api/messages"
         self._http = requests.Session()
         self._tokens: dict[str, str] = {}
 
@@ -56,8 +63,4 @@ class Door:
         if answer.status_code == 202:
             data: dict[str, Any] = document["data"]
             return data
-        fault = document.get("error", {})
-        kind = {404: NotFound, 422: InvalidInput, 400: InvalidInput, 413: InvalidInput, 409: Refused}
-        raise kind.get(answer.status_code, Unavailable)(
-            f"The gateway answered {answer.status_code}: {fault.get('message', '')}", details=fault.get("details")
-        )
+        raise refusal(answer.status_code, document)

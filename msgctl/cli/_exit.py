@@ -73,6 +73,10 @@ def _show_usage(error: TyperException) -> None:
     if type(error).__name__ == "NoArgsIsHelpError":  # its text is the help of the command
         note(error.format_message())
         return
+    if faults := getattr(error.__cause__, "errors", None):  # pydantic's, whose words are not for people
+        from msgctl.config.words import in_words  # noqa: PLC0415 - a command that is well need not wait for it
+
+        error.message = "; ".join(map(in_words, faults()))
     possibilities: list[str] | None = getattr(error, "possibilities", None)
     hint = f" Did you mean {' or '.join(possibilities)}?" if possibilities else ""
     problem = f"{error.message}." if possibilities else error.format_message()

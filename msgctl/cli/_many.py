@@ -1,6 +1,7 @@
 """Many messages at once: from lines of JSON, and paced."""
 
 import asyncio
+import re
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -8,7 +9,10 @@ from pathlib import Path
 
 from msgctl.cli._session import Session
 from msgctl.errors import InvalidInput, NotFound
-from msgctl.intake import Submission, parse_submission
+from msgctl.intake import UUID_PATTERN, Submission, parse_submission
+
+LOOKED_AT = 10_000
+"""Agents among which a name is looked for."""
 
 
 def read_lines(file: Path) -> list[Submission]:
@@ -39,13 +43,46 @@ async def paced(submissions: Sequence[Submission], rate: float | None) -> AsyncI
         yield submission
 
 
-async def owner_of(session: Session, agent_id: str) -> str:
+async def owner_of(session: Session, agent_id: str, user_id: str | None) -> str:
     """The user an agent belongs to.
 
+    Args:
+        session: of the command.
+        agent_id: the agent.
+        user_id: whose it must be; None: anybody's.
+
     Raises:
-        NotFound: there is no such agent.
+        NotFound: there is no such agent, or it is disabled, or another user's.
     """
-    agent = await session.agents.find(agent_id)
+    agent = await session.agents.find(agent_id.lower())
     if agent is None:
-        raise NotFound("There is no such agent. See: msgctl agent list")
+        raise NotFound(f"There is no such agent: {agent_id}. See: msgctl agent list")
+    if user_id not in (None, agent.user_id):
+        raise NotFound(f"There is no such agent of {user_id}'s. See: msgctl agent list --user {user_id}")
+    if not agent.active:
+        raise NotFound(f"This agent is disabled. Take messages to it again: msgctl agent enable {agent.id}")
     return agent.user_id
+
+
+async def agent_called(session: Session, word: str, user_id: str | None) -> str:
+    """The id of the agent that a person named.
+
+    Args:
+        session: of the command.
+        word: an id, or a name that one agent of our own table has.
+        user_id: whose it must be; None: anybody's.
+
+    Raises:
+        NotFound: no agent has that name.
+        InvalidInput: several have it, or agents come from the operator's own table.
+    """
+    if re.match(UUID_PATTERN, word):
+        return word
+    if session.settings.postgres.agent_query:
+        raise InvalidInput(f"{word!r} is no id of an agent, which is a UUID.")
+    called = [agent for agent in await session.agents.list(user_id, limit=LOOKED_AT) if agent.name == word]
+    if not called:
+        raise NotFound(f"There is no such agent, by id or by name: {word!r}. See: msgctl agent list")
+    if len(called) > 1:
+        raise InvalidInput(f"{len(called)} agents are called {word!r}: say the id. See: msgctl agent list")
+    return called[0].id

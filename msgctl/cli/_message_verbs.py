@@ -11,10 +11,10 @@ from msgctl.cli._acts import note_act
 from msgctl.cli._complete import complete_ids
 from msgctl.cli._confirm import confirm
 from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_json, print_listing
-from msgctl.cli._query import DryRun, Every, Ids, Limit, Reason, Yes, choose
+from msgctl.cli._query import DryRun, Every, Ids, Limit, Reason, Yes, choose, named, no_such_message
 from msgctl.cli._session import Session, run
 from msgctl.cli._time import ago, parse_duration, rfc3339
-from msgctl.errors import Incomplete, InvalidInput, NotFound, TryLater
+from msgctl.errors import Incomplete, InvalidInput, TryLater
 from msgctl.messages import State
 from msgctl.operations.query import Query
 from msgctl.operations.replies import OVER
@@ -61,7 +61,9 @@ def why(
     output: RecordOutput = RecordShape.TABLE,
 ) -> None:
     """Why a message has not run yet: what stands between it and a worker."""
-    found = run(context, lambda session: session.operations.explaining.why(message_id, session.agents))
+    found = run(
+        context, lambda session: named(message_id, session.operations.explaining.why(message_id, session.agents))
+    )
     if output is RecordShape.JSON:
         print_json({"schema": "msgctl.explanation/1", **msgspec.to_builtins(found)})
         return
@@ -84,7 +86,7 @@ def wait(
         deadline = asyncio.get_running_loop().time() + patience
         found = await session.operations.queue.find_many(ids)
         if missing := [one for one, job in zip(ids, found, strict=True) if job is None]:
-            raise NotFound(f"There is no such message: {', '.join(missing)}.")
+            raise no_such_message(*missing)
         async with session.operations.replies.watch() as watch:
             return [
                 await watch.outcome(job.message.conversation_id, job.message.message_id, deadline=deadline)
@@ -127,8 +129,8 @@ def cancel(
         ),
     )
     print_listing(outcomes, output, schema="msgctl.cancel/1", columns=OUTCOME_COLUMNS, key="messageId")
-    left = [one for one in outcomes if one["outcome"] not in {"cancelled", "would_cancel"}]
-    if left:
+    left = [one for one in outcomes if one["outcome"] != "cancelled"]
+    if left and not dry_run:
         raise Incomplete(f"{len(left)} of {len(outcomes)} were not cancelled.")
 
 
@@ -144,11 +146,14 @@ async def _cancel(
     reason: str,
     output: Shape,
 ) -> list[dict[str, Any]]:
-    found = await choose(session, ids, query, every=every)
+    found = {item.message_id: item.state for item in await choose(session, ids, query, every=every)}
     waits = {State.WAITING, State.DELAYED}
-    chosen = [item.message_id for item in found if ids or item.state in waits][:limit]
+    chosen = list(dict.fromkeys(ids or [name for name, state in found.items() if state in waits]))[:limit]
     if dry_run:
-        return [{"messageId": message_id, "outcome": "would_cancel"} for message_id in chosen]
+        ends = {state: "would_cancel" if state in waits else str(state) for state in State}
+        return [
+            {"messageId": name, "outcome": ends[found[name]] if name in found else "missing"} for name in chosen
+        ]
     if not ids:
         confirm(f"{len(chosen)} messages will be ended.", yes=yes, machine=output is not Shape.TABLE)
     outcomes = await session.operations.cancelling.cancel(chosen, reason)

@@ -2,8 +2,8 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 import typer
@@ -14,9 +14,14 @@ from msgctl.cli._time import parse_duration
 from msgctl.errors import InvalidInput, NotFound, NothingMatched
 from msgctl.messages import Channel, State
 from msgctl.operations.query import Query
+from msgctl.ownership import absent
 
 if TYPE_CHECKING:
     from msgctl.operations.selection import Summary
+
+T = TypeVar("T")
+NAMED = 3
+"""Missing ids that an error names at most."""
 
 Ids = Annotated[
     list[str] | None,
@@ -25,6 +30,7 @@ Ids = Annotated[
 Every = Annotated[bool, typer.Option("--all", help="All of them, where no query narrows it down.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+NothingAsked = Annotated[bool, typer.Option("--yes", "-y", help="Taken as by every act; this one asks nothing.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="So many at most, the oldest.")]
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the journal.")]
 
@@ -69,10 +75,20 @@ def queried(command: Callable[..., None], *, state: State | None = None) -> Call
         values = {name: given.pop(name) for name in options}
         command(query=_query({"state": state, **values}), **given)
 
-    parameters = sorted([*kept, *added], key=lambda parameter: parameter.kind)
-    queries.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
-    queries.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return queries
+    return _signed(queries, [*kept, *added])
+
+
+def unasked(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that asks nothing a `--yes` all the same, so that scripts may say it of every act."""
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    extra = inspect.Parameter("yes", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=NothingAsked)
+
+    @functools.wraps(command)
+    def acts(**given: Any) -> None:
+        del given["yes"]
+        command(**given)
+
+    return _signed(acts, [*own, extra])
 
 
 def letters(command: Callable[..., None]) -> Callable[..., None]:
@@ -122,12 +138,46 @@ async def choose(
             item.message_id: item async for batch in selection.read(list(dict.fromkeys(ids))) for item in batch
         }
         if not found:
-            raise NotFound("There is no such message.")
+            raise no_such_message(*ids)
         return list(found.values())
     matching = await selection.all(query, gone=gone if every else None)
     if not matching and not gone:
-        raise NothingMatched("No message answers to this.")
+        raise NothingMatched("Nothing matches.")
     return matching[:limit]
+
+
+def no_such_message(*ids: str) -> NotFound:
+    """What to say of ids that no message has."""
+    named = f"{', '.join(ids[:NAMED])}{' …' if len(ids) > NAMED else ''}"
+    return NotFound(
+        f"There is no such message: {named}. An id counts as a whole, not its beginning. See: msgctl message list"
+    )
+
+
+async def named(message_id: str, look: Awaitable[T]) -> T:
+    """What a look at one message finds.
+
+    Args:
+        message_id: of the message, for the error.
+        look: raises `NotFound` if there is no such message.
+
+    Raises:
+        NotFound: there is none; the text names the id.
+    """
+    try:
+        return await look
+    except NotFound as error:
+        if error.message == absent("message").message:
+            raise no_such_message(message_id) from None
+        raise
+
+
+def _signed(command: Callable[..., None], parameters: Iterable[inspect.Parameter]) -> Callable[..., None]:
+    """The command with these parameters, which are what typer reads."""
+    ordered = sorted(parameters, key=lambda parameter: parameter.kind)
+    command.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in ordered}
+    return command
 
 
 def _unclear(query: Query, *, both: bool) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from msgctl.cli._acts import note_act
 from msgctl.cli._output import Output, Shape, note, print_listing
-from msgctl.cli._query import Reason
+from msgctl.cli._query import Reason, unasked
 from msgctl.cli._session import Session, run
 from msgctl.cli._time import parse_duration, span
 from msgctl.contracts import queue_name
@@ -54,11 +54,13 @@ def list_queues(context: typer.Context, output: Output = Shape.TABLE) -> None:
     print_listing(run(context, body), output, schema="msgctl.queue/1", columns=COLUMNS, key="queue")
 
 
+@unasked
 def pause(context: typer.Context, priority: Priorities = None, *, reason: Reason = "") -> None:
     """Let no worker claim from it. What runs goes on, what comes in waits; nothing is lost."""
     run(context, lambda session: _switch(session, "queue pause", priority or [], reason))
 
 
+@unasked
 def resume(context: typer.Context, priority: Priorities = None, *, reason: Reason = "") -> None:
     """Let workers claim from it again, and wake them."""
     run(context, lambda session: _switch(session, "queue resume", priority or [], reason))

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from msgctl.cli._many import owner_of, paced
+from msgctl.cli._many import agent_called, owner_of, paced
 from msgctl.cli._output import (
     RecordShape,
     Shape,
@@ -39,6 +39,7 @@ class Order:
 
     text: str
     agent_id: str
+    """Or its name, if only one has it."""
     user_id: str | None
     """None: the agent's owner."""
     conversation_id: str | None
@@ -69,9 +70,11 @@ async def send_all(session: Session, order: Order) -> list[dict[str, Any]]:
         NotFound: there is no such agent.
         InvalidInput: the gateway would refuse it too.
     """
+    if order.submissions is None:
+        order = replace(order, agent_id=await agent_called(session, order.agent_id, order.user_id))
     submissions = order.submissions or [_submission(order, message_id) for message_id in order.message_ids]
     users = {
-        agent_id: order.user_id or await owner_of(session, agent_id)
+        agent_id: await _sender(session, order, agent_id)
         for agent_id in {submission.agent_id for submission in submissions}
     }
     slots, door = asyncio.Semaphore(AT_ONCE), _open_door(session) if order.via_api else None
@@ -94,6 +97,13 @@ async def send_all(session: Session, order: Order) -> list[dict[str, Any]]:
     else:
         sent = [await send(submission) async for submission in paced(submissions, order.rate)]
     return sent if order.patience is None else await _await_replies(session, sent, order.patience)
+
+
+async def _sender(session: Session, order: Order, agent_id: str) -> str:
+    """Whose message it is; a client of the gateway that says so itself needs no PostgreSQL."""
+    if order.via_api and order.user_id:
+        return order.user_id
+    return await owner_of(session, agent_id, order.user_id)
 
 
 def print_outcomes(outcomes: list[dict[str, Any]], shape: Shape, *, waited: bool) -> None:
@@ -171,6 +181,6 @@ def _judge(outcomes: list[dict[str, Any]]) -> None:
     if failed:
         error = failed[0].get("error", {})
         raise Incomplete(
-            f"{len(failed)} of {len(outcomes)} failed: {error.get('code')}: {error.get('text')}. "
+            f"{len(failed)} of {len(outcomes)} failed: {error.get('code')}: {str(error.get('text')).rstrip('.')}. "
             f"See: msgctl status {failed[0]['messageId']}"
         )

@@ -12,7 +12,9 @@ from redis.asyncio import Redis
 
 from msgctl import logs, redisdb
 from msgctl.cli._context import context_of
-from msgctl.config import Settings
+from msgctl.config import Loaded, Settings
+from msgctl.config.sources import DEFAULT_FILES
+from msgctl.errors import RedisUnavailable
 from msgctl.operations import Operations
 from msgctl.rqueue import Queue
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from msgctl.intake import Intake
 
 T = TypeVar("T")
+
+ADDRESS = {("redis", "host"), ("redis", "port"), ("redis", "sentinels")}
+"""The settings that say which Redis."""
 
 
 class Session:
@@ -62,7 +67,23 @@ def run(context: typer.Context, body: Callable[[Session], Awaitable[T]]) -> T:
         body: what the command does.
     """
     state = context_of(context)
-    return asyncio.run(_within_session(state.load(state.quiet), body))
+    loaded = state.load_with_origins(state.quiet)
+    try:
+        return asyncio.run(_within_session(loaded.settings, body))
+    except RedisUnavailable as error:
+        raise RedisUnavailable(f"{where_it_was_looked(loaded)}{error.message}") from error
+
+
+def where_it_was_looked(loaded: Loaded) -> str:
+    """A sentence, if nothing said which Redis: one that does not answer is likely not the one that is meant.
+
+    Args:
+        loaded: the settings, and where they came from.
+    """
+    if loaded.path or ADDRESS & loaded.origins.keys():
+        return ""
+    places = " or ".join(str(file) if file.is_absolute() else f"./{file}" for file in DEFAULT_FILES)
+    return f"No configuration file was found at {places}: set MSGCTL_CONFIG, or say --config. "
 
 
 async def _within_session(settings: Settings, body: Callable[[Session], Awaitable[T]]) -> T:

@@ -4,20 +4,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from msgctl.cli._time import ago
+from msgctl.messages import State
 
-LEFT_OUT = {"finishedOn", "records", "delivery", "error", "channelMetadata"}
+LEFT_OUT = {"finishedOn", "reply", "records", "delivery", "error", "channelMetadata"}
 """Told in other words below, or only in JSON."""
+GONE = "no longer kept"
+"""Of a reply: a conversation keeps its newest ones, and all of them for a while."""
 
 
 def as_sheet(found: Mapping[str, Any]) -> dict[str, Any]:
     """The fields to print.
 
     Args:
-        found: of `Messages.show`.
+        found: of `Messages.show`, with its `reply` if it was answered.
     """
     sheet = {name: value for name, value in found.items() if value not in (None, "") and name not in LEFT_OUT}
     if found["channelMetadata"]:
         sheet["channelMetadata"] = found["channelMetadata"]
+    if found["state"] == State.COMPLETED:
+        sheet["reply"] = GONE if found.get("reply") is None else " ".join(found["reply"].split())
     if found["finishedOn"]:
         sheet["finished"] = ago(found["finishedOn"])
     for number, record in enumerate(found["records"], 1):

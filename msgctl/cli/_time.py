@@ -7,17 +7,20 @@ from datetime import UTC, datetime
 from msgctl.errors import InvalidInput
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
 
 
 def parse_duration(text: str) -> float:
-    """Seconds in `90s`, `15m`, `2h`, `7d`, `1h30m`.
+    """Seconds in `90s`, `15m`, `2h`, `7d`, `1h30m`; a bare number is one of seconds.
 
     Raises:
         InvalidInput: it is none of these.
     """
+    if NUMBER.fullmatch(text):
+        return float(text)
     if not DURATION.fullmatch(text):
-        raise InvalidInput(f"{text!r} is no duration; write 90s, 15m, 2h, 7d or 1h30m.")
+        raise InvalidInput(f"{text!r} is no duration; write 90 or 90s, 15m, 2h, 7d or 1h30m.")
     return sum(float(part[:-1]) * UNITS[part[-1]] for part in re.findall(r"[\d.]+[smhdw]", text))
 
 

@@ -1,7 +1,7 @@
 """`msgctl agent`: the AI agents messages are written to."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -20,9 +20,12 @@ from msgctl.cli._output import (
     print_record,
     print_text,
 )
-from msgctl.cli._query import Reason
+from msgctl.cli._query import Reason, unasked
 from msgctl.cli._session import Session, run
 from msgctl.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from msgctl.agents import Agent
 
 app = noun("The AI agents messages are written to.")
 
@@ -44,10 +47,16 @@ def add(
 ) -> None:
     """Add an agent and print its id."""
     text = _read(prompt_file) if prompt_file else prompt
-    agent = run(
-        context,
-        lambda session: session.agents.add(user_id=user, name=name, webhook_path=webhook, system_prompt=text),
-    )
+
+    async def body(session: Session) -> "tuple[Agent, list[str]]":
+        agents = session.agents
+        agent = await agents.add(user_id=user, name=name, webhook_path=webhook, system_prompt=text)
+        others = [one.id for one in await agents.list(user) if one.name == name and one.id != agent.id]
+        return agent, others
+
+    agent, others = run(context, body)
+    if others:
+        note(f"{user} already has an agent of this name: {', '.join(others)}")
     if output is RecordShape.JSON:
         print_json({"schema": "msgctl.agent/1", **msgspec.to_builtins(agent)})
     else:
@@ -83,17 +92,19 @@ def show(context: typer.Context, agent_id: AgentId, output: RecordOutput = Recor
     """One agent, as the worker will find it."""
     agent = run(context, lambda session: session.agents.find(agent_id))
     if agent is None:
-        raise NotFound("There is no such agent. See: msgctl agent list")
+        raise NotFound(f"There is no such agent: {agent_id}. See: msgctl agent list")
     print_record(msgspec.to_builtins(agent), output, schema="msgctl.agent/1")
 
 
 @app.command(epilog="Example: msgctl agent disable 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10 --reason 'costs too much'")
+@unasked
 def disable(context: typer.Context, agent_id: AgentId, *, reason: Reason = "") -> None:
     """Refuse new messages to an agent; those that wait become dead letters, to be replayed once it is back."""
     run(context, lambda session: _switch(session, agent_id, reason, active=False))
 
 
 @app.command(epilog="Example: msgctl agent enable 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10")
+@unasked
 def enable(context: typer.Context, agent_id: AgentId, *, reason: Reason = "") -> None:
     """Take messages to an agent again."""
     run(context, lambda session: _switch(session, agent_id, reason, active=True))
@@ -101,6 +112,6 @@ def enable(context: typer.Context, agent_id: AgentId, *, reason: Reason = "") ->
 
 async def _switch(session: Session, agent_id: str, reason: str, *, active: bool) -> None:
     if await session.agents.switch(agent_id, active=active) is None:
-        raise NotFound("There is no such agent. See: msgctl agent list")
+        raise NotFound(f"There is no such agent: {agent_id}. See: msgctl agent list")
     await note_act(session, f"agent {'enable' if active else 'disable'}", [agent_id], reason=reason, after=active)
     note(f"{'enabled' if active else 'disabled'}: {agent_id}")

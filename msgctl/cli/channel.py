@@ -9,10 +9,11 @@ import typer
 from msgctl.cli._acts import note_act
 from msgctl.cli._noun import noun
 from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_listing, print_record
-from msgctl.cli._query import Reason
+from msgctl.cli._query import Reason, unasked
 from msgctl.cli._session import Session, run
 from msgctl.cli._time import parse_duration
-from msgctl.errors import Incomplete
+from msgctl.delivery.advice import OWN
+from msgctl.errors import Incomplete, InvalidInput
 from msgctl.messages import Channel
 from msgctl.operations.channels import TEST_TEXT, ChannelState
 
@@ -26,6 +27,12 @@ COLUMNS = {
     "next": "next send",
     "trouble": "last error",
 }
+EXAMPLES = {
+    Channel.TELEGRAM: "123456789",
+    Channel.WHATSAPP: "+NUMBER, with the code of its country",
+    Channel.API: "https://example.org/replies",
+}
+"""Addresses, as `--to` takes them."""
 ENDED = {"SENT": 0, "KEPT": 0}
 Name = Annotated[Channel, typer.Argument(metavar="CHANNEL", help="Which: whatsapp, telegram or api.")]
 
@@ -56,12 +63,14 @@ def list_channels(context: typer.Context, output: Output = Shape.TABLE) -> None:
 
 
 @app.command(epilog="Example: msgctl channel pause whatsapp --reason 'template under review'")
+@unasked
 def pause(context: typer.Context, channel: Name, reason: Reason = "") -> None:
     """Hold what is for a channel; other channels go on, and nothing is lost."""
     _switch(context, "channel pause", channel, reason)
 
 
 @app.command(epilog="Example: msgctl channel resume telegram")
+@unasked
 def resume(context: typer.Context, channel: Name, reason: Reason = "") -> None:
     """Let a channel go on: one that a person paused, its credentials stopped, or its breaker holds."""
     _switch(context, "channel resume", channel, reason)
@@ -72,7 +81,7 @@ def send_test(
     context: typer.Context,
     channel: Name,
     *,
-    to: Annotated[str, typer.Option(help="A chat's number, a phone number in E.164, or a callback URL.")],
+    to: Annotated[str, typer.Option(help="A chat's number, a phone number in E.164, or a callback URL.")] = "",
     text: Annotated[str, typer.Option(help="What to send.")] = TEST_TEXT,
     provider: Annotated[str, typer.Option(help="WhatsApp: cloud or twilio; else as configured.")] = "",
     sender: Annotated[str, typer.Option("--from", help="Which bot or number sends it; else the first one.")] = "",
@@ -81,6 +90,8 @@ def send_test(
 ) -> None:
     """Send a text by a channel, through the subscribers, and say how it ended; exit 4 if it did not arrive."""
     patience = parse_duration(timeout)
+    if not to and channel in EXAMPLES:
+        raise InvalidInput(f"Say where to: msgctl channel test {channel} --to {EXAMPLES[channel]}")
 
     async def body(session: Session) -> dict[str, Any]:
         channels = session.operations.channels
@@ -90,7 +101,8 @@ def send_test(
     record = run(context, body)
     print_record(record, output, schema="msgctl.channel-test/1")
     if record["state"] not in ENDED:
-        raise Incomplete(f"It is {record['state']}. {record['advice']}".rstrip())
+        reason = record["text"] if record["code"] in OWN else record["advice"]
+        raise Incomplete(f"It is {record['state']}. {reason or record['advice'] or record['text']}".rstrip())
 
 
 def _switch(context: typer.Context, act: str, channel: Channel, reason: str) -> None:

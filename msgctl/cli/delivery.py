@@ -1,6 +1,6 @@
 """`msgctl delivery`: what became of each response on its way to a customer."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -10,11 +10,13 @@ from msgctl.cli._complete import complete_ids
 from msgctl.cli._confirm import confirm
 from msgctl.cli._noun import noun
 from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_listing, print_record
-from msgctl.cli._query import Reason, Yes
+from msgctl.cli._query import DryRun, Reason, Yes
 from msgctl.cli._session import Session, run
 from msgctl.cli._time import ago, rfc3339
-from msgctl.errors import Incomplete
+from msgctl.delivery.record import DeliveryState
+from msgctl.errors import Incomplete, InvalidInput, NotFound
 from msgctl.messages import Channel
+from msgctl.ownership import absent
 
 app = noun("What became of each response on its way to a customer.")
 
@@ -55,6 +57,8 @@ def list_deliveries(
     output: Output = Shape.TABLE,
 ) -> None:
     """The newest deliveries; a filter looks at `--limit` of them, no further."""
+    if state and state.upper() not in set(DeliveryState):
+        raise InvalidInput(f"There is no state {state!r}; there are {', '.join(DeliveryState)}.")
     found = run(context, lambda session: session.operations.deliveries.newest(limit))
     chosen = [
         one
@@ -78,7 +82,7 @@ def show(
     output: RecordOutput = RecordShape.TABLE,
 ) -> None:
     """The record of one delivery: its state, tries, provider id and last error."""
-    record = run(context, lambda session: session.operations.messages.delivery(message_id))
+    record = run(context, lambda session: _find(session, message_id))
     if output is RecordShape.TABLE:
         record = {**record, **{field: rfc3339(record[field]) for field in MOMENTS if record.get(field)}}
     print_record(record, output, schema="msgctl.delivery-record/1")
@@ -89,12 +93,13 @@ def retry(
     context: typer.Context,
     ids: Chosen,
     *,
+    dry_run: DryRun = False,
     yes: Yes = False,
     reason: Reason = "",
     output: Output = Shape.TABLE,
 ) -> None:
     """Send once more what FAILED, or what is UNKNOWN and so may come to the customer twice."""
-    _amend(context, "retry", ids, yes=yes, reason=reason, output=output)
+    _amend(context, "retry", ids, dry_run=dry_run, yes=yes, reason=reason, output=output)
 
 
 @app.command(epilog="Example: msgctl delivery drop 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10 --reason 'sent by hand'")
@@ -102,26 +107,42 @@ def drop(
     context: typer.Context,
     ids: Chosen,
     *,
+    dry_run: DryRun = False,
     yes: Yes = False,
     reason: Reason = "",
     output: Output = Shape.TABLE,
 ) -> None:
     """Give up what waits for its next try; `delivery retry` takes it back."""
-    _amend(context, "drop", ids, yes=yes, reason=reason, output=output)
+    _amend(context, "drop", ids, dry_run=dry_run, yes=yes, reason=reason, output=output)
 
 
-def _amend(context: typer.Context, verb: str, ids: list[str], *, yes: bool, reason: str, output: Shape) -> None:
+async def _find(session: Session, message_id: str) -> dict[str, Any]:
+    try:
+        return await session.operations.messages.delivery(message_id)
+    except NotFound as error:
+        if error.message != absent("message").message:
+            raise
+        raise NotFound(
+            f"There is no delivery of {message_id}, nor such a message. See: msgctl delivery list"
+        ) from None
+
+
+def _amend(
+    context: typer.Context, verb: str, ids: list[str], *, dry_run: bool, yes: bool, reason: str, output: Shape
+) -> None:
     question = {
         "retry": f"{len(ids)} deliveries will be made once more; customers may get a reply twice.",
         "drop": f"{len(ids)} deliveries will be given up.",
     }[verb]
-    confirm(question, yes=yes, machine=output is not Shape.TABLE)
+    confirm(question, yes=yes or dry_run, machine=output is not Shape.TABLE)
 
     async def body(session: Session) -> dict[str, str]:
         deliveries = session.operations.deliveries
-        outcomes = await (deliveries.retry(ids) if verb == "retry" else deliveries.drop(ids))
+        amend = deliveries.retry if verb == "retry" else deliveries.drop
+        outcomes = await amend(ids, dry_run=dry_run)
         done = [message_id for message_id, outcome in outcomes.items() if outcome == DONE[verb]]
-        await note_act(session, f"delivery {verb}", done, reason=reason)
+        if not dry_run:
+            await note_act(session, f"delivery {verb}", done, reason=reason)
         return outcomes
 
     outcomes = run(context, body)
@@ -130,5 +151,5 @@ def _amend(context: typer.Context, verb: str, ids: list[str], *, yes: bool, reas
         records = [{**record, "why": WHY.get(record["outcome"], "")} for record in records]
     columns = {"messageId": "id", "outcome": "outcome", "why": "why"}
     print_listing(records, output, schema=f"msgctl.delivery-{verb}/1", columns=columns, key="messageId")
-    if left := sum(outcome != DONE[verb] for outcome in outcomes.values()):
+    if not dry_run and (left := sum(outcome != DONE[verb] for outcome in outcomes.values())):
         raise Incomplete(f"{left} of {len(ids)} were left as they are.")

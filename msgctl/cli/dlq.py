@@ -11,7 +11,7 @@ from msgctl.cli._complete import complete_ids
 from msgctl.cli._confirm import confirm
 from msgctl.cli._noun import noun
 from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_listing, print_record
-from msgctl.cli._query import DryRun, Every, Ids, Limit, Reason, Yes, choose, is_open, letters
+from msgctl.cli._query import DryRun, Every, Ids, Limit, Reason, Yes, choose, is_open, letters, named
 from msgctl.cli._session import Session, run
 from msgctl.cli._sheet import as_sheet
 from msgctl.cli._time import ago, rfc3339
@@ -68,10 +68,10 @@ def show(
     output: RecordOutput = RecordShape.TABLE,
 ) -> None:
     """Everything known of one dead letter, with each of its attempts."""
-    found = run(context, lambda session: session.operations.messages.show(message_id))
+    found = run(context, lambda session: named(message_id, session.operations.messages.show(message_id)))
     if found["state"] != State.FAILED:
         raise NotFound(f"It is no dead letter: it is {found['state']}. See: msgctl message show {message_id}")
-    record = {**found, "finishedAt": rfc3339(found["finishedOn"])}
+    record = {**found, "reply": None, "finishedAt": rfc3339(found["finishedOn"])}
     print_record(as_sheet(found) if output is RecordShape.TABLE else record, output, schema="msgctl.message/1")
 
 
@@ -111,10 +111,10 @@ def drop(
     )
     columns = {"messageId": "id", "outcome": "outcome"}
     print_listing(outcomes, output, schema="msgctl.drop/1", columns=columns, key="messageId")
-    kept = [outcome for outcome in outcomes if outcome["outcome"] == "kept"]
-    if kept:
+    left = [outcome for outcome in outcomes if outcome["outcome"] != "dropped"]
+    if left and not dry_run:
         raise Incomplete(
-            f"{len(kept)} of {len(outcomes)} were kept: they are no dead letters, or still to be told."
+            f"{len(left)} of {len(outcomes)} were not dropped: they are no dead letters, or still to be told."
         )
 
 
@@ -130,17 +130,22 @@ async def _drop(
     reason: str,
     output: Shape,
 ) -> list[dict[str, Any]]:
-    chosen = [item.message_id for item in await choose(session, ids, query, every=every, limit=limit)]
+    letters = session.operations.dead_letters
+    found = [item.message_id for item in await choose(session, ids, query, every=every, limit=limit)]
+    missing = {message_id: "missing" for message_id in ids or () if message_id not in found}
     if dry_run:
-        return [{"messageId": message_id, "outcome": "would_drop"} for message_id in chosen]
-    confirm(f"{len(chosen)} dead letters will be forgotten for good.", yes=yes, machine=output is not Shape.TABLE)
-    outcomes = await session.operations.dead_letters.drop_many(chosen)
-    dropped = [message_id for message_id, gone in outcomes.items() if gone]
+        may = await letters.droppable(found)
+        return _as_named(ids, {one: "would_drop" if may[one] else "kept" for one in found} | missing)
+    confirm(f"{len(found)} dead letters will be forgotten for good.", yes=yes, machine=output is not Shape.TABLE)
+    gone = await letters.drop_many(found)
+    dropped = [message_id for message_id in found if gone[message_id]]
     await note_act(session, "dlq drop", dropped, reason=reason, query=query)
-    return [
-        {"messageId": message_id, "outcome": "dropped" if gone else "kept"}
-        for message_id, gone in outcomes.items()
-    ]
+    return _as_named(ids, {one: "dropped" if gone[one] else "kept" for one in found} | missing)
+
+
+def _as_named(ids: list[str] | None, outcomes: dict[str, str]) -> list[dict[str, Any]]:
+    """A record each, in the order that was typed if any was."""
+    return [{"messageId": one, "outcome": outcomes[one]} for one in dict.fromkeys(ids or outcomes)]
 
 
 def _group_for_people(group: DeadGroup) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from msgctl.cli._acts import note_act
 from msgctl.cli._complete import complete_entries
 from msgctl.cli._noun import noun
 from msgctl.cli._output import Output, Shape, note, print_listing
-from msgctl.cli._query import DryRun, Reason
+from msgctl.cli._query import DryRun, Reason, unasked
 from msgctl.cli._session import Session, run
 from msgctl.cli._time import ago, rfc3339
 from msgctl.errors import Incomplete, Refused
@@ -35,6 +35,7 @@ def list_acts(
 
 
 @app.command(epilog="Example: msgctl journal undo 1763937000000-0 --dry-run")
+@unasked
 def undo(
     context: typer.Context,
     entry: Annotated[

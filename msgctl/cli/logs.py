@@ -55,7 +55,7 @@ def logs(
         return
     newest = deque(filter(wanted, _journal(journal, follow=False) if journal else _lines(files[0])), maxlen=limit)
     if not newest and not follow:
-        raise NothingMatched("No line answers to this.")
+        raise NothingMatched("No line matches.")
     _print(newest)
     if follow:
         _print(filter(wanted, _follow(files[0])))

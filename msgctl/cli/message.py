@@ -13,7 +13,7 @@ from msgctl.cli._dlq_replay import parse_rate, replay
 from msgctl.cli._many import read_lines
 from msgctl.cli._noun import noun
 from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_record
-from msgctl.cli._query import letters, queried
+from msgctl.cli._query import letters, named, queried
 from msgctl.cli._sending import Order, print_outcomes, send_all
 from msgctl.cli._session import Session, run
 from msgctl.cli._sheet import as_sheet
@@ -31,7 +31,7 @@ def send(
     *,
     text: Annotated[str | None, typer.Argument(help="What the customer says; else --from.")] = None,
     agent: Annotated[
-        str | None, typer.Option(help="The id of the agent it is for.", autocompletion=complete_agents)
+        str | None, typer.Option(help="The agent it is for: its id, or its name.", autocompletion=complete_agents)
     ] = None,
     lines: Annotated[
         Path | None,
@@ -55,8 +55,7 @@ def send(
     """Put a message into the queue, as the gateway does."""
     if count > 1 and message_id:
         raise InvalidInput("--id names one message; leave it out with --count.")
-    if (lines is None) == (text is None or agent is None):
-        raise InvalidInput("Say a text and --agent, or --from a file.")
+    _check_words(text, agent, lines)
     order = Order(
         text=text or "",
         agent_id=agent or "",
@@ -81,7 +80,7 @@ def show(
     output: RecordOutput = RecordShape.TABLE,
 ) -> None:
     """Where a message is, and everything known of it."""
-    found = run(context, lambda session: session.operations.messages.show(message_id))
+    found = run(context, lambda session: _show(session, message_id))
     record = {**found, "finishedAt": rfc3339(found["finishedOn"])}
     if output is RecordShape.TABLE and found["state"] == "failed":
         note(f"Put it back to work: msgctl dlq replay {message_id}")
@@ -105,6 +104,11 @@ def trace(
     run(context, lambda session: _trace(session, message_id, conversation, output, follow=follow))
 
 
+async def _show(session: Session, message_id: str) -> dict[str, Any]:
+    messages = session.operations.messages
+    return {**await named(message_id, messages.show(message_id)), "reply": await messages.reply(message_id)}
+
+
 async def _trace(
     session: Session, message_id: str, conversation: str, output: RecordShape, *, follow: bool
 ) -> None:
@@ -116,6 +120,18 @@ async def _trace(
             break
     if output is RecordShape.TABLE:
         print_standings(story.standings)
+
+
+def _check_words(text: str | None, agent: str | None, lines: Path | None) -> None:
+    if lines is not None:
+        if text is not None and agent is not None:
+            raise InvalidInput("Say a text and --agent, or --from a file; not both.")
+    elif text is None:
+        raise InvalidInput('Say a text and --agent, or --from a file: msgctl message send "Hello" --agent ID')
+    elif not text:
+        raise InvalidInput("The message is empty.")
+    elif agent is None:
+        raise InvalidInput("Say --agent, the id or the name of the agent it is for. See: msgctl agent list")
 
 
 def _parse_metadata(text: str) -> dict[str, Any]:

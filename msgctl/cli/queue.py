@@ -11,10 +11,11 @@ import typer
 from msgctl.cli import _queue_verbs
 from msgctl.cli._acts import note_act
 from msgctl.cli._confirm import confirm
+from msgctl.cli._context import context_of
 from msgctl.cli._noun import noun
 from msgctl.cli._output import RecordOutput, RecordShape, note, print_json, print_record, print_table, print_text
 from msgctl.cli._query import Reason
-from msgctl.cli._session import Session, run
+from msgctl.cli._session import Session, run, where_it_was_looked
 from msgctl.cli._time import parse_duration
 from msgctl.errors import NothingMatched
 from msgctl.messages import State
@@ -72,6 +73,8 @@ def health(
     if output is RecordShape.JSON:
         print_json({"schema": "msgctl.health/1", **msgspec.to_builtins(verdict)})
     else:
+        if verdict.stats is None and (forgotten := where_it_was_looked(context_of(context).load_with_origins())):
+            note(f"msgctl: {forgotten.rstrip()}")
         _draw(verdict)
     if not verdict.healthy:
         raise typer.Exit(VIOLATED if verdict.stats else 69)

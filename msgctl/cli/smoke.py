@@ -1,6 +1,7 @@
 """`msgctl smoke`: a few messages through API and socket, judged as a customer would."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Annotated
 from xml.etree import ElementTree as ET
@@ -8,10 +9,13 @@ from xml.etree import ElementTree as ET
 import typer
 
 from msgctl.cli._complete import complete_agents
+from msgctl.cli._context import context_of
+from msgctl.cli._door import address_of
 from msgctl.cli._output import RecordOutput, RecordShape, print_json, print_listing
 from msgctl.cli._output import Shape as ListShape
 from msgctl.cli._time import parse_duration
-from msgctl.errors import Incomplete, Refused
+from msgctl.errors import Incomplete, InvalidInput, Refused
+from msgctl.intake import UUID_PATTERN
 from msgctl.messages import Channel
 from msgctl.stack.smoke import Assignment, Case, Smoke
 
@@ -19,18 +23,19 @@ COLUMNS = {"case": "case", "passed": "passed", "seconds": "seconds", "problem": 
 
 
 def smoke(
+    context: typer.Context,
     *,
-    url: Annotated[str, typer.Option(help="The gateway's address.")] = "http://127.0.0.1:3000",
+    url: Annotated[str, typer.Option(help="The gateway's address; else [gateway] host and port.")] = "",
     token: Annotated[
         str,
         typer.Option(envvar="MSGCTL_SMOKE_TOKEN", help="A token of the agent's owner; better in the environment."),
-    ],
-    agent: Annotated[str, typer.Option(metavar="ID", help="The agent.", autocompletion=complete_agents)],
+    ] = "",
+    agent: Annotated[str, typer.Option(metavar="ID", help="The agent.", autocompletion=complete_agents)] = "",
     channel: Annotated[
         Channel, typer.Option(help="The channel; `web` is listened to at the socket.")
     ] = Channel.WEB,
     count: Annotated[int, typer.Option(min=1, max=10_000, help="How many messages.")] = 20,
-    timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long all may take; 60 is 60s.")] = "60s",
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long all may take.")] = "60s",
     budget: Annotated[str, typer.Option(metavar="DURATION", help="How long one answer may take.")] = "30s",
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML, too.")] = None,
     output: RecordOutput = RecordShape.TABLE,
@@ -41,7 +46,14 @@ def smoke(
 
     Example: msgctl smoke --url http://127.0.0.1:3000 --token "$TOKEN" --agent "$AGENT" --count 20 --timeout 60
     """
-    assignment = Assignment(url, token, agent, channel, count, _duration(timeout), _duration(budget))
+    if not token:
+        raise InvalidInput("Say --token, or set MSGCTL_SMOKE_TOKEN. Make one: msgctl token issue --user OWNER")
+    if not agent:
+        raise InvalidInput("Say --agent, the id of an agent of the token's user. See: msgctl agent list")
+    if not re.match(UUID_PATTERN, agent):
+        raise InvalidInput(f"{agent!r} is no id of an agent. See: msgctl agent list")
+    url = url or address_of(context_of(context).load())
+    assignment = Assignment(url, token, agent, channel, count, parse_duration(timeout), parse_duration(budget))
     cases = asyncio.run(Smoke(assignment).run())
     if junit:
         _write_junit(junit, cases)
@@ -58,11 +70,6 @@ def smoke(
         raise Incomplete(
             f"{len(failed)} of {len(cases)} cases failed: {'; '.join(case.problem for case in failed)}."
         )
-
-
-def _duration(text: str) -> float:
-    """A duration; a bare number is one in seconds."""
-    return parse_duration(f"{text}s" if text.isdecimal() else text)
 
 
 def _write_junit(file: Path, cases: list[Case]) -> None:

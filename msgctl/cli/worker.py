@@ -11,9 +11,9 @@ from msgctl.cli._acts import note_act
 from msgctl.cli._complete import complete_workers
 from msgctl.cli._noun import noun
 from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_listing, print_record
-from msgctl.cli._query import Reason
+from msgctl.cli._query import Reason, unasked
 from msgctl.cli._session import Session, run
-from msgctl.cli._time import ago
+from msgctl.cli._time import ago, parse_duration
 from msgctl.errors import InvalidInput, NotFound, NothingMatched, TryLater
 from msgctl.rqueue import Order
 
@@ -62,46 +62,51 @@ Names = Annotated[
 ]
 Every = Annotated[bool, typer.Option("--all", help="All that are alive.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Return once they run nothing; meanwhile say what they run.")]
-Timeout = Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait at most.")]
+Timeout = Annotated[str, typer.Option("--timeout", metavar="DURATION", help="How long to wait at most.")]
 
 
 @app.command(epilog="Example: msgctl worker drain --all --wait")
+@unasked
 def drain(
     context: typer.Context,
     names: Names = None,
     *,
     every: Every = False,
     wait: Wait = False,
-    timeout: Timeout = 300,
+    timeout: Timeout = "5m",
     reason: Reason = "",
 ) -> None:
     """Let workers finish what they run and take nothing new, until `msgctl worker resume`."""
+    patience = parse_duration(timeout)
     run(
         context,
-        lambda session: _order(session, names, Order.DRAIN, reason, every=every, wait=timeout if wait else None),
+        lambda session: _order(session, names, Order.DRAIN, reason, every=every, wait=patience if wait else None),
     )
 
 
 @app.command(epilog="Example: msgctl worker resume --all")
+@unasked
 def resume(context: typer.Context, names: Names = None, *, every: Every = False, reason: Reason = "") -> None:
     """Let drained workers take messages again."""
     run(context, lambda session: _order(session, names, None, reason, every=every, wait=None))
 
 
 @app.command(epilog="Example: msgctl worker stop worker-vm-4711-9f3a --wait")
+@unasked
 def stop(
     context: typer.Context,
     names: Names = None,
     *,
     every: Every = False,
     wait: Wait = False,
-    timeout: Timeout = 300,
+    timeout: Timeout = "5m",
     reason: Reason = "",
 ) -> None:
     """Let workers finish what they run and leave; whoever supervises them may start new ones."""
+    patience = parse_duration(timeout)
     run(
         context,
-        lambda session: _order(session, names, Order.STOP, reason, every=every, wait=timeout if wait else None),
+        lambda session: _order(session, names, Order.STOP, reason, every=every, wait=patience if wait else None),
     )
 
 

@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 
 from msgctl.config.section import Section
 from msgctl.config.settings import Settings
+from msgctl.config.words import in_words
 from msgctl.errors import ConfigurationError
 
 PLAIN_NAMES = {
@@ -204,7 +205,7 @@ def _validate(found: Found, problems: list[str]) -> Settings:
         settings = Settings()
         for fault in error.errors(include_input=False, include_url=False):
             section, name = str(fault["loc"][0]), str(fault["loc"][1])
-            problems.append(f"{section}.{name} (from {found[section, name][1]}): {fault['msg']}")
+            problems.append(f"{section}.{name} (from {found[section, name][1]}): {in_words(fault)}")
     if problems:
         raise ConfigurationError(f"The configuration is not acceptable: {'; '.join(problems)}.")
     return settings

@@ -10,7 +10,7 @@ TABLES = {
     "callback": callback_codes.CODES,
 }
 OWN = {
-    "bad_address": "channelMetadata names no one to send to; it will not be retried.",
+    "bad_address": "channelMetadata names no one it may be sent to; it will not be retried.",
     "not_configured": "The channel is not set up: see its section of the configuration.",
     "blank_reply": "The agent's reply was blank; there is nothing to send.",
     "window_closed": "Outside the 24 h window; use a template; it will not be retried.",

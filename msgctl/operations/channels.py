@@ -151,8 +151,14 @@ class Channels:
         advice = advise(code) or (NOBODY if not record else "")
         if record and not record.ended_at and await self._is_held(record.channel, message_id):
             code, advice = "held", f"{HELD} {record.channel}"
-        provider_id = record.provider_id if record else None
-        return {"messageId": message_id, "state": state, "providerId": provider_id, "code": code, "advice": advice}
+        return {
+            "messageId": message_id,
+            "state": state,
+            "providerId": record.provider_id if record else None,
+            "code": code,
+            "text": (record.text if record else None) or "",
+            "advice": advice,
+        }
 
     async def _is_held(self, channel: str, message_id: str) -> bool:
         with unavailable_as_error(self._settings):

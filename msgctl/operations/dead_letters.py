@@ -63,6 +63,17 @@ class DeadLetters:
         """Forget a dead letter for good; False if it is none any more."""
         return bool(await self._queue.remove("failed", FOREVER, [message_id]))
 
+    async def droppable(self, message_ids: Sequence[str]) -> dict[str, bool | None]:
+        """By id whether `drop_many` would forget it; None: there is no such message."""
+        outcomes: dict[str, bool | None] = {}
+        for start in range(0, len(message_ids), BATCH):
+            batch = message_ids[start : start + BATCH]
+            untold = await self._queue.untold(batch)
+            for message_id, job in zip(batch, await self._queue.find_many(batch), strict=True):
+                ended = job is not None and job.state is State.FAILED
+                outcomes[message_id] = None if job is None else ended and message_id not in untold
+        return outcomes
+
     async def drop_many(self, message_ids: Sequence[str]) -> dict[str, bool]:
         """Forget dead letters for good; by id whether it is gone. What is none, or is still to be told, stays."""
         outcomes: dict[str, bool] = {}

@@ -70,25 +70,33 @@ class Deliveries:
             for (stream_id, entry), record in zip(self._entries.items(), records, strict=True)
         ]
 
-    async def retry(self, message_ids: Sequence[str]) -> dict[str, str]:
+    async def retry(self, message_ids: Sequence[str], *, dry_run: bool = False) -> dict[str, str]:
         """Send once more what FAILED or is UNKNOWN; by id `retried`, `missing`, or the state it is in.
 
+        Args:
+            message_ids: which.
+            dry_run: do nothing; what would be retried is `would_retry`.
+
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        return await self._amend("retry", message_ids)
+        return await self._amend("retry", message_ids, dry_run=dry_run)
 
-    async def drop(self, message_ids: Sequence[str]) -> dict[str, str]:
+    async def drop(self, message_ids: Sequence[str], *, dry_run: bool = False) -> dict[str, str]:
         """Give up what waits for its next try; by id `dropped`, `missing`, or the state it is in.
 
+        Args:
+            message_ids: which.
+            dry_run: do nothing; what would be dropped is `would_drop`.
+
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        return await self._amend("drop", message_ids)
+        return await self._amend("drop", message_ids, dry_run=dry_run)
 
-    async def _amend(self, what: str, message_ids: Sequence[str]) -> dict[str, str]:
+    async def _amend(self, what: str, message_ids: Sequence[str], *, dry_run: bool) -> dict[str, str]:
         with unavailable_as_error(self._settings):
-            outcomes = await AMEND(self._redis, what, *message_ids)
+            outcomes = await AMEND(self._redis, what, int(dry_run), *message_ids)
         return dict(zip(message_ids, outcomes, strict=True))
 
 

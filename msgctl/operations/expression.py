@@ -20,6 +20,7 @@ from msgctl.errors import InvalidInput
 from msgctl.messages import PRIORITIES, Record
 
 COMPARISON = re.compile(r"\s*([a-z_]+(?:\(\w+\))?)\s*(<=|>=|==|!=|<|>)\s*(\d+(?:\.\d+)?)(%|s|m|h|d)?\s*")
+SINGLE = re.compile(r"(?<![<>=!])=(?!=)")
 UNITS = {"": 1.0, "%": 0.01, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -105,7 +106,11 @@ async def measure(look: Any) -> dict[str, float]:
 def _parse(text: str) -> Comparison:
     found = COMPARISON.fullmatch(text)
     if not found:
-        raise InvalidInput(f"{text.strip()!r} is no comparison; write e.g. waiting<100 or age(p1)<30s.")
+        meant = SINGLE.sub("==", text.strip())
+        hint = (
+            f"did you mean {meant}?" if COMPARISON.fullmatch(meant) else "write e.g. waiting<100 or age(p1)<30s."
+        )
+        raise InvalidInput(f"{text.strip()!r} is no comparison; {hint}")
     name, sign, number, unit = found.groups(default="")
     if name not in NAMES:
         raise InvalidInput(f"There is no {name!r} to compare; there are {', '.join(NAMES)}.")

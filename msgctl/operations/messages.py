@@ -1,17 +1,21 @@
 """One message: where it is, and everything known of it."""
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from redis.asyncio import Redis
 
+from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.delivery.record import find as find_delivery
 from msgctl.errors import NotFound
-from msgctl.messages import State
+from msgctl.messages import Message, Response, State
 from msgctl.ownership import demand_own
 from msgctl.redisdb import unavailable_as_error
 from msgctl.rqueue import Job, Queue
+
+_message = msgspec.json.Decoder(Message)
+_response = msgspec.json.Decoder(Response)
 
 
 class Messages:
@@ -63,6 +67,18 @@ class Messages:
 
     async def _find(self, message_id: str, user_id: str | None) -> Job:
         return demand_own("message", await self._queue.find(message_id), user_id, lambda job: job.message.user_id)
+
+    async def reply(self, message_id: str) -> str | None:
+        """The text that answered a message; None if it was not answered, or its reply is no longer kept."""
+        fields = (contracts.FIELD_COMMITTED, contracts.FIELD_MESSAGE)
+        with unavailable_as_error(self._settings):
+            committed, message = await cast("Any", self._redis.hmget(contracts.job_key(message_id), fields))
+            if not committed or not message:
+                return None
+            conversation, seq = _message.decode(message).conversation_id, committed.split(" ")[1]
+            kept: Any = await self._redis.zrangebyscore(contracts.REPLIES + conversation, seq, seq)
+        responses = map(_response.decode, kept)
+        return next((one.response.message for one in responses if one.message_id == message_id), None)
 
     async def delivery(self, message_id: str) -> dict[str, Any]:
         """The record of a delivery; also of one without a message: a test, or what another program published.

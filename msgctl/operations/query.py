@@ -9,8 +9,8 @@ from msgctl.errors import InvalidInput
 from msgctl.messages import PRIORITIES, Channel, State
 
 WORDS = ("state", "channel", "agent", "user", "priority", "error", "since")
-SPAN = re.compile(r"(\d+)([smhdw])")
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+SPAN = re.compile(r"(\d+)([smhdw]?)")
+SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 class Query(msgspec.Struct, kw_only=True, frozen=True):
@@ -74,7 +74,7 @@ def _read_priority(text: str) -> int:
 def _read_since(text: str) -> float:
     found = SPAN.fullmatch(text)
     if not found:
-        raise InvalidInput(f"{text!r} is no duration; write 90s, 15m, 2h or 7d.")
+        raise InvalidInput(f"{text!r} is no duration; write 90 or 90s, 15m, 2h or 7d.")
     return int(found[1]) * SECONDS[found[2]]
 
 

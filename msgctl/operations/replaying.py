@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -63,6 +63,10 @@ class Pace(msgspec.Struct, kw_only=True, frozen=True):
     """Seconds to wait for the canary."""
 
 
+def _say_nothing(answered: int, canary: int, left: int) -> None:
+    """Where nobody listens."""
+
+
 class Replaying:
     """Plans and runs replays.
 
@@ -112,8 +116,15 @@ class Replaying:
         skip += [Skip(message_id=one, reason="missing", text="Its record has gone.") for one in gone]
         return Plan(query=query or {}, replay=replay, skip=skip)
 
-    async def run(self, message_ids: Sequence[str], pace: Pace) -> AsyncIterator[list[Replay]]:
+    async def run(
+        self, message_ids: Sequence[str], pace: Pace, *, passed: Callable[[int, int, int], None] = _say_nothing
+    ) -> AsyncIterator[list[Replay]]:
         """Replay, and yield what became of each batch.
+
+        Args:
+            message_ids: of dead letters.
+            pace: how carefully.
+            passed: is told once the canary has passed how many of it were answered, its size, and how many follow.
 
         Raises:
             Incomplete: the canary failed, or too many failed again; the rest was left alone.
@@ -121,7 +132,7 @@ class Replaying:
         canary, rest = message_ids[: pace.canary], message_ids[pace.canary :]
         if canary:
             yield await self._replay(canary)
-            await self._await_canary(canary, pace.patience)
+            passed(await self._await_canary(canary, pace.patience), len(canary), len(rest))
         size = BATCH if pace.rate is None else max(1, min(BATCH, int(pace.rate / 2)))
         begun, done = time.monotonic(), 0
         for start in range(0, len(rest), size):
@@ -137,14 +148,14 @@ class Replaying:
         outcomes = await self._queue.replay_many(batch)
         return [Replay(*one) for one in zip(batch, outcomes, strict=True)]
 
-    async def _await_canary(self, ids: Sequence[str], patience: float) -> None:
+    async def _await_canary(self, ids: Sequence[str], patience: float) -> int:
         deadline = time.monotonic() + patience
         while True:
             states = await self._states(ids)
             if failed := states.count(State.FAILED):
                 raise Incomplete(f"{failed} of the canary's {len(ids)} failed again; the rest was left alone.")
-            if states.count(State.COMPLETED) + states.count(None) == len(ids):
-                return
+            if (answered := states.count(State.COMPLETED)) + states.count(None) == len(ids):
+                return answered
             if time.monotonic() > deadline:
                 raise Incomplete(f"The canary was not answered within {patience:g} s; the rest was left alone.")
             await asyncio.sleep(LOOK_INTERVAL)

@@ -24,9 +24,10 @@ FOLDS = (
     ("://", re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE), "URL"),
     ("-", re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE), "ID"),
     ("", re.compile(r"\b(?=\w*\d)[\w-]{12,}\b"), "ID"),
-    ("", re.compile(r"\b\d+(?:[.,]\d+)*\b"), "N"),
+    ("", re.compile(r"(?<!\bHTTP )\b\d+(?:[.,]\d+)*\b"), "N"),
 )
-"""What to look for first, since that is quick, then the particulars themselves, and what stands for them."""
+"""What to look for first, since that is quick, then the particulars themselves, and what stands for them.
+The status of HTTP is none of them: 404 and 500 are two troubles."""
 
 
 class Letter(Record, kw_only=True, frozen=True):
@@ -134,7 +135,7 @@ class Triage:
 
 
 def fold(text: str) -> str:
-    """A text with its particulars taken out: addresses, ids and numbers become URL, ID and N."""
+    """A text with its particulars taken out: addresses, ids and numbers become URL, ID and N; a status stays."""
     for mark, pattern, name in FOLDS:
         if mark in text:
             text = pattern.sub(name, text)

@@ -128,6 +128,15 @@ class Queue:
         with unavailable_as_error(self._settings):
             return [Job.from_hash(fields) for fields in await pipeline.execute()]
 
+    async def untold(self, message_ids: Sequence[str]) -> set[str]:
+        """Those whose delivery is still to be made."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for message_id in message_ids:
+            cast("Any", pipeline.zscore(contracts.POSTPONED, message_id))
+        with unavailable_as_error(self._settings):
+            due = await pipeline.execute() if message_ids else []
+        return {message_id for message_id, at in zip(message_ids, due, strict=True) if at is not None}
+
     async def stats(self) -> Stats:
         """Count the messages in each state, in one round trip and without walking any of them."""
         pipeline = self._redis.pipeline(transaction=False)

@@ -10,12 +10,16 @@ from typing import Any
 
 import requests
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketException
 
 from msgctl.errors import Unavailable
+from msgctl.stack.refusals import refusal
 
 REQUEST_PATIENCE = 15.0
 """Seconds one request may take."""
+UNAUTHORIZED = 4401
+"""The code a socket is closed with whose token is not taken."""
+ELSEWHERE = "Is it elsewhere? Say --url, or set [gateway] host and port."
 
 
 @dataclass(frozen=True)
@@ -80,11 +84,23 @@ class Smoke:
                 async with connect(self._socket_url(), proxy=None, open_timeout=REQUEST_PATIENCE) as socket:
                     await self._talk(socket, conversation)
             except (OSError, WebSocketException, TimeoutError) as error:
-                raise Unavailable(f"The gateway's socket cannot be used: {type(error).__name__}.") from None
+                raise Unavailable(self._explain(error)) from None
         else:
             await self._send_by_api(self.assignment.count, conversation, {})
         await self._await_states(begun)
         return self._judge(time.monotonic() - begun)
+
+    def _explain(self, error: Exception) -> str:
+        """What is the matter with the socket, and what to do."""
+        url = self.assignment.url
+        closed = error.rcvd if isinstance(error, ConnectionClosed) else None
+        if closed is not None:
+            reason = f"{closed.code} {closed.reason}".rstrip()
+            hint = " Make a token: msgctl token issue --user USER" if closed.code == UNAUTHORIZED else ""
+            return f"The gateway at {url} closed the socket: {reason}.{hint}"
+        if isinstance(error, InvalidHandshake):
+            return f"There is no gateway at {url}: its socket was refused ({type(error).__name__}). {ELSEWHERE}"
+        return f"The gateway at {url} does not answer ({type(error).__name__}). {ELSEWHERE}"
 
     async def _talk(self, socket: ClientConnection, conversation: str) -> None:
         hello = json.loads(await asyncio.wait_for(socket.recv(), REQUEST_PATIENCE))
@@ -133,7 +149,7 @@ class Smoke:
             }
             answer = await asyncio.to_thread(self._request, "POST", "/api/messages", body)
             if answer.status_code != 202:
-                raise Unavailable(f"The gateway answered {answer.status_code} to a message: {answer.text[:200]}")
+                raise refusal(answer.status_code, _document(answer))
 
     async def _await_states(self, begun: float) -> None:
         """By the API, for what no socket told of, and as a second witness for the rest."""
@@ -194,8 +210,15 @@ class Smoke:
             )
         except requests.RequestException as error:
             raise Unavailable(
-                f"The gateway at {self.assignment.url} does not answer ({type(error).__name__})."
+                f"The gateway at {self.assignment.url} does not answer ({type(error).__name__}). {ELSEWHERE}"
             ) from None
 
     def _socket_url(self) -> str:
         return f"{self.assignment.url.rstrip('/').replace('http', 'ws', 1)}/ws/chat?token={self.assignment.token}"
+
+
+def _document(answer: requests.Response) -> Any:
+    try:
+        return answer.json()
+    except requests.RequestException:  # something else than a gateway answered
+        return None

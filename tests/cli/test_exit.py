@@ -63,16 +63,17 @@ def test_ctrl_c_and_exit_codes_pass(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("15m", 900), ("2h", 7200), ("7d", 604_800), ("1h30m", 5400), ("0.5s", 0.5)]
+    ("text", "seconds"),
+    [("90s", 90), ("15m", 900), ("2h", 7200), ("7d", 604_800), ("1h30m", 5400), ("0.5s", 0.5), ("7", 7)],
 )
 def test_durations_are_read_as_people_write_them(text: str, seconds: float) -> None:
-    """A number and its unit, one after the other."""
+    """A number and its unit, one after the other; without a unit it is seconds."""
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "7", "d", "7y", "-1h", "1h 30m", "1.2.3s"])
+@pytest.mark.parametrize("text", ["", "d", "7y", "-1h", "1h 30m", "1.2.3s"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    """A number without a unit could be anything."""
+    """No unit but ours, no sign, no blank."""
     with pytest.raises(InvalidInput):
         parse_duration(text)
 

@@ -56,6 +56,11 @@ def test_the_man_page_is_whole_and_well_formed() -> None:
         assert checked.stderr == ""
 
 
+def test_the_man_page_in_the_repository_is_this_one() -> None:
+    """`make docs` would change nothing."""
+    assert (ROOT / "docs" / "msgctl.1").read_text("utf-8") == render()
+
+
 async def test_a_table_looks_like_this(msgctl: Invoke, traffic: Traffic, redis: Redis) -> None:
     """Headings, a rule, a line a record, nothing cut at 80 columns."""
     await traffic.failed("m1")

@@ -46,6 +46,18 @@ async def test_smoke_judges_what_a_customer_sees(
         assert (slow.code, "took longer" in slow.stderr) == (4, True)
         refused = await msgctl(*words[:4], "nonsense", *words[5:])
         assert refused.code == 69
+        for word in ("4401", "token", "msgctl token issue --user"):
+            assert word in refused.stderr
+        by_api = await msgctl(*words[:4], "nonsense", *words[5:], "--channel", "api")
+        assert (by_api.code, "msgctl token issue --user" in by_api.stderr) == (69, True)
+        named = await msgctl(*words[:6], "nope", *words[7:])
+        assert (named.code, "'nope' is no id of an agent" in named.stderr) == (2, True)
+        nobody = await msgctl(*words[:6], "5f0c7c1e-0000-4000-8000-000000000000", *words[7:])
+        assert (nobody.code, "{" in nobody.stderr, "msgctl agent list" in nobody.stderr) == (3, False, True)
+        configured = await msgctl("smoke", *words[3:], environ={"MSGCTL_GATEWAY_PORT": port})
+        assert configured.code == 0, configured
     down = await msgctl(*words)
     assert down.code == 69
+    for word in (f"http://127.0.0.1:{port}", "--url"):
+        assert word in down.stderr
     assert (await msgctl("stats", environ={"MSGCTL_SMOKE_TOKEN": token})).code == 0, "the variable is ours"

@@ -63,7 +63,7 @@ async def test_jobs_fail(msgctl: Invoke, settings: Settings, n8n: N8nStandIn, ag
         assert "set n8n.api_key" in found["what"]
         n8n.reset()
         group, *others = (await msgctl("dlq", "groups", "-o", "ids")).lines
-        assert (others, "msgctl dlq replay --group KEY --canary" in found["mend"]) == ([], True)
+        assert (others, f"msgctl dlq replay --group {group} --canary" in found["mend"]) == ([], True)
         replayed = await msgctl("dlq", "replay", "--group", group, "--canary", "1", "--yes", "-o", "json")
         assert (replayed.code, {one["outcome"] for one in replayed.json["items"]}) == (0, {"replayed"})
         assert (await msgctl("message", "wait", *sent.lines)).code == 0

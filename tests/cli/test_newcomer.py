@@ -1,0 +1,304 @@
+"""What someone new to the command line trips over: dry runs, errors that say what to do, durations, `--yes`."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from msgctl import contracts
+from msgctl.agents import Agents
+from msgctl.config import Settings
+from msgctl.messages import State
+from tests.cli.conftest import Invoke, Outcome, started
+from tests.processes import PATIENCE, Daemon, until
+from tests.rqueue.conftest import commit
+from tests.traffic import Traffic
+
+UNKNOWN = "5f0c7c1e-0000-4000-8000-000000000000"
+
+
+def outcomes(outcome: Outcome) -> dict[str, str]:
+    """What became, or would become, of each message."""
+    return {item["messageId"]: item["outcome"] for item in outcome.json["items"]}
+
+
+async def test_a_dry_run_of_cancel_tells_the_truth(msgctl: Invoke, traffic: Traffic) -> None:
+    """What is over would not be cancelled, and what is not there is missing; the act says the same."""
+    await traffic.completed("done")
+    await traffic.failed("dead")
+    await traffic.waiting("waits")
+    names = ("done", "dead", "waits", "gone")
+    dry = await msgctl("message", "cancel", *names, "--dry-run", "-o", "json")
+    assert dry.code == 0
+    expected = {"done": "completed", "dead": "failed", "waits": "would_cancel", "gone": "missing"}
+    assert outcomes(dry) == expected
+    done = await msgctl("message", "cancel", *names, "-o", "json")
+    assert (done.code, outcomes(done)) == (4, expected | {"waits": "cancelled"})
+
+
+async def test_a_dry_run_of_drop_tells_the_truth(msgctl: Invoke, traffic: Traffic, redis: Redis) -> None:
+    """What is no dead letter would be kept, as would one whose sender is still to be told."""
+    await traffic.completed("done")
+    await traffic.failed("dead", "untold")
+    await redis.zadd(contracts.POSTPONED, {"untold": 2**52})
+    names = ("done", "dead", "untold", "gone")
+    dry = await msgctl("dlq", "drop", *names, "--dry-run", "-o", "json")
+    assert dry.code == 0
+    expected = {"done": "kept", "dead": "would_drop", "untold": "kept", "gone": "missing"}
+    assert outcomes(dry) == expected
+    done = await msgctl("dlq", "drop", *names, "--yes", "-o", "json")
+    assert (done.code, outcomes(done)) == (4, expected | {"dead": "dropped"})
+
+
+async def test_deliveries_have_a_dry_run(msgctl: Invoke, redis: Redis) -> None:
+    """It says what would be done, and nothing is."""
+    record: Any = {"state": "FAILED", "channel": "telegram", "body": "{}", "endedAt": 1, "code": "telegram_403"}
+    await redis.hset(contracts.DELIVERY + "m1", mapping=record)
+    retry = await msgctl("delivery", "retry", "m1", "gone", "--dry-run", "-o", "json")
+    assert (retry.code, outcomes(retry)) == (0, {"m1": "would_retry", "gone": "missing"})
+    drop = await msgctl("delivery", "drop", "m1", "--dry-run", "-o", "json")
+    assert (drop.code, outcomes(drop)) == (0, {"m1": "failed"})
+    assert await redis.hgetall(contracts.DELIVERY + "m1") == {name: str(value) for name, value in record.items()}
+    assert await redis.zcard(contracts.POSTPONED) == 0
+
+
+async def test_a_replay_says_what_it_did_not_do(msgctl: Invoke, traffic: Traffic, tmp_path: Path) -> None:
+    """A dry run ends with its sum; a plan that skips nothing prints no table of nothing."""
+    await traffic.failed("m1", "m2")
+    dry = await msgctl("dlq", "replay", "--all", "--dry-run")
+    assert dry.stderr.splitlines()[-1] == "2 would be replayed; nothing was done."
+    (group,) = (await msgctl("dlq", "groups", "-o", "ids")).lines
+    saved = await msgctl("dlq", "replay", "--group", group, "--save", "plan.json")
+    (line,) = saved.stderr.splitlines()
+    assert line.startswith("2 to replay, 0 to skip.")
+    assert json.loads((tmp_path / "plan.json").read_text())["replay"] == ["m1", "m2"]
+
+
+async def test_a_canary_that_passed_is_told(traffic: Traffic, settings: Settings, tmp_path: Path) -> None:
+    """Between the canary and the rest it says so."""
+    await traffic.failed("m1", "m2", "m3")
+    words = ("dlq", "replay", "--all", "--yes", "--canary", "1")
+    async with started(settings, *words, folder=tmp_path) as process:
+
+        async def waits() -> bool:
+            return (await traffic.queue.stats()).waiting == 1
+
+        await until(waits, "the canary to wait")
+        (claimed,) = await traffic.claims.claim(1)
+        assert await commit(traffic.claims, claimed, "fine")
+        _, stderr = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert process.returncode == 0
+    assert "The canary passed: 1 of 1 answered. The other 2 follow." in stderr.decode()
+
+
+async def test_a_finished_message_shows_its_reply(msgctl: Invoke, traffic: Traffic, redis: Redis) -> None:
+    """As a line for people and a field of the JSON; where it is no longer kept, that is said."""
+    await traffic.completed("m1", "I am\nwell.")
+    await traffic.waiting("m2")
+    for command in (("status",), ("message", "show")):
+        assert (await msgctl(*command, "m1", "-o", "json")).json["reply"] == "I am\nwell."
+    assert any(line.split() == ["reply", "I", "am", "well."] for line in (await msgctl("status", "m1")).lines)
+    assert (await msgctl("status", "m2", "-o", "json")).json["reply"] is None
+    assert "reply" not in (await msgctl("status", "m2")).stdout
+    await redis.delete(contracts.REPLIES + "of-m1")
+    assert (await msgctl("status", "m1", "-o", "json")).json["reply"] is None
+    table = (await msgctl("status", "m1")).lines
+    assert any(line.split() == ["reply", "no", "longer", "kept"] for line in table)
+
+
+async def test_groups_keep_the_status_of_http(msgctl: Invoke, traffic: Traffic) -> None:
+    """404 and 500 are two troubles; a number that is no status is folded as ever."""
+    for name, status in (("m1", 404), ("m2", 500), ("m3", 500)):
+        text = f"n8n answered HTTP {status}: after {name[1]} ms."
+        error = json.dumps({"class": "final", "code": "n8n_rejected", "text": text, "at": "2026-01-01T00:00:01Z"})
+        await traffic.fail(await traffic.active(name), error.encode())
+    found = (await msgctl("dlq", "groups", "-o", "json")).json["items"]
+    assert [(group["signature"], group["count"]) for group in found] == [
+        ("n8n_rejected: n8n answered HTTP 500: after N ms.", 2),
+        ("n8n_rejected: n8n answered HTTP 404: after N ms.", 1),
+    ]
+
+
+async def test_a_failed_send_ends_its_sentence_once(msgctl: Invoke, traffic: Traffic, agent_id: str) -> None:
+    """The error's own full stop is not doubled."""
+    sending = asyncio.create_task(msgctl("message", "send", "hello", "--agent", agent_id, "--wait"))
+
+    async def waits() -> bool:
+        return (await traffic.queue.stats()).waiting > 0
+
+    await until(waits, "the message to wait")
+    (claimed,) = await traffic.claims.claim(1)
+    await traffic.fail(claimed)
+    stderr = (await sending).stderr
+    assert "n8n answered 400. See: msgctl status" in stderr
+
+
+@pytest.mark.parametrize("words", [("dlq", "list", "--since", "60"), ("message", "list", "--until", "0.5")])
+async def test_a_bare_number_is_seconds(msgctl: Invoke, *, words: tuple[str, ...]) -> None:
+    """Wherever a duration is asked for."""
+    assert (await msgctl(*words)).code == 0
+
+
+async def test_workers_are_waited_for_by_duration(msgctl: Invoke, traffic: Traffic) -> None:
+    """`--timeout` takes a unit there too, and a bare number as before."""
+    await traffic.staffed()
+    assert (await msgctl("worker", "drain", "--all", "--wait", "--timeout", "1m")).code == 0
+    assert (await msgctl("worker", "drain", "--all", "--wait", "--timeout", "5")).code == 0
+
+
+async def test_an_agent_is_named_by_its_name(
+    msgctl: Invoke, traffic: Traffic, agent_id: str, settings: Settings
+) -> None:
+    """A name that one agent has will do; two of them, or none, need the id."""
+    assert (await msgctl("message", "send", "hello", "--agent", "Support", "--id", "m")).code == 0
+    job = await traffic.queue.find("m")
+    assert job is not None
+    assert job.message.agent_id == agent_id
+    nobody = await msgctl("message", "send", "hello", "--agent", "Nobody")
+    assert (nobody.code, "msgctl agent list" in nobody.stderr) == (3, True)
+    async with Agents(settings) as store:
+        await store.add(user_id="bia", name="Support", webhook_path="chat")
+    twice = await msgctl("message", "send", "hello", "--agent", "Support")
+    assert (twice.code, "2 agents" in twice.stderr, "msgctl agent list" in twice.stderr) == (2, True, True)
+    assert (await msgctl("message", "send", "hello", "--agent", "Support", "--user", "ana")).code == 0
+
+
+async def test_a_second_agent_of_the_same_name_is_remarked(msgctl: Invoke, agent_id: str) -> None:
+    """It is added all the same; standard output has its id alone."""
+    second = await msgctl("agent", "add", "--user", "ana", "--name", "Support", "--webhook", "chat")
+    assert (second.code, len(second.lines)) == (0, 1)
+    assert f"already has an agent of this name: {agent_id}" in second.stderr
+    other = await msgctl("agent", "add", "--user", "bia", "--name", "Support", "--webhook", "chat")
+    assert (other.code, other.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ("message send hi", 2, ["--agent", "msgctl agent list"]),
+        ("message send hi --user ana", 2, ["--agent", "msgctl agent list"]),
+        ("message send --agent AGENT", 2, ["text", "--from"]),
+        (f"message send hi --agent {UNKNOWN}", 3, ["msgctl agent list"]),
+        ("message send hi --agent AGENT --user bia", 3, ["bia", "msgctl agent list"]),
+        ("status 0b9e7c2e", 3, ["0b9e7c2e", "whole", "msgctl message list"]),
+        ("message why 0b9e7c2e", 3, ["0b9e7c2e", "whole"]),
+        ("message cancel 0b9e7c2e", 3, ["0b9e7c2e", "whole"]),
+        ("dlq show 0b9e7c2e", 3, ["0b9e7c2e", "whole"]),
+        ("dlq edit 0b9e7c2e --text x", 3, ["0b9e7c2e", "whole"]),
+        ("delivery show nope", 3, ["no delivery", "nope"]),
+        ("message cancel --user nobody", 5, ["Nothing matches"]),
+        ("logs --directory . --message nope", 5, ["No line matches"]),
+        ("assert failed=0", 2, ["failed==0"]),
+        ("delivery list --state foo", 2, ["foo", "SENDING"]),
+        ("channel test whatsapp", 2, ["--to +"]),
+        ("channel test api", 2, ["--to https://"]),
+        ("channel test telegram", 2, ["--to 1"]),
+        ("smoke --agent AGENT", 2, ["msgctl token issue --user"]),
+        ("smoke --token x", 2, ["msgctl agent list"]),
+    ],
+)
+async def test_an_error_says_what_to_do(
+    msgctl: Invoke, agent_id: str, tmp_path: Path, *, words: str, code: int, told: list[str]
+) -> None:
+    """Its last line names what was given, and the next step."""
+    (tmp_path / "combined.log").write_text("nothing\n")
+    outcome = await msgctl(*words.replace("AGENT", agent_id).split())
+    assert (outcome.code, outcome.stdout) == (code, "")
+    line = outcome.stderr.splitlines()[-1]
+    assert line.startswith("msgctl: ")
+    assert [word for word in told if word not in line] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("message list --state delayd", "'--state': 'delayd' is not one of 'waiting', "),
+        ("message list --limit abc", "'--limit': must be a whole number"),
+        ("message list --priority 99", "'--priority': must be at most 10"),
+    ],
+)
+async def test_a_bad_option_is_told_in_words(msgctl: Invoke, *, words: str, told: str) -> None:
+    """Not in the words of the validator."""
+    outcome = await msgctl(*words.split())
+    assert outcome.code == 2
+    assert told in outcome.stderr
+    assert "Value error" not in outcome.stderr
+
+
+async def test_an_empty_text_is_told_in_words(msgctl: Invoke, agent_id: str) -> None:
+    """Not in the words of the validator."""
+    outcome = await msgctl("message", "send", "", "--agent", agent_id)
+    assert (outcome.code, "is empty" in outcome.stderr, "length" in outcome.stderr) == (2, True, False)
+
+
+async def test_a_bad_setting_is_told_in_words(msgctl: Invoke) -> None:
+    """What it must be, and where it came from."""
+    bad = await msgctl("config", "check", environ={"MSGCTL_WORKER_CONCURRENCY": "abc"})
+    assert bad.code == 78
+    assert "worker.concurrency (from MSGCTL_WORKER_CONCURRENCY): must be a whole number" in bad.stderr
+    low = await msgctl("config", "check", environ={"MSGCTL_WORKER_CONCURRENCY": "0"})
+    assert "must be at least 1" in low.stderr
+
+
+async def test_a_forgotten_configuration_is_told_first(msgctl: Invoke, tmp_path: Path) -> None:
+    """Where nobody said which Redis, that is likely the trouble; with a file, or an address, it is not."""
+    nothing = dict.fromkeys(("MSGCTL_REDIS_HOST", "MSGCTL_REDIS_PORT", "MSGCTL_REDIS_SENTINELS"), "")
+    nothing |= {"MSGCTL_REDIS_TLS": "true"}  # so that no Redis of this machine answers at the default address
+    forgotten = await msgctl("stats", environ=nothing)
+    assert forgotten.code == 69
+    (line,) = forgotten.stderr.splitlines()
+    assert line.startswith("msgctl: No configuration file was found")
+    for word in ("config.toml", "/etc/msgctl/config.toml", "MSGCTL_CONFIG", "--config"):
+        assert word in line
+    health = await msgctl("health", environ=nothing)
+    assert (health.code, health.stderr.splitlines()[0][:43]) == (69, line[:43])
+    (tmp_path / "config.toml").write_text("[redis]\nport = 1\n")
+    named = await msgctl("stats", environ=nothing)
+    assert (named.code, "No configuration file" in named.stderr) == (69, False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "queue pause --priority 3",
+        "queue resume",
+        "channel pause telegram",
+        "channel resume telegram",
+        "agent disable AGENT",
+        "agent enable AGENT",
+        "worker drain --all",
+        "worker resume --all",
+        "worker stop --all",
+        "dlq edit m --text x",
+        "message cancel waits",
+    ],
+)
+async def test_yes_is_taken_by_every_act(msgctl: Invoke, traffic: Traffic, agent_id: str, *, words: str) -> None:
+    """Also where nothing is asked."""
+    await traffic.failed("m")
+    await traffic.waiting("waits")
+    await traffic.staffed()
+    assert (await msgctl(*words.replace("AGENT", agent_id).split(), "--yes")).code == 0
+
+
+async def test_yes_is_taken_by_an_undo(msgctl: Invoke, traffic: Traffic) -> None:
+    """The way back is an act, too."""
+    await traffic.waiting("m")
+    assert (await msgctl("message", "cancel", "m")).code == 0
+    (entry,) = (await msgctl("journal", "list", "-o", "ids")).lines
+    assert (await msgctl("journal", "undo", entry, "-y")).code == 0
+    job = await traffic.queue.find("m")
+    assert job is not None
+    assert job.state is State.WAITING
+
+
+async def test_a_channels_test_tells_the_true_reason(msgctl: Invoke, settings: Settings) -> None:
+    """What the handler said, not only what such an error means in general."""
+    async with Daemon("subscriber", settings, extra={"MSGCTL_CALLBACK_SECRET": "s" * 32}):
+        outcome = await msgctl("channel", "test", "api", "--to", "http://127.0.0.1:1/")
+    assert outcome.code == 4
+    assert "allowed_hosts" in outcome.stderr
+    assert "names no one to send to" not in outcome.stderr
