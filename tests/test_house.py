@@ -34,6 +34,12 @@ def test_a_literal_key_stands_in_contracts_only(path: Path) -> None:
     assert not literal, f"{path.name} spells out {literal}; use msgctl.contracts"
 
 
+def test_the_makefile_fits_a_terminal() -> None:
+    """What `make help` prints of each target: two cells, `make`, 15 for the name, and its sentence."""
+    listed = re.findall(r"^[a-z-]+:.*?## (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert max(len("  make  ") + 15 + len(sentence) for sentence in listed) <= 92
+
+
 def _string_literals(text: str) -> list[str]:
     tree = ast.parse(text)
     documents = {

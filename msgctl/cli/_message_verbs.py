@@ -14,11 +14,12 @@ from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, p
 from msgctl.cli._query import DryRun, Every, Ids, Limit, Reason, Yes, choose, named, no_such_message
 from msgctl.cli._session import Session, run
 from msgctl.cli._time import ago, parse_duration, rfc3339
+from msgctl.contracts import queue_name
 from msgctl.errors import Incomplete, InvalidInput, TryLater
 from msgctl.messages import State
 from msgctl.operations.query import Query
 from msgctl.operations.replies import OVER
-from msgctl.operations.selection import WINDOW
+from msgctl.operations.selection import WINDOW, Window
 
 COLUMNS = {
     "messageId": "id",
@@ -40,8 +41,11 @@ def list_messages(
     output: Output = Shape.TABLE,
 ) -> None:
     """Messages, newest first; a query looks at the newest 10,000 or so."""
-    found = run(context, lambda session: session.operations.selection.newest(query, limit))
-    people = output is Shape.TABLE
+
+    async def body(session: Session) -> tuple[Window, list[str]]:
+        return await session.operations.selection.newest(query, limit), await session.operations.queue.paused()
+
+    (found, paused), people = run(context, body), output is Shape.TABLE
     if people and found.total > len(found.items):
         note(f"{len(found.items)} shown of {found.looked_at} looked at, of {found.total} in all.")
     records = []
@@ -49,6 +53,9 @@ def list_messages(
         known: dict[str, Any] = msgspec.to_builtins(item)
         extra = {"when": ago(item.at), "code": (item.error or {}).get("code")}
         records.append({**known, **(extra if people else {"finishedAt": rfc3339(item.finished_on)})})
+    held = sum(item.state is State.WAITING and queue_name(item.priority) in paused for item in found.items)
+    if people and held:
+        note(f"{held} of those that wait: held by a pause, which `stats` counts apart. See: msgctl queue list")
     bounds = {"total": found.total, "limit": limit, "lookedAt": found.looked_at, "window": WINDOW}
     print_listing(
         records, output, schema="msgctl.message-summary/1", columns=COLUMNS, key="messageId", extra=bounds

@@ -39,9 +39,17 @@ def _run(record: Mapping[str, Any]) -> str:
     return f"{record.get('code', 'failed')}{took}, {record.get('at', '')}: {record.get('text', '')}"
 
 
+MEANING = {
+    "KEPT": "no socket was there; the reply waits for the customer to come back",
+    "UNKNOWN": "it may have been sent; nobody can tell",
+}
+"""States of a delivery that do not speak for themselves."""
+
+
 def _delivery(record: Mapping[str, Any]) -> str:
+    state = str(record["state"])
     said = [
-        str(record["state"]),
+        f"{state} ({MEANING[state]})" if state in MEANING else state,
         f"by {record['channel']}",
         "1 try" if record["attempts"] == 1 else f"{record['attempts']} tries",
     ]

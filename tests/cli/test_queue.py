@@ -88,3 +88,12 @@ async def test_workers_are_listed(msgctl: Invoke, traffic: Traffic) -> None:
     assert (worker["name"], worker["state"], worker["running"]) == ("w1", "busy", ["m"])
     assert (await msgctl("worker", "list", "-o", "ids")).stdout == "w1\n"
     assert "w1" in (await msgctl("worker", "list")).stdout
+
+
+async def test_a_listing_tells_which_are_held_by_a_pause(msgctl: Invoke, traffic: Traffic) -> None:
+    """They wait there and are paused in the counts: the note says so, and only while there are any."""
+    await traffic.waiting("m1")
+    assert "held by a pause" not in (await msgctl("message", "list")).stderr
+    await msgctl("queue", "pause", "--priority", "5")
+    assert "1 of those that wait: held by a pause" in (await msgctl("message", "list")).stderr
+    assert "held" not in (await msgctl("message", "list", "-o", "json")).stderr
