@@ -12,6 +12,7 @@ from msgctl import contracts
 from msgctl.agents import Agents
 from msgctl.config import Settings
 from msgctl.messages import State
+from msgctl.operations.query import parse_query
 from tests.cli.conftest import Invoke, Outcome, started
 from tests.processes import PATIENCE, Daemon, until
 from tests.rqueue.conftest import commit
@@ -140,6 +141,18 @@ async def test_a_failed_send_ends_its_sentence_once(msgctl: Invoke, traffic: Tra
 async def test_a_bare_number_is_seconds(msgctl: Invoke, *, words: tuple[str, ...]) -> None:
     """Wherever a duration is asked for."""
     assert (await msgctl(*words)).code == 0
+
+
+def test_the_dashboards_filter_takes_a_bare_number_too() -> None:
+    """The same rule as on the command line."""
+    assert parse_query("since:60").since == parse_query("since:1m").since == 60
+
+
+async def test_a_client_of_the_gateway_needs_no_database(msgctl: Invoke, agent_id: str) -> None:
+    """Who says agent and user is a client like any other: what fails here is the gateway, which is not there."""
+    words = ("message", "send", "hi", "--agent", agent_id, "--user", "ana", "--via-api")
+    outcome = await msgctl(*words, environ={"MSGCTL_POSTGRES_URL": "postgresql://127.0.0.1:1/none"})
+    assert (outcome.code, "The gateway at" in outcome.stderr) == (69, True)
 
 
 async def test_workers_are_waited_for_by_duration(msgctl: Invoke, traffic: Traffic) -> None:
