@@ -14,6 +14,7 @@ from msgctl.cli._time import parse_duration, span
 from msgctl.contracts import queue_name
 from msgctl.errors import TryLater
 from msgctl.messages import PRIORITIES
+from msgctl.operations.counting import counted
 
 LOOK_INTERVAL = 0.5
 COLUMNS = {
@@ -104,7 +105,9 @@ def drain(
             if not left or not wait:
                 return
             if time.monotonic() > deadline:
-                raise TryLater(f"After {patience:g} s {left} messages are still to be worked.")
+                raise TryLater(
+                    f"After {patience:g} s {counted(left, 'message is', 'messages are')} still to be worked."
+                )
             await asyncio.sleep(LOOK_INTERVAL)
 
     run(context, body)

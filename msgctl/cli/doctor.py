@@ -11,8 +11,8 @@ from msgctl.cli._output import RecordOutput, RecordShape, folded, note, print_js
 from msgctl.cli._query import DryRun, Reason, Yes
 from msgctl.cli._session import Session, run
 from msgctl.errors import Incomplete
+from msgctl.operations.counting import counted
 from msgctl.operations.doctor import Finding, Level
-from msgctl.operations.doctor.finding import counted
 
 MARK = 4
 """Columns of a mark."""

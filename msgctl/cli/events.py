@@ -13,6 +13,7 @@ from msgctl.cli._story import describe
 from msgctl.cli._time import rfc3339
 from msgctl.errors import Incomplete
 from msgctl.events import Event
+from msgctl.operations.counting import counted
 from msgctl.operations.rebuilding import Restored
 
 app = noun("The ledger: what happened to every message.")
@@ -56,9 +57,11 @@ def rebuild(
         key="messageId",
         extra={"compared": count},
     )
-    note(f"{count} messages compared, {len(differences)} differ")
+    note(f"{counted(count, 'message')} compared, {len(differences)} differ")
     if differences:
-        raise Incomplete(f"{len(differences)} messages are elsewhere than their events say.")
+        raise Incomplete(
+            f"{counted(len(differences), 'message is', 'messages are')} elsewhere than the ledger says."
+        )
 
 
 @app.command(epilog="Example: msgctl events restore --dry-run")

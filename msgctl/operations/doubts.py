@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
+from msgctl.operations.counting import counted
 from msgctl.operations.health import Reason
 from msgctl.redisdb import unavailable_as_error
 from msgctl.rqueue import Queue
@@ -45,9 +46,9 @@ class Doubts:
                 text = f"The workflow {workflow} keeps failing and is not called. See: msgctl dlq groups"
                 reasons.append(Reason(code="breaker_open", message=text))
         if parked:
-            text = f"{parked} messages cannot be worked, their records are damaged. See: msgctl verify"
+            text = f"{counted(parked, 'message')} cannot be worked: damaged records. See: msgctl verify"
             reasons.append(Reason(code="parked", message=text))
         if quarantined:
-            text = f"{quarantined} messages may have killed their workers and run alone."
+            text = f"{counted(quarantined, 'message')} may have killed workers, and each runs alone."
             reasons.append(Reason(code="quarantined", message=text))
         return reasons

@@ -12,6 +12,7 @@ from msgctl.contracts import CANARY, SUBSCRIBERS
 from msgctl.errors import RedisUnavailable
 from msgctl.messages import Record
 from msgctl.operations.canary import canary_age
+from msgctl.operations.counting import counted
 from msgctl.operations.whereabouts import locate
 from msgctl.redisdb import Watch, unavailable_as_error
 from msgctl.rqueue import Queue, Stats
@@ -120,10 +121,11 @@ class Checkup:
         reasons = []
         waiting = stats.waiting + stats.paused
         if waiting > limits.max_waiting:
-            text = f"{waiting} messages wait, more than {limits.max_waiting}."
+            text = f"{counted(waiting, 'message waits', 'messages wait')}, more than {limits.max_waiting}."
             reasons.append(Reason(code="too_many_waiting", message=text))
         if stats.total and stats.failed / stats.total > limits.max_failed_ratio:
-            text = f"{stats.failed} of {stats.total} messages failed, more than {limits.max_failed_ratio:.1%}."
+            share = f"{stats.failed} of {counted(stats.total, 'message')}"
+            text = f"{share} failed, more than {limits.max_failed_ratio:.1%}."
             reasons.append(Reason(code="too_many_failed", message=text))
         if oldest is not None and oldest > limits.max_age:
             text = f"A message has waited for {oldest:.0f} s, longer than {limits.max_age:.0f} s."

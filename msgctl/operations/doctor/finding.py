@@ -30,11 +30,6 @@ class Finding(Record, kw_only=True, frozen=True):
     """The name of what `doctor --fix` does about it; empty: nothing."""
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 worker`, `2 workers`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def fine(check: str, what: str) -> Finding:
     """Nothing is the matter."""
     return Finding(check=check, level=Level.OK, code="ok", what=what)

@@ -7,7 +7,8 @@ from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
-from msgctl.operations.doctor.finding import Finding, counted, fine, trouble, warning
+from msgctl.operations.counting import counted
+from msgctl.operations.doctor.finding import Finding, fine, trouble, warning
 from msgctl.operations.health import SILENCE
 from msgctl.operations.signatures import group_of
 from msgctl.operations.snapshot import Snapshot
@@ -19,7 +20,7 @@ def check_backlog(snapshot: Snapshot, settings: Settings, paused: list[str]) -> 
     """Whether the queue grows: too many wait, or too long, or a pause holds them."""
     waiting = sum(row.waiting for row in snapshot.priorities)
     oldest = max((row.oldest for row in snapshot.priorities if row.oldest is not None), default=0.0)
-    told = f"{counted(waiting, 'message')} wait{'s' if waiting == 1 else ''}"
+    told = counted(waiting, "message waits", "messages wait")
     limits = settings.health
     if waiting <= limits.max_waiting and oldest <= limits.max_age and not (paused and waiting):
         return fine("backlog", f"{told}, the oldest for {oldest:.0f} s" if waiting else "nothing waits")

@@ -11,7 +11,8 @@ import requests
 from msgctl import tokens
 from msgctl.config import Settings
 from msgctl.errors import ConfigurationError, MsgctlError
-from msgctl.operations.doctor.finding import Finding, counted, fine, trouble, warning
+from msgctl.operations.counting import counted
+from msgctl.operations.doctor.finding import Finding, fine, trouble, warning
 from msgctl.postgres import Database
 from msgctl.postgres.migrations import status
 

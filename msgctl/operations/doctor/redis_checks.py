@@ -10,7 +10,8 @@ from redis.exceptions import NoPermissionError
 
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable
-from msgctl.operations.doctor.finding import Finding, counted, fine, trouble, warning
+from msgctl.operations.counting import counted
+from msgctl.operations.doctor.finding import Finding, fine, trouble, warning
 from msgctl.redisdb import unavailable_as_error
 from msgctl.redisdb.safety import FULL
 

@@ -9,7 +9,8 @@ from msgctl import contracts
 from msgctl.agents import Agents
 from msgctl.config import Settings
 from msgctl.errors import MsgctlError
-from msgctl.operations.doctor.finding import Finding, Level, counted, fine, trouble
+from msgctl.operations.counting import counted
+from msgctl.operations.doctor.finding import Finding, Level, fine, trouble
 from msgctl.operations.doctor.flow_checks import check_backlog, check_crew, check_failures
 from msgctl.operations.doctor.outside_checks import (
     check_keys,
