@@ -12,6 +12,8 @@ import re
 import sys
 import time
 import uuid
+from http import HTTPStatus
+from typing import Any
 
 import aiohttp
 import jwt
@@ -23,6 +25,7 @@ from bench.measure import quantile
 
 USER, AGENT = "20000000-0000-4000-8000-{:012}", "10000000-0000-4000-8000-{:012}"
 TOKEN = re.compile(r"load-(\d+)-")
+TRY_LATER = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -105,10 +108,8 @@ class Client:
             "priority": 1 + number * 7 % 10,
         }
         self._sent[number] = time.perf_counter()
-        async with self._session.post(
-            f"{self._arguments.base}/api/messages", json=body, headers=member.headers
-        ) as answer:
-            answer.raise_for_status()
+        while pause := await self._post(body, member):  # noqa: ASYNC110 - it is the gateway that knows
+            await asyncio.sleep(pause)
         self._posts.append((time.perf_counter() - self._sent[number]) * 1000)
         try:
             async with asyncio.timeout(self._arguments.timeout):
@@ -116,6 +117,16 @@ class Client:
         except TimeoutError:
             pass  # counted as lost
         slots.release()
+
+    async def _post(self, body: dict[str, Any], member: Member) -> float:
+        """Send; 0 once it is accepted, else the seconds after which the gateway wants to be asked again."""
+        async with self._session.post(
+            f"{self._arguments.base}/api/messages", json=body, headers=member.headers
+        ) as answer:
+            if answer.status in TRY_LATER:
+                return float(answer.headers["Retry-After"])
+            answer.raise_for_status()
+            return 0
 
 
 def parse() -> argparse.Namespace:
