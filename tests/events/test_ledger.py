@@ -148,6 +148,7 @@ async def test_a_record_that_was_deleted_is_told(traffic: Traffic, ledger: Ledge
 
 MOVES_NO_MESSAGE = {
     "beat": "a gateway's and its sockets' sign of life",
+    "enroll": "the sockets of a conversation",
     "examine": "reads",
     "examine_queue": "reads",
     "examine_runs": "reads",

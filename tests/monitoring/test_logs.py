@@ -174,7 +174,8 @@ async def test_every_line_of_a_message_carries_its_ids(
     assert [line["attempt"] for line in told if line["event"] == "Calling n8n"] == [1, 2]
     assert {line["step"] for line in told} == {"agent", "history", "payload", "n8n"}
     errors = [line["error"] for line in told if "error" in line]
-    assert errors == ["n8n answered HTTP 500", "n8n answered HTTP 500: see n8n's log."]  # the advice comes once
+    advice = "the workflow failed: see its executions in n8n."
+    assert errors == ["n8n answered HTTP 500", f"n8n answered HTTP 500: {advice}"]  # the advice comes once
     assert not any(value is None for line in told for value in line.values())
     await until(lambda: lines(tmp_path, "error.log"), "the second file to be written")
     assert {line["event"] for line in lines(tmp_path, "error.log")} == {"Job failed"}
