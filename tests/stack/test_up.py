@@ -151,6 +151,7 @@ def test_a_killed_daemon_comes_back_and_no_connection_is_refused(
     health = f"{up.told['gateway']}/api/messages/queue/health"
     assert requests.get(health, headers=authorization, timeout=20).status_code in {200, 503}
     wait_until(lambda: len(set(_pids(up, kind)) - set(killed)) == len(killed), f"the {kind} to be started again")
+    wait_until(lambda: all(map(_answers, up.told["metrics"].values())), "each daemon to be ready again")
 
 
 def test_a_second_one_on_the_same_folder_is_refused(up: Up) -> None:
@@ -305,3 +306,11 @@ def _fail(folder: Path, variables: Mapping[str, str], *arguments: str) -> "subpr
 def _pids(up: Up, kind: str) -> list[int]:
     """The processes of a kind of daemon that are children of this `up`."""
     return [pid for pid in children(up.process.pid) if f"daemons.{kind}" in words(pid)]
+
+
+def _answers(address: str) -> bool:
+    """Whether a daemon is at work: its metrics are served as soon as it is ready, and not before."""
+    try:
+        return requests.get(f"http://{address}/metrics", timeout=10).ok
+    except requests.ConnectionError:
+        return False
