@@ -7,6 +7,7 @@ no compression. It exists for its price: with aiohttp the same call is 30 % of a
 import asyncio
 import ssl
 from base64 import b64encode
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
@@ -82,8 +83,9 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """End it."""
-        self._closed = True
-        self._transport.close()
+        if not self._closed:
+            self._closed = True
+            self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember where to write."""
@@ -103,11 +105,16 @@ class Connection(asyncio.Protocol):
             self._fail(ConnectionBroke("endless head"))
 
     def connection_lost(self, error: Exception | None) -> None:
-        """An answer without a length ends with the connection; any other is broken off."""
+        """An answer without a length ends with the connection; any other is broken off.
+
+        The parser knows this connection as this knows the parser: let go, both are freed at once and do not wait
+        for the garbage collector.
+        """
         self._closed = True
         if self._in_body and not {b"content-length", b"transfer-encoding"} & self._headers.keys():
             self._finish(keep=False)
         self._fail(ConnectionBroke(type(error).__name__ if error else "closed"))
+        del self._parser, self._transport
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header is there."""
@@ -170,7 +177,8 @@ class HttpPool:
         self._connect_timeout = connect_timeout
         self._keep_alive = keep_alive
         self._max_body = max_body
-        self._idle: list[Connection] = []
+        self._idle: deque[Connection] = deque()
+        """The one used last stands last."""
 
     async def post(self, path: str, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
         """Send one request; it is never sent again.
@@ -188,6 +196,7 @@ class HttpPool:
         if connection.usable:
             connection.idle_since = asyncio.get_running_loop().time()
             self._idle.append(connection)
+            self._end_old(connection.idle_since - self._keep_alive)
         return answer
 
     def close(self) -> None:
@@ -202,13 +211,16 @@ class HttpPool:
 
     def _take(self) -> Connection | None:
         """The connection that was used last; those before it are the first to grow old."""
-        youngest = asyncio.get_running_loop().time() - self._keep_alive
+        self._end_old(asyncio.get_running_loop().time() - self._keep_alive)
         while self._idle:
-            connection = self._idle.pop()
-            if connection.usable and connection.idle_since > youngest:
+            if (connection := self._idle.pop()).usable:
                 return connection
-            connection.close()
         return None
+
+    def _end_old(self, youngest: float) -> None:
+        """End those that nobody has used since; the other side is about to do the same."""
+        while self._idle and self._idle[0].idle_since <= youngest:
+            self._idle.popleft().close()
 
     async def _connect(self) -> Connection:
         manner: dict[str, Any] = {"ssl": self._tls} if self._tls else {}

@@ -1,13 +1,15 @@
 """The connections to n8n: kept, given up, and every end that an answer can have."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
 from msgctl.errors import ConfigurationError
-from msgctl.http_pool import AnswerTooLarge, ConnectionBroke, HttpPool
+from msgctl.http_pool import AnswerTooLarge, Connection, ConnectionBroke, HttpPool
 from tests.processes import until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -134,6 +136,43 @@ async def test_a_connection_that_the_server_closed_is_not_used() -> None:
         await until(lambda: not any(one.usable for one in pool._idle), "the end to be noticed")
         assert await post(pool) == (200, b"ok")
     assert script.connections == 2
+
+
+async def test_idle_connections_end_when_they_are_old() -> None:
+    """Also those that no request has needed since: a burst leaves no sockets to n8n behind."""
+    async with talk(OK, OK, OK, OK) as (pool, script):
+        await asyncio.gather(*(post(pool) for _ in range(3)))
+        burst = list(pool._idle)
+        for connection in burst[:2]:
+            connection.idle_since -= 5
+        await post(pool)
+        assert list(pool._idle) == burst[2:]
+        assert not any(connection.usable for connection in burst[:2])
+    assert script.connections == 3
+
+
+@pytest.mark.parametrize("answer", [OK, b"HTTP/1.1 200 OK\r\n\r\nok", b"SSH-2.0-OpenSSH\r\n"])
+async def test_a_connection_that_ended_is_gone_at_once(answer: bytes) -> None:
+    """It does not wait for the garbage collector, which comes by once in minutes: a worker makes thousands."""
+    made: list[weakref.ref[Connection]] = []
+    async with talk(answer, None, OK) as (pool, _):
+        connect = pool._connect
+
+        async def remember() -> Connection:
+            connection = await connect()
+            made.append(weakref.ref(connection))
+            return connection
+
+        pool._connect = remember  # type: ignore[method-assign]
+        gc.disable()
+        try:
+            with suppress(ConnectionBroke):
+                await post(pool)
+            await until(lambda: not any(one.usable for one in pool._idle), "the connection to end")
+            assert await post(pool) == (200, b"ok")
+            await until(lambda: made[0]() is None, "the connection to be gone")
+        finally:
+            gc.enable()
 
 
 async def test_a_cancelled_request_leaves_no_connection_behind() -> None:
