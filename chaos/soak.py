@@ -1,22 +1,25 @@
 """`make soak`: half an hour at 70 % of what the machine bears, with kills; does memory creep, do keys stay behind?
 
-    python -m chaos.soak [--minutes 30]
+    python -m chaos.soak [--minutes 30] [--samples memory.csv]
 
 One gateway, worker and subscriber live all the time and are watched; a second worker and subscriber beside them
 are killed again and again. The load comes over REST and waits at WebSockets. Retention is a minute, so that what
-is over is gone before the end.
+is over is gone before the end. The worst comes first: Redis stands still for seconds, so that every allocator has
+met its peak before memory counts.
 """
 
 import argparse
 import asyncio
+import os
 import random
 import re
-import statistics
+import signal
 import sys
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,15 +27,16 @@ from pydantic import SecretStr
 
 from bench.daemon import add_agents, n8n
 from bench.load import Outcome
-from bench.measure import memory
 from bench.servers import SECRET
 from chaos.crew import Crew
 from chaos.delivery import SUBSCRIBER
+from chaos.memory import Samples, Slope, Watched
 from chaos.place import Place, place
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.operations import Verdict, Verification
 from msgctl.stack import ports
+from msgctl.tasks import cancel
 from tests.processes import Daemon
 
 SHARE = 0.7
@@ -44,36 +48,13 @@ KEPT = 60.0
 """Seconds that anything is kept once it is over."""
 WARMING = 2.5 * KEPT
 """Seconds after which what comes and what expires are in balance: memory counts from there, or from a third of the
-run if that is later. Until then an allocator still meets peaks that it has not seen, and keeps what they took."""
+run if that is later."""
+STALL = 3.0
+"""Seconds Redis stands still in the beginning."""
 BETWEEN_KILLS = 15.0
-LOOK = 1.0
-MOST_SLOPE = 1.0
-"""Percent an hour."""
-MOST_ERROR = 5.0
-"""The same of its standard error, beyond which nothing is known: the machine had other things to do."""
 CONVERSATIONS = 200
 """Sockets, and messages under way in the burst: what waits for its turn must not be what sets the pace."""
 PARTS = ("gateway", "worker", "subscriber")
-
-
-@dataclass(frozen=True)
-class Slope:
-    """How memory went."""
-
-    part: str
-    megabytes: float
-    percent: float
-    """An hour, of its mean."""
-    error: float
-    """The standard error of that, in the same unit."""
-
-    @property
-    def holds(self) -> bool:
-        """Whether it is not above the bound by more than chance, twice its error, and is known at all."""
-        return self.percent - 2 * self.error < MOST_SLOPE and self.error < MOST_ERROR
-
-    def __str__(self) -> str:
-        return f"{self.part}: {self.megabytes:.1f} MB, {self.percent:+.2f} ± {self.error:.2f} % an hour"
 
 
 @dataclass(frozen=True)
@@ -112,18 +93,19 @@ class Soak:
     Args:
         where: servers of its own.
         minutes: how long the load lasts.
+        path: where the samples of memory go, as CSV; None: nowhere.
     """
 
-    def __init__(self, where: Place, minutes: float) -> None:
+    def __init__(self, where: Place, minutes: float, path: Path | None = None) -> None:
         self._place = where
         self._seconds = minutes * 60
-        self._samples: list[tuple[float, dict[str, float]]] = []
+        self._path = path
 
     async def run(self) -> Report:
         """Load, kill, wait, and look at what is left."""
         async with AsyncExitStack() as stack:
             settings = _settings(self._place.settings, await stack.enter_async_context(n8n(DELAY)))
-            daemons = {part: await stack.enter_async_context(Daemon(part, settings)) for part in PARTS}
+            samples = Samples({part: await _start(part, settings, stack) for part in PARTS}, self._place.redis)
             crews = [
                 await stack.enter_async_context(Crew(settings, 1)),
                 await stack.enter_async_context(Crew(settings, 1, program=SUBSCRIBER)),
@@ -136,14 +118,13 @@ class Soak:
             count = round(rate * self._seconds)
             _tell(f"{probe.throughput:.0f} messages/s; {count} at {rate:.0f}/s for {self._seconds / 60:g} minutes")
             begun = time.monotonic()
-            chores = [
-                asyncio.create_task(self._watch({part: one.process.pid for part, one in daemons.items()})),
-                asyncio.create_task(_kill(crews)),
-            ]
+            chores = [asyncio.create_task(chore) for chore in (samples.watch(), self._stall(), _kill(crews))]
             outcome = await _load(base, "--mode", "open", "--rate", rate, "--messages", count)
             for chore in chores:
-                chore.cancel()
+                await cancel(chore)
             seconds = time.monotonic() - begun
+            if self._path:
+                samples.write(self._path)
             left = await self._leftovers(before)
             return Report(
                 seconds=seconds,
@@ -153,24 +134,21 @@ class Soak:
                 lost=outcome.lost + probe.lost,
                 twice=outcome.duplicates + probe.duplicates,
                 kills=sum(len(crew.kills) for crew in crews),
-                memory=self._slopes(begun),
+                # Of a run too short to warm up, its second half.
+                memory=samples.slopes(begun + min(max(WARMING, self._seconds / 3), self._seconds / 2)),
                 left=left,
                 verdict=await Verification(settings, self._place.redis).run(),
             )
 
-    async def _watch(self, pids: dict[str, int]) -> None:
-        """Note the memory of all that lives, for ever."""
-        while True:
-            info = await self._place.redis.info("memory")
-            sizes = {part: memory(pid) / 1e6 for part, pid in pids.items()}
-            self._samples.append((time.monotonic(), {**sizes, "redis": info["used_memory"] / 1e6}))
-            await asyncio.sleep(LOOK)
-
-    def _slopes(self, begun: float) -> list[Slope]:
-        """Of each part, once warm; of a run too short for that, of its second half."""
-        warm = begun + min(max(WARMING, self._seconds / 3), self._seconds / 2)
-        samples = [(at, sizes) for at, sizes in self._samples if at >= warm]
-        return [_slope(part, [(at, sizes[part]) for at, sizes in samples]) for part in (*PARTS, "redis")]
+    async def _stall(self) -> None:
+        """Let Redis stand still once, under load: all that a client may send meanwhile is under way at once."""
+        assert self._place.valkey.pid  # noqa: S101 - for the type checker
+        await asyncio.sleep(STALL)
+        os.kill(self._place.valkey.pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(STALL)
+        finally:
+            os.kill(self._place.valkey.pid, signal.SIGCONT)
 
     async def _keys(self) -> set[str]:
         return {key async for key in self._place.redis.scan_iter(count=1000)}
@@ -193,21 +171,12 @@ def _stays(key: str) -> bool:
     return key in whole or key.startswith((*named, contracts.INBOX))
 
 
-def _slope(part: str, samples: list[tuple[float, float]]) -> Slope:
-    """The line through the samples by least squares, and how far chance may have tilted it.
-
-    Neighbouring samples are alike, so the error is that of the means of ten stretches.
-    """
-    size = max(1, len(samples) // 10)
-    stretches = [samples[at : at + size] for at in range(0, len(samples) - size + 1, size)]
-    times = [statistics.fmean(at for at, _ in stretch) / 3600 for stretch in stretches]
-    sizes = [statistics.fmean(value for _, value in stretch) for stretch in stretches]
-    mean = statistics.fmean(sizes)
-    line = statistics.linear_regression(times, sizes)
-    residuals = sum((y - line.intercept - line.slope * x) ** 2 for x, y in zip(times, sizes, strict=True))
-    spread = sum((x - statistics.fmean(times)) ** 2 for x in times)
-    error = (residuals / max(1, len(times) - 2) / spread) ** 0.5
-    return Slope(part, mean, line.slope / mean * 100, error / mean * 100)
+async def _start(part: str, settings: Settings, stack: AsyncExitStack) -> Watched:
+    """A daemon that tells its metrics."""
+    port = ports.free_port()
+    own = settings.model_copy(update={"metrics": settings.metrics.model_copy(update={"port": port})})
+    daemon = await stack.enter_async_context(Daemon(part, own))
+    return Watched(daemon.process.pid, f"http://127.0.0.1:{port}/metrics")
 
 
 async def _kill(crews: list[Crew]) -> None:
@@ -252,11 +221,11 @@ def _tell(text: str) -> None:
     sys.stderr.flush()
 
 
-async def main(minutes: float) -> bool:
+async def main(minutes: float, path: Path | None) -> bool:
     """Soak, tell, and say whether every promise was kept."""
     async with place() as where:
         await add_agents(where.settings.postgres.url.get_secret_value(), 100)
-        report = await Soak(where, minutes).run()
+        report = await Soak(where, minutes, path).run()
     for name in ("seconds", "capacity", "rate", "sent", "lost", "twice", "kills", "left"):
         value = getattr(report, name)
         sys.stdout.write(f"{name:10} {value:.0f}\n" if isinstance(value, float) else f"{name:10} {value or 0}\n")
@@ -272,4 +241,6 @@ async def main(minutes: float) -> bool:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m chaos.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30, help="how long the load lasts (30)")
-    sys.exit(0 if asyncio.run(main(parser.parse_args().minutes)) else 1)
+    parser.add_argument("--samples", type=Path, metavar="FILE", help="write the memory over time there, as CSV")
+    options = parser.parse_args()
+    sys.exit(0 if asyncio.run(main(options.minutes, options.samples)) else 1)

@@ -1,5 +1,7 @@
 """Every counter and histogram that the code counts in; gauges of the whole pipeline are `gauges`."""
 
+import sys
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from msgctl.metrics.registry import REGISTRY
@@ -77,3 +79,9 @@ LOOP_LAG = Gauge(
     "The longest this process kept its event loop waiting since the last scrape.",
     registry=REGISTRY,
 )
+HEAP = Gauge(
+    "msgctl_heap_blocks",
+    "Blocks of memory that Python has in use here; what a peak leaves behind is in process_resident_memory_bytes.",
+    registry=REGISTRY,
+)
+HEAP.set_function(sys.getallocatedblocks)

@@ -1,0 +1,60 @@
+"""Whether `make soak` tells memory that creeps from memory that does not."""
+
+import asyncio
+import csv
+import random
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from chaos.memory import Samples, Watched, slope
+from msgctl.config import Settings
+from msgctl.stack import ports
+from msgctl.tasks import cancel
+from tests.processes import Daemon, until
+
+HALF_AN_HOUR = [(float(second), random.Random(second).gauss(0, 0.2)) for second in range(0, 1800, 2)]
+"""Seconds, and noise of 0.2 % of a hundred."""
+
+
+@pytest.mark.parametrize(
+    ("grow", "holds"),
+    [
+        (lambda second: second * 0, True),
+        (lambda second: second / 3600 * 0.5, True),
+        (lambda second: second / 3600 * 3, False),
+        (lambda second: -second / 3600 * 3, True),
+        (lambda second: 3.0 * (second > 900), False),
+        (lambda second: random.Random(second // 180).gauss(0, 10), False),
+    ],
+    ids=["flat", "half a percent", "three percent", "shrinking", "a step", "too wild to tell"],
+)
+def test_what_creeps_is_found(grow: Callable[[float], float], holds: bool) -> None:
+    """More than a percent an hour, and what cannot be judged, is too much."""
+    found = slope("x", [(at, 100 + noise + grow(at)) for at, noise in HALF_AN_HOUR], statistics.fmean)
+    assert found.holds is holds, found
+    assert str(found).startswith("x: ")
+
+
+async def test_a_daemon_is_watched(settings: Settings, redis: Redis, tmp_path: Path) -> None:
+    """What it holds and what it uses, and what Redis uses, in bytes that can be true; and all of it as CSV."""
+    metrics = settings.metrics.model_copy(update={"port": ports.free_port()})
+    begun = time.monotonic()
+    async with Daemon("subscriber", settings.model_copy(update={"metrics": metrics})) as daemon:
+        watched = Watched(daemon.process.pid, f"http://127.0.0.1:{metrics.port}/metrics")
+        samples = Samples({"subscriber": watched}, redis)
+        watching = asyncio.create_task(samples.watch())
+        await until(lambda: watching.done() or len(samples) >= 2, "two samples")
+        await cancel(watching)
+    means = {one.name: one.mean for one in samples.slopes(begun)}
+    assert 20 < means["subscriber MB"] < 500
+    assert 100 < means["subscriber thousand blocks in use"] < 2_000
+    assert 0 < means["redis MB"] < 1_000
+    samples.write(tmp_path / "memory.csv")
+    rows = list(csv.DictReader((tmp_path / "memory.csv").read_text("utf-8").splitlines()))
+    assert len(rows) == len(samples)
+    assert rows[0].keys() == {"seconds", *means}
