@@ -22,6 +22,7 @@ MOST_SLOPE = 1.0
 """Percent an hour."""
 MOST_ERROR = 5.0
 """The same of its standard error, beyond which nothing is known: the machine had other things to do."""
+REDIS = "redis MB"
 HEAP = re.compile(r"^msgctl_heap_blocks (\S+)$", re.MULTILINE)
 
 
@@ -38,8 +39,12 @@ class Slope:
 
     @property
     def holds(self) -> bool:
-        """Whether it is not above the bound by more than chance, twice its error, and is known at all."""
-        return self.percent - 2 * self.error < MOST_SLOPE and self.error < MOST_ERROR
+        """Whether it is not above the bound by more than chance, twice its error, and is known at all.
+
+        What is below the bound by more than that is known, whatever its error.
+        """
+        surely = self.percent + 2 * self.error < MOST_SLOPE
+        return surely or (self.percent - 2 * self.error < MOST_SLOPE and self.error < MOST_ERROR)
 
     def __str__(self) -> str:
         return f"{self.name}: {self.mean:,.1f}, {self.percent:+.2f} ± {self.error:.2f} % an hour"
@@ -58,7 +63,8 @@ class Samples:
     """The memory of some daemons and of Redis, looked at again and again.
 
     Two figures each. What a process holds goes up with each new peak and seldom comes down, since the allocator
-    keeps it; what Python has in use comes down, and only a leak lifts its floor. Redis counts what it uses.
+    keeps it; what Python has in use comes down, and only a leak lifts its floor. What Redis uses goes up and down
+    by a fifth within a minute, as it finds what has expired: it is judged at rest, before and after the load.
 
     Args:
         daemons: by name.
@@ -69,6 +75,7 @@ class Samples:
         self._daemons = daemons
         self._redis = redis
         self._taken: list[tuple[float, dict[str, float]]] = []
+        self._rests: list[tuple[float, float]] = []
 
     def __len__(self) -> int:
         """How often it was looked."""
@@ -77,13 +84,16 @@ class Samples:
     async def watch(self) -> None:
         """Take samples for ever."""
         while True:
-            info = await self._redis.info("memory")
-            sizes = {"redis MB": info["used_memory"] / 1e6}
+            sizes = {REDIS: await self._used()}
             for name, daemon in self._daemons.items():
                 sizes[f"{name} MB"] = memory(daemon.pid) / 1e6
                 sizes[f"{name} thousand blocks in use"] = await asyncio.to_thread(_heap, daemon.metrics) / 1e3
             self._taken.append((time.monotonic(), sizes))
             await asyncio.sleep(LOOK)
+
+    async def rest(self) -> None:
+        """Note what Redis uses now that everything is over: once before the load and once after it."""
+        self._rests.append((time.monotonic(), await self._used()))
 
     def slopes(self, since: float) -> list[Slope]:
         """Of each figure.
@@ -92,13 +102,11 @@ class Samples:
             since: the monotonic second from which they count.
         """
         taken = [(at, sizes) for at, sizes in self._taken if at >= since]
-        names = taken[0][1]
-        return [
-            slope(
-                name, [(at, sizes[name]) for at, sizes in taken], _floor if "in use" in name else statistics.fmean
-            )
-            for name in names
-        ]
+        found = [self._at_rest()]
+        for name in taken[0][1].keys() - {REDIS}:
+            middle = _floor if "in use" in name else statistics.fmean
+            found.append(slope(name, [(at, sizes[name]) for at, sizes in taken], middle))
+        return sorted(found, key=lambda one: one.name)
 
     def write(self, path: Path) -> None:
         """All of them as CSV, a row each, the first column the seconds since the first."""
@@ -107,6 +115,18 @@ class Samples:
             writer.writerow(["seconds", *self._taken[0][1]])
             for at, sizes in self._taken:
                 writer.writerow([f"{value:.3f}" for value in (at - self._taken[0][0], *sizes.values())])
+
+    def _at_rest(self) -> Slope:
+        """What stays in Redis for good, in proportion to what it uses under load."""
+        (begun, before), (ended, after) = self._rests
+        loaded = statistics.fmean(sizes[REDIS] for _, sizes in self._taken)
+        grown = (after - before) / loaded * 100
+        name = f"{REDIS} at rest {before:.2f} before, {after:.2f} after, under load"
+        return Slope(name, loaded, grown / ((ended - begun) / 3600), 0.0)
+
+    async def _used(self) -> float:
+        info = await self._redis.info("memory")
+        return float(info["used_memory"]) / 1e6
 
 
 def slope(name: str, samples: Sequence[tuple[float, float]], middle: Callable[[list[float]], float]) -> Slope:

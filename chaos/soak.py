@@ -42,8 +42,8 @@ from tests.processes import Daemon
 SHARE = 0.7
 DELAY = 0.1
 """Seconds n8n takes."""
-PROBE = 3_000
-"""Messages of the burst that finds out what the machine bears."""
+PROBE = 10_000
+"""Messages of the burst that finds out what the machine bears, and fills what Redis keeps the last 5,000 of."""
 KEPT = 60.0
 """Seconds that anything is kept once it is over."""
 WARMING = 2.5 * KEPT
@@ -116,7 +116,10 @@ class Soak:
             probe = await _load(base, "--mode", "closed", "--inflight", CONVERSATIONS, "--messages", PROBE)
             rate = probe.throughput * SHARE
             count = round(rate * self._seconds)
-            _tell(f"{probe.throughput:.0f} messages/s; {count} at {rate:.0f}/s for {self._seconds / 60:g} minutes")
+            _tell(f"{probe.throughput:.0f} messages/s")
+            await self._leftovers(before)
+            await samples.rest()
+            _tell(f"{count} messages at {rate:.0f}/s for {self._seconds / 60:g} minutes")
             begun = time.monotonic()
             chores = [asyncio.create_task(chore) for chore in (samples.watch(), self._stall(), _kill(crews))]
             outcome = await _load(base, "--mode", "open", "--rate", rate, "--messages", count)
@@ -126,6 +129,7 @@ class Soak:
             if self._path:
                 samples.write(self._path)
             left = await self._leftovers(before)
+            await samples.rest()
             return Report(
                 seconds=seconds,
                 capacity=probe.throughput,

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from msgctl.config import Settings
-from msgctl.metrics import REGISTRY, gauges
+from msgctl.metrics import REGISTRY, definitions, gauges
 from msgctl.stack import ports
 from tests.secrecy import SEARCH
 
@@ -20,7 +20,8 @@ SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(\{[^}]*\})? (\S+)$", re.MULTILINE)
 OWN_NAME = re.compile(r"\bmsgctl_[a-z0-9_]+")
 DASHBOARD: dict[str, Any] = json.loads((MONITORING / "grafana-dashboard.json").read_text("utf-8"))
 
-assert gauges  # importing it registers the gauges of the whole pipeline
+assert definitions  # importing them registers what a process counts
+assert gauges  # and the gauges of the whole pipeline
 
 
 def known_names() -> set[str]:

@@ -1,0 +1,37 @@
+"""What every daemon does alike."""
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from daemons import _process
+from tests.processes import until
+
+
+class Ring:
+    """Refers to itself, so that only the garbage collector frees it."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """The garbage collector as it was, afterwards."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+
+
+@pytest.mark.usefixtures("collector")
+async def test_garbage_does_not_gather_for_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that makes one ring now and then frees it soon, not when there are 10,000."""
+    monkeypatch.setattr(_process, "TIDY", 0.05)
+    _process.Life().ready("at work")
+    for _ in range(2):
+        gone = weakref.ref(Ring())
+        assert gone(), "only the collector frees it"
+        await until(lambda gone=gone: gone() is None, "the ring is freed")
