@@ -8,6 +8,7 @@ import msgspec
 
 from daemons.gateway.connection import GOING_AWAY, Connection
 from daemons.gateway.progress import ProgressFeed
+from daemons.gateway.texts import choose
 from msgctl import logs
 from msgctl.config import Settings
 from msgctl.delivery.inbox import Frame
@@ -38,7 +39,7 @@ class Hub:
     Args:
         sockets: where they are known to all gateways.
         progress: tells how far messages have come.
-        settings: `gateway.socket_ttl`; `redis.timeout` bounds each question.
+        settings: `gateway.socket_ttl`, `gateway.locale`; `redis.timeout` bounds each question.
     """
 
     def __init__(self, sockets: Sockets, progress: ProgressFeed, settings: Settings) -> None:
@@ -46,6 +47,7 @@ class Hub:
         self._progress = progress
         self._beat_every = settings.gateway.socket_ttl / 3
         self._timeout = settings.redis.timeout
+        self._missed = choose(settings).missed
         self._connections: dict[str, Connection] = {}
         self._reachable = True
         self._trouble = asyncio.Event()
@@ -88,11 +90,14 @@ class Hub:
 
     async def dismiss_all(self, reason: str) -> None:
         """Tell every client that the gateway goes, and wait until they have heard."""
-        for connection in list(self._connections.values()):
-            connection.close(GOING_AWAY, reason)
+        self._close_all(reason)
         with suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL):
                 await self._empty.wait()
+
+    def _close_all(self, reason: str) -> None:
+        for connection in list(self._connections.values()):
+            connection.close(GOING_AWAY, reason)
 
     async def _listen(self) -> None:
         while True:
@@ -136,7 +141,14 @@ class Hub:
             with suppress(*FAULTS):  # the beat tells of an outage
                 async with asyncio.timeout(self._timeout):
                     await self._sockets.stay_alive()
+                    self._make_up_for(await self._sockets.lost_frames())
             await asyncio.sleep(LIFE)
+
+    def _make_up_for(self, lost: int) -> None:
+        """Nobody knows whose they were: every client is asked to come back, and to `resume`."""
+        if lost:
+            log.warning("frames for this gateway's sockets went unread: all are to come back", frames=lost)
+            self._close_all(self._missed)
 
     async def _rest(self) -> None:
         """Until the next beat is due, or until a socket could not be made known."""

@@ -13,6 +13,7 @@ class Texts(msgspec.Struct, frozen=True):
     estimated_time: str
     queued: str
     going_away: str
+    missed: str
     errors: dict[str, str]
     """By the code of an error. What an error itself says is for operators and may name hosts."""
 
@@ -32,6 +33,7 @@ _TEXTS = {
         estimated_time="5-30 segundos",
         queued="Mensagem recebida, processando...",
         going_away="Servidor reiniciando: reconecte e envie resume",
+        missed="Respostas podem ter se perdido: reconecte e envie resume",
         errors={
             "bad_json": "O conteúdo enviado não é JSON válido em UTF-8.",
             "validation_error": "Há campos inválidos no que foi enviado.",
@@ -56,6 +58,7 @@ _TEXTS = {
         estimated_time="5-30 seconds",
         queued="Message received, processing...",
         going_away="Server restarting: reconnect and send resume",
+        missed="Replies may have been missed: reconnect and send resume",
         errors={
             "bad_json": "What was sent is not valid JSON in UTF-8.",
             "validation_error": "Some fields of what was sent are not valid.",

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from msgctl import contracts
 from msgctl.config import Settings
@@ -42,6 +43,8 @@ class Inbox:
         self._settings = settings
         self._key = contracts.INBOX + gateway
         self._last = "0-0"
+        self._read_so_far = 0
+        self._added = 0
 
     async def frames(self) -> AsyncIterator[list[Frame]]:
         """Batches of frames for ever; an outage of Redis only delays them."""
@@ -52,6 +55,25 @@ class Inbox:
                 if entries:
                     yield [_frame(fields) for _, fields in entries]
                     self._last = entries[-1][0]
+                    self._read_so_far += len(entries)
+
+    async def lost(self, redis: Redis) -> int:
+        """How many frames went unread since this was asked last.
+
+        They were given to others, because this gateway was silent for long, or cut, because more came than wait for
+        one gateway. Told by what Redis has counted since 7.0; of an older one, and while a batch is being read,
+        less than that may be told, never more.
+        """
+        try:
+            stream = await redis.xinfo_stream(self._key)
+        except ResponseError:
+            return 0  # nothing ever came
+        added = int(stream.get("entries-added", 0))
+        began_anew, self._added = added < self._added, added
+        lost = added - int(stream["length"]) - self._read_so_far
+        if began_anew or lost > 0:
+            self._read_so_far += lost
+        return 0 if began_anew else max(0, lost)
 
     async def _read(self, waiting: Redis) -> list[tuple[str, dict[str, str]]]:
         """Drop what was read, whatever came since is kept; and wait for more. One round trip does both."""

@@ -50,6 +50,7 @@ class Sockets:
         self._batch = Batch(redis)  # sockets come and go by the hundred when a gateway or a network does
         self._settings = settings
         self._gateway = gateway
+        self._inbox = Inbox(settings, gateway)
         self._ttl = int(settings.gateway.socket_ttl * 1000)
         self._users: dict[str, str] = {}
         self._joined: defaultdict[str, set[str]] = defaultdict(set)
@@ -134,7 +135,7 @@ class Sockets:
 
     def frames(self) -> AsyncIterator[list[Frame]]:
         """What is to be written to this gateway's sockets, as it comes, for ever."""
-        return Inbox(self._settings, self._gateway).frames()
+        return self._inbox.frames()
 
     async def stay_alive(self) -> None:
         """Show that this gateway lives, and drop those that have shown nothing for `FORGOTTEN`.
@@ -146,6 +147,15 @@ class Sockets:
         """
         with unavailable_as_error(self._settings):
             await BEAT(self._redis, self._gateway, FORGOTTEN)
+
+    async def lost_frames(self) -> int:
+        """How many frames for these sockets will not come, since this was asked last; only `resume` brings them.
+
+        Raises:
+            RedisUnavailable: Redis does not answer.
+        """
+        with unavailable_as_error(self._settings):
+            return await self._inbox.lost(self._redis)
 
     async def _prolong(self, socket_ids: list[str]) -> None:
         with unavailable_as_error(self._settings):

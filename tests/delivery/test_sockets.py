@@ -175,3 +175,62 @@ async def test_a_wrong_clock_makes_no_gateway_silent(
     seconds, _ = await redis.time()
     [beat] = await redis.hvals(contracts.GATEWAYS)
     assert abs(int(beat) / 1000 - seconds) < PATIENCE
+
+
+async def read(frames: AsyncIterator[Any], count: int) -> None:
+    """Take frames of an inbox until there were so many."""
+    while count > 0:
+        async with asyncio.timeout(PATIENCE):
+            count -= len(await anext(frames))
+    assert count == 0
+
+
+async def test_frames_that_went_unread_are_counted(redis: Redis, sockets: Sockets) -> None:
+    """Cut or given to others: told once, however much was read before and after; what was read never counts."""
+    inbox = contracts.INBOX + "g1"
+    assert await sockets.lost_frames() == 0
+    for number in range(5):
+        await push(redis, number)
+    frames = sockets.frames()
+    await read(frames, 5)
+    assert await sockets.lost_frames() == 0
+    reading = asyncio.create_task(read(frames, 1))  # drops the five, and waits
+
+    async def dropped() -> bool:
+        return await redis.xlen(inbox) == 0
+
+    await until(dropped, "what was read to be dropped")
+    assert await sockets.lost_frames() == 0
+    async with redis.pipeline(transaction=True) as pipeline:
+        for number in range(3):
+            pipeline.xadd(inbox, {"socket": "s1", "conversation": "c1", "seq": number, "kind": "response", "body": ""})
+        pipeline.xtrim(inbox, maxlen=0, approximate=False)
+        await pipeline.execute()
+    assert await sockets.lost_frames() == 3
+    assert await sockets.lost_frames() == 0
+    await push(redis, 8)
+    await reading
+    assert await sockets.lost_frames() == 0
+
+
+async def test_an_inbox_that_redis_lost_is_no_loss_for_ever(redis: Redis, sockets: Sockets) -> None:
+    """A stream that begins anew counts from there."""
+    inbox = contracts.INBOX + "g1"
+    for number in range(5):
+        await push(redis, number)
+    frames = sockets.frames()
+    await read(frames, 5)
+    assert await sockets.lost_frames() == 0
+    await redis.delete(inbox)
+    await push(redis, 6)
+    assert await sockets.lost_frames() == 0
+    await redis.xtrim(inbox, maxlen=0, approximate=False)
+    assert await sockets.lost_frames() == 1
+
+
+async def test_an_inbox_stays_as_long_as_its_gateway(redis: Redis, sockets: Sockets) -> None:
+    """What waits for a gateway that had nothing to do for an hour does not go."""
+    await push(redis, 1)
+    await redis.pexpire(contracts.INBOX + "g1", 5_000)
+    await sockets.stay_alive()
+    assert await redis.pttl(contracts.INBOX + "g1") > 5_000

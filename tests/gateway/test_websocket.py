@@ -363,3 +363,20 @@ async def test_a_slow_reader_is_closed_while_others_go_on(settings: Settings, re
                 while True:
                     await slow.hear("message")
             assert (await slow.closed())[0] == 4408
+
+
+async def test_clients_are_asked_back_when_frames_were_lost(client: Client, redis: Redis) -> None:
+    """More came than wait for one gateway, and nobody knows whose it was: all are closed with a hint to resume."""
+    async with client.socket() as chat:
+        socket_id = (await chat.hear("connected"))["socketId"]
+        inbox = contracts.INBOX + str(await redis.hget(contracts.SOCKET + socket_id, "gateway"))
+        async with redis.pipeline(transaction=True) as pipeline:
+            pipeline.xadd(inbox, {"socket": socket_id, "conversation": "c", "seq": 1, "kind": "response", "body": ""})
+            pipeline.xtrim(inbox, maxlen=0, approximate=False)
+            await pipeline.execute()
+        code, reason = await chat.closed()
+    assert (code, "resume" in reason) == (1001, True)
+    async with client.socket() as chat:
+        await chat.hear("connected")
+        await chat.say("ping")
+        await chat.hear("pong")
