@@ -25,6 +25,7 @@ from msgctl.cli._query import Every, Ids, Limit, Reason, choose, is_open, named,
 from msgctl.cli._session import Session, run
 from msgctl.errors import Incomplete, InvalidInput
 from msgctl.messages import Message, State
+from msgctl.operations.counting import counted
 from msgctl.operations.query import Query
 from msgctl.rqueue import Job, Verdict
 
@@ -52,7 +53,7 @@ def export(
                     print_json(_copy(job))
         return len(chosen)
 
-    note(f"{run(context, body)} dead letters")
+    note(counted(run(context, body), "dead letter"))
 
 
 @unasked

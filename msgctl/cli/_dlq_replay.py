@@ -17,6 +17,7 @@ from msgctl.cli._progress import progress
 from msgctl.cli._query import DryRun, Every, Ids, Limit, Reason, Yes, as_record, choose, is_open, no_such_message
 from msgctl.cli._session import Session, run
 from msgctl.errors import Incomplete, InvalidInput, MsgctlError, Refused
+from msgctl.operations.counting import counted
 from msgctl.operations.query import Query
 from msgctl.operations.replaying import Pace, Plan, Skip
 
@@ -70,7 +71,7 @@ def replay(
             return [*_each(made.replay, "would_replay"), *map(_skipped, made.skip)], None
         if not ids:
             skipped = f", {len(made.skip)} skipped" if made.skip else ""
-            question = f"{len(made.replay)} dead letters will be replayed{skipped}."
+            question = f"{counted(len(made.replay), 'dead letter')} will be replayed{skipped}."
             confirm(question, yes=yes, machine=output is not Shape.TABLE)
         return await _carry_out(session, made, pace, query, reason)
 

@@ -17,6 +17,7 @@ from msgctl.cli._time import ago, parse_duration, rfc3339
 from msgctl.contracts import queue_name
 from msgctl.errors import Incomplete, InvalidInput, TryLater
 from msgctl.messages import State
+from msgctl.operations.counting import counted
 from msgctl.operations.query import Query
 from msgctl.operations.replies import OVER
 from msgctl.operations.selection import WINDOW, Window
@@ -162,7 +163,7 @@ async def _cancel(
             {"messageId": name, "outcome": ends[found[name]] if name in found else "missing"} for name in chosen
         ]
     if not ids:
-        confirm(f"{len(chosen)} messages will be ended.", yes=yes, machine=output is not Shape.TABLE)
+        confirm(f"{counted(len(chosen), 'message')} will be ended.", yes=yes, machine=output is not Shape.TABLE)
     outcomes = await session.operations.cancelling.cancel(chosen, reason)
     done = [message_id for message_id, outcome in outcomes.items() if outcome == "cancelled"]
     await note_act(session, "message cancel", done, reason=reason, query=query, before="waiting", after="failed")

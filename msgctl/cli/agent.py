@@ -8,6 +8,7 @@ import typer
 
 from msgctl.cli._acts import note_act
 from msgctl.cli._complete import complete_agents
+from msgctl.cli._many import agent_called
 from msgctl.cli._noun import noun
 from msgctl.cli._output import (
     Output,
@@ -84,33 +85,41 @@ def list_agents(
     )
 
 
-AgentId = Annotated[str, typer.Argument(metavar="ID", help="The agent.", autocompletion=complete_agents)]
+AgentWord = Annotated[
+    str, typer.Argument(metavar="AGENT", help="Its id, or its name.", autocompletion=complete_agents)
+]
 
 
 @app.command(epilog="Example: msgctl agent show 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10")
-def show(context: typer.Context, agent_id: AgentId, output: RecordOutput = RecordShape.TABLE) -> None:
+def show(context: typer.Context, agent: AgentWord, output: RecordOutput = RecordShape.TABLE) -> None:
     """One agent, as the worker will find it."""
-    agent = run(context, lambda session: session.agents.find(agent_id))
-    if agent is None:
-        raise NotFound(f"There is no such agent: {agent_id}. See: msgctl agent list")
-    print_record(msgspec.to_builtins(agent), output, schema="msgctl.agent/1")
+    found = run(context, lambda session: _find(session, agent))
+    print_record(msgspec.to_builtins(found), output, schema="msgctl.agent/1")
+
+
+async def _find(session: Session, word: str) -> "Agent":
+    found = await session.agents.find(await agent_called(session, word, None))
+    if found is None:
+        raise NotFound(f"There is no such agent: {word}. See: msgctl agent list")
+    return found
 
 
 @app.command(epilog="Example: msgctl agent disable 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10 --reason 'costs too much'")
 @unasked
-def disable(context: typer.Context, agent_id: AgentId, *, reason: Reason = "") -> None:
+def disable(context: typer.Context, agent: AgentWord, *, reason: Reason = "") -> None:
     """Refuse new messages to an agent; those that wait become dead letters, to be replayed once it is back."""
-    run(context, lambda session: _switch(session, agent_id, reason, active=False))
+    run(context, lambda session: _switch(session, agent, reason, active=False))
 
 
 @app.command(epilog="Example: msgctl agent enable 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10")
 @unasked
-def enable(context: typer.Context, agent_id: AgentId, *, reason: Reason = "") -> None:
+def enable(context: typer.Context, agent: AgentWord, *, reason: Reason = "") -> None:
     """Take messages to an agent again."""
-    run(context, lambda session: _switch(session, agent_id, reason, active=True))
+    run(context, lambda session: _switch(session, agent, reason, active=True))
 
 
-async def _switch(session: Session, agent_id: str, reason: str, *, active: bool) -> None:
+async def _switch(session: Session, word: str, reason: str, *, active: bool) -> None:
+    agent_id = await agent_called(session, word, None)
     if await session.agents.switch(agent_id, active=active) is None:
         raise NotFound(f"There is no such agent: {agent_id}. See: msgctl agent list")
     await note_act(session, f"agent {'enable' if active else 'disable'}", [agent_id], reason=reason, after=active)

@@ -16,6 +16,7 @@ from msgctl.cli._time import ago, rfc3339
 from msgctl.delivery.record import DeliveryState
 from msgctl.errors import Incomplete, InvalidInput, NotFound
 from msgctl.messages import Channel
+from msgctl.operations.counting import counted
 from msgctl.ownership import absent
 
 app = noun("What became of each response on its way to a customer.")
@@ -130,9 +131,10 @@ async def _find(session: Session, message_id: str) -> dict[str, Any]:
 def _amend(
     context: typer.Context, verb: str, ids: list[str], *, dry_run: bool, yes: bool, reason: str, output: Shape
 ) -> None:
+    which = counted(len(ids), "delivery", "deliveries")
     question = {
-        "retry": f"{len(ids)} deliveries will be made once more; customers may get a reply twice.",
-        "drop": f"{len(ids)} deliveries will be given up.",
+        "retry": f"{which} will be made once more; customers may get a reply twice.",
+        "drop": f"{which} will be given up.",
     }[verb]
     confirm(question, yes=yes or dry_run, machine=output is not Shape.TABLE)
 

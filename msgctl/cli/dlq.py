@@ -17,6 +17,7 @@ from msgctl.cli._sheet import as_sheet
 from msgctl.cli._time import ago, rfc3339
 from msgctl.errors import Incomplete, NotFound
 from msgctl.messages import State
+from msgctl.operations.counting import counted
 from msgctl.operations.grouping import DeadGroup
 from msgctl.operations.query import Query
 from msgctl.operations.selection import WINDOW, Summary
@@ -47,7 +48,7 @@ def list_letters(
     """The dead letters, newest first; a query looks at the newest 10,000 or so."""
     found = run(context, lambda session: session.operations.selection.newest(query, limit))
     if output is Shape.TABLE and found.total > found.looked_at and not is_open(query):
-        note(f"Of {found.total} dead letters the newest {found.looked_at} were looked at.")
+        note(f"The newest {found.looked_at} of {found.total} dead letters were looked at.")
     elif output is Shape.TABLE and is_open(query) and found.total > len(found.items):
         note(f"The newest {len(found.items)} of {found.total}; --limit shows more.")
     shape = _for_people if output is Shape.TABLE else _for_machines
@@ -136,7 +137,11 @@ async def _drop(
     if dry_run:
         may = await letters.droppable(found)
         return _as_named(ids, {one: "would_drop" if may[one] else "kept" for one in found} | missing)
-    confirm(f"{len(found)} dead letters will be forgotten for good.", yes=yes, machine=output is not Shape.TABLE)
+    confirm(
+        f"{counted(len(found), 'dead letter')} will be forgotten for good.",
+        yes=yes,
+        machine=output is not Shape.TABLE,
+    )
     gone = await letters.drop_many(found)
     dropped = [message_id for message_id in found if gone[message_id]]
     await note_act(session, "dlq drop", dropped, reason=reason, query=query)

@@ -19,6 +19,7 @@ from msgctl.cli._session import Session, run, where_it_was_looked
 from msgctl.cli._time import parse_duration
 from msgctl.errors import NothingMatched
 from msgctl.messages import State
+from msgctl.operations.counting import counted
 
 if TYPE_CHECKING:
     from msgctl.operations import Health
@@ -121,7 +122,7 @@ async def _clean(
         raise NothingMatched(f"No {state} message ended before that.")
     removed = 0
     if not dry_run:
-        question = f"{found} {state} messages will be forgotten for good."
+        question = f"{counted(found, f'{state} message')} will be forgotten for good."
         confirm(question, yes=yes, machine=output is RecordShape.JSON)
         async for count in cleaning.remove(state, before):
             removed += count

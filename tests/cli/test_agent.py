@@ -34,6 +34,20 @@ async def test_list_can_be_of_one_user(msgctl: Invoke) -> None:
     assert "\x1b" not in table.stdout
 
 
+async def test_an_agent_is_found_by_its_name(msgctl: Invoke) -> None:
+    """It is shown and switched by its name as by its id; a name that two have is refused, with what to do."""
+    (added,) = (await msgctl(*ADD)).lines
+    assert (await msgctl("agent", "show", "Support", "-o", "json")).json["id"] == added
+    assert (await msgctl("agent", "disable", "Support")).stderr == f"disabled: {added}\n"
+    assert (await msgctl("agent", "show", "Support", "-o", "json")).json["active"] is False
+    assert (await msgctl("agent", "enable", "Support")).stderr == f"enabled: {added}\n"
+    unknown = await msgctl("agent", "show", "Suport")
+    assert (unknown.code, "agent list" in unknown.stderr) == (3, True)
+    await msgctl(*ADD)
+    twice = await msgctl("agent", "disable", "Support")
+    assert (twice.code, "say the id" in twice.stderr) == (2, True)
+
+
 async def test_a_webhook_that_leads_elsewhere_is_2(msgctl: Invoke) -> None:
     """It is told how one looks."""
     outcome = await msgctl("agent", "add", "--user", "a", "--name", "n", "--webhook", "http://elsewhere/x")

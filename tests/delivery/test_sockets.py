@@ -203,7 +203,9 @@ async def test_frames_that_went_unread_are_counted(redis: Redis, sockets: Socket
     assert await sockets.lost_frames() == 0
     async with redis.pipeline(transaction=True) as pipeline:
         for number in range(3):
-            pipeline.xadd(inbox, {"socket": "s1", "conversation": "c1", "seq": number, "kind": "response", "body": ""})
+            pipeline.xadd(
+                inbox, {"socket": "s1", "conversation": "c1", "seq": number, "kind": "response", "body": ""}
+            )
         pipeline.xtrim(inbox, maxlen=0, approximate=False)
         await pipeline.execute()
     assert await sockets.lost_frames() == 3
