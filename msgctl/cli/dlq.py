@@ -137,11 +137,8 @@ async def _drop(
     if dry_run:
         may = await letters.droppable(found)
         return _as_named(ids, {one: "would_drop" if may[one] else "kept" for one in found} | missing)
-    confirm(
-        f"{counted(len(found), 'dead letter')} will be forgotten for good.",
-        yes=yes,
-        machine=output is not Shape.TABLE,
-    )
+    question = f"{counted(len(found), 'dead letter')} will be forgotten for good."
+    confirm(question, yes=yes, machine=output is not Shape.TABLE)
     gone = await letters.drop_many(found)
     dropped = [message_id for message_id in found if gone[message_id]]
     await note_act(session, "dlq drop", dropped, reason=reason, query=query)

@@ -60,9 +60,9 @@ class Inbox:
     async def lost(self, redis: Redis) -> int:
         """How many frames went unread since this was asked last.
 
-        They were given to others, because this gateway was silent for long, or cut, because more came than wait for
-        one gateway. Told by what Redis has counted since 7.0; of an older one, and while a batch is being read,
-        less than that may be told, never more.
+        They were given to others, because this gateway was silent for long, or cut, because more came than may
+        wait for one gateway. Told by what Redis counts, from 7.0 on; while a batch is being read, fewer may be
+        told than were lost, never more.
         """
         try:
             stream = await redis.xinfo_stream(self._key)

@@ -34,6 +34,6 @@ async def test_a_person_is_asked(
     shown = os.read(ours, 4096).decode()
     os.close(ours)
     assert process.returncode == code
-    assert "1 dead letters will be replayed. [y/N]" in shown
+    assert "1 dead letter will be replayed. [y/N]" in shown
     assert b"[y/N]" not in stdout
     assert (await traffic.queue.stats()).failed == left
