@@ -2,6 +2,8 @@
 
 import asyncio
 import csv
+import itertools
+import math
 import re
 import statistics
 import time
@@ -14,13 +16,15 @@ from redis.asyncio import Redis
 
 from bench.measure import memory
 
-LOOK = 2.0
+LOOK = 0.5
 """Seconds between two samples."""
 STRETCHES = 10
 """What a line is laid through: neighbouring samples are alike, so that they tell less than they are many."""
+ARENA = 1.048576
+"""MB that Python takes at once: what a process holds tells no less."""
 MOST_SLOPE = 1.0
 """Percent an hour."""
-MOST_ERROR = 5.0
+MOST_ERROR = 4.0
 """The same of its standard error, beyond which nothing is known: the machine had other things to do."""
 REDIS = "redis MB"
 HEAP = re.compile(r"^msgctl_heap_blocks (\S+)$", re.MULTILINE)
@@ -104,8 +108,9 @@ class Samples:
         taken = [(at, sizes) for at, sizes in self._taken if at >= since]
         found = [self._at_rest()]
         for name in taken[0][1].keys() - {REDIS}:
-            middle = _floor if "in use" in name else statistics.fmean
-            found.append(slope(name, [(at, sizes[name]) for at, sizes in taken], middle))
+            values = [(at, sizes[name]) for at, sizes in taken]
+            # In use: at the quietest moment, since what is under way is no leak.
+            found.append(slope(name, values, min) if "in use" in name else slope(name, values, grain=ARENA))
         return sorted(found, key=lambda one: one.name)
 
     def write(self, path: Path) -> None:
@@ -129,29 +134,39 @@ class Samples:
         return float(info["used_memory"]) / 1e6
 
 
-def slope(name: str, samples: Sequence[tuple[float, float]], middle: Callable[[list[float]], float]) -> Slope:
-    """The line by least squares through the stretches of some samples, and how far chance may have tilted it.
+def slope(
+    name: str,
+    samples: Sequence[tuple[float, float]],
+    middle: Callable[[list[float]], float] = statistics.fmean,
+    *,
+    grain: float = 0.0,
+) -> Slope:
+    """The line through the stretches of some samples, and how far chance may have tilted it.
+
+    Sen's: the median of the slopes between any two of them, which a few bad minutes do not move; his interval
+    gives the error (P. K. Sen, "Estimates of the regression coefficient based on Kendall's tau", 1968).
 
     Args:
         name: of the figure.
         samples: seconds and values, at least three stretches of them.
         middle: what stands for the values of one stretch.
+        grain: steps in which the value is known, in its unit.
     """
     size = max(1, len(samples) // STRETCHES)
     stretches = [samples[at : at + size] for at in range(0, len(samples) - size + 1, size)]
-    times = [statistics.fmean(at for at, _ in stretch) / 3600 for stretch in stretches]
-    values = [middle([value for _, value in stretch]) for stretch in stretches]
-    mean = statistics.fmean(values)
-    line = statistics.linear_regression(times, values)
-    residuals = sum((y - line.intercept - line.slope * x) ** 2 for x, y in zip(times, values, strict=True))
-    spread = sum((x - statistics.fmean(times)) ** 2 for x in times)
-    error = (residuals / max(1, len(times) - 2) / spread) ** 0.5
-    return Slope(name, mean, line.slope / mean * 100, error / mean * 100)
-
-
-def _floor(values: list[float]) -> float:
-    """What is in use while little is under way: the lowest tenth."""
-    return statistics.quantiles(values, n=10)[0] if len(values) > 1 else values[0]
+    points = [
+        (statistics.fmean(at for at, _ in stretch) / 3600, middle([value for _, value in stretch]))
+        for stretch in stretches
+    ]
+    slopes = sorted((y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in itertools.combinations(points, 2))
+    count = len(points)
+    deviation = math.sqrt(count * (count - 1) * (2 * count + 5) / 18)  # of Kendall's statistic, by chance
+    lower = slopes[max(0, math.floor((len(slopes) - deviation) / 2))]
+    upper = slopes[min(len(slopes) - 1, math.ceil((len(slopes) + deviation) / 2))]
+    rounding = grain / math.sqrt(6) / (points[-1][0] - points[0][0])  # two ends, each off by its share of a grain
+    mean = statistics.fmean(value for _, value in points)
+    error = math.hypot((upper - lower) / 2, rounding)
+    return Slope(name, mean, statistics.median(slopes) / mean * 100, error / mean * 100)
 
 
 def _heap(url: str) -> float:
