@@ -54,7 +54,7 @@ async def test_clean_counts_before_it_removes(msgctl: Invoke, traffic: Traffic, 
     assert (dry.code, dry.json["matched"], dry.json["removed"]) == (0, 1, 0)
     unconfirmed = await msgctl(*CLEAN, "7d")
     assert (unconfirmed.code, unconfirmed.stdout) == (6, "")
-    assert "1 completed messages" in unconfirmed.stderr
+    assert "1 completed message" in unconfirmed.stderr
     assert "--yes" in unconfirmed.stderr
     assert (await traffic.queue.stats()).completed == 2
     done = await msgctl(*CLEAN, "7d", "--yes", "-o", "json")
