@@ -117,7 +117,7 @@ class Soak:
             rate = probe.throughput * SHARE
             count = round(rate * self._seconds)
             _tell(f"{probe.throughput:.0f} messages/s")
-            await self._leftovers(before)
+            left = await self._leftovers(before)
             await samples.rest()
             _tell(f"{count} messages at {rate:.0f}/s for {self._seconds / 60:g} minutes")
             begun = time.monotonic()
@@ -128,7 +128,7 @@ class Soak:
             seconds = time.monotonic() - begun
             if self._path:
                 samples.write(self._path)
-            left = await self._leftovers(before)
+            left |= await self._leftovers(before)
             await samples.rest()
             return Report(
                 seconds=seconds,

@@ -38,6 +38,7 @@ class Life:
     def __init__(self) -> None:
         self.stopping = asyncio.Event()
         self.hurried = asyncio.Event()
+        self._looks = 0
 
     def attend(self) -> None:
         """Listen to the signals, from within the running loop."""
@@ -62,7 +63,9 @@ class Life:
         notify.send("READY=1", f"STATUS={status}", f"MAINPID={os.getpid()}")
 
     def _tidy(self) -> None:
-        gc.collect(0)
+        """Look at the youngest; at what outlived a look each 20th time, and at everything each 400th."""
+        self._looks += 1
+        gc.collect(2 if self._looks % 400 == 0 else 1 if self._looks % 20 == 0 else 0)
         asyncio.get_running_loop().call_later(TIDY, self._tidy)
 
     def _on_signal(self) -> None:

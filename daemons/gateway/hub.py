@@ -11,7 +11,7 @@ from daemons.gateway.progress import ProgressFeed
 from daemons.gateway.texts import choose
 from msgctl import logs
 from msgctl.config import Settings
-from msgctl.delivery.inbox import Frame
+from msgctl.delivery.inbox import MOVED, Frame
 from msgctl.delivery.sockets import Sockets
 from msgctl.errors import RedisUnavailable
 from msgctl.messages import Failure, Response
@@ -114,7 +114,10 @@ class Hub:
     def _dispatch(self, frame: Frame) -> None:
         connection = self._connections.get(frame.socket_id)
         if connection is None:
-            return  # it left meanwhile; what it missed is kept for its return
+            return  # it left meanwhile; the replies that it missed are kept for its return
+        if frame.kind == MOVED:
+            connection.close(GOING_AWAY, self._missed)
+            return
         try:
             event = _failure.decode(frame.body) if frame.kind == "failure" else _response.decode(frame.body)
         except msgspec.DecodeError:
@@ -138,14 +141,18 @@ class Hub:
 
     async def _show_life(self) -> None:
         while True:
-            with suppress(*FAULTS):  # the beat tells of an outage
+            try:
                 async with asyncio.timeout(self._timeout):
                     await self._sockets.stay_alive()
                     self._make_up_for(await self._sockets.lost_frames())
+            except FAULTS:
+                pass  # the beat tells of an outage
+            except Exception:
+                log.exception("the life of this gateway could not be shown")
             await asyncio.sleep(LIFE)
 
     def _make_up_for(self, lost: int) -> None:
-        """Nobody knows whose they were: every client is asked to come back, and to `resume`."""
+        """Nobody knows whose the frames were: every client is asked to come back, and to `resume`."""
         if lost:
             log.warning("frames for this gateway's sockets went unread: all are to come back", frames=lost)
             self._close_all(self._missed)

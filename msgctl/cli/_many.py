@@ -80,7 +80,10 @@ async def agent_called(session: Session, word: str, user_id: str | None) -> str:
         return word
     if session.settings.postgres.agent_query:
         raise InvalidInput(f"{word!r} is no id of an agent, which is a UUID.")
-    called = [agent for agent in await session.agents.list(user_id, limit=LOOKED_AT) if agent.name == word]
+    listed = await session.agents.list(user_id, limit=LOOKED_AT)
+    if len(listed) == LOOKED_AT:
+        raise InvalidInput(f"There are too many agents to look for a name: say the id of {word!r}.")
+    called = [agent for agent in listed if agent.name == word]
     if not called:
         raise NotFound(f"There is no such agent, by id or by name: {word!r}. See: msgctl agent list")
     if len(called) > 1:

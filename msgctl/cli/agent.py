@@ -97,8 +97,13 @@ def show(context: typer.Context, agent: AgentWord, output: RecordOutput = Record
     print_record(msgspec.to_builtins(found), output, schema="msgctl.agent/1")
 
 
+async def _id_of(session: Session, word: str) -> str:
+    """In the operator's own table, ids are what they are, and names are not known."""
+    return word if session.settings.postgres.agent_query else await agent_called(session, word, None)
+
+
 async def _find(session: Session, word: str) -> "Agent":
-    found = await session.agents.find(await agent_called(session, word, None))
+    found = await session.agents.find(await _id_of(session, word))
     if found is None:
         raise NotFound(f"There is no such agent: {word}. See: msgctl agent list")
     return found
@@ -119,7 +124,7 @@ def enable(context: typer.Context, agent: AgentWord, *, reason: Reason = "") -> 
 
 
 async def _switch(session: Session, word: str, reason: str, *, active: bool) -> None:
-    agent_id = await agent_called(session, word, None)
+    agent_id = await _id_of(session, word)
     if await session.agents.switch(agent_id, active=active) is None:
         raise NotFound(f"There is no such agent: {agent_id}. See: msgctl agent list")
     await note_act(session, f"agent {'enable' if active else 'disable'}", [agent_id], reason=reason, after=active)

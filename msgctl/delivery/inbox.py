@@ -18,6 +18,10 @@ BLOCK = 5.0
 """Seconds a read waits inside Redis; it ends at once when something comes."""
 
 
+MOVED = "moved"
+"""Instead of a frame that was given to another socket of the same user, since this gateway was silent for long."""
+
+
 class Frame(msgspec.Struct, frozen=True):
     """One event for one socket."""
 
@@ -26,9 +30,9 @@ class Frame(msgspec.Struct, frozen=True):
     seq: int
     """The response's number in its conversation; 0 if it has none."""
     kind: str
-    """`response` or `failure`."""
+    """`response`, `failure` or `MOVED`."""
     body: str
-    """A `messages.Response` or `messages.Failure` as JSON."""
+    """A `messages.Response` or `messages.Failure` as JSON; empty where it moved."""
 
 
 class Inbox:
@@ -44,7 +48,6 @@ class Inbox:
         self._key = contracts.INBOX + gateway
         self._last = "0-0"
         self._read_so_far = 0
-        self._added = 0
 
     async def frames(self) -> AsyncIterator[list[Frame]]:
         """Batches of frames for ever; an outage of Redis only delays them."""
@@ -53,38 +56,48 @@ class Inbox:
             while True:
                 entries = await outage.attempt(lambda: self._read(waiting))
                 if entries:
-                    yield [_frame(fields) for _, fields in entries]
+                    frames = [_frame(fields) for _, fields in entries]
+                    yield frames
                     self._last = entries[-1][0]
-                    self._read_so_far += len(entries)
+                    # A frame that went elsewhere is no longer there, and says so itself.
+                    self._read_so_far += len(frames) + sum(frame.kind == MOVED for frame in frames)
 
     async def lost(self, redis: Redis) -> int:
-        """How many frames went unread since this was asked last.
+        """How many frames were dropped unread since this was asked last, because more came than may wait.
 
-        They were given to others, because this gateway was silent for long, or cut, because more came than may
-        wait for one gateway. Told by what Redis counts, from 7.0 on; while a batch is being read, fewer may be
-        told than were lost, never more.
+        Told once all that is left is read, and before that 0: by what Redis 7.0 and newer count as added. An older
+        one does not tell; a client then sees the gap in the numbers.
         """
+        read = self._read_so_far
         try:
             stream = await redis.xinfo_stream(self._key)
-        except ResponseError:
+        except ResponseError as error:
+            if "no such key" not in str(error):
+                raise
             return 0  # nothing ever came
-        added = int(stream.get("entries-added", 0))
-        began_anew, self._added = added < self._added, added
-        lost = added - int(stream["length"]) - self._read_so_far
-        if began_anew or lost > 0:
-            self._read_so_far += lost
-        return 0 if began_anew else max(0, lost)
+        added = stream.get("entries-added")
+        newest = stream["last-entry"]
+        behind = newest is not None and _position(newest[0]) > _position(self._last)
+        if added is None or behind or read != self._read_so_far:
+            return 0
+        self._read_so_far = int(added)  # fewer than were read: Redis itself has forgotten some
+        return max(0, int(added) - read)
 
     async def _read(self, waiting: Redis) -> list[tuple[str, dict[str, str]]]:
         """Drop what was read, whatever came since is kept; and wait for more. One round trip does both."""
-        milliseconds, number = self._last.split("-")
+        milliseconds, number = _position(self._last)
         pipeline: Any = waiting.pipeline(transaction=False)
-        pipeline.execute_command("XTRIM", self._key, "MINID", f"{milliseconds}-{int(number) + 1}")
+        pipeline.execute_command("XTRIM", self._key, "MINID", f"{milliseconds}-{number + 1}")
         pipeline.execute_command(
             "XREAD", "BLOCK", int(BLOCK * 1000), "COUNT", BATCH, "STREAMS", self._key, self._last
         )
         _, reply = await pipeline.execute()
         return reply[0][1] if reply else []
+
+
+def _position(entry: str) -> tuple[int, int]:
+    milliseconds, number = entry.split("-")
+    return int(milliseconds), int(number)
 
 
 def _frame(fields: dict[str, str]) -> Frame:

@@ -5,7 +5,8 @@
 -- of a client that sees the gap in the numbers.
 --
 --   msgctl:gateways          HASH    when each gateway last showed that it lives
---   msgctl:inbox:GATEWAY     STREAM  loses what others are given; all of it once its sockets have expired
+--   msgctl:inbox:GATEWAY     STREAM  loses what others are given, and tells the socket so, should the gateway come
+--                                    back; loses all of it once its sockets have expired
 --   msgctl:sockets:C         SET     the sockets that joined the conversation
 --   msgctl:conversation:C    HASH    routed: the last number that was handed on
 --
@@ -39,9 +40,11 @@ local function read(inbox)
   for _, entry in ipairs(redis.call('XRANGE', inbox, '-', '+', 'COUNT', most)) do
     local fields = {id = entry[1]}
     for k = 1, #entry[2], 2 do fields[entry[2][k]] = entry[2][k + 1] end
-    frames[#frames + 1] = fields
-    numbers[fields.conversation] = numbers[fields.conversation] or {}
-    numbers[fields.conversation][tonumber(fields.seq)] = true
+    if fields.kind ~= 'moved' then
+      frames[#frames + 1] = fields
+      numbers[fields.conversation] = numbers[fields.conversation] or {}
+      numbers[fields.conversation][tonumber(fields.seq)] = true
+    end
   end
   return frames, numbers
 end
@@ -65,10 +68,13 @@ for i = 1, #gateways, 2 do
     for _, fields in ipairs(frames) do
       if is_in_order(fields, numbers) and give_to_others(fields) then
         redis.call('XDEL', inbox, fields.id)
+        redis.call('XADD', inbox, '*', 'socket', fields.socket, 'conversation', fields.conversation,
+          'seq', fields.seq, 'kind', 'moved', 'body', '')
         moved = moved + 1
       end
     end
-    if now - tonumber(gateways[i + 1]) > gone_after then redis.call('DEL', inbox) end
+    -- Emptied, not deleted: a gateway that comes back all the same can tell by what was added.
+    if now - tonumber(gateways[i + 1]) > gone_after then redis.call('XTRIM', inbox, 'MAXLEN', 0) end
   end
 end
 return moved

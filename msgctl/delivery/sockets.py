@@ -149,7 +149,9 @@ class Sockets:
             await BEAT(self._redis, self._gateway, FORGOTTEN)
 
     async def lost_frames(self) -> int:
-        """How many frames for these sockets will not come, since this was asked last; only `resume` brings them.
+        """How many frames for these sockets were dropped since this was asked last.
+
+        `resume` brings the replies among them; the news of a dead letter is in the message's status only.
 
         Raises:
             RedisUnavailable: Redis does not answer.

@@ -48,6 +48,18 @@ async def test_an_agent_is_found_by_its_name(msgctl: Invoke) -> None:
     assert (twice.code, "say the id" in twice.stderr) == (2, True)
 
 
+async def test_an_agent_of_the_operators_own_table_has_any_id(msgctl: Invoke) -> None:
+    """It is shown by the id it has there, and is not ours to switch."""
+    query = (
+        "SELECT 7 AS id, 'ana' AS user_id, 'Bot' AS name, NULL AS system_prompt, 'chat' AS webhook_path,"
+        " true AS active WHERE %(id)s = '7'"
+    )
+    environ = {"MSGCTL_POSTGRES_AGENT_QUERY": query}
+    assert (await msgctl("agent", "show", "7", "-o", "json", environ=environ)).json["name"] == "Bot"
+    assert (await msgctl("agent", "show", "8", environ=environ)).code == 3
+    assert (await msgctl("agent", "disable", "7", environ=environ)).code == 78
+
+
 async def test_a_webhook_that_leads_elsewhere_is_2(msgctl: Invoke) -> None:
     """It is told how one looks."""
     outcome = await msgctl("agent", "add", "--user", "a", "--name", "n", "--webhook", "http://elsewhere/x")

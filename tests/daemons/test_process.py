@@ -35,3 +35,16 @@ async def test_garbage_does_not_gather_for_hours(monkeypatch: pytest.MonkeyPatch
         gone = weakref.ref(Ring())
         assert gone(), "only the collector frees it"
         await until(lambda gone=gone: gone() is None, "the ring is freed")
+
+
+@pytest.mark.usefixtures("collector")
+async def test_garbage_that_was_looked_at_while_it_lived_goes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What outlived some looks is old, and is looked at more seldom; but it is."""
+    monkeypatch.setattr(_process, "TIDY", 0.002)
+    life = _process.Life()
+    life.ready("at work")
+    old = Ring()
+    gone = weakref.ref(old)
+    await until(lambda: life._looks > 45, "it to become old")
+    del old
+    await until(lambda: gone() is None, "the ring is freed")

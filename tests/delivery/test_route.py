@@ -15,6 +15,7 @@ from msgctl.delivery.sockets import Sockets
 from msgctl.delivery.stream import ResponseStream
 from msgctl.delivery.web import Web
 from msgctl.messages import Channel, Response
+from msgctl.tasks import cancel
 from tests.delivery.desk import Desk
 from tests.delivery.replies import Replies, response
 from tests.processes import until
@@ -254,7 +255,22 @@ async def test_what_waits_for_a_dead_gateway_is_inherited(
     await web.inherit()
     await web.inherit()
     assert await inbox(redis, "g2") == [("new", "response", 1), ("new", "response", 2)]
-    assert await inbox(redis, "g1") == [("old", "response", 1)]  # nobody has come back to c2: `resume` has it
+    # Nobody has come back to c2: `resume` has it. And should g1 come back, it knows whose went elsewhere.
+    assert await inbox(redis, "g1") == [("old", "response", 1), ("old", "moved", 1), ("old", "moved", 2)]
+    woken = Sockets(redis, settings, "g1")
+    frames = woken.frames()
+    assert [frame.kind for frame in await anext(frames)] == ["response", "moved", "moved"]
+
+    async def read_on() -> None:
+        await anext(frames)
+
+    async def is_read() -> bool:
+        return await inbox(redis, "g1") == []
+
+    reading = asyncio.create_task(read_on())
+    await until(is_read, "what was read to be dropped")
+    assert await woken.lost_frames() == 0
+    await cancel(reading)
 
 
 async def test_nothing_is_inherited_out_of_order(

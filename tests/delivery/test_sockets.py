@@ -13,6 +13,7 @@ from msgctl.config import Settings
 from msgctl.delivery.sockets import Sockets
 from msgctl.errors import NotFound
 from msgctl.messages import Channel
+from msgctl.tasks import cancel
 from tests.delivery.replies import Replies, response
 from tests.processes import PATIENCE, until
 
@@ -185,27 +186,33 @@ async def read(frames: AsyncIterator[Any], count: int) -> None:
     assert count == 0
 
 
-async def test_frames_that_went_unread_are_counted(redis: Redis, sockets: Sockets) -> None:
-    """Cut or given to others: told once, however much was read before and after; what was read never counts."""
-    inbox = contracts.INBOX + "g1"
+async def cut(redis: Redis, count: int) -> None:
+    """Let so many frames come into g1's inbox and be cut before anybody can read them."""
+    async with redis.pipeline(transaction=True) as pipeline:
+        for _ in range(count):
+            pipeline.xadd(contracts.INBOX + "g1", {"never": "read"})
+        pipeline.xtrim(contracts.INBOX + "g1", maxlen=0, approximate=False)
+        await pipeline.execute()
+
+
+async def is_empty(redis: Redis) -> bool:
+    """Whether what was read of g1's inbox is dropped."""
+    return await redis.xlen(contracts.INBOX + "g1") == 0
+
+
+async def test_frames_that_were_cut_are_counted(redis: Redis, sockets: Sockets) -> None:
+    """Told once, however much was read before and after; what was read never counts."""
     assert await sockets.lost_frames() == 0
     for number in range(5):
         await push(redis, number)
+    assert await sockets.lost_frames() == 0
     frames = sockets.frames()
     await read(frames, 5)
     assert await sockets.lost_frames() == 0
     reading = asyncio.create_task(read(frames, 1))  # drops the five, and waits
-
-    async def dropped() -> bool:
-        return await redis.xlen(inbox) == 0
-
-    await until(dropped, "what was read to be dropped")
+    await until(lambda: is_empty(redis), "what was read to be dropped")
     assert await sockets.lost_frames() == 0
-    async with redis.pipeline(transaction=True) as pipeline:
-        for _ in range(3):
-            pipeline.xadd(inbox, {"never": "read"})
-        pipeline.xtrim(inbox, maxlen=0, approximate=False)
-        await pipeline.execute()
+    await cut(redis, 3)
     assert await sockets.lost_frames() == 3
     assert await sockets.lost_frames() == 0
     await push(redis, 8)
@@ -213,19 +220,37 @@ async def test_frames_that_went_unread_are_counted(redis: Redis, sockets: Socket
     assert await sockets.lost_frames() == 0
 
 
-async def test_an_inbox_that_redis_lost_is_no_loss_for_ever(redis: Redis, sockets: Sockets) -> None:
-    """A stream that begins anew counts from there."""
-    inbox = contracts.INBOX + "g1"
+async def test_a_loss_is_told_once_the_rest_is_read(redis: Redis, sockets: Sockets) -> None:
+    """Who is closed before that would not get what is still there, and a flood would close all again and again."""
+    await cut(redis, 3)
+    await push(redis, 1)
+    assert await sockets.lost_frames() == 0
+    frames = sockets.frames()
+    await read(frames, 1)
+    reading = asyncio.create_task(read(frames, 1))
+    await until(lambda: is_empty(redis), "what was read to be dropped")
+    assert await sockets.lost_frames() == 3
+    await cancel(reading)
+
+
+async def test_an_inbox_that_redis_lost_is_no_loss(redis: Redis, sockets: Sockets) -> None:
+    """A stream that begins anew, or lacks its end, counts from there."""
     for number in range(5):
         await push(redis, number)
     frames = sockets.frames()
     await read(frames, 5)
-    assert await sockets.lost_frames() == 0
-    await redis.delete(inbox)
+    reading = asyncio.create_task(read(frames, 2))
+    await until(lambda: is_empty(redis), "what was read to be dropped")
+    await redis.delete(contracts.INBOX + "g1")
     await push(redis, 6)
+    await push(redis, 7)
+    await reading
+    reading = asyncio.create_task(read(frames, 1))
+    await until(lambda: is_empty(redis), "what was read to be dropped")
     assert await sockets.lost_frames() == 0
-    await redis.xtrim(inbox, maxlen=0, approximate=False)
+    await cut(redis, 1)
     assert await sockets.lost_frames() == 1
+    await cancel(reading)
 
 
 async def test_an_inbox_stays_as_long_as_its_gateway(redis: Redis, sockets: Sockets) -> None:

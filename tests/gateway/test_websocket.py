@@ -365,6 +365,20 @@ async def test_a_slow_reader_is_closed_while_others_go_on(settings: Settings, re
             assert (await slow.closed())[0] == 4408
 
 
+async def test_only_the_client_whose_reply_went_elsewhere_is_asked_back(client: Client, redis: Redis) -> None:
+    """Its gateway was silent, and the reply went to another socket of the user; neighbours hear nothing of it."""
+    async with client.socket() as neighbour, client.socket() as chat:
+        socket_id = (await chat.hear("connected"))["socketId"]
+        inbox = contracts.INBOX + str(await redis.hget(contracts.SOCKET + socket_id, "gateway"))
+        frame = {"socket": socket_id, "conversation": "c", "seq": 1, "kind": "moved", "body": ""}
+        await redis.xadd(inbox, frame)  # type: ignore[arg-type]
+        code, reason = await chat.closed()
+        assert (code, "resume" in reason) == (1001, True)
+        await neighbour.hear("connected")
+        await neighbour.say("ping")
+        await neighbour.hear("pong")
+
+
 async def test_clients_are_asked_back_when_frames_were_lost(client: Client, redis: Redis) -> None:
     """More came than wait for one gateway, and nobody knows whose it was: all are closed with a hint to resume."""
     async with client.socket() as chat:
