@@ -22,11 +22,14 @@ STRETCHES = 10
 """What a line is laid through: neighbouring samples are alike, so that they tell less than they are many."""
 ARENA = 1.048576
 """MB that Python takes at once: what a process holds tells no less."""
+FOLLOWS = 5.0
+"""Seconds within which what a process holds follows a new peak of what it has in use."""
 MOST_SLOPE = 1.0
 """Percent an hour."""
-MOST_ERROR = 4.0
+MOST_ERROR = 5.0
 """The same of its standard error, beyond which nothing is known: the machine had other things to do."""
 REDIS = "redis MB"
+IN_USE = "thousand blocks in use"
 HEAP = re.compile(r"^msgctl_heap_blocks (\S+)$", re.MULTILINE)
 
 
@@ -51,7 +54,9 @@ class Slope:
         return surely or (self.percent - 2 * self.error < MOST_SLOPE and self.error < MOST_ERROR)
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.mean:,.1f}, {self.percent:+.2f} ± {self.error:.2f} % an hour"
+        known = self.error < MOST_ERROR or self.percent - 2 * self.error >= MOST_SLOPE
+        judged = "" if self.holds else " TOO MUCH" if known else " TOO WILD TO TELL"
+        return f"{self.name}: {self.mean:,.1f}, {self.percent:+.2f} ± {self.error:.2f} % an hour{judged}"
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,10 @@ class Watched:
 class Samples:
     """The memory of some daemons and of Redis, looked at again and again.
 
-    Two figures each. What a process holds goes up with each new peak and seldom comes down, since the allocator
-    keeps it; what Python has in use comes down, and only a leak lifts its floor. What Redis uses goes up and down
-    by a fifth within a minute, as it finds what has expired: it is judged at rest, before and after the load.
+    Two figures each. What a process holds goes up with each new peak of what it has in use, and seldom comes down,
+    since the allocator keeps it: what it gains besides is judged. What Python has in use comes down, and only a
+    leak lifts its floor. What Redis uses goes up and down by a fifth within a minute, as it finds what has
+    expired: it is judged at rest, before and after the load.
 
     Args:
         daemons: by name.
@@ -91,7 +97,7 @@ class Samples:
             sizes = {REDIS: await self._used()}
             for name, daemon in self._daemons.items():
                 sizes[f"{name} MB"] = memory(daemon.pid) / 1e6
-                sizes[f"{name} thousand blocks in use"] = await asyncio.to_thread(_heap, daemon.metrics) / 1e3
+                sizes[f"{name} {IN_USE}"] = await asyncio.to_thread(_heap, daemon.metrics) / 1e3
             self._taken.append((time.monotonic(), sizes))
             await asyncio.sleep(LOOK)
 
@@ -105,13 +111,15 @@ class Samples:
         Args:
             since: the monotonic second from which they count.
         """
-        taken = [(at, sizes) for at, sizes in self._taken if at >= since]
         found = [self._at_rest()]
-        for name in taken[0][1].keys() - {REDIS}:
-            values = [(at, sizes[name]) for at, sizes in taken]
-            # In use: at the quietest moment, since what is under way is no leak.
-            found.append(slope(name, values, min) if "in use" in name else slope(name, values, grain=ARENA))
-        return sorted(found, key=lambda one: one.name)
+        for name in self._daemons:
+            held = [(at, sizes[f"{name} MB"]) for at, sizes in self._taken]
+            used = [(at, sizes[f"{name} {IN_USE}"]) for at, sizes in self._taken]
+            quiet = [(at, value) for at, value in besides_peaks(held, used) if at >= since]
+            found.append(slope(f"{name} MB besides new peaks, {held[-1][1]:.0f} with them", quiet, grain=ARENA))
+            # At the quietest moments, since what is under way is no leak.
+            found.append(slope(f"{name} {IN_USE}", [(at, value) for at, value in used if at >= since], min))
+        return found
 
     def write(self, path: Path) -> None:
         """All of them as CSV, a row each, the first column the seconds since the first."""
@@ -132,6 +140,29 @@ class Samples:
     async def _used(self) -> float:
         info = await self._redis.info("memory")
         return float(info["used_memory"]) / 1e6
+
+
+def besides_peaks(
+    held: Sequence[tuple[float, float]], used: Sequence[tuple[float, float]]
+) -> list[tuple[float, float]]:
+    """What a process holds, less what it took while what it has in use met new peaks.
+
+    A leak in the heap makes new peaks, and lifts the heap's floor: that tells it. Any other leak makes none.
+
+    Args:
+        held: seconds and values.
+        used: the same of what it has in use, at the same seconds.
+    """
+    peak, peaked, taken, before = 0.0, -FOLLOWS, 0.0, held[0][1]
+    left = []
+    for (at, value), (_, in_use) in zip(held, used, strict=True):
+        if in_use > peak:
+            peak, peaked = in_use, at
+        if at - peaked <= FOLLOWS:
+            taken += max(0.0, value - before)
+        before = value
+        left.append((at, value - taken))
+    return left
 
 
 def slope(

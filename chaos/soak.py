@@ -234,8 +234,7 @@ async def main(minutes: float, path: Path | None) -> bool:
         value = getattr(report, name)
         sys.stdout.write(f"{name:10} {value:.0f}\n" if isinstance(value, float) else f"{name:10} {value or 0}\n")
     for slope in report.memory:
-        judged = ("" if slope.holds else " TOO MUCH") if report.warm else " (a run too short to judge it)"
-        sys.stdout.write(f"memory     {slope}{judged}\n")
+        sys.stdout.write(f"memory     {slope}{'' if report.warm else ' (a run too short to judge it)'}\n")
     for violation in report.verdict.violations[:20] if report.verdict else ():
         sys.stdout.write(f"{violation.invariant} {violation.subject}: {violation.problem}\n")
     sys.stdout.write(f"{'kept' if report.holds else 'BROKEN'}\n")
