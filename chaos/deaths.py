@@ -9,7 +9,7 @@ from bench.measure import quantile
 from chaos.crew import Crew, Kill
 from chaos.place import Place
 from msgctl.events import Event, Ledger
-from msgctl.operations import Verdict, Verification
+from msgctl.operations import Verdict, Verification, Workers
 from msgctl.stack.n8n import Behaviour
 from msgctl.tasks import cancel
 from tests.processes import until
@@ -99,10 +99,12 @@ class _Sender:
 
 
 async def _all_work(place: Place, crew: Crew, plan: Plan) -> bool:
-    """Whether each worker that there shall be is there, with something to do."""
-    pids = {name.rsplit("-", 2)[1] for name in await place.queue.live_workers()}
-    stats = await place.stats()
-    return {str(pid) for pid in crew.pids} <= pids and stats.active >= plan.workers * plan.concurrency // 2
+    """Whether each worker that there shall be is there, with something to do, and all of them with much."""
+    alive = await Workers(place.settings, place.redis, place.queue).alive()
+    running = {worker["pid"]: len(worker["running"]) for worker in alive}
+    each = [running.get(pid, 0) for pid in crew.pids]
+    busy = [running for running in each if running]
+    return len(busy) == plan.workers and sum(busy) >= plan.workers * plan.concurrency // 2
 
 
 async def _follow(ledger: Ledger, kills: Sequence[Kill]) -> list[float]:
