@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
@@ -298,35 +298,35 @@ async def test_a_redis_that_hangs_is_not_waited_for(
             await until(lambda: accepts(client, body), "messages to be accepted")
 
 
-async def test_a_redis_that_is_nearly_full_takes_nothing_new(
-    settings: Settings, http: aiohttp.ClientSession, agent: Agent, tmp_path: Path
+@pytest.mark.parametrize(
+    ("setting", "bad", "good"),
+    [
+        ("maxmemory", lambda used: int(used * 1.1), "0"),
+        ("maxmemory-policy", lambda _used: "allkeys-lru", "noeviction"),
+    ],
+    ids=["nearly full", "evicting"],
+)
+async def test_a_redis_that_may_not_keep_it_takes_nothing_new(
+    settings: Settings,
+    http: aiohttp.ClientSession,
+    agent: Agent,
+    tmp_path: Path,
+    *,
+    setting: str,
+    bad: Callable[[int], object],
+    good: str,
 ) -> None:
-    """Above four fifths of its memory: 503, so that what was accepted can still be worked."""
+    """Above four fifths of its memory, or with another policy, set while all runs: 503 until it is healed."""
     async with Valkey(tmp_path / "valkey") as valkey, Redis.from_url(valkey.url()) as redis:
         settings = own_redis(settings, valkey)
         async with running(serve, settings) as life:
             client = Client(url_from(life.status.result()), settings, "ana", http)
             body = {"agentId": agent.id, "message": "oi"}
             assert await accepts(client, body)
-            await redis.config_set("maxmemory", str(int(int((await redis.info("memory"))["used_memory"]) * 1.1)))
+            used = int((await redis.info("memory"))["used_memory"])
+            await redis.config_set(setting, str(bad(used)))
             await until(lambda: refused(client, body), "messages to be refused")
-            await redis.config_set("maxmemory", "0")
-            await until(lambda: accepts(client, body), "messages to be accepted")
-
-
-async def test_a_redis_that_begins_to_evict_takes_nothing_new(
-    settings: Settings, http: aiohttp.ClientSession, agent: Agent, tmp_path: Path
-) -> None:
-    """Another policy, set while all runs: 503, never a 202 for what Redis may drop; `noeviction` heals it."""
-    async with Valkey(tmp_path / "valkey") as valkey, Redis.from_url(valkey.url()) as redis:
-        settings = own_redis(settings, valkey)
-        async with running(serve, settings) as life:
-            client = Client(url_from(life.status.result()), settings, "ana", http)
-            body = {"agentId": agent.id, "message": "oi"}
-            assert await accepts(client, body)
-            await redis.config_set("maxmemory-policy", "allkeys-lru")
-            await until(lambda: refused(client, body), "messages to be refused")
-            await redis.config_set("maxmemory-policy", "noeviction")
+            await redis.config_set(setting, good)
             await until(lambda: accepts(client, body), "messages to be accepted")
 
 
