@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from bench import messages
 from msgctl.config import Settings
 from msgctl.messages import Failure
-from msgctl.retry import Never
+from msgctl.retry import GiveUp
 from msgctl.rqueue import Claimed, Claims
 
 AT_ONCE = 500
@@ -44,4 +44,4 @@ async def _fail(claims: Claims, claimed: Claimed, number: int) -> None:
         code=code,
         timestamp=message.timestamp,
     )
-    await claims.fail(claimed, Never(), error=record, record=record, failure=failure)
+    await claims.fail(claimed, GiveUp(), error=record, record=record, failure=failure)

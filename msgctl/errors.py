@@ -226,17 +226,16 @@ class WorkflowRejected(AttemptFailed):
     Args:
         status: the HTTP status, 300-599.
         message: what to tell the operator.
+        fault: whether trying again may help; `retry.classify_status` tells.
         retry_after: seconds n8n asked us to wait.
     """
 
     code = "n8n_rejected"
-    passing = frozenset({404, 408, 425, 429})
-    """4xx that pass: n8n answers 404 while it starts or while a workflow is being republished."""
 
-    def __init__(self, status: int, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, status: int, message: str, *, fault: FaultClass, retry_after: float | None = None) -> None:
         super().__init__(message, retry_after=retry_after)
         self.status = status
-        self.fault = FaultClass.FINAL if status < 500 and status not in self.passing else FaultClass.TRANSIENT
+        self.fault = fault
 
 
 class WorkflowMisconfigured(AttemptFailed):

@@ -73,7 +73,7 @@ class Pipeline:
         self._agents = agents
         self._breakers = breakers
         self._workflow = workflow
-        self._policy = retry.Policy(**settings.retry.model_dump())
+        self._policy = settings.retry.policy()
 
     async def work(self, claimed: Claimed) -> None:
         """Take a message through the six steps, or through the failure of one of them.
@@ -162,11 +162,10 @@ class Pipeline:
     async def _end_attempt(self, claimed: Claimed, failure: AttemptFailed, steps: Steps) -> None:
         decision = retry.decide(
             self._policy,
-            failure.fault,
+            failure,
             attempts=claimed.attempts + 1,
-            holds=claimed.holds,
+            snoozes=claimed.snoozes,
             chance=random.random(),
-            retry_after=failure.retry_after,
         )
         message = claimed.message
         await self._progress.tell(claimed)
@@ -185,8 +184,8 @@ class Pipeline:
         )
         steps.end()
         _count(failure, decision, kept=kept)
-        pause = round(decision.delay, 1) if isinstance(decision, retry.Again) and kept else None
-        is_dead = kept and isinstance(decision, retry.Never)
+        pause = round(decision.delay, 1) if isinstance(decision, retry.RetryLater) and kept else None
+        is_dead = kept and isinstance(decision, retry.GiveUp)
         log.log(
             logging.ERROR if is_dead else logging.WARNING,
             "Job failed" if is_dead else "Attempt failed",
@@ -249,13 +248,13 @@ def _apologise(message: Message, failure: AttemptFailed) -> Failure:
     )
 
 
-def _count(failure: AttemptFailed, decision: retry.Again | retry.Never, *, kept: bool) -> None:
+def _count(failure: AttemptFailed, decision: retry.RetryLater | retry.GiveUp, *, kept: bool) -> None:
     """Count the end of an attempt; one that was not kept had lost its lease, and what it decided is not so."""
     FAILURES.labels(failure.fault, failure.code).inc()
     if not kept:
         ATTEMPTS.labels("lease_lost").inc()
         return
-    held = isinstance(decision, retry.Again) and not decision.charged
+    held = isinstance(decision, retry.RetryLater) and not decision.counts_as_attempt
     ATTEMPTS.labels("held" if held else "failed").inc()
-    if isinstance(decision, retry.Never):
+    if isinstance(decision, retry.GiveUp):
         DEAD_LETTERS.inc()

@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
 import msgspec
@@ -28,6 +27,7 @@ from msgctl.errors import (
 from msgctl.http_pool import AnswerTooLarge, ConnectFailed, ConnectionBroke, HttpAnswer, HttpPool
 from msgctl.messages import Message, Reply, Turn
 from msgctl.metrics import N8N_DURATION
+from msgctl.retry import N8N_TRANSIENT_STATUSES, classify_status, parse_retry_after
 
 STARTED_TEXT = "Workflow was started"
 """What n8n says when the webhook is set to respond at once: a wrong setting, never a reply."""
@@ -212,20 +212,8 @@ def _rejection(answer: HttpAnswer) -> WorkflowRejected:
     return WorkflowRejected(
         answer.status,
         f"n8n answered HTTP {answer.status}: {advice}.",
-        retry_after=parse_retry_after(answer.headers.get(b"retry-after", b"").decode("latin-1"), time.time()),
+        fault=classify_status(answer.status, N8N_TRANSIENT_STATUSES),
+        retry_after=parse_retry_after(
+            answer.headers.get(b"retry-after", b"").decode("latin-1"), now=time.time(), longest=LONGEST_WAIT
+        ),
     )
-
-
-def parse_retry_after(value: str, now: float) -> float | None:
-    """Seconds to wait, at most a day, from a Retry-After header (RFC 9110 §10.2.3); None if it is not usable.
-
-    Args:
-        value: seconds, or an HTTP date.
-        now: Unix seconds.
-    """
-    if value.strip().isdecimal():
-        return min(float(value), LONGEST_WAIT)
-    try:
-        return min(max(0.0, parsedate_to_datetime(value).timestamp() - now), LONGEST_WAIT)
-    except (ValueError, TypeError):
-        return None

@@ -22,7 +22,7 @@ from msgctl.errors import (
 )
 from msgctl.messages import Message, Turn
 from msgctl.stack.n8n import Behaviour, N8nStandIn
-from msgctl.workflow import LONGEST_WAIT, Workflow, parse_retry_after, prepare_payload, read_reply
+from msgctl.workflow import Workflow, prepare_payload, read_reply
 
 AGENT = Agent(id="a-1", user_id="u", name="Ana", system_prompt="Be kind.", webhook_path="support/chat")
 MESSAGE = Message(
@@ -177,14 +177,3 @@ def test_hostile_bodies_are_refused(body: bytes) -> None:
     """Deep nesting, NaN, wrong shapes and bad UTF-8 end in the same typed error."""
     with pytest.raises(BadReply):
         read_reply(body)
-
-
-def test_retry_after_is_read_in_both_forms() -> None:
-    """Seconds and HTTP dates are understood; nonsense is ignored."""
-    assert parse_retry_after("120", 0) == 120
-    assert parse_retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 50) == 10
-    assert parse_retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 90) == 0
-    assert parse_retry_after("soon", 0) is None
-    assert parse_retry_after("9" * 400, 0) == LONGEST_WAIT
-    assert parse_retry_after("Fri, 31 Dec 9999 00:00:00 GMT", 0) == LONGEST_WAIT
-    assert parse_retry_after("", 0) is None

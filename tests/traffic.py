@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.messages import Message
-from msgctl.retry import Never
+from msgctl.retry import GiveUp
 from msgctl.rqueue import Claimed, Claims, Queue
 from tests.rqueue.conftest import commit, failure
 
@@ -58,7 +58,7 @@ class Traffic:
 
     async def fail(self, claimed: Claimed, error: bytes = ERROR) -> None:
         """End what is being worked as a dead letter."""
-        assert await self.claims.fail(claimed, Never(), error=error, record=error, failure=failure(claimed))
+        assert await self.claims.fail(claimed, GiveUp(), error=error, record=error, failure=failure(claimed))
 
     async def staffed(self) -> None:
         """A worker and a subscriber that are alive."""

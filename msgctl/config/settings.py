@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr
 from msgctl.config.channels import Callback, Delivery, Inbound, Telegram, Twilio, WhatsApp
 from msgctl.config.door import Auth, Gateway, Limits
 from msgctl.config.section import Count, Seconds, Section
+from msgctl.retry import RetryPolicy
 
 Rate = Annotated[float, Field(gt=0, le=10_000)]
 AgentId = Field("", pattern=r"^$|^[0-9a-fA-F-]{36}$")
@@ -105,6 +106,10 @@ class Retry(Section):
     """The longest pause in seconds."""
     hold: Seconds = 1.0
     """Seconds before the next look at a dependency that is down; doubled up to `cap`. Charges no attempt."""
+
+    def policy(self) -> RetryPolicy:
+        """Return these settings as the policy that `msgctl.retry` decides by."""
+        return RetryPolicy(attempts=self.attempts, base=self.base, cap=self.cap, hold=self.hold)
 
 
 class Breaker(Section):

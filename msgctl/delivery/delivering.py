@@ -6,7 +6,7 @@ import secrets
 from msgctl import logs, spans
 from msgctl.config import Settings
 from msgctl.delivery.channel import Channels
-from msgctl.delivery.doubts import Again, Arrived, Doubts, Resend
+from msgctl.delivery.doubts import Arrived, CheckLater, Doubts, Resend
 from msgctl.delivery.entry import Entry, stamped
 from msgctl.delivery.gates import Gates
 from msgctl.delivery.handler import Handler
@@ -16,6 +16,7 @@ from msgctl.delivery.record import Behind, DeliveryState, Doubt, Held, Pace, Rec
 from msgctl.errors import BadAddress, DeliveryFailed, DeliveryUnknown
 from msgctl.messages import Response
 from msgctl.metrics import DELIVERIES, DELIVERY_DURATION
+from msgctl.retry import RetryLater
 
 SHORT = 1500
 """Milliseconds a delivery waits for its rate in its slot; for longer ones it waits in Redis."""
@@ -143,14 +144,16 @@ class Delivering:
         """Give it another try later, hold it, or end it."""
         outage = Outage(self._settings, "record a failed delivery")
         doubtful = isinstance(failure, DeliveryUnknown) and not self._handler.repeatable
-        delay = self._doubts.pause(response, turn) if doubtful else self._patience.pause(turn, failure)
+        decision = self._doubts.decide(response, turn) if doubtful else self._patience.decide(turn, failure)
+        later = decision if isinstance(decision, RetryLater) else None
+        delay = later.delay if later else 0
         if not turn.refusal:
             await outage.insist(
                 lambda: self._channels.fault(
-                    response.channel, failure, gates, wait=delay or 0, breaks=not self._handler.repeatable
+                    response.channel, failure, gates, wait=delay, breaks=not self._handler.repeatable
                 )
             )
-        if delay is None and not failure.stops:
+        if later is None and not failure.stops:
             self._tell("unknown" if isinstance(failure, DeliveryUnknown) else "failed", response, turn, failure)
             await self._end(entry, response, turn, failure)
             return
@@ -161,11 +164,11 @@ class Delivering:
                 entry,
                 turn,
                 response.to_json(),
-                delay=delay or 0,
+                delay=delay,
                 failure=failure,
                 state=state,
                 hold=failure.stops,
-                charged=not (failure.closes or failure.stops),
+                counts_as_attempt=later is not None and later.counts_as_attempt,
             )
         )
 
@@ -177,7 +180,7 @@ class Delivering:
         outcome = await self._doubts.resolve(response, doubt)
         if isinstance(outcome, Arrived):
             return await self._arrived(entry, response, turn, outcome.provider_id, outcome.parts)
-        if isinstance(outcome, Again):
+        if isinstance(outcome, CheckLater):
             due = outcome.due
             await Outage(self._settings, "postpone a delivery").insist(
                 lambda: self._records.postpone(entry, response.to_json(), due=due, token=turn.token)

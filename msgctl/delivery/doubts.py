@@ -8,6 +8,7 @@ from msgctl.delivery.handler import Handler
 from msgctl.delivery.record import Doubt, Turn
 from msgctl.errors import DeliveryFailed, DeliveryUnknown
 from msgctl.messages import Response
+from msgctl.retry import GiveUp, RetryLater
 
 ASKED_FOR = 600.0
 """Seconds for which a provider that does not answer is asked again whether a part arrived."""
@@ -22,8 +23,8 @@ class Arrived:
 
 
 @dataclass(frozen=True)
-class Again:
-    """Look again at `due`, in Unix milliseconds."""
+class CheckLater:
+    """Check again at `due`, in Unix milliseconds."""
 
     due: int
 
@@ -46,26 +47,26 @@ class Doubts:
         self._soon = settings.retry.base
         self._handler = handler
 
-    def pause(self, response: Response, turn: Turn) -> float | None:
-        """Seconds a new doubt waits before it is resolved; None where it stays UNKNOWN: one resend is the most."""
+    def decide(self, response: Response, turn: Turn) -> RetryLater | GiveUp:
+        """Decide when an unknown outcome is resolved, or that it stays UNKNOWN: a part is resent at most once."""
         policy = self._handler.unknown(response)
         if policy == "keep" or turn.resends:
-            return None
-        return self._soon if policy == "resend" else self._hold
+            return GiveUp()
+        return RetryLater(self._soon if policy == "resend" else self._hold, counts_as_attempt=True)
 
-    async def resolve(self, response: Response, doubt: Doubt) -> Arrived | Again | Resend | DeliveryFailed:
+    async def resolve(self, response: Response, doubt: Doubt) -> Arrived | CheckLater | Resend | DeliveryFailed:
         """What to do now; a failure means that it stays UNKNOWN."""
-        pause = self.pause(response, doubt.turn)
-        if pause is None:
+        decision = self.decide(response, doubt.turn)
+        if isinstance(decision, GiveUp):
             return DeliveryUnknown(doubt.text, code=doubt.code)
-        due = int(doubt.sent_at + pause * 1000)
+        due = int(doubt.sent_at + decision.delay * 1000)
         if due > time.time() * 1000 + 100:
-            return Again(due)  # it was taken over from a subscriber that is gone
+            return CheckLater(due)  # it was taken over from a subscriber that is gone
         if self._handler.unknown(response) != "reconcile":
             return Resend()
         return await self._reconcile(response, doubt)
 
-    async def _reconcile(self, response: Response, doubt: Doubt) -> Arrived | Again | Resend | DeliveryFailed:
+    async def _reconcile(self, response: Response, doubt: Doubt) -> Arrived | CheckLater | Resend | DeliveryFailed:
         parts = self._handler.parts(response)
         since = doubt.sent_at / 1000
         try:
@@ -74,6 +75,6 @@ class Doubts:
             return DeliveryUnknown(doubt.text, code=doubt.code)
         except DeliveryFailed:
             if time.time() - since < ASKED_FOR:
-                return Again(int((time.time() + self._hold) * 1000))
+                return CheckLater(int((time.time() + self._hold) * 1000))
             return DeliveryUnknown(doubt.text, code=doubt.code)
         return Resend() if found is None else Arrived(found, len(parts))

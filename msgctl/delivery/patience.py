@@ -6,12 +6,7 @@ from msgctl.config import Settings
 from msgctl.delivery.handler import Handler
 from msgctl.delivery.record import Turn
 from msgctl.errors import DeliveryFailed, FaultClass
-from msgctl.retry import Again, Policy, decide
-
-LEAST_WAIT, LONGEST_WAIT = 1.0, 3600.0
-"""Seconds a closed rate is waited for before the next look."""
-MOST_STEPS = 6
-"""How often the wait for a rate grows."""
+from msgctl.retry import GiveUp, RetryLater, RetryPolicy, decide, wait_for_rate
 
 
 class Patience:
@@ -23,27 +18,12 @@ class Patience:
     """
 
     def __init__(self, settings: Settings, handler: Handler) -> None:
-        self._policy = Policy(settings.delivery.attempts, settings.retry.base, settings.retry.cap)
-        self._schedule = handler.schedule
+        self._policy = RetryPolicy(
+            settings.delivery.attempts, settings.retry.base, settings.retry.cap, schedule=handler.schedule
+        )
 
-    def pause(self, turn: Turn, failure: DeliveryFailed) -> float | None:
-        """Seconds before the next try; None if there is none."""
-        if failure.fault is FaultClass.FINAL:
-            return None
-        if failure.closes:
-            asked = failure.retry_after
-            wait = failure.pause * 4 ** min(MOST_STEPS, turn.waits) if asked is None else max(asked, LEAST_WAIT)
-            return min(LONGEST_WAIT, wait)
-        if self._schedule is None:
-            decision = decide(
-                self._policy,
-                failure.fault,
-                attempts=turn.attempts,
-                holds=0,
-                chance=random.random(),
-                retry_after=failure.retry_after,
-            )
-            return decision.delay if isinstance(decision, Again) else None
-        if turn.attempts >= len(self._schedule):
-            return None
-        return max(self._schedule[turn.attempts] * random.uniform(1, 1.1), failure.retry_after or 0)
+    def decide(self, turn: Turn, failure: DeliveryFailed) -> RetryLater | GiveUp:
+        """Decide when the delivery is tried again, if at all."""
+        if failure.closes and failure.fault is not FaultClass.FINAL:
+            return wait_for_rate(failure.pause, snoozes=turn.waits, retry_after=failure.retry_after)
+        return decide(self._policy, failure, attempts=turn.attempts, snoozes=0, chance=random.random())

@@ -4,7 +4,6 @@ Whether the request was written decides: before that nothing was sent; after it,
 No error names a URL, since some providers want their token in it.
 """
 
-import email.utils
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,13 +17,12 @@ from yarl import URL
 
 from msgctl.config import Settings
 from msgctl.errors import DeliveryUnknown, FaultClass, ProviderRejected, ProviderUnreachable
+from msgctl.retry import classify_status, parse_retry_after
 
 MAX_ANSWER = 65_536
 """Bytes of an answer that are read."""
 LONGEST_WAIT = 3600.0
 """Seconds of a `Retry-After` that are believed."""
-PASSING = frozenset({408, 425, 429})
-"""4xx that pass."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,7 @@ class Answer:
     @property
     def retry_after(self) -> float | None:
         """Seconds that `Retry-After` asks for, given as seconds or as a date."""
-        value = self.headers.get("Retry-After", "")
-        if value.isascii() and value.isdigit():
-            return min(LONGEST_WAIT, float(value))
-        try:
-            date = email.utils.parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        return min(LONGEST_WAIT, max(0.0, date.timestamp() - time.time()))
+        return parse_retry_after(self.headers.get("Retry-After", ""), now=time.time(), longest=LONGEST_WAIT)
 
     def document(self) -> dict[str, Any]:
         """The body as a JSON object; empty if it is anything else."""
@@ -78,11 +69,10 @@ class Answer:
             advice: what to do, for people.
             closes: the rate that is exceeded, or `url` for an address that is gone.
         """
-        passing = self.status in PASSING or self.status >= 500
         number = self.status if number is None else number
         return ProviderRejected(
             f"{who} does not take it: HTTP {self.status}, error {number}. {advice}".rstrip(),
-            fault=fault or (FaultClass.TRANSIENT if passing else FaultClass.FINAL),
+            fault=fault or classify_status(self.status),
             code=f"{who}_{number}",
             retry_after=self.retry_after,
             closes=closes,

@@ -209,7 +209,7 @@ class Records:
         failure: DeliveryFailed,
         state: DeliveryState = DeliveryState.NEW,
         hold: bool = False,
-        charged: bool = True,
+        counts_as_attempt: bool = True,
     ) -> None:
         """This try failed; there is another look after `delay` seconds.
 
@@ -221,10 +221,17 @@ class Records:
             failure: why.
             state: NEW, or UNKNOWN where it may have arrived.
             hold: until its channel works again, instead of a delay.
-            charged: whether the try counts.
+            counts_as_attempt: whether the try counts.
         """
         await self._postpone(
-            entry, int(delay * 1000), body, turn.token, failure=failure, state=state, hold=hold, charged=charged
+            entry,
+            int(delay * 1000),
+            body,
+            turn.token,
+            failure=failure,
+            state=state,
+            hold=hold,
+            counts_as_attempt=counts_as_attempt,
         )
 
     async def postpone(self, entry: Entry, body: bytes, *, due: int, token: str = "") -> None:
@@ -270,7 +277,7 @@ class Records:
         failure: DeliveryFailed | None = None,
         state: DeliveryState = DeliveryState.NEW,
         hold: bool = False,
-        charged: bool = True,
+        counts_as_attempt: bool = True,
     ) -> None:
         code, text = (failure.code, failure.message) if failure else ("", "")
         await POSTPONE(
@@ -286,5 +293,5 @@ class Records:
             self._ttl,
             state,
             int(hold),
-            int(not charged),
+            int(not counts_as_attempt),
         )

@@ -41,7 +41,7 @@ class Places:
     async def look(self, keys: Sequence[str]) -> list[Suspect]:
         """What is wrong with these messages."""
         found: list[Suspect] = []
-        limits = self._settings.retry.attempts, self._settings.worker.max_crashes + 1
+        limits = self._settings.retry.policy().most_attempts, self._settings.worker.max_crashes + 1
         for ids in _batches([key.removeprefix(contracts.RQ_JOB) for key in keys]):
             with unavailable_as_error(self._settings):
                 rows = await EXAMINE(self._redis, *limits, *ids)

@@ -12,7 +12,7 @@ from msgctl import contracts, logs, metrics
 from msgctl.config import Settings
 from msgctl.messages import Draft, Failure, Message, Reply, Turn, named_socket
 from msgctl.redisdb import Batch, Script, unavailable_as_error
-from msgctl.retry import Again, Never
+from msgctl.retry import GiveUp, RetryLater
 
 CLAIM = Script.beside(__file__, "claim")
 COMMIT = Script.beside(__file__, "commit")
@@ -40,9 +40,9 @@ class Claimed(msgspec.Struct, frozen=True):
     run: int
     """The number of this run of the message; with its id, the name of the lease."""
     attempts: int
-    """Charged attempts before this one."""
-    holds: int
-    """How often in a row it was held for a dependency."""
+    """Counted attempts before this one."""
+    snoozes: int
+    """How often in a row it was snoozed because a dependency was down."""
     history: Sequence[Turn] = ()
     """The last turns of its conversation, oldest first, as many as `history.turns` says."""
     kept: Reply | None = None
@@ -115,10 +115,10 @@ class Claims:
         with unavailable_as_error(self._settings):
             rows = await self._batch.run(CLAIM, self._worker, slots, *manner, first=True)  # slots stand idle
         claimed = []
-        for message_id, run, text, attempts, holds, conversation_id, kept, turns in rows:
+        for message_id, run, text, attempts, snoozes, conversation_id, kept, turns in rows:
             message = _read(text)
             if message and (message.message_id, message.conversation_id) == (message_id, conversation_id):
-                claimed.append(Claimed(message, run, attempts, holds, _read_history(turns), _read_reply(kept)))
+                claimed.append(Claimed(message, run, attempts, snoozes, _read_history(turns), _read_reply(kept)))
                 metrics.CLAIMS.labels(message.priority).inc()
             else:
                 await self._park(message_id, run)
@@ -181,7 +181,7 @@ class Claims:
     async def fail(
         self,
         claimed: Claimed,
-        decision: Again | Never,
+        decision: RetryLater | GiveUp,
         *,
         error: bytes,
         record: bytes,
@@ -200,14 +200,14 @@ class Claims:
             fault: the class of the error, for the ledger.
             steps: how long each step took, `step:ms,…`, for the ledger.
         """
-        again = isinstance(decision, Again)
+        later = decision if isinstance(decision, RetryLater) else None
         with unavailable_as_error(self._settings):
             kept = await self._batch.run(
                 FAIL,
                 claimed.message.message_id,
                 claimed.run,
-                round(decision.delay * 1000) if isinstance(decision, Again) else -1,
-                int(decision.charged) if again and isinstance(decision, Again) else 1,
+                round(later.delay * 1000) if later else -1,
+                int(later.counts_as_attempt) if later else 1,
                 error,
                 record,
                 round(self._settings.retention.failed * 1000),

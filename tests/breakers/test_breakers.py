@@ -7,7 +7,7 @@ import pytest
 from msgctl import contracts, redisdb
 from msgctl.breakers import Breakers
 from msgctl.config import Settings
-from msgctl.errors import BadReply, BreakerOpen, RedisUnavailable, WorkflowRejected, WorkflowTimeout
+from msgctl.errors import BadReply, BreakerOpen, FaultClass, RedisUnavailable, WorkflowRejected, WorkflowTimeout
 from tests.faults.proxy import Proxy
 
 
@@ -58,11 +58,18 @@ async def test_a_share_of_failures_opens_it(tuned: Settings, redis: Any) -> None
         await fail(breakers, WorkflowTimeout("slow"))
         await breakers.refresh()
     await succeed(breakers)
-    await fail(breakers, WorkflowRejected(502, "bad gateway"))
+    await fail(breakers, WorkflowRejected(502, "bad gateway", fault=FaultClass.TRANSIENT))
     await fail(breakers, BreakerOpen("open"))
 
 
-@pytest.mark.parametrize("failure", [WorkflowRejected(400, "no"), WorkflowRejected(429, "slow"), BadReply("html")])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        WorkflowRejected(400, "no", fault=FaultClass.FINAL),
+        WorkflowRejected(429, "slow", fault=FaultClass.TRANSIENT),
+        BadReply("html"),
+    ],
+)
 async def test_faults_of_messages_do_not_open_it(tuned: Settings, redis: Any, failure: Exception) -> None:
     """An n8n that answers is alive, whatever it answers to one message."""
     breakers = Breakers(redis, tuned)

@@ -4,7 +4,7 @@ from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
-from msgctl.retry import Never
+from msgctl.retry import GiveUp
 from msgctl.stack.n8n import N8nStandIn
 from tests.cli.conftest import Invoke
 from tests.processes import Daemon, until
@@ -20,7 +20,7 @@ async def test_a_reply_that_n8n_gave_is_delivered(
     await redis.zrem(contracts.LEASES, claimed.lease)
     assert await commit(traffic.claims, claimed, "an answer that cost ten seconds") is None
     await redis.zadd(contracts.LEASES, {claimed.lease: 2e12})
-    await traffic.claims.fail(claimed, Never(), error=ERROR, record=ERROR, failure=failure(claimed))
+    await traffic.claims.fail(claimed, GiveUp(), error=ERROR, record=ERROR, failure=failure(claimed))
     shown = await msgctl("dlq", "replay", "m", "--dry-run", "-o", "json")
     assert [one["outcome"] for one in shown.json["items"]] == ["would_replay"]
     async with Daemon("worker", settings), Daemon("subscriber", settings):

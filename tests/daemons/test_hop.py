@@ -16,7 +16,7 @@ from msgctl.delivery.stream import ResponseStream
 from msgctl.delivery.web import Web
 from msgctl.operations.canary import Canary
 from msgctl.operations.whereabouts import Stage, locate
-from msgctl.retry import Again
+from msgctl.retry import RetryLater
 from msgctl.rqueue import Claimed, Claims, Queue
 from tests.processes import until
 from tests.rqueue.conftest import commit, failure
@@ -126,7 +126,12 @@ async def test_n8n_being_down_or_slow_blames_no_one(
     assert not await blamed(slow)
     assert await blamed(worker)
     assert await Claims(redis, cared, "w1").fail(
-        claimed, Again(60.0, charged=False), error=ERROR, record=ERROR, failure=failure(claimed), fault="transient"
+        claimed,
+        RetryLater(60.0, counts_as_attempt=False),
+        error=ERROR,
+        record=ERROR,
+        failure=failure(claimed),
+        fault="transient",
     )
     assert not await blamed(worker)
 

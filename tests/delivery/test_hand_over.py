@@ -13,7 +13,7 @@ from msgctl.delivery.adoption import Adoption
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.delivery.sockets import Sockets
 from msgctl.messages import Message
-from msgctl.retry import Never
+from msgctl.retry import GiveUp
 from msgctl.rqueue import Claimed, Claims, Queue
 from tests.delivery.desk import Desk
 from tests.delivery.replies import Replies, response
@@ -65,7 +65,7 @@ class Customer:
 
     async def despair(self, claimed: Claimed) -> None:
         """Have a message end as a dead letter."""
-        assert await self._claims.fail(claimed, Never(), error=b"{}", record=b"{}", failure=failure(claimed))
+        assert await self._claims.fail(claimed, GiveUp(), error=b"{}", record=b"{}", failure=failure(claimed))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from msgctl.delivery.telegram import Telegram
 from msgctl.errors import FaultClass, ProviderRejected
 from msgctl.messages import Channel, Response
 from msgctl.metrics import DELIVERIES
+from msgctl.retry import RetryLater
 from tests.delivery.desk import Desk
 from tests.delivery.providers import Providers
 from tests.delivery.replies import Replies, response
@@ -210,7 +211,7 @@ async def test_each_refusal_for_a_rate_is_counted(settings: Settings, redis: Red
         turn = await records.begin(entry, reply, secrets.token_hex(4), repeatable=False)
         assert isinstance(turn, Turn)
         seen.append((turn.attempts, turn.waits))
-        await records.retry(entry, turn, reply.to_json(), delay=0, failure=limited, charged=False)
+        await records.retry(entry, turn, reply.to_json(), delay=0, failure=limited, counts_as_attempt=False)
         await stream.tend()
     await stream.close()
     assert seen == [(1, 0), (1, 1), (1, 2)]
@@ -224,8 +225,10 @@ async def test_the_pause_for_a_rate_grows_unless_the_provider_names_one(
     growing = ProviderRejected("x", fault=FaultClass.TRANSIENT, code="whatsapp_131056", closes="pair", pause=4)
     asked = ProviderRejected("x", fault=FaultClass.TRANSIENT, code="telegram_429", closes="bot", retry_after=7)
     turns = [Turn("t", 0, 1, waits=waits) for waits in range(7)]
-    assert [patience.pause(turn, growing) for turn in turns] == [4, 16, 64, 256, 1024, 3600, 3600]
-    assert {patience.pause(turn, asked) for turn in turns} == {7}
+    assert [patience.decide(turn, growing) for turn in turns] == [
+        RetryLater(wait, counts_as_attempt=False) for wait in (4, 16, 64, 256, 1024, 3600, 3600)
+    ]
+    assert {patience.decide(turn, asked) for turn in turns} == {RetryLater(7, counts_as_attempt=False)}
 
 
 async def test_an_unreadable_entry_is_passed_over(

@@ -13,7 +13,7 @@ from msgctl.delivery.entry import read_entry
 from msgctl.delivery.stream import ResponseStream
 from msgctl.delivery.web import Web
 from msgctl.events import Event, Ledger
-from msgctl.retry import Again
+from msgctl.retry import RetryLater
 from msgctl.rqueue import Claimed, Claims, Queue
 from tests.rqueue.conftest import commit, failure
 from tests.traffic import ERROR, Traffic, traffic
@@ -34,9 +34,9 @@ async def story(ledger: Ledger, message_id: str) -> list[str]:
     return [event.what for event in await ledger.about([message_id], None, "0-0")]
 
 
-async def hold(claims: Claims, claimed: Claimed, *, charged: bool) -> None:
+async def hold(claims: Claims, claimed: Claimed, *, counts_as_attempt: bool) -> None:
     """End a run with another one to come at once."""
-    decision = Again(0.0, charged=charged)
+    decision = RetryLater(0.0, counts_as_attempt=counts_as_attempt)
     assert await claims.fail(
         claimed, decision, error=ERROR, record=ERROR, failure=failure(claimed), fault="transient"
     )
@@ -64,10 +64,10 @@ async def test_an_answered_message_leaves_its_whole_way(
 
 async def test_failures_tell_their_class_and_code(traffic: Traffic, ledger: Ledger) -> None:
     """A charged attempt, a hold that charges nothing, the promotion between them, and the end."""
-    await hold(traffic.claims, await traffic.active("m"), charged=True)
+    await hold(traffic.claims, await traffic.active("m"), counts_as_attempt=True)
     await traffic.claims.tend()
     (again,) = await traffic.claims.claim(1)
-    await hold(traffic.claims, again, charged=False)
+    await hold(traffic.claims, again, counts_as_attempt=False)
     await traffic.claims.tend()
     (last,) = await traffic.claims.claim(1)
     await traffic.fail(last)

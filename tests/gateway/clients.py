@@ -15,7 +15,7 @@ from daemons.subscriber import serve as serve_subscriber
 from msgctl import tokens
 from msgctl.config import Settings
 from msgctl.messages import Draft, Failure, Reply, Turn
-from msgctl.retry import Never
+from msgctl.retry import GiveUp
 from msgctl.rqueue import Claimed, Claims
 from tests.processes import PATIENCE
 from tests.secrecy import SEARCH
@@ -188,7 +188,7 @@ class Pipeline:
             timestamp="2026-02-02T10:00:05.000Z",
         )
         error = b'{"class":"final","code":"n8n_rejected","text":"n8n answered 400."}'
-        assert await self._claims.fail(claimed, Never(), error=error, record=b"{}", failure=failure)
+        assert await self._claims.fail(claimed, GiveUp(), error=error, record=b"{}", failure=failure)
         return claimed
 
     @asynccontextmanager

@@ -16,7 +16,7 @@ from msgctl.delivery.web import Web
 from msgctl.events import Event
 from msgctl.operations import Operations
 from msgctl.operations.advice import BY_CODE, REMARKS, STANDING, Standing, stand
-from msgctl.retry import Again
+from msgctl.retry import RetryLater
 from msgctl.rqueue import Claims, Queue
 from tests.rqueue.conftest import failure
 from tests.traffic import ERROR, Traffic, traffic
@@ -98,7 +98,12 @@ async def test_it_pauses_before_its_next_attempt(staffed: Traffic, where: Where)
     """What failed, when it is tried again, and what the code means."""
     claimed = await staffed.active("m")
     assert await staffed.claims.fail(
-        claimed, Again(60.0, charged=True), error=ERROR, record=ERROR, failure=failure(claimed), fault="transient"
+        claimed,
+        RetryLater(60.0, counts_as_attempt=True),
+        error=ERROR,
+        record=ERROR,
+        failure=failure(claimed),
+        fault="transient",
     )
     standing = await where("m")
     assert "n8n_rejected: n8n answered 400. It is tried again in" in standing.sentence

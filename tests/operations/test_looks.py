@@ -10,7 +10,7 @@ from msgctl.operations.flow import Flow
 from msgctl.operations.listing import shares
 from msgctl.operations.query import Query
 from msgctl.operations.snapshot import BUCKET
-from msgctl.retry import Never
+from msgctl.retry import GiveUp
 from tests.rqueue.conftest import failure
 from tests.traffic import Traffic
 
@@ -42,7 +42,7 @@ async def test_what_failed_anew_is_seen(redis: Redis, traffic: Traffic, operatio
     assert [item.state for item in (await operations.listing.find(Query(), 10)).items] == [State.WAITING]
     assert (await operations.triage.look()).total == 0
     (claimed,) = await traffic.claims.claim(1)
-    assert await traffic.claims.fail(claimed, Never(), error=OTHER, record=OTHER, failure=failure(claimed))
+    assert await traffic.claims.fail(claimed, GiveUp(), error=OTHER, record=OTHER, failure=failure(claimed))
     await redis.zincrby(contracts.RQ_FAILED + contracts.queue_name(5), 1, "f1")  # as if a second had passed
     assert [item.error for item in (await operations.listing.find(Query(), 10)).items] == ["n8n_timeout"]
     assert [group.letters[0].code for group in (await operations.triage.look()).groups] == ["n8n_timeout"]

@@ -12,7 +12,7 @@ from msgctl.messages import State
 from msgctl.operations import Operations
 from msgctl.operations.query import Query
 from msgctl.operations.replaying import Pace
-from msgctl.retry import Never
+from msgctl.retry import GiveUp
 from msgctl.rqueue import Claims
 from tests.rqueue.conftest import commit, failure
 from tests.traffic import Traffic
@@ -221,7 +221,7 @@ async def test_a_reply_whose_commit_came_too_late_is_kept(
     await redis.zrem(contracts.LEASES, claimed.lease)
     assert await commit(traffic.claims, claimed, "an answer that cost ten seconds") is None
     await redis.zadd(contracts.LEASES, {claimed.lease: 2e12})
-    await traffic.claims.fail(claimed, Never(), error=b"{}", record=b"{}", failure=failure(claimed))
+    await traffic.claims.fail(claimed, GiveUp(), error=b"{}", record=b"{}", failure=failure(claimed))
     assert await traffic.queue.replay("m") == "replayed"
     (again,) = await Claims(redis, settings, "w2").claim(1)
     assert again.kept

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from msgctl.retry import Again, Never
+from msgctl.retry import GiveUp, RetryLater
 
 MAX_CRASHES = 2
 MAX_MAILBOX = 4
@@ -24,7 +24,7 @@ class Entry:
     runs: int = 0
     attempts: int = 0
     crashes: int = 0
-    holds: int = 0
+    snoozes: int = 0
     worker: str = ""
     quarantined: bool = False
     cancelled: bool = False
@@ -110,18 +110,18 @@ class Model:
         self._advance(entry)
         return number
 
-    def fail(self, lease: Lease, decision: Again | Never) -> bool:
+    def fail(self, lease: Lease, decision: RetryLater | GiveUp) -> bool:
         """End an attempt without an answer; whether that is recorded."""
         entry = self.entries.get(lease[0])
         if entry is None or not self.holds(lease):
             return entry is not None and lease[1] in entry.recorded
         entry.recorded.add(lease[1])
         entry.cancelled = False
-        if isinstance(decision, Never) or decision.charged:
-            entry.attempts, entry.holds = entry.attempts + 1, 0
+        if isinstance(decision, GiveUp) or decision.counts_as_attempt:
+            entry.attempts, entry.snoozes = entry.attempts + 1, 0
         else:
-            entry.holds += 1
-        if isinstance(decision, Never):
+            entry.snoozes += 1
+        if isinstance(decision, GiveUp):
             self._bury(entry)
         else:
             entry.status = "scheduled"
@@ -141,7 +141,7 @@ class Model:
         buried = 0
         for message_id, _ in leases:
             entry = self.entries[message_id]
-            entry.crashes, entry.holds = entry.crashes + 1, 0
+            entry.crashes, entry.snoozes = entry.crashes + 1, 0
             if entry.crashes > MAX_CRASHES:
                 entry.cancelled = False
                 self._bury(entry)
@@ -164,7 +164,7 @@ class Model:
             return "missing"
         if entry.status != "failed":
             return "not_failed"
-        entry.status, entry.attempts, entry.crashes, entry.holds = "deferred", 0, 0, 0
+        entry.status, entry.attempts, entry.crashes, entry.snoozes = "deferred", 0, 0, 0
         entry.quarantined = False
         mailbox = self.mailboxes.setdefault(entry.conversation, [])
         mailbox.insert(1, message_id)

@@ -7,7 +7,7 @@ import pytest
 
 from msgctl import contracts
 from msgctl.config import Settings
-from msgctl.retry import Again
+from msgctl.retry import RetryLater
 from msgctl.rqueue import Audit, Claims, Queue, audit
 from tests.rqueue.conftest import Enqueue, commit, failure
 
@@ -31,7 +31,7 @@ async def test_conversations_in_play_are_left_alone(
         await enqueue(name, conversation=name)
         await enqueue(f"{name}-next", conversation=name)
     _, retries = await claims.claim(2)
-    pause = Again(delay=60, charged=True)
+    pause = RetryLater(delay=60, counts_as_attempt=True)
     await claims.fail(retries, pause, error=b"{}", record=b"{}", failure=failure(retries))
     before = await queue.stats()
     assert await auditor.run(mend=True) == []

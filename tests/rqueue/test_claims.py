@@ -10,7 +10,7 @@ from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.messages import State
 from msgctl.redisdb import Batch
-from msgctl.retry import Again, Never
+from msgctl.retry import GiveUp, RetryLater
 from msgctl.rqueue import Claims, Queue
 from tests.rqueue.conftest import Enqueue, commit, failure
 
@@ -116,7 +116,7 @@ async def test_who_lost_the_lease_commits_nothing(enqueue: Enqueue, claims: Clai
     assert (await claims.tend()).reaped == 1
     (current,) = await claims.claim(1)
     assert await commit(claims, late) is None
-    assert not await claims.fail(late, Never(), error=b"{}", record=b"{}", failure=failure(late))
+    assert not await claims.fail(late, GiveUp(), error=b"{}", record=b"{}", failure=failure(late))
     assert await commit(claims, current) is not None
     assert await redis.xlen(contracts.RESPONSES) == 1
 
@@ -171,7 +171,7 @@ async def test_a_failed_attempt_comes_back_when_due(
     await enqueue("m", conversation="c")
     await enqueue("next", conversation="c")
     (claimed,) = await claims.claim(5)
-    again = Again(delay=60, charged=True)
+    again = RetryLater(delay=60, counts_as_attempt=True)
     for _ in range(2):  # the second as after a lost reply
         assert await claims.fail(claimed, again, error=b'{"code":"x"}', record=b"{}", failure=failure(claimed))
     job = await queue.find("m")
@@ -189,11 +189,11 @@ async def test_holding_for_a_dependency_charges_nothing(
 ) -> None:
     """Holds are counted apart from attempts, and however many there are, only the last one is kept in words."""
     await enqueue("m")
-    for holds in range(3):
+    for snoozes in range(3):
         (claimed,) = await claims.claim(1)
-        assert (claimed.attempts, claimed.holds) == (0, holds)
-        hold = Again(delay=0, charged=False)
-        await claims.fail(claimed, hold, error=b"{}", record=b'{"hold":%d}' % holds, failure=failure(claimed))
+        assert (claimed.attempts, claimed.snoozes) == (0, snoozes)
+        hold = RetryLater(delay=0, counts_as_attempt=False)
+        await claims.fail(claimed, hold, error=b"{}", record=b'{"hold":%d}' % snoozes, failure=failure(claimed))
         await redis.zadd(contracts.RQ_SCHEDULED + "messages:5", {"m": 1})
         await claims.tend()
     job = await queue.find("m")

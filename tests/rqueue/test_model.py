@@ -21,7 +21,7 @@ from msgctl import contracts, redisdb
 from msgctl.config import Settings
 from msgctl.messages import Message
 from msgctl.operations import Verification, verification
-from msgctl.retry import Again, Never
+from msgctl.retry import GiveUp, RetryLater
 from msgctl.rqueue import Claimed, Claims, Queue
 from tests.rqueue.conftest import commit, failure
 from tests.rqueue.model import MAX_CRASHES, MAX_MAILBOX, Entry, Lease, Model
@@ -35,7 +35,9 @@ T = TypeVar("T")
 ids = st.sampled_from([f"m{number}" for number in range(10)])
 workers = st.sampled_from(WORKERS)
 several = st.lists(st.integers(0, 50), min_size=1, max_size=4, unique=True)
-decisions = st.sampled_from([Again(3600, charged=True), Again(3600, charged=False), Never()])
+decisions = st.sampled_from(
+    [RetryLater(3600, counts_as_attempt=True), RetryLater(3600, counts_as_attempt=False), GiveUp()]
+)
 
 
 class Echoing:
@@ -146,7 +148,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert [lease_of(one) for one in taken] == expected
         for one in taken:
             entry = self.model.entries[one.message.message_id]
-            assert (one.attempts, one.holds) == (entry.attempts, entry.holds)
+            assert (one.attempts, one.snoozes) == (entry.attempts, entry.snoozes)
         self.claimed += taken
 
     @rule(worker=workers)
@@ -168,7 +170,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.claimed)
     @rule(which=st.integers(0, 50), decision=decisions, twice=st.booleans())
-    def fail(self, *, which: int, decision: Again | Never, twice: bool) -> None:
+    def fail(self, *, which: int, decision: RetryLater | GiveUp, twice: bool) -> None:
         """A worker has none, in time or too late."""
         claimed = self.claimed[-1 - which % len(self.claimed)]
         expected = self.model.fail(lease_of(claimed), decision)
@@ -286,7 +288,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert answers[:count] == [*model.queues.values(), model.quarantine]
         assert answers[count : count + boxes] == list(model.mailboxes.values())
         for (status, *numbers), entry in zip(answers[count + boxes :], model.entries.values(), strict=True):
-            expected = [entry.runs, entry.attempts, entry.crashes, entry.holds]
+            expected = [entry.runs, entry.attempts, entry.crashes, entry.snoozes]
             assert (status, [int(number or 0) for number in numbers]) == (entry.status, expected), entry
         await self.compare_registries()
         entries = await redis.xrange(contracts.RESPONSES)

@@ -7,7 +7,7 @@ import msgspec
 
 from msgctl import contracts
 from msgctl.messages import Message, State
-from msgctl.retry import Never
+from msgctl.retry import GiveUp
 from msgctl.rqueue import Claims, Queue, Verdict
 from tests.rqueue.conftest import Enqueue, commit, failure
 
@@ -59,7 +59,7 @@ async def test_a_clients_key_lasts_as_long_as_its_message(claims: Claims, queue:
     key = f"{contracts.IDEMPOTENCY}1:u:k"
     assert await redis.pttl(key) == -1
     (claimed,) = await claims.claim(5)
-    await claims.fail(claimed, Never(), error=b"{}", record=b"{}", failure=failure(claimed))
+    await claims.fail(claimed, GiveUp(), error=b"{}", record=b"{}", failure=failure(claimed))
     kept = await redis.pttl(contracts.job_key("m")), await redis.pttl(contracts.IDENTITY + "m")
     assert await redis.pttl(key) >= max(kept) - 1000 > 0
     assert await queue.replay("m") == "replayed"
@@ -115,7 +115,7 @@ async def test_the_six_counts_add_up(enqueue: Enqueue, claims: Claims, queue: Qu
     await enqueue("behind", conversation="c1")
     first, second, third = await claims.claim(3)
     await commit(claims, first)
-    await claims.fail(second, Never(), error=b"{}", record=b"{}", failure=failure(second))
+    await claims.fail(second, GiveUp(), error=b"{}", record=b"{}", failure=failure(second))
     stats = await queue.stats()
     assert (stats.waiting, stats.active, stats.completed, stats.failed) == (3, 1, 1, 1)
     assert stats.total == 6
@@ -132,7 +132,7 @@ async def test_a_replayed_dead_letter_has_a_fresh_budget(enqueue: Enqueue, claim
     await enqueue("next", conversation="c")
     await enqueue("last", conversation="c")
     (claimed,) = await claims.claim(1)
-    await claims.fail(claimed, Never(), error=b'{"code":"x"}', record=b'{"run":1}', failure=failure(claimed))
+    await claims.fail(claimed, GiveUp(), error=b'{"code":"x"}', record=b'{"run":1}', failure=failure(claimed))
     assert await queue.failed_ids(10) == ["m"]
     assert await queue.replay("m") == "replayed"
     assert await queue.replay("m") == "not_failed"
@@ -154,7 +154,7 @@ async def test_what_is_over_is_removed_and_nothing_else(enqueue: Enqueue, claims
         await enqueue(name)
     done, dead, _ = await claims.claim(3)
     await commit(claims, done)
-    await claims.fail(dead, Never(), error=b"{}", record=b"{}", failure=failure(dead))
+    await claims.fail(dead, GiveUp(), error=b"{}", record=b"{}", failure=failure(dead))
     everything = ["done", "dead", "running", "waiting"]
     assert await queue.remove("finished", 0, everything) == 0
     assert await queue.remove("finished", 2**53, everything) == 1
