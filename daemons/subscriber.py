@@ -17,11 +17,11 @@ from daemons.projecting import projecting
 from msgctl import logs
 from msgctl.config import Settings
 from msgctl.delivery.adoption import Adoption
-from msgctl.delivery.guard import guarded_connector
 from msgctl.delivery.outage import Outage
-from msgctl.delivery.posting import Poster
 from msgctl.delivery.router import Router, handlers
 from msgctl.delivery.stream import ResponseStream
+from msgctl.http.client import HttpClient
+from msgctl.http.ssrf_guard import guarded_connector
 from msgctl.redisdb import check_durability, connect, unavailable_as_error
 from msgctl.tasks import cancel
 
@@ -45,13 +45,13 @@ async def serve(settings: Settings, life: Life) -> None:
         redis = await stack.enter_async_context(connect(settings))
         if not settings.redis.accept_data_loss:
             await check_durability(redis, settings)
-        poster = await stack.enter_async_context(Poster(settings))
-        guarded = await stack.enter_async_context(Poster(settings, guarded_connector()))
+        client = await stack.enter_async_context(HttpClient(settings))
+        guarded_client = await stack.enter_async_context(HttpClient(settings, guarded_connector()))
         stream = ResponseStream(redis, settings, name)
         stack.push_async_callback(stream.close)
         adoption = Adoption(redis, settings)
         stack.push_async_callback(adoption.close)
-        router = Router(redis, settings, stream, handlers(settings, poster, guarded))
+        router = Router(redis, settings, stream, handlers(settings, client, guarded_client))
         with unavailable_as_error(settings):
             await stream.ensure_group()
             await stream.tend()

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("msgctl/**/*.py"), *ROOT.glob("daemons/**/*.py")])
 SCRIPTS = sorted(ROOT.glob("msgctl/**/*.lua"))
 README = (ROOT / "README.md").read_text("utf-8")
-SHAPELESS = {"utils", "util", "common", "helpers", "helper", "manager", "misc", "core", "base"}
+SHAPELESS = {"utils", "util", "common", "helpers", "helper", "manager", "misc", "core"}
 
 
 def test_daemons_is_our_own_package() -> None:

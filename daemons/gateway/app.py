@@ -40,7 +40,7 @@ from msgctl import redisdb
 from msgctl.agents import Agents
 from msgctl.config import Settings
 from msgctl.delivery.sockets import Sockets
-from msgctl.inbound import Reception
+from msgctl.inbound.reception import Reception
 from msgctl.intake import Intake
 from msgctl.operations import Operations
 from msgctl.rqueue import Queue

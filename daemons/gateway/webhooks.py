@@ -14,9 +14,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from daemons.gateway.standing import Standing
+from msgctl.channels.inbound import Inbound, StatusUpdate
+from msgctl.channels.telegram import webhook as telegram
+from msgctl.channels.whatsapp import cloud_webhook, twilio_webhook
 from msgctl.config import Settings
 from msgctl.errors import BodyTooLarge, MalformedBody, Unavailable
-from msgctl.inbound import Other, Receipt, Reception, Word, telegram, twilio, whatsapp_cloud
+from msgctl.inbound.reception import Reception
 
 MAX_BODY = 1_048_576
 """Bytes a webhook may have; Meta gathers up to 1000 updates in one."""
@@ -58,16 +61,14 @@ class Webhooks:
     async def challenge(self, request: Request) -> Response:
         """Meta asks whether this webhook is ours."""
         asked = request.query_params
-        whatsapp_cloud.check_challenge(
-            self._settings, asked.get("hub.mode", ""), asked.get("hub.verify_token", "")
-        )
+        cloud_webhook.check_challenge(self._settings, asked.get("hub.mode", ""), asked.get("hub.verify_token", ""))
         return PlainTextResponse(asked.get("hub.challenge", ""), headers={"x-content-type-options": "nosniff"})
 
     async def whatsapp(self, request: Request) -> Response:
         """Texts and statuses, many at once."""
         body = await _body(request)
-        whatsapp_cloud.check(self._settings, request.headers.get("x-hub-signature-256", ""), body)
-        await self._take(whatsapp_cloud.read(self._settings, _document(body)))
+        cloud_webhook.check(self._settings, request.headers.get("x-hub-signature-256", ""), body)
+        await self._take(cloud_webhook.read(self._settings, _document(body)))
         return Response(status_code=200)
 
     async def twilio(self, request: Request) -> Response:
@@ -75,20 +76,20 @@ class Webhooks:
         form = _form(await _body(request))
         query = f"?{request.url.query}" if request.url.query else ""
         signature = request.headers.get("x-twilio-signature", "")
-        twilio.check(self._settings, signature, request.url.path + query, form)
-        brought = twilio.read(self._settings, form, request.query_params.get("messageId", ""))
+        twilio_webhook.check(self._settings, signature, request.url.path + query, form)
+        brought = twilio_webhook.read(self._settings, form, request.query_params.get("messageId", ""))
         await self._take([brought] if brought else [])
         return Response(NO_REPLY, media_type="text/xml")
 
-    async def _take(self, brought: Iterable[Word | Other | Receipt]) -> None:
+    async def _take(self, brought: Iterable[Inbound]) -> None:
         """Take all of it in, what customers said in its order, or have the provider repeat it."""
         self._standing.demand_room()
         found = list(brought)
-        receipts = [one for one in found if isinstance(one, Receipt)]
+        receipts = [one for one in found if isinstance(one, StatusUpdate)]
         try:
             async with asyncio.timeout(self._settings.redis.timeout):
                 for one in found:
-                    if not isinstance(one, Receipt):
+                    if not isinstance(one, StatusUpdate):
                         await self._reception.take(one)
                 await asyncio.gather(*(self._reception.take(one) for one in receipts))
         except TimeoutError:

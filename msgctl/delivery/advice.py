@@ -1,13 +1,15 @@
 """What a failure of a delivery means, in plain words, from the code that its record holds."""
 
-from msgctl.delivery import callback_codes, telegram_codes, whatsapp_cloud_codes, whatsapp_twilio_codes
-from msgctl.delivery.codes import Meaning
+from msgctl.channels.callback import errors as callback_errors
+from msgctl.channels.error_codes import Meaning
+from msgctl.channels.telegram import errors as telegram_errors
+from msgctl.channels.whatsapp import cloud_errors, twilio_errors
 
 TABLES = {
-    "telegram": telegram_codes.CODES,
-    "whatsapp": whatsapp_cloud_codes.CODES,
-    "twilio": whatsapp_twilio_codes.CODES,
-    "callback": callback_codes.CODES,
+    "telegram": telegram_errors.CODES,
+    "whatsapp": cloud_errors.CODES,
+    "twilio": twilio_errors.CODES,
+    "callback": callback_errors.CODES,
 }
 OWN = {
     "bad_address": "channelMetadata names no one it may be sent to; it will not be retried.",

@@ -3,8 +3,8 @@
 from redis.asyncio import Redis
 
 from msgctl import logs
+from msgctl.channels.send_limits import SendLimits
 from msgctl.config import Settings
-from msgctl.delivery.gates import Gates
 from msgctl.errors import DeliveryFailed, FaultClass, ProviderRejected
 from msgctl.messages import Channel
 from msgctl.redisdb import Script
@@ -27,7 +27,7 @@ class Channels:
         self._settings = settings
 
     async def fault(
-        self, channel: Channel, failure: DeliveryFailed, gates: Gates, *, wait: float, breaks: bool
+        self, channel: Channel, failure: DeliveryFailed, gates: SendLimits, *, wait: float, breaks: bool
     ) -> None:
         """A try failed.
 

@@ -4,12 +4,12 @@ import asyncio
 import secrets
 
 from msgctl import logs, spans
+from msgctl.channels.base import ChannelSender
+from msgctl.channels.send_limits import SendLimits
 from msgctl.config import Settings
 from msgctl.delivery.channel import Channels
 from msgctl.delivery.doubts import Arrived, CheckLater, Doubts, Resend
 from msgctl.delivery.entry import Entry, stamped
-from msgctl.delivery.gates import Gates
-from msgctl.delivery.handler import Handler
 from msgctl.delivery.outage import Outage
 from msgctl.delivery.patience import Patience
 from msgctl.delivery.record import Behind, DeliveryState, Doubt, Held, Pace, Records, Turn
@@ -35,16 +35,16 @@ class Delivering:
         settings: `delivery.*`, `retry.*`.
         records: writes what happens.
         channels: is told of failures.
-        handler: sends.
+        sender: sends.
     """
 
-    def __init__(self, settings: Settings, records: Records, channels: Channels, handler: Handler) -> None:
+    def __init__(self, settings: Settings, records: Records, channels: Channels, sender: ChannelSender) -> None:
         self._settings = settings
-        self._patience = Patience(settings, handler)
-        self._doubts = Doubts(settings, handler)
+        self._patience = Patience(settings, sender)
+        self._doubts = Doubts(settings, sender)
         self._records = records
         self._channels = channels
-        self._handler = handler
+        self._sender = sender
 
     async def deliver(self, entry: Entry, response: Response) -> None:
         """Send every part that is not sent yet, and record how it ends. Does not raise."""
@@ -69,21 +69,21 @@ class Delivering:
             else:
                 going = turn is not None and await self._try(entry, response, gates, turn)
 
-    def _gates(self, response: Response) -> Gates:
+    def _gates(self, response: Response) -> SendLimits:
         try:
-            return self._handler.gates(response)
+            return self._sender.send_limits(response)
         except DeliveryFailed:
-            return Gates()  # the try will tell
+            return SendLimits()  # the try will tell
 
     async def _begin(
-        self, entry: Entry, response: Response, gates: Gates, token: str, *, resend: bool = False
+        self, entry: Entry, response: Response, gates: SendLimits, token: str, *, resend: bool = False
     ) -> Turn | Doubt | None:
         """The turn of this response; None if it is over, or waits in Redis."""
         outage = Outage(self._settings, "begin a delivery")
         while True:
             verdict = await outage.insist(
                 lambda: self._records.begin(
-                    entry, response, token, repeatable=self._handler.repeatable, gates=gates, resend=resend
+                    entry, response, token, repeatable=self._sender.idempotent, gates=gates, resend=resend
                 )
             )
             match verdict:
@@ -101,7 +101,7 @@ class Delivering:
                 case _:
                     return verdict
 
-    async def _try(self, entry: Entry, response: Response, gates: Gates, turn: Turn) -> bool:
+    async def _try(self, entry: Entry, response: Response, gates: SendLimits, turn: Turn) -> bool:
         """Send one part; whether there is another one to send."""
         try:
             provider_id, parts = await self._send(response, turn)
@@ -125,13 +125,13 @@ class Delivering:
         if turn.refusal:
             raise BadAddress(REFUSALS[turn.refusal], code=turn.refusal)
         try:
-            parts = self._handler.parts(response)
+            parts = self._sender.parts(response)
             if not parts:
                 raise BadAddress("The reply is blank: there is nothing to send.", code="blank_reply")  # noqa: TRY301 - as if the handler had
             if turn.part >= len(parts):
                 return "", len(parts)  # a status webhook has told that the last one arrived
             with DELIVERY_DURATION.labels(response.channel).time():
-                return await self._handler.send(response, parts[turn.part], first=turn.part == 0), len(parts)
+                return await self._sender.send(response, parts[turn.part], first=turn.part == 0), len(parts)
         except DeliveryFailed:
             raise
         except Exception as error:
@@ -139,18 +139,18 @@ class Delivering:
             raise DeliveryUnknown(f"The handler broke ({type(error).__name__}).", code="internal_error") from error
 
     async def _fail(
-        self, entry: Entry, response: Response, gates: Gates, turn: Turn, failure: DeliveryFailed
+        self, entry: Entry, response: Response, gates: SendLimits, turn: Turn, failure: DeliveryFailed
     ) -> None:
         """Give it another try later, hold it, or end it."""
         outage = Outage(self._settings, "record a failed delivery")
-        doubtful = isinstance(failure, DeliveryUnknown) and not self._handler.repeatable
+        doubtful = isinstance(failure, DeliveryUnknown) and not self._sender.idempotent
         decision = self._doubts.decide(response, turn) if doubtful else self._patience.decide(turn, failure)
         later = decision if isinstance(decision, RetryLater) else None
         delay = later.delay if later else 0
         if not turn.refusal:
             await outage.insist(
                 lambda: self._channels.fault(
-                    response.channel, failure, gates, wait=delay, breaks=not self._handler.repeatable
+                    response.channel, failure, gates, wait=delay, breaks=not self._sender.idempotent
                 )
             )
         if later is None and not failure.stops:
@@ -172,7 +172,7 @@ class Delivering:
             )
         )
 
-    async def _resolve(self, entry: Entry, response: Response, gates: Gates, doubt: Doubt) -> bool:
+    async def _resolve(self, entry: Entry, response: Response, gates: SendLimits, doubt: Doubt) -> bool:
         """Do with a send of doubtful fate what its policy says; whether there is another part to send."""
         turn = doubt.turn
         if doubt.found_now:

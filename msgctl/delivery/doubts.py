@@ -3,8 +3,8 @@
 import time
 from dataclasses import dataclass
 
+from msgctl.channels.base import ChannelSender
 from msgctl.config import Settings
-from msgctl.delivery.handler import Handler
 from msgctl.delivery.record import Doubt, Turn
 from msgctl.errors import DeliveryFailed, DeliveryUnknown
 from msgctl.messages import Response
@@ -35,21 +35,21 @@ class Resend:
 
 
 class Doubts:
-    """One handler's policy.
+    """One sender's policy.
 
     Args:
         settings: `delivery.hold`, `retry.base`.
-        handler: says what to do, and asks its provider.
+        sender: says what to do, and asks its provider.
     """
 
-    def __init__(self, settings: Settings, handler: Handler) -> None:
+    def __init__(self, settings: Settings, sender: ChannelSender) -> None:
         self._hold = settings.delivery.hold
         self._soon = settings.retry.base
-        self._handler = handler
+        self._sender = sender
 
     def decide(self, response: Response, turn: Turn) -> RetryLater | GiveUp:
         """Decide when an unknown outcome is resolved, or that it stays UNKNOWN: a part is resent at most once."""
-        policy = self._handler.unknown(response)
+        policy = self._sender.unknown_policy(response)
         if policy == "keep" or turn.resends:
             return GiveUp()
         return RetryLater(self._soon if policy == "resend" else self._hold, counts_as_attempt=True)
@@ -62,15 +62,15 @@ class Doubts:
         due = int(doubt.sent_at + decision.delay * 1000)
         if due > time.time() * 1000 + 100:
             return CheckLater(due)  # it was taken over from a subscriber that is gone
-        if self._handler.unknown(response) != "reconcile":
+        if self._sender.unknown_policy(response) != "reconcile":
             return Resend()
         return await self._reconcile(response, doubt)
 
     async def _reconcile(self, response: Response, doubt: Doubt) -> Arrived | CheckLater | Resend | DeliveryFailed:
-        parts = self._handler.parts(response)
+        parts = self._sender.parts(response)
         since = doubt.sent_at / 1000
         try:
-            found = await self._handler.find(response, parts[doubt.turn.part], since)
+            found = await self._sender.find_sent(response, parts[doubt.turn.part], since)
         except DeliveryUnknown:
             return DeliveryUnknown(doubt.text, code=doubt.code)
         except DeliveryFailed:

@@ -2,24 +2,24 @@
 
 import random
 
+from msgctl.channels.base import ChannelSender
 from msgctl.config import Settings
-from msgctl.delivery.handler import Handler
 from msgctl.delivery.record import Turn
 from msgctl.errors import DeliveryFailed, FaultClass
 from msgctl.retry import GiveUp, RetryLater, RetryPolicy, decide, wait_for_rate
 
 
 class Patience:
-    """How long one handler's deliveries wait.
+    """How long one sender's deliveries wait.
 
     Args:
         settings: `delivery.attempts`, `retry.base`, `retry.cap`.
-        handler: its `schedule` counts, if it has one.
+        sender: its `schedule` counts, if it has one.
     """
 
-    def __init__(self, settings: Settings, handler: Handler) -> None:
+    def __init__(self, settings: Settings, sender: ChannelSender) -> None:
         self._policy = RetryPolicy(
-            settings.delivery.attempts, settings.retry.base, settings.retry.cap, schedule=handler.schedule
+            settings.delivery.attempts, settings.retry.base, settings.retry.cap, schedule=sender.schedule
         )
 
     def decide(self, turn: Turn, failure: DeliveryFailed) -> RetryLater | GiveUp:

@@ -11,9 +11,9 @@ import msgspec
 from redis.asyncio import Redis
 
 from msgctl import contracts
+from msgctl.channels.send_limits import SendLimits
 from msgctl.config import Settings
 from msgctl.delivery.entry import Entry
-from msgctl.delivery.gates import Gates
 from msgctl.errors import DeliveryFailed
 from msgctl.messages import Record, Response
 from msgctl.redisdb import Script
@@ -22,7 +22,7 @@ BEGIN = Script.beside(__file__, "begin")
 SETTLE = Script.beside(__file__, "settle")
 POSTPONE = Script.beside(__file__, "postpone")
 
-NO_GATES = Gates()
+NO_GATES = SendLimits()
 LEAST_TTL = 86_400.0
 """Seconds a record is kept at least: it guards against a second send as long as the stream may repeat itself."""
 
@@ -143,7 +143,7 @@ class Records:
         token: str,
         *,
         repeatable: bool,
-        gates: Gates = NO_GATES,
+        gates: SendLimits = NO_GATES,
         resend: bool = False,
     ) -> Verdict | None:
         """Ask for the turn of a response; None if its delivery is over.

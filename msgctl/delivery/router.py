@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from redis.asyncio import Redis
 
 from msgctl import logs
+from msgctl.channels.base import ChannelSender
+from msgctl.channels.callback.sender import CallbackSender
+from msgctl.channels.telegram.sender import TelegramSender
+from msgctl.channels.whatsapp.sender import WhatsAppSender
 from msgctl.config import Settings
-from msgctl.delivery.callback import Callback
 from msgctl.delivery.channel import Channels
 from msgctl.delivery.delivering import Delivering
 from msgctl.delivery.entry import Entry, stamped
-from msgctl.delivery.handler import Handler
 from msgctl.delivery.lanes import Lanes
-from msgctl.delivery.posting import Poster
 from msgctl.delivery.record import Records
 from msgctl.delivery.stream import ResponseStream
-from msgctl.delivery.telegram import Telegram
 from msgctl.delivery.web import Web
-from msgctl.delivery.whatsapp import WhatsApp
+from msgctl.http.client import HttpClient
 from msgctl.messages import Channel, Failure, Response
 
 OVERFLOW_PAUSE = 1000
@@ -27,18 +27,18 @@ OVERFLOW_PAUSE = 1000
 log = logs.get(__name__)
 
 
-def handlers(settings: Settings, poster: Poster, guarded: Poster) -> dict[Channel, Handler]:
+def handlers(settings: Settings, client: HttpClient, guarded_client: HttpClient) -> dict[Channel, ChannelSender]:
     """The handler of each channel but web.
 
     Args:
         settings: each provider's.
-        poster: calls providers and the operator's own hosts.
-        guarded: calls public addresses alone.
+        client: calls providers and the operator's own hosts.
+        guarded_client: calls public addresses alone.
     """
     return {
-        Channel.WHATSAPP: WhatsApp(settings, poster),
-        Channel.TELEGRAM: Telegram(settings, poster),
-        Channel.API: Callback(settings, poster, guarded),
+        Channel.WHATSAPP: WhatsAppSender(settings, client),
+        Channel.TELEGRAM: TelegramSender(settings, client),
+        Channel.API: CallbackSender(settings, client, guarded_client),
     }
 
 
@@ -56,7 +56,7 @@ class Router:
     """
 
     def __init__(
-        self, redis: Redis, settings: Settings, stream: ResponseStream, by_channel: Mapping[Channel, Handler]
+        self, redis: Redis, settings: Settings, stream: ResponseStream, by_channel: Mapping[Channel, ChannelSender]
     ) -> None:
         self._settings = settings
         self._stream = stream

@@ -5,13 +5,13 @@ import time
 from redis.asyncio import Redis
 
 from msgctl import contracts, logs
+from msgctl.channels.inbound import Inbound, InboundOther, InboundText, StatusUpdate
+from msgctl.channels.send_limits import digest
 from msgctl.config import Settings
 from msgctl.delivery.advice import advise
-from msgctl.delivery.gates import digest
 from msgctl.delivery.notice import put_notice
 from msgctl.delivery.receipts import Receipts
 from msgctl.errors import Conflict, InvalidInput, NotFound, Unavailable
-from msgctl.inbound.word import Other, Receipt, Word
 from msgctl.intake import AgentDirectory, Intake, Submission
 from msgctl.metrics import INBOUND
 from msgctl.redisdb import unavailable_as_error
@@ -43,7 +43,7 @@ class Reception:
         self._agents = agents
         self._receipts = Receipts(redis)
 
-    async def take(self, brought: Word | Other | Receipt) -> None:
+    async def take(self, brought: Inbound) -> None:
         """Take in one thing that a webhook brought.
 
         Raises:
@@ -51,22 +51,22 @@ class Reception:
             TryLater: the conversation is full; likewise.
         """
         with unavailable_as_error(self._settings):
-            if isinstance(brought, Receipt):
+            if isinstance(brought, StatusUpdate):
                 await self._receipts.note(
                     brought.message_id, brought.provider_id, brought.status, brought.code, advise(brought.code)
                 )
             else:
                 await self._take_once(brought)
 
-    async def _take_once(self, brought: Word | Other) -> None:
+    async def _take_once(self, brought: InboundText | InboundOther) -> None:
         key = contracts.INBOUND + brought.message_id
         if brought.phone:
             await self._open_window(brought.phone, min(brought.said_at or time.time(), time.time()))
         if await self._redis.exists(key):
             INBOUND.labels(brought.channel, "repeated").inc()
             return
-        if isinstance(brought, Word):
-            await self._hear(brought)
+        if isinstance(brought, InboundText):
+            await self._receive(brought)
         else:
             await self._pass_over(brought)
         await self._redis.set(key, 1, ex=REMEMBERED)
@@ -78,7 +78,7 @@ class Reception:
         if moment * 1000 > int(last or 0):
             await self._redis.set(key, int(moment * 1000), ex=WINDOW_REMEMBERED)
 
-    async def _pass_over(self, other: Other) -> None:
+    async def _pass_over(self, other: InboundOther) -> None:
         INBOUND.labels(other.channel, other.kind).inc()
         text = self._settings.inbound.unreadable
         is_told = bool(other.conversation_id and text) and await self._redis.set(
@@ -96,19 +96,19 @@ class Reception:
                 author="inbound",
             )
 
-    async def _hear(self, word: Word) -> None:
-        agent = await self._agents.find(word.agent_id.lower())
+    async def _receive(self, message: InboundText) -> None:
+        agent = await self._agents.find(message.agent_id.lower())
         if agent is None:
             raise Unavailable(
                 "The agent of this bot or number does not exist: the customer's message is left with the provider."
             )
         submission = Submission(
-            agent_id=word.agent_id,
-            message=word.text,
-            conversation_id=word.conversation_id,
-            channel=word.channel,
-            channel_metadata=word.metadata,
-            message_id=word.message_id,
+            agent_id=message.agent_id,
+            message=message.text,
+            conversation_id=message.conversation_id,
+            channel=message.channel,
+            channel_metadata=message.metadata,
+            message_id=message.message_id,
         )
         try:
             await self._intake.accept(submission, agent.user_id)
@@ -116,7 +116,7 @@ class Reception:
             raise Unavailable("The agent of this channel is not active.") from None
         except (InvalidInput, Conflict) as error:
             # Repeating it would not help, and a refusal would have it repeated for days.
-            log.error("A customer's message cannot be taken in", messageId=word.message_id, error=error.message)  # noqa: TRY400 - a traceback says no more
-            INBOUND.labels(word.channel, "refused").inc()
+            log.error("A customer's message cannot be taken in", messageId=message.message_id, error=error.message)  # noqa: TRY400 - a traceback says no more
+            INBOUND.labels(message.channel, "refused").inc()
         else:
-            INBOUND.labels(word.channel, "text").inc()
+            INBOUND.labels(message.channel, "text").inc()

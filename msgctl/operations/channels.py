@@ -8,13 +8,13 @@ from typing import Any, cast
 from redis.asyncio import Redis
 
 from msgctl import contracts
+from msgctl.channels.send_limits import Bucket
+from msgctl.channels.telegram.sender import bot_rate
+from msgctl.channels.whatsapp.sender import number_rate
 from msgctl.config import Settings
 from msgctl.delivery.advice import advise
-from msgctl.delivery.gates import Bucket
 from msgctl.delivery.notice import put_notice
 from msgctl.delivery.record import find
-from msgctl.delivery.telegram import bot_rate
-from msgctl.delivery.whatsapp import number_rate
 from msgctl.errors import InvalidInput
 from msgctl.messages import Channel, Record
 from msgctl.operations.overview import SAMPLE, SAMPLED
@@ -109,7 +109,7 @@ class Channels:
             channel: by which.
             to: a chat's number, a phone number, a URL.
             text: what to send.
-            provider: WhatsApp: `cloud` or `twilio`; empty: as configured.
+            provider: WhatsAppSender: `cloud` or `twilio`; empty: as configured.
             sender: which bot or number sends it; empty: the first one.
 
         Raises:

@@ -7,7 +7,7 @@ import redis as sync_redis
 from redis.asyncio import Redis
 
 from msgctl.config import Settings
-from msgctl.delivery.posting import Poster
+from msgctl.http.client import HttpClient
 from msgctl.stack.valkey import Valkey
 from tests.delivery.providers import Providers
 from tests.delivery.replies import Replies
@@ -69,9 +69,9 @@ def settings(valkey: Valkey, providers: Providers) -> Iterator[Settings]:
 
 
 @pytest.fixture
-async def poster(settings: Settings) -> AsyncIterator[Poster]:
+async def poster(settings: Settings) -> AsyncIterator[HttpClient]:
     """Calls the local providers."""
-    async with Poster(settings) as poster:
+    async with HttpClient(settings) as poster:
         yield poster
 
 

@@ -5,9 +5,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from msgctl.config import Settings
-from msgctl.delivery.posting import Poster
 from msgctl.delivery.router import Router, handlers
 from msgctl.delivery.stream import ResponseStream
+from msgctl.http.client import HttpClient
 from msgctl.redisdb import connect
 from msgctl.tasks import cancel
 
@@ -23,7 +23,7 @@ class Desk:
     def __init__(self, settings: Settings, name: str = "desk") -> None:
         self._settings = settings
         self._redis = connect(settings)
-        self._poster = Poster(settings)
+        self._poster = HttpClient(settings)
         self.stream = ResponseStream(self._redis, settings, name)
         self.router = Router(self._redis, settings, self.stream, handlers(settings, self._poster, self._poster))
         self._tasks: list[asyncio.Task[Any]] = []

@@ -12,10 +12,10 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
+from msgctl.channels.callback.sender import CallbackSender, sign
 from msgctl.config import Settings
-from msgctl.delivery.callback import Callback, sign
-from msgctl.delivery.posting import MAX_ANSWER, Poster
 from msgctl.errors import BadAddress, DeliveryUnknown, FaultClass, ProviderRejected
+from msgctl.http.client import MAX_ANSWER, HttpClient
 from msgctl.messages import Channel, Response
 from tests.delivery.providers import Providers
 from tests.delivery.replies import response
@@ -23,9 +23,9 @@ from tests.processes import PATIENCE
 
 
 @pytest.fixture
-def callback(settings: Settings, poster: Poster) -> Callback:
+def callback(settings: Settings, poster: HttpClient) -> CallbackSender:
     """The handler; both of its ways lead to the local server."""
-    return Callback(settings, poster, poster)
+    return CallbackSender(settings, poster, poster)
 
 
 def to(providers: Providers) -> Response:
@@ -48,8 +48,8 @@ async def test_every_secret_signs_while_one_replaces_another(settings: Settings,
     """During a rotation a receiver finds a signature by the secret that it knows, whichever that is."""
     secrets = [f"whsec_{base64.b64encode(letter * 32).decode()}" for letter in (b"n", b"o")]
     both = settings.callback.model_copy(update={"secret": SecretStr(" ".join(secrets))})
-    async with Poster(settings) as poster:
-        rotating = Callback(settings.model_copy(update={"callback": both}), poster, poster)
+    async with HttpClient(settings) as poster:
+        rotating = CallbackSender(settings.model_copy(update={"callback": both}), poster, poster)
         await rotating.send(to(providers), "", first=True)
     [request] = providers.requests
     moment = int(request.headers["webhook-timestamp"])
@@ -57,7 +57,7 @@ async def test_every_secret_signs_while_one_replaces_another(settings: Settings,
     assert request.headers["webhook-signature"].split() == alone
 
 
-async def test_the_request(callback: Callback, providers: Providers, settings: Settings) -> None:
+async def test_the_request(callback: CallbackSender, providers: Providers, settings: Settings) -> None:
     """The receiver gets the response in the API's shape and can verify it from the raw body."""
     reply = to(providers)
     assert await callback.send(reply, "", first=True) == ""
@@ -85,7 +85,7 @@ async def test_the_request(callback: Callback, providers: Providers, settings: S
     ],
 )
 async def test_what_a_refusal_means(
-    callback: Callback, providers: Providers, status: int, fault: FaultClass
+    callback: CallbackSender, providers: Providers, status: int, fault: FaultClass
 ) -> None:
     """What tells of the receiver may pass, even a redirect (not followed); what tells of the message may not."""
     headers = {"Retry-After": "120", "Location": f"{providers.url}/inner"}
@@ -96,7 +96,7 @@ async def test_what_a_refusal_means(
     assert len(providers.requests) == 1
 
 
-async def test_a_success_counts_whatever_its_body(callback: Callback, providers: Providers) -> None:
+async def test_a_success_counts_whatever_its_body(callback: CallbackSender, providers: Providers) -> None:
     """More bytes than are read do not undo a 200."""
     providers.answers.append(web.Response(body=b"x" * (MAX_ANSWER * 3)))
     assert await callback.send(to(providers), "", first=True) == ""
@@ -118,30 +118,30 @@ async def test_a_body_that_never_ends_is_not_waited_for(settings: Settings) -> N
         writer.close()
 
     hasty = settings.model_copy(update={"delivery": settings.delivery.model_copy(update={"timeout": 0.4})})
-    async with await asyncio.start_server(trickle, "127.0.0.1", 0) as server, Poster(hasty) as poster:
+    async with await asyncio.start_server(trickle, "127.0.0.1", 0) as server, HttpClient(hasty) as poster:
         host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         trusted = hasty.callback.model_copy(update={"allowed_hosts": [host]})
-        callback = Callback(hasty.model_copy(update={"callback": trusted}), poster, poster)
+        callback = CallbackSender(hasty.model_copy(update={"callback": trusted}), poster, poster)
         reply = response(Channel.API, {"callbackUrl": f"http://{host}/"})
         assert await callback.send(reply, "", first=True) == ""
         await asyncio.wait_for(hung_up.wait(), PATIENCE)
 
 
-async def test_a_cut_line_is_unknown(callback: Callback, providers: Providers) -> None:
+async def test_a_cut_line_is_unknown(callback: CallbackSender, providers: Providers) -> None:
     """No status came back: it may have arrived, and may be repeated, for `webhook-id` stays the same."""
     providers.answers.append("cut")
     with pytest.raises(DeliveryUnknown):
         await callback.send(to(providers), "", first=True)
-    assert Callback.repeatable
+    assert CallbackSender.idempotent
 
 
 @pytest.mark.parametrize("secret", ["", "plain", "whsec_c2hvcnQ=", "whsec_%%%"])
 async def test_nothing_goes_out_unsigned(
-    settings: Settings, poster: Poster, providers: Providers, secret: str
+    settings: Settings, poster: HttpClient, providers: Providers, secret: str
 ) -> None:
     """Without a proper secret the callback is refused, and the failure names the setting, not the secret."""
     weak = settings.callback.model_copy(update={"secret": SecretStr(secret)})
-    callback = Callback(settings.model_copy(update={"callback": weak}), poster, poster)
+    callback = CallbackSender(settings.model_copy(update={"callback": weak}), poster, poster)
     with pytest.raises(BadAddress, match=r"\[callback\] secret") as raised:
         await callback.send(to(providers), "", first=True)
     assert not secret or secret not in raised.value.message

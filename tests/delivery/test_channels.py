@@ -8,8 +8,8 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from msgctl import contracts
+from msgctl.channels.send_limits import digest
 from msgctl.config import Settings
-from msgctl.delivery.gates import digest
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.messages import Channel
 from msgctl.operations.channels import Channels

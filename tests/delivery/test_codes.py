@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from msgctl.channels.error_codes import Meaning
 from msgctl.delivery.advice import OWN, TABLES, advise
-from msgctl.delivery.codes import Meaning
 
 CLASSES = {
     ("whatsapp", Meaning.WAIT): {130429, 131056, 80007, 4},
     ("whatsapp", Meaning.RETRY): {2, 131016, 131057},
-    ("whatsapp", Meaning.DOUBT): {1, 131000},
+    ("whatsapp", Meaning.UNKNOWN): {1, 131000},
     ("whatsapp", Meaning.NEVER): {131047, 131026, 131048, 131049, 100},
     ("whatsapp", Meaning.STOP): {190, 0, 33, 131031, 368, 131042},
     ("twilio", Meaning.WAIT): {20429, 63018},
@@ -63,7 +63,7 @@ WORDS = {
     Meaning.WAIT: "waits",
     Meaning.NEVER: "final",
     Meaning.STOP: "the channel stops",
-    Meaning.DOUBT: "UNKNOWN",
+    Meaning.UNKNOWN: "UNKNOWN",
 }
 
 

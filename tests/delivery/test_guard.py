@@ -8,11 +8,11 @@ import pytest
 from aiohttp import TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from msgctl.channels.callback.sender import CallbackSender
 from msgctl.config import Settings
-from msgctl.delivery.callback import Callback
-from msgctl.delivery.guard import PublicResolver, check_url, guarded_connector, is_public
-from msgctl.delivery.posting import Poster
 from msgctl.errors import BadAddress, DeliveryFailed
+from msgctl.http.client import HttpClient
+from msgctl.http.ssrf_guard import PublicResolver, check_url, guarded_connector, is_public
 from msgctl.messages import Channel
 from tests.delivery.replies import response
 
@@ -135,8 +135,8 @@ async def canary() -> AsyncIterator[Canary]:
 async def test_a_hostile_url_reaches_nobody(settings: Settings, canary: Canary, hostile: str) -> None:
     """The callback ends in a typed failure, and the canary on loopback saw no connection."""
     url = hostile.replace("{host}", "127.0.0.1").replace("{port}", str(canary.port))
-    async with Poster(settings, guarded_connector()) as guarded:
-        callback = Callback(settings, guarded, guarded)
+    async with HttpClient(settings, guarded_connector()) as guarded:
+        callback = CallbackSender(settings, guarded, guarded)
         with pytest.raises(DeliveryFailed):
             await callback.send(response(Channel.API, {"callbackUrl": url}), "x", first=True)
     assert canary.connections == 0
@@ -185,7 +185,7 @@ async def test_a_name_that_changes_is_checked_each_time(settings: Settings, cana
     """Public when first asked, loopback the second time: the second attempt is refused before it connects."""
     resolver = PublicResolver(Rebinding(["127.0.0.1"]))
     connector = TCPConnector(resolver=resolver, use_dns_cache=False, force_close=True)
-    async with Poster(settings, connector) as guarded:
+    async with HttpClient(settings, connector) as guarded:
         with pytest.raises(BadAddress):
             await guarded.post(f"https://rebind.example:{canary.port}/", who="callback", headers={}, body=b"")
     assert canary.connections == 0
@@ -197,7 +197,7 @@ async def test_the_connection_goes_to_the_very_address_that_was_checked(
     """Even if a check upstream were fooled, no socket is made for an inner address."""
     connector = guarded_connector()
     connector._resolver = Rebinding(["127.0.0.1"])
-    async with Poster(settings, connector) as guarded:
+    async with HttpClient(settings, connector) as guarded:
         with pytest.raises(DeliveryFailed):
             await guarded.post(f"https://fooled.example:{canary.port}/", who="callback", headers={}, body=b"")
     assert canary.connections == 0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msgctl.delivery.parts import split, utf16_units
+from msgctl.channels.text_splitter import split, utf16_units
 
 
 def test_a_short_text_is_one_part() -> None:

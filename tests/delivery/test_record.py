@@ -7,13 +7,13 @@ import pytest
 from redis.asyncio import Redis
 
 from msgctl import contracts
+from msgctl.channels.telegram.sender import TelegramSender
 from msgctl.config import Settings
 from msgctl.delivery.patience import Patience
-from msgctl.delivery.posting import Poster
 from msgctl.delivery.record import DeliveryRecord, DeliveryState, Records, Turn, find
 from msgctl.delivery.stream import ResponseStream
-from msgctl.delivery.telegram import Telegram
 from msgctl.errors import FaultClass, ProviderRejected
+from msgctl.http.client import HttpClient
 from msgctl.messages import Channel, Response
 from msgctl.metrics import DELIVERIES
 from msgctl.retry import RetryLater
@@ -218,10 +218,10 @@ async def test_each_refusal_for_a_rate_is_counted(settings: Settings, redis: Red
 
 
 async def test_the_pause_for_a_rate_grows_unless_the_provider_names_one(
-    settings: Settings, poster: Poster
+    settings: Settings, poster: HttpClient
 ) -> None:
     """131056: 4 s, 16 s, 64 s …, an hour at most; where a provider asks for a time, exactly that."""
-    patience = Patience(settings, Telegram(settings, poster))
+    patience = Patience(settings, TelegramSender(settings, poster))
     growing = ProviderRejected("x", fault=FaultClass.TRANSIENT, code="whatsapp_131056", closes="pair", pause=4)
     asked = ProviderRejected("x", fault=FaultClass.TRANSIENT, code="telegram_429", closes="bot", retry_after=7)
     turns = [Turn("t", 0, 1, waits=waits) for waits in range(7)]

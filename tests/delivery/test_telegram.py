@@ -3,22 +3,22 @@
 import pytest
 from pydantic import SecretStr
 
+from msgctl.channels.telegram.sender import TelegramSender
 from msgctl.config import Settings
-from msgctl.delivery.posting import Poster
-from msgctl.delivery.telegram import Telegram
 from msgctl.errors import BadAddress, DeliveryUnknown, FaultClass, ProviderRejected, ProviderUnreachable
+from msgctl.http.client import HttpClient
 from msgctl.messages import Channel
 from tests.delivery.providers import Answer, Providers
 from tests.delivery.replies import response
 
 
 @pytest.fixture
-def telegram(settings: Settings, poster: Poster) -> Telegram:
+def telegram(settings: Settings, poster: HttpClient) -> TelegramSender:
     """The handler."""
-    return Telegram(settings, poster)
+    return TelegramSender(settings, poster)
 
 
-async def test_the_request(telegram: Telegram, providers: Providers) -> None:
+async def test_the_request(telegram: TelegramSender, providers: Providers) -> None:
     """The call carries the chat, the text, what is replied to and the parse mode; `message_id` is the id."""
     metadata = {"chatId": 42, "replyToMessageId": 7, "parseMode": "HTML"}
     sent = await telegram.send(response(Channel.TELEGRAM, metadata), "Olá", first=True)
@@ -34,13 +34,15 @@ async def test_the_request(telegram: Telegram, providers: Providers) -> None:
     }
 
 
-async def test_only_the_first_part_is_a_reply(telegram: Telegram, providers: Providers) -> None:
+async def test_only_the_first_part_is_a_reply(telegram: TelegramSender, providers: Providers) -> None:
     """Further parts do not quote the user's message again."""
     await telegram.send(response(Channel.TELEGRAM, {"chatId": 42, "replyToMessageId": 7}), "b", first=False)
     assert providers.requests[0].json == {"chat_id": 42, "text": "b"}
 
 
-async def test_mark_up_that_cannot_be_parsed_goes_as_plain_text(telegram: Telegram, providers: Providers) -> None:
+async def test_mark_up_that_cannot_be_parsed_goes_as_plain_text(
+    telegram: TelegramSender, providers: Providers
+) -> None:
     """A parse failure costs the mark-up, once, and not the reply."""
     await telegram.send(
         response(Channel.TELEGRAM, {"chatId": 42, "parseMode": "MarkdownV2"}), "2*3 = 6", first=True
@@ -59,7 +61,7 @@ async def test_mark_up_that_cannot_be_parsed_goes_as_plain_text(telegram: Telegr
 )
 async def test_what_a_refusal_means(
     *,
-    telegram: Telegram,
+    telegram: TelegramSender,
     providers: Providers,
     status: int,
     document: dict[str, object],
@@ -79,16 +81,16 @@ async def test_no_answer_is_unknown(settings: Settings, providers: Providers, an
     """A request that was written and got no usable answer may have arrived: that is said, not guessed."""
     hasty = settings.model_copy(update={"delivery": settings.delivery.model_copy(update={"timeout": 0.3})})
     providers.answers.append(answer)
-    async with Poster(hasty) as poster:
+    async with HttpClient(hasty) as poster:
         with pytest.raises(DeliveryUnknown):
-            await Telegram(hasty, poster).send(response(Channel.TELEGRAM, {"chatId": 42}), "x", first=True)
+            await TelegramSender(hasty, poster).send(response(Channel.TELEGRAM, {"chatId": 42}), "x", first=True)
     assert len(providers.requests) == 1
 
 
-async def test_a_refused_connection_is_for_certain_not_sent(settings: Settings, poster: Poster) -> None:
+async def test_a_refused_connection_is_for_certain_not_sent(settings: Settings, poster: HttpClient) -> None:
     """Nobody listens: nothing was sent, and no error names the token."""
     nowhere = settings.telegram.model_copy(update={"base_url": "http://127.0.0.1:9"})
-    telegram = Telegram(settings.model_copy(update={"telegram": nowhere}), poster)
+    telegram = TelegramSender(settings.model_copy(update={"telegram": nowhere}), poster)
     with pytest.raises(ProviderUnreachable) as raised:
         await telegram.send(response(Channel.TELEGRAM, {"chatId": 42}), "x", first=True)
     assert "AAF-secret_of_the_bot" not in f"{raised.value!r} {raised.value.__cause__!r}"
@@ -106,7 +108,7 @@ async def test_a_refused_connection_is_for_certain_not_sent(settings: Settings, 
     ],
 )
 async def test_bad_metadata_is_final(
-    telegram: Telegram, providers: Providers, metadata: dict[str, object]
+    telegram: TelegramSender, providers: Providers, metadata: dict[str, object]
 ) -> None:
     """Metadata that names no chat is a typed, final failure, and nothing is called."""
     with pytest.raises(BadAddress) as raised:
@@ -116,11 +118,11 @@ async def test_bad_metadata_is_final(
 
 
 async def test_a_second_bot_sends_where_it_is_named(
-    settings: Settings, poster: Poster, providers: Providers
+    settings: Settings, poster: HttpClient, providers: Providers
 ) -> None:
     """Of two tokens the first is the usual one; `channelMetadata.bot` chooses, and each bot has its own rate."""
     tokens = SecretStr("123456:AAF-secret_of_the_bot 88:y")
-    telegram = Telegram(
+    telegram = TelegramSender(
         settings.model_copy(update={"telegram": settings.telegram.model_copy(update={"token": tokens})}), poster
     )
     providers.answers.extend([(200, {"ok": True, "result": {"message_id": 1}})] * 2)
@@ -134,8 +136,8 @@ async def test_a_second_bot_sends_where_it_is_named(
         "/bot123456:AAF-secret_of_the_bot/sendMessage",
         "/bot88:y/sendMessage",
     ]
-    names = {bucket.name for bucket in telegram.gates(usual).buckets}
-    assert names.isdisjoint(bucket.name for bucket in telegram.gates(second).buckets)
+    names = {bucket.name for bucket in telegram.send_limits(usual).buckets}
+    assert names.isdisjoint(bucket.name for bucket in telegram.send_limits(second).buckets)
     strangers: list[object] = ["99", {}, 77]
     for bot in strangers:
         with pytest.raises(BadAddress, match="bot"):

@@ -2,10 +2,10 @@
 
 import pytest
 
+from msgctl.channels.whatsapp.sender import WhatsAppSender
 from msgctl.config import Settings
-from msgctl.delivery.posting import Poster
-from msgctl.delivery.whatsapp import WhatsApp
 from msgctl.errors import BadAddress, DeliveryFailed, DeliveryUnknown, FaultClass
+from msgctl.http.client import HttpClient
 from msgctl.messages import Channel
 from tests.delivery.providers import Providers
 from tests.delivery.replies import response
@@ -15,12 +15,12 @@ BY_TWILIO = TO | {"provider": "twilio"}
 
 
 @pytest.fixture
-def whatsapp(settings: Settings, poster: Poster) -> WhatsApp:
+def whatsapp(settings: Settings, poster: HttpClient) -> WhatsAppSender:
     """The handler."""
-    return WhatsApp(settings, poster)
+    return WhatsAppSender(settings, poster)
 
 
-async def test_the_request_to_meta(whatsapp: WhatsApp, providers: Providers) -> None:
+async def test_the_request_to_meta(whatsapp: WhatsAppSender, providers: Providers) -> None:
     """The Cloud API gets a text message that carries our id back in its status webhooks."""
     assert await whatsapp.send(response(Channel.WHATSAPP, TO, message_id="m-1"), "Olá", first=True) == "wamid.1"
     [request] = providers.requests
@@ -36,7 +36,7 @@ async def test_the_request_to_meta(whatsapp: WhatsApp, providers: Providers) -> 
     }
 
 
-async def test_the_request_to_twilio(whatsapp: WhatsApp, providers: Providers) -> None:
+async def test_the_request_to_twilio(whatsapp: WhatsAppSender, providers: Providers) -> None:
     """Twilio gets a form with both addresses, and basic authentication."""
     assert await whatsapp.send(response(Channel.WHATSAPP, BY_TWILIO), "Olá & tchau", first=True) == "SM1"
     [request] = providers.requests
@@ -48,7 +48,7 @@ async def test_the_request_to_twilio(whatsapp: WhatsApp, providers: Providers) -
     }
 
 
-def test_each_provider_has_its_limit(whatsapp: WhatsApp) -> None:
+def test_each_provider_has_its_limit(whatsapp: WhatsAppSender) -> None:
     """4096 characters at Meta, 1600 at Twilio."""
     text = "abc. " * 1000
     by_meta = whatsapp.parts(response(Channel.WHATSAPP, TO, text=text))
@@ -74,7 +74,7 @@ def test_each_provider_has_its_limit(whatsapp: WhatsApp) -> None:
 )
 async def test_what_a_refusal_means(
     *,
-    whatsapp: WhatsApp,
+    whatsapp: WhatsAppSender,
     providers: Providers,
     metadata: dict[str, str],
     status: int,
@@ -98,7 +98,11 @@ async def test_what_a_refusal_means(
     ],
 )
 async def test_what_the_provider_does_not_know_itself(
-    whatsapp: WhatsApp, providers: Providers, metadata: dict[str, str], status: int, document: dict[str, object]
+    whatsapp: WhatsAppSender,
+    providers: Providers,
+    metadata: dict[str, str],
+    status: int,
+    document: dict[str, object],
 ) -> None:
     """131000 and a success without an id leave it open whether it was sent."""
     providers.answers.append((status, document))
@@ -118,7 +122,7 @@ async def test_what_the_provider_does_not_know_itself(
     ],
 )
 async def test_bad_metadata_is_final(
-    whatsapp: WhatsApp, providers: Providers, metadata: dict[str, object]
+    whatsapp: WhatsAppSender, providers: Providers, metadata: dict[str, object]
 ) -> None:
     """Metadata that names no phone or no provider is a typed, final failure, and nothing is called."""
     with pytest.raises(BadAddress):
@@ -126,22 +130,22 @@ async def test_bad_metadata_is_final(
     assert providers.requests == []
 
 
-async def test_a_provider_that_is_not_set_up_says_what_to_set(settings: Settings, poster: Poster) -> None:
+async def test_a_provider_that_is_not_set_up_says_what_to_set(settings: Settings, poster: HttpClient) -> None:
     """Without a token the failure names the setting."""
     bare = settings.whatsapp.model_copy(update={"phone_number_id": ""})
-    whatsapp = WhatsApp(settings.model_copy(update={"whatsapp": bare}), poster)
+    whatsapp = WhatsAppSender(settings.model_copy(update={"whatsapp": bare}), poster)
     with pytest.raises(BadAddress, match=r"\[whatsapp\] phone_number_id") as raised:
         await whatsapp.send(response(Channel.WHATSAPP, TO), "x", first=True)
     assert raised.value.code == "not_configured"
 
 
 async def test_a_second_number_sends_where_it_is_named(
-    settings: Settings, poster: Poster, providers: Providers
+    settings: Settings, poster: HttpClient, providers: Providers
 ) -> None:
     """A number of the routes may send, with a rate of its own; any other number is refused."""
     agent = "3f1f2d1e-0000-4000-8000-000000000000"
     inbound = settings.inbound.model_copy(update={"routes": [f"whatsapp:2077={agent}", f"twilio:+1499={agent}"]})
-    whatsapp = WhatsApp(settings.model_copy(update={"inbound": inbound}), poster)
+    whatsapp = WhatsAppSender(settings.model_copy(update={"inbound": inbound}), poster)
     by_cloud, by_twilio = (
         response(Channel.WHATSAPP, one) for one in (TO | {"from": "2077"}, BY_TWILIO | {"from": "+1499"})
     )
@@ -149,7 +153,7 @@ async def test_a_second_number_sends_where_it_is_named(
         await whatsapp.send(reply, "Olá", first=True)
     first, second = providers.requests
     assert (first.path, second.form["From"]) == ("/v23.0/2077/messages", "whatsapp:+1499")
-    usual = {bucket.name for bucket in whatsapp.gates(response(Channel.WHATSAPP, TO)).buckets}
-    assert usual.isdisjoint(bucket.name for bucket in whatsapp.gates(by_cloud).buckets)
+    usual = {bucket.name for bucket in whatsapp.send_limits(response(Channel.WHATSAPP, TO)).buckets}
+    assert usual.isdisjoint(bucket.name for bucket in whatsapp.send_limits(by_cloud).buckets)
     with pytest.raises(BadAddress, match="routes"):
         await whatsapp.send(response(Channel.WHATSAPP, TO | {"from": "3000"}), "x", first=True)

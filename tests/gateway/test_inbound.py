@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from daemons.gateway.app import serve
 from msgctl import contracts
 from msgctl.agents import Agent, Agents
+from msgctl.channels.send_limits import digest
 from msgctl.config import Settings
-from msgctl.delivery.gates import digest
 from msgctl.messages import Channel, Response
 from msgctl.metrics import INBOUND
 from tests.gateway.clients import running

@@ -17,8 +17,8 @@ from redis.asyncio import Redis
 from daemons.gateway.app import serve
 from msgctl import contracts
 from msgctl.agents import Agent
+from msgctl.channels.send_limits import digest
 from msgctl.config import Settings
-from msgctl.delivery.gates import digest
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.messages import Channel, Message
 from tests.gateway.clients import running

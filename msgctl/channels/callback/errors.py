@@ -1,6 +1,6 @@
 """What a callback's receiver means by an HTTP status, after Standard Webhooks; other 4xx tell of the message."""
 
-from msgctl.delivery.codes import Code, Meaning
+from msgctl.channels.error_codes import Code, Meaning
 
 REDIRECT = Code(Meaning.RETRY, "Redirects are not followed: give the URL that it leads to.")
 CODES = {

@@ -5,9 +5,17 @@ import hmac
 from collections.abc import Iterator
 from typing import Any
 
+from msgctl.channels.inbound import (
+    Inbound,
+    InboundOther,
+    InboundText,
+    StatusUpdate,
+    derive_id,
+    kind_of,
+    sanitize_text,
+)
 from msgctl.config import Settings
 from msgctl.errors import NotFound, Unauthorized
-from msgctl.inbound.word import Other, Receipt, Word, kind_of, readable, stand_for
 from msgctl.messages import Channel
 
 STATUSES = frozenset({"sent", "delivered", "read", "failed"})
@@ -57,7 +65,7 @@ def check(settings: Settings, signature: str, body: bytes) -> None:
         raise Unauthorized("The signature does not fit the body.")
 
 
-def read(settings: Settings, document: dict[str, Any]) -> Iterator[Word | Other | Receipt]:
+def read(settings: Settings, document: dict[str, Any]) -> Iterator[Inbound]:
     """The texts, the statuses and the rest that a webhook brings for our numbers."""
     for value in _values(document):
         about = value.get("metadata")
@@ -78,7 +86,7 @@ def agent_of(settings: Settings, number: str) -> str:
     return routed or (settings.whatsapp.agent if number == settings.whatsapp.phone_number_id else "")
 
 
-def _said(settings: Settings, number: str, message: dict[str, Any]) -> Word | Other | None:
+def _said(settings: Settings, number: str, message: dict[str, Any]) -> InboundText | InboundOther | None:
     wamid, sender, agent = message.get("id"), message.get("from"), agent_of(settings, number)
     if not isinstance(wamid, str) or not isinstance(sender, str) or not agent:
         return None
@@ -86,39 +94,39 @@ def _said(settings: Settings, number: str, message: dict[str, Any]) -> Word | Ot
     metadata = {"to": phone, "provider": "cloud"}
     if number != settings.whatsapp.phone_number_id:
         metadata["from"] = number
-    ours, conversation = stand_for("wa", wamid), stand_for("wa", number, phone)
+    ours, conversation = derive_id("wa", wamid), derive_id("wa", number, phone)
     stamp = str(message.get("timestamp", ""))
     said_at = float(stamp) if stamp.isascii() and stamp.isdigit() else 0.0
     text = _text(message)
     if not text:
         kind = kind_of(message.get("type"))
-        return Other(
+        return InboundOther(
             ours, Channel.WHATSAPP, kind, "" if kind in SILENT else conversation, metadata, phone, said_at
         )
-    return Word(ours, conversation, Channel.WHATSAPP, text, metadata, agent, phone, said_at)
+    return InboundText(ours, conversation, Channel.WHATSAPP, text, metadata, agent, phone, said_at)
 
 
 def _text(message: dict[str, Any]) -> str:
     """What the customer wrote: a text, the words to a picture, or the button that was pressed."""
     for kind, name in WORDS:
         content = message.get(kind)
-        if isinstance(content, dict) and (text := readable(content.get(name))):
+        if isinstance(content, dict) and (text := sanitize_text(content.get(name))):
             return text
     pressed = message.get("interactive")
     for reply in pressed.values() if isinstance(pressed, dict) else ():
-        if isinstance(reply, dict) and (text := readable(reply.get("title"))):
+        if isinstance(reply, dict) and (text := sanitize_text(reply.get("title"))):
             return text
     return ""
 
 
-def _receipt(status: dict[str, Any]) -> Receipt | None:
+def _receipt(status: dict[str, Any]) -> StatusUpdate | None:
     ours, wamid, what = status.get("biz_opaque_callback_data"), status.get("id"), status.get("status")
     if not isinstance(ours, str) or not isinstance(wamid, str) or what not in STATUSES:
         return None
     errors = _records(status.get("errors"))
     number = errors[0].get("code") if errors else None
     code = f"whatsapp_{number}" if what == "failed" and isinstance(number, int) else ""
-    return Receipt(message_id=ours, provider_id=wamid, status=what, code=code)
+    return StatusUpdate(message_id=ours, provider_id=wamid, status=what, code=code)
 
 
 def _values(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

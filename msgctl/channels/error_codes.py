@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgctl.errors import DeliveryFailed, DeliveryUnknown, FaultClass, ProviderRejected
 
 if TYPE_CHECKING:
-    from msgctl.delivery.posting import Answer  # aiohttp takes 0.3 s, and who only reads the tables needs none
+    from msgctl.http.client import Answer  # aiohttp takes 0.3 s, and who only reads the tables needs none
 
 
 class Meaning(StrEnum):
@@ -18,7 +18,7 @@ class Meaning(StrEnum):
     WAIT = "its rate is closed for every process, and it is tried again"
     NEVER = "it will not be retried"
     STOP = "the channel is stopped until someone mends it and resumes it"
-    DOUBT = "it may have arrived"
+    UNKNOWN = "it may have arrived"
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def failure(
     code = codes.get(number)
     if code is None:
         return answer.rejection(who, number=number)
-    if code.meaning is Meaning.DOUBT:
+    if code.meaning is Meaning.UNKNOWN:
         return DeliveryUnknown(f"{who} failed with error {number}: {code.advice}", code=f"{who}_{number}")
     final = code.meaning in {Meaning.NEVER, Meaning.STOP}
     asked = answer.retry_after if wait is None else wait

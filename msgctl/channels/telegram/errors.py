@@ -1,6 +1,6 @@
 """The errors of Telegram's Bot API, by HTTP status; https://core.telegram.org/bots/api#making-requests."""
 
-from msgctl.delivery.codes import Code, Meaning
+from msgctl.channels.error_codes import Code, Meaning
 
 CODES = {
     400: Code(Meaning.NEVER, "The chat does not exist, or the text is not accepted."),

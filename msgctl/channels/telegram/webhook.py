@@ -3,9 +3,9 @@
 import hmac
 from typing import Any
 
+from msgctl.channels.inbound import InboundOther, InboundText, derive_id, kind_of, sanitize_text
 from msgctl.config import Settings
 from msgctl.errors import MalformedBody, NotFound, Unauthorized
-from msgctl.inbound.word import Other, Word, kind_of, readable, stand_for
 from msgctl.messages import Channel
 
 WRITTEN = ("message", "edited_message")
@@ -46,7 +46,7 @@ def agent_of(settings: Settings, bot: str) -> str:
     return routed or (settings.telegram.agent if bot == _first(settings) else "")
 
 
-def read(settings: Settings, update: dict[str, Any], bot: str) -> Word | Other:
+def read(settings: Settings, update: dict[str, Any], bot: str) -> InboundText | InboundOther:
     """What an update brings.
 
     Args:
@@ -60,27 +60,27 @@ def read(settings: Settings, update: dict[str, Any], bot: str) -> Word | Other:
     number = update.get("update_id")
     if not isinstance(number, int):
         raise MalformedBody("An update needs its update_id.")
-    ours = stand_for("tg", bot, number)
+    ours = derive_id("tg", bot, number)
     what = next((name for name in update if name != "update_id"), "empty")
     message = update.get(what)
     chat = message.get("chat") if isinstance(message, dict) else None
     known = what in WRITTEN and isinstance(chat, dict) and isinstance(chat.get("id"), int)
     if not known or not isinstance(message, dict) or not isinstance(chat, dict):
-        return Other(ours, Channel.TELEGRAM, kind_of(what))
+        return InboundOther(ours, Channel.TELEGRAM, kind_of(what))
     if what == "edited_message" and not settings.inbound.edits:
-        return Other(ours, Channel.TELEGRAM, "edited")
-    conversation = stand_for("tg", bot, chat["id"])
+        return InboundOther(ours, Channel.TELEGRAM, "edited")
+    conversation = derive_id("tg", bot, chat["id"])
     metadata: dict[str, Any] = {"chatId": chat["id"]}
     if bot != _first(settings):
         metadata["bot"] = bot
     if chat.get("type") != "private" and isinstance(message.get("message_id"), int):
         metadata["replyToMessageId"] = message["message_id"]  # in a group, show whom it answers
-    text = readable(message.get("text")) or readable(message.get("caption"))
+    text = sanitize_text(message.get("text")) or sanitize_text(message.get("caption"))
     if not text:
         kind = next((name for name in message if name in CONTENT), "other")
         is_told = kind != "other" and chat.get("type") == "private"  # nobody in a group has asked the bot
-        return Other(ours, Channel.TELEGRAM, kind, conversation if is_told else "", metadata)
-    return Word(ours, conversation, Channel.TELEGRAM, text, metadata, agent_of(settings, bot))
+        return InboundOther(ours, Channel.TELEGRAM, kind, conversation if is_told else "", metadata)
+    return InboundText(ours, conversation, Channel.TELEGRAM, text, metadata, agent_of(settings, bot))
 
 
 def _first(settings: Settings) -> str:

@@ -4,13 +4,13 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from msgctl.channels.error_codes import failure
+from msgctl.channels.send_limits import Bucket, SendLimits, digest, rate
+from msgctl.channels.telegram.errors import CODES
+from msgctl.channels.text_splitter import split, utf16_units
 from msgctl.config import Settings
-from msgctl.delivery.codes import failure
-from msgctl.delivery.gates import Bucket, Gates, digest, rate
-from msgctl.delivery.parts import split, utf16_units
-from msgctl.delivery.posting import Answer, Poster
-from msgctl.delivery.telegram_codes import CODES
 from msgctl.errors import BadAddress, DeliveryFailed, DeliveryUnknown
+from msgctl.http.client import Answer, HttpClient
 from msgctl.messages import Response
 
 LIMIT = 4096
@@ -21,36 +21,36 @@ GROUP = 20 / 60
 """Messages a second to a group, 20 at once."""
 
 
-class Telegram:
+class TelegramSender:
     """Sends texts as one bot, or several.
 
     Args:
         settings: `telegram.*`.
-        poster: makes the calls.
+        client: makes the calls.
     """
 
-    repeatable: ClassVar[bool] = False
+    idempotent: ClassVar[bool] = False
     schedule = None
 
-    def __init__(self, settings: Settings, poster: Poster) -> None:
+    def __init__(self, settings: Settings, client: HttpClient) -> None:
         self._settings = settings.telegram
         self._bots = settings.telegram.bots
-        self._poster = poster
+        self._client = client
 
-    def gates(self, response: Response) -> Gates:
+    def send_limits(self, response: Response) -> SendLimits:
         """The rate of the bot, and that of the chat."""
         chat = _chat(response)
         bot = self._bot(response)
         name = f"telegram:chat:{digest(f'{bot} {chat}')}"
         group = str(chat).startswith(("-", "@"))
         pace = rate("chat", name, GROUP, 20) if group else rate("chat", name, self._settings.chat_rate, 1)
-        return Gates((bot_rate(bot, self._settings.rate), pace))
+        return SendLimits((bot_rate(bot, self._settings.rate), pace))
 
-    def unknown(self, response: Response) -> str:  # noqa: ARG002 - it is the same for all bots
+    def unknown_policy(self, response: Response) -> str:  # noqa: ARG002 - it is the same for all bots
         """What the settings say."""
         return self._settings.unknown
 
-    async def find(self, response: Response, text: str, since: float) -> str | None:  # noqa: ARG002 - as the protocol has it
+    async def find_sent(self, response: Response, text: str, since: float) -> str | None:  # noqa: ARG002 - as the protocol has it
         """Nothing can be asked of the Bot API.
 
         Raises:
@@ -66,7 +66,7 @@ class Telegram:
         """Send one part; its id is Telegram's `message_id`. What cannot be parsed goes once more as plain text.
 
         Raises:
-            DeliveryFailed: as `Handler.send` says.
+            DeliveryFailed: as `ChannelSender.send` says.
         """
         message = _message(response, text, first=first)
         bot = self._bot(response)
@@ -91,7 +91,7 @@ class Telegram:
         return bot
 
     async def _call(self, bot: str, message: dict[str, Any]) -> Answer:
-        return await self._poster.post(
+        return await self._client.post(
             f"{self._settings.base_url.rstrip('/')}/bot{self._bots[bot]}/sendMessage",
             who="telegram",
             headers={"Content-Type": "application/json"},

@@ -10,12 +10,10 @@ from msgctl.messages import Channel
 
 READ_AT_MOST = 8000
 """Characters of a text that are taken in, as of any message."""
-
-
 KIND = re.compile(r"[a-z_]{1,30}")
 
 
-class Word(msgspec.Struct, frozen=True):
+class InboundText(msgspec.Struct, frozen=True):
     """A text that a customer wrote."""
 
     message_id: str
@@ -33,7 +31,7 @@ class Word(msgspec.Struct, frozen=True):
     """… and the Unix second in which it was said; 0: now."""
 
 
-class Other(msgspec.Struct, frozen=True):
+class InboundOther(msgspec.Struct, frozen=True):
     """Something else than a text: it is counted, logged without its content, and where it can be, answered."""
 
     message_id: str
@@ -47,7 +45,7 @@ class Other(msgspec.Struct, frozen=True):
     said_at: float = 0.0
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class StatusUpdate(msgspec.Struct, frozen=True):
     """What became of a message that was sent."""
 
     message_id: str
@@ -59,13 +57,16 @@ class Receipt(msgspec.Struct, frozen=True):
     """Of `failed`, as in the record of a delivery, e.g. `whatsapp_131026`."""
 
 
-def stand_for(prefix: str, *facts: object) -> str:
+Inbound = InboundText | InboundOther | StatusUpdate
+
+
+def derive_id(prefix: str, *facts: object) -> str:
     """An identifier of ours for something of a provider's; it shows nothing of it."""
     text = "\0".join(str(fact) for fact in facts)
     return f"{prefix}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
-def readable(text: object) -> str:
+def sanitize_text(text: object) -> str:
     """A text as we take it in; empty for anything else."""
     return text[:READ_AT_MOST].replace("\0", "") if isinstance(text, str) else ""
 

@@ -22,7 +22,7 @@ class Bucket:
 
 
 @dataclass(frozen=True)
-class Gates:
+class SendLimits:
     """What BEGIN looks at before it lets a delivery go.
 
     Args:

@@ -5,9 +5,17 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
+from msgctl.channels.inbound import (
+    Inbound,
+    InboundOther,
+    InboundText,
+    StatusUpdate,
+    derive_id,
+    kind_of,
+    sanitize_text,
+)
 from msgctl.config import Settings
 from msgctl.errors import NotFound, Unauthorized
-from msgctl.inbound.word import Other, Receipt, Word, kind_of, readable, stand_for
 from msgctl.messages import Channel
 
 STATUSES = {"sent": "sent", "delivered": "delivered", "read": "read", "failed": "failed", "undelivered": "failed"}
@@ -39,7 +47,7 @@ def check(settings: Settings, signature: str, path: str, form: Mapping[str, str]
         raise Unauthorized("The signature does not fit the request.")
 
 
-def read(settings: Settings, form: Mapping[str, str], message_id: str) -> Word | Other | Receipt | None:
+def read(settings: Settings, form: Mapping[str, str], message_id: str) -> Inbound | None:
     """What a webhook brings: a text, something that is none, or the status of a message; None: it is not for us.
 
     Args:
@@ -54,7 +62,7 @@ def read(settings: Settings, form: Mapping[str, str], message_id: str) -> Word |
         what = STATUSES.get(status)
         number = form.get("ErrorCode", "")
         code = f"twilio_{number}" if what == "failed" and number.isdigit() else ""
-        return Receipt(message_id, sid, what, code) if what and message_id else None
+        return StatusUpdate(message_id, sid, what, code) if what and message_id else None
     return _said(settings, form, sid)
 
 
@@ -64,7 +72,7 @@ def agent_of(settings: Settings, number: str) -> str:
     return routed or (settings.twilio.agent if number == settings.twilio.sender else "")
 
 
-def _said(settings: Settings, form: Mapping[str, str], sid: str) -> Word | Other | None:
+def _said(settings: Settings, form: Mapping[str, str], sid: str) -> InboundText | InboundOther | None:
     sender, number = form.get("From", ""), form.get("To", "").removeprefix(ADDRESS)
     if not sender.startswith(ADDRESS) or not (agent := agent_of(settings, number)):
         return None
@@ -72,9 +80,9 @@ def _said(settings: Settings, form: Mapping[str, str], sid: str) -> Word | Other
     metadata = {"to": phone, "provider": "twilio"}
     if number != settings.twilio.sender:
         metadata["from"] = number
-    conversation = stand_for("tw", number, phone)
-    text = readable(form.get("Body")) or readable(form.get("ButtonText"))
+    conversation = derive_id("tw", number, phone)
+    text = sanitize_text(form.get("Body")) or sanitize_text(form.get("ButtonText"))
     if not text:
         kind = kind_of(form.get("MessageType") or form.get("MediaContentType0", "").partition("/")[0])
-        return Other(stand_for("tw", sid), Channel.WHATSAPP, kind, conversation, metadata, phone)
-    return Word(stand_for("tw", sid), conversation, Channel.WHATSAPP, text, metadata, agent, phone)
+        return InboundOther(derive_id("tw", sid), Channel.WHATSAPP, kind, conversation, metadata, phone)
+    return InboundText(derive_id("tw", sid), conversation, Channel.WHATSAPP, text, metadata, agent, phone)

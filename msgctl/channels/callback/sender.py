@@ -7,48 +7,48 @@ import hmac
 import time
 from typing import ClassVar
 
+from msgctl.channels.callback.errors import CODES
+from msgctl.channels.error_codes import failure
+from msgctl.channels.send_limits import SendLimits, digest
 from msgctl.config import Settings
-from msgctl.delivery.callback_codes import CODES
-from msgctl.delivery.codes import failure
-from msgctl.delivery.gates import Gates, digest
-from msgctl.delivery.guard import check_url
-from msgctl.delivery.posting import Poster
 from msgctl.errors import BadAddress
+from msgctl.http.client import HttpClient
+from msgctl.http.ssrf_guard import check_url
 from msgctl.messages import Response
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with, itself none
 SECRET_BYTES = range(24, 65)
 
 
-class Callback:
+class CallbackSender:
     """Posts responses to `channelMetadata.callbackUrl`.
 
     The receiver knows a repetition by `webhook-id`, so a callback of doubtful fate is sent again.
 
     Args:
         settings: `callback.*`.
-        poster: calls the operator's own hosts.
-        guarded: calls everything else; its connector is `guard.guarded_connector()`.
+        client: calls the operator's own hosts.
+        guarded_client: calls everything else; its connector is `guard.guarded_connector()`.
     """
 
-    repeatable: ClassVar[bool] = True
+    idempotent: ClassVar[bool] = True
 
-    def __init__(self, settings: Settings, poster: Poster, guarded: Poster) -> None:
+    def __init__(self, settings: Settings, client: HttpClient, guarded_client: HttpClient) -> None:
         self._settings = settings.callback
         self.schedule = settings.callback.schedule
-        self._poster = poster
-        self._guarded = guarded
+        self._client = client
+        self._guarded_client = guarded_client
 
-    def gates(self, response: Response) -> Gates:
+    def send_limits(self, response: Response) -> SendLimits:
         """A URL that said 410 is not called."""
         url, _ = check_url(response.channel_metadata.get("callbackUrl"), self._settings.allowed_hosts)
-        return Gates(url=f"{digest(url)} {url.host}")
+        return SendLimits(url=f"{digest(url)} {url.host}")
 
-    def unknown(self, response: Response) -> str:  # noqa: ARG002 - the receiver knows a repetition
+    def unknown_policy(self, response: Response) -> str:  # noqa: ARG002 - the receiver knows a repetition
         """It is sent again."""
         return "resend"
 
-    async def find(self, response: Response, text: str, since: float) -> str | None:  # noqa: ARG002 - as the protocol has it
+    async def find_sent(self, response: Response, text: str, since: float) -> str | None:  # noqa: ARG002 - as the protocol has it
         """There is nothing to ask for."""
         return None
 
@@ -60,7 +60,7 @@ class Callback:
         """Post the response as JSON; a receiver gives no id.
 
         Raises:
-            DeliveryFailed: as `Handler.send` says.
+            DeliveryFailed: as `ChannelSender.send` says.
         """
         url, trusted = check_url(response.channel_metadata.get("callbackUrl"), self._settings.allowed_hosts)
         body = response.to_json()
@@ -68,8 +68,8 @@ class Callback:
             "Content-Type": "application/json",
             **sign(self._settings.secret.get_secret_value(), response.message_id, body, moment=int(time.time())),
         }
-        poster = self._poster if trusted else self._guarded
-        answer = await poster.post(url, who="callback", headers=headers, body=body)
+        client = self._client if trusted else self._guarded_client
+        answer = await client.post(url, who="callback", headers=headers, body=body)
         if not answer.ok:
             raise failure("callback", answer, answer.status, CODES)
         return ""

@@ -79,7 +79,7 @@ class Answer:
         )
 
 
-class Poster:
+class HttpClient:
     """Sends requests over one shared session; to be used as an async context manager.
 
     Args:

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
+from msgctl.channels.error_codes import failure
+from msgctl.channels.whatsapp.addresses import Text
+from msgctl.channels.whatsapp.twilio_errors import CODES
 from msgctl.config import Settings
-from msgctl.delivery.codes import failure
-from msgctl.delivery.phone import Text
-from msgctl.delivery.posting import Answer, Poster
-from msgctl.delivery.whatsapp_twilio_codes import CODES
 from msgctl.errors import BadAddress, DeliveryUnknown
+from msgctl.http.client import Answer, HttpClient
 
 SKEW = 60.0
 """Seconds by which Twilio's clock and ours may differ."""
@@ -25,26 +25,26 @@ class WhatsAppTwilio:
 
     Args:
         settings: `twilio.*`.
-        poster: makes the calls.
+        client: makes the calls.
     """
 
     limit: ClassVar[int] = 1600
 
-    def __init__(self, settings: Settings, poster: Poster) -> None:
+    def __init__(self, settings: Settings, client: HttpClient) -> None:
         self._settings = settings.twilio
-        self._poster = poster
+        self._client = client
         self.senders: tuple[str, ...] = (self._settings.sender, *settings.inbound.agents("twilio"))
         self.rate = self._settings.rate
         self.unknown: str = self._settings.unknown
 
-    async def find(self, text: Text, since: float) -> str | None:
+    async def find_sent(self, text: Text, since: float) -> str | None:
         """Look for a part among what the account has sent to this customer since.
 
         Raises:
             DeliveryFailed: Twilio does not tell.
         """
         query = urlencode({"To": f"whatsapp:{text.to}", "DateSent>": _date(since), "PageSize": 50})
-        answer = await self._poster.get(
+        answer = await self._client.get(
             f"{self._url()}?{query}", who="twilio", headers={"Authorization": f"Basic {self._login()}"}
         )
         messages = answer.document().get("messages")
@@ -60,7 +60,7 @@ class WhatsAppTwilio:
         """Send one part; the id is Twilio's message SID.
 
         Raises:
-            DeliveryFailed: as `Handler.send` says.
+            DeliveryFailed: as `ChannelSender.send` says.
         """
         settings = self._settings
         if not settings.account_sid or not settings.auth_token.get_secret_value() or not text.sender:
@@ -70,7 +70,7 @@ class WhatsAppTwilio:
         form = {"From": f"whatsapp:{text.sender}", "To": f"whatsapp:{text.to}", "Body": text.body}
         if settings.public_url:
             form["StatusCallback"] = f"{settings.public_url}{STATUS_PATH}?messageId={quote(text.message_id)}"
-        answer = await self._poster.post(
+        answer = await self._client.post(
             self._url(),
             who="twilio",
             headers={

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
-from msgctl.delivery.gates import Gates
+from msgctl.channels.send_limits import SendLimits
 from msgctl.messages import Response
 
 
-class Handler(Protocol):
+class ChannelSender(Protocol):
     """Delivers responses to one channel; one file each."""
 
-    repeatable: ClassVar[bool]
+    idempotent: ClassVar[bool]
     """Whether the receiver knows a second send for one, so that doubt may be resolved by sending again."""
 
     @property
@@ -18,7 +18,7 @@ class Handler(Protocol):
         """Seconds before each try, the first one included; None: `delivery.attempts` and `retry.*`."""
         ...
 
-    def gates(self, response: Response) -> Gates:
+    def send_limits(self, response: Response) -> SendLimits:
         """What stands before a send of this response.
 
         Raises:
@@ -26,11 +26,11 @@ class Handler(Protocol):
         """
         ...
 
-    def unknown(self, response: Response) -> str:
+    def unknown_policy(self, response: Response) -> str:
         """What becomes of a send of doubtful fate: `resend`, `hold`, `reconcile` or `keep`."""
         ...
 
-    async def find(self, response: Response, text: str, since: float) -> str | None:
+    async def find_sent(self, response: Response, text: str, since: float) -> str | None:
         """Ask the provider whether a part arrived; its id, or None where the provider knows that it did not.
 
         Args:

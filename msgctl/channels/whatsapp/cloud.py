@@ -4,12 +4,12 @@ from typing import ClassVar
 
 import msgspec
 
+from msgctl.channels.error_codes import failure
+from msgctl.channels.whatsapp.addresses import Text
+from msgctl.channels.whatsapp.cloud_errors import CODES
 from msgctl.config import Settings
-from msgctl.delivery.codes import failure
-from msgctl.delivery.phone import Text
-from msgctl.delivery.posting import Answer, Poster
-from msgctl.delivery.whatsapp_cloud_codes import CODES
 from msgctl.errors import BadAddress, DeliveryFailed, DeliveryUnknown
+from msgctl.http.client import Answer, HttpClient
 
 
 class WhatsAppCloud:
@@ -17,19 +17,19 @@ class WhatsAppCloud:
 
     Args:
         settings: `whatsapp.*`.
-        poster: makes the calls.
+        client: makes the calls.
     """
 
     limit: ClassVar[int] = 4096
 
-    def __init__(self, settings: Settings, poster: Poster) -> None:
+    def __init__(self, settings: Settings, client: HttpClient) -> None:
         self._settings = settings.whatsapp
-        self._poster = poster
+        self._client = client
         self.senders: tuple[str, ...] = (self._settings.phone_number_id, *settings.inbound.agents("whatsapp"))
         self.rate = self._settings.rate
         self.unknown: str = self._settings.unknown
 
-    async def find(self, text: Text, since: float) -> str | None:  # noqa: ARG002 - as the protocol has it
+    async def find_sent(self, text: Text, since: float) -> str | None:  # noqa: ARG002 - as the protocol has it
         """Nothing can be asked of the Cloud API; its status webhook tells of its own accord (`receipts`).
 
         Raises:
@@ -41,7 +41,7 @@ class WhatsAppCloud:
         """Send one part; the id is Meta's `wamid`.
 
         Raises:
-            DeliveryFailed: as `Handler.send` says.
+            DeliveryFailed: as `ChannelSender.send` says.
         """
         token = self._settings.token.get_secret_value()
         if not text.sender or not token:
@@ -56,7 +56,7 @@ class WhatsAppCloud:
             "text": {"body": text.body},
             "biz_opaque_callback_data": text.message_id,
         }
-        answer = await self._poster.post(
+        answer = await self._client.post(
             f"{self._settings.base_url.rstrip('/')}/{self._settings.version}/{text.sender}/messages",
             who="whatsapp",
             headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},

@@ -1,6 +1,6 @@
 """The errors of Twilio's Messages; https://www.twilio.com/docs/api/errors."""
 
-from msgctl.delivery.codes import Code, Meaning
+from msgctl.channels.error_codes import Code, Meaning
 
 CODES = {
     20003: Code(Meaning.STOP, "The account is not known: set [twilio] account_sid and auth_token."),

@@ -2,14 +2,14 @@
 
 from typing import ClassVar, Protocol
 
+from msgctl.channels.send_limits import Bucket, SendLimits, digest, rate
+from msgctl.channels.text_splitter import split
+from msgctl.channels.whatsapp.addresses import Text, phone_number
+from msgctl.channels.whatsapp.cloud import WhatsAppCloud
+from msgctl.channels.whatsapp.twilio import WhatsAppTwilio
 from msgctl.config import Settings
-from msgctl.delivery.gates import Bucket, Gates, digest, rate
-from msgctl.delivery.parts import split
-from msgctl.delivery.phone import Text, phone_number
-from msgctl.delivery.posting import Poster
-from msgctl.delivery.whatsapp_cloud import WhatsAppCloud
-from msgctl.delivery.whatsapp_twilio import WhatsAppTwilio
 from msgctl.errors import BadAddress
+from msgctl.http.client import HttpClient
 from msgctl.messages import Response
 
 PAIR_INTERVAL, PAIR_BURST = 6000, 45
@@ -32,12 +32,12 @@ class Provider(Protocol):
         """Send a text; the provider's id of it.
 
         Raises:
-            DeliveryFailed: as `Handler.send` says.
+            DeliveryFailed: as `ChannelSender.send` says.
         """
         ...
 
-    async def find(self, text: Text, since: float) -> str | None:
-        """As `Handler.find`.
+    async def find_sent(self, text: Text, since: float) -> str | None:
+        """As `ChannelSender.find_sent`.
 
         Raises:
             DeliveryFailed: the provider does not tell.
@@ -45,30 +45,30 @@ class Provider(Protocol):
         ...
 
 
-class WhatsApp:
+class WhatsAppSender:
     """Chooses between the Cloud API and Twilio, and keeps the limits that WhatsApp sets for both.
 
     Args:
         settings: `whatsapp.*`, `twilio.*` and `inbound.routes`.
-        poster: makes the calls.
+        client: makes the calls.
     """
 
-    repeatable: ClassVar[bool] = False
+    idempotent: ClassVar[bool] = False
     schedule = None
 
-    def __init__(self, settings: Settings, poster: Poster) -> None:
+    def __init__(self, settings: Settings, client: HttpClient) -> None:
         self._default = settings.whatsapp.provider
         self._providers: dict[str, Provider] = {
-            "cloud": WhatsAppCloud(settings, poster),
-            "twilio": WhatsAppTwilio(settings, poster),
+            "cloud": WhatsAppCloud(settings, client),
+            "twilio": WhatsAppTwilio(settings, client),
         }
 
-    def gates(self, response: Response) -> Gates:
+    def send_limits(self, response: Response) -> SendLimits:
         """The rate of the number, that of the number to this customer, and the 24 h window."""
         name, provider = self._provider(response)
         text = _addressed(provider, response, "")
         pair = digest(f"{text.sender} {text.to}")
-        return Gates(
+        return SendLimits(
             (
                 number_rate(name, text.sender, provider.rate),
                 Bucket("pair", f"whatsapp:pair:{pair}", PAIR_INTERVAL, PAIR_BURST),
@@ -76,14 +76,14 @@ class WhatsApp:
             window=digest(text.to),
         )
 
-    def unknown(self, response: Response) -> str:
+    def unknown_policy(self, response: Response) -> str:
         """What the provider's settings say."""
         return self._provider(response)[1].unknown
 
-    async def find(self, response: Response, text: str, since: float) -> str | None:
+    async def find_sent(self, response: Response, text: str, since: float) -> str | None:
         """Ask the provider."""
         _, provider = self._provider(response)
-        return await provider.find(_addressed(provider, response, text), since)
+        return await provider.find_sent(_addressed(provider, response, text), since)
 
     def parts(self, response: Response) -> list[str]:
         """The text in parts as the provider takes them.
@@ -97,7 +97,7 @@ class WhatsApp:
         """Send one part by the provider.
 
         Raises:
-            DeliveryFailed: as `Handler.send` says.
+            DeliveryFailed: as `ChannelSender.send` says.
         """
         _, provider = self._provider(response)
         return await provider.send(_addressed(provider, response, text))

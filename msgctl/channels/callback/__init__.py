@@ -1,0 +1,1 @@
+"""Channel `api`: a signed HTTP callback."""

@@ -1,0 +1,1 @@
+"""Channel `telegram`: the Bot API."""

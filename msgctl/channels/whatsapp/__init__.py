@@ -1,0 +1,1 @@
+"""Channel `whatsapp`, through the Cloud API of Meta or through Twilio."""
