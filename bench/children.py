@@ -5,11 +5,11 @@ import sys
 from asyncio.subprocess import PIPE
 
 import msgspec
-from redis.asyncio import Redis
 
 from bench.contender import Usage
 from bench.measure import RedisWork
 from bench.servers import Place
+from msgctl.redisdb import RedisClient
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -46,7 +46,7 @@ class Cost(msgspec.Struct, frozen=True):
         return self.redis.reads / self.number
 
 
-async def run_contender(place: Place, redis: Redis, name: str, action: str, number: int) -> Cost:
+async def run_contender(place: Place, redis: RedisClient, name: str, action: str, number: int) -> Cost:
     """Run `python -m bench.contender` and measure what it does between its two lines."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.contender", name, action, str(number)),

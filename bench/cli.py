@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import msgspec
-from redis.asyncio import Redis
 
 from bench import letters, messages, report
 from bench.measure import RedisWork, median
 from bench.servers import Place, place
 from msgctl import contracts
-from msgctl.redisdb import connect
+from msgctl.redisdb import RedisClient, connect
 
 LOOKS = {
     "--help": "≤ 150 ms of CPU",
@@ -93,7 +92,7 @@ async def main(arguments: argparse.Namespace) -> None:
     report.publish("Command line", "make bench-cli", [_table(arguments, looks)], arguments.write)
 
 
-async def _look(here: Place, redis: Redis, command: str, goal: str, rounds: int) -> Look:
+async def _look(here: Place, redis: RedisClient, command: str, goal: str, rounds: int) -> Look:
     await redis.config_set("slowlog-log-slower-than", WORTH_LOGGING)
     await redis.config_set("slowlog-max-len", 10_000)
     await cast("Any", redis.slowlog_reset())
@@ -131,7 +130,7 @@ async def _run(here: Place, command: str) -> tuple[int, float, float]:
     return code, time.perf_counter() - begun, cpu
 
 
-async def _slow(redis: Redis) -> list[dict[str, Any]]:
+async def _slow(redis: RedisClient) -> list[dict[str, Any]]:
     """What the slow log has of the command under test, without what asked for it."""
     entries: list[dict[str, Any]] = await cast("Any", redis.slowlog_get(10_000))
     return [entry for entry in entries if _name(entry["command"]) not in OURS]

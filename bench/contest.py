@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
-from redis.asyncio import Redis
 
 from bench import report
 from bench.children import Cost, run_contender
 from bench.measure import median
 from bench.servers import Place
+from msgctl.redisdb import RedisClient
 
 CONTENDERS = {
     "rq-fork": "RQ `Worker`",
@@ -32,7 +32,9 @@ class Result(msgspec.Struct, frozen=True):
     enqueue_redis_cpu: float
 
 
-async def hold(place: Place, redis: Redis, *, rounds: int, jobs: int, stock_jobs: int) -> Mapping[str, Result]:
+async def hold(
+    place: Place, redis: RedisClient, *, rounds: int, jobs: int, stock_jobs: int
+) -> Mapping[str, Result]:
     """Measure all contenders, round by round.
 
     Args:

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import psycopg
-from redis.asyncio import Redis
 
 from bench import messages, report
 from bench.measure import RedisWork, cpu_seconds, peak_memory
 from bench.servers import Place
 from msgctl import agents, contracts
+from msgctl.redisdb import RedisClient
 from msgctl.stack.daemon import Daemon
 from msgctl.stack.postgres import Postgres
 from msgctl.stack.supervisor import Supervisor
@@ -25,7 +25,7 @@ SETTLING, IDLING = 3.0, 10.0
 """Seconds a worker is left alone before its idling is measured, and then."""
 
 
-async def measure(place: Place, redis: Redis, count: int) -> list[report.Table]:
+async def measure(place: Place, redis: RedisClient, count: int) -> list[report.Table]:
     """Let a worker idle; then give one `count` messages, each two seconds in n8n."""
     async with Postgres(place.folder / "postgres", durable=False) as postgres, n8n(DELAY) as url:
         place.configure({("postgres", "url"): postgres.url(), ("n8n", "base_url"): url})
@@ -47,7 +47,7 @@ async def _worker(place: Place) -> AsyncIterator[int]:
         yield worker.pid or 0
 
 
-async def _idle(redis: Redis, pid: int) -> report.Table:
+async def _idle(redis: RedisClient, pid: int) -> report.Table:
     await asyncio.sleep(SETTLING)
     cpu, before = cpu_seconds(pid), await RedisWork.so_far(redis)
     await asyncio.sleep(IDLING)
@@ -56,7 +56,7 @@ async def _idle(redis: Redis, pid: int) -> report.Table:
     return report.Table("An idle worker, share of a core", ["worker", "Redis", "round trips a second"], [cells])
 
 
-async def _work(redis: Redis, pid: int, count: int) -> report.Table:
+async def _work(redis: RedisClient, pid: int, count: int) -> report.Table:
     begun, cpu = time.perf_counter(), cpu_seconds(pid)
     while await redis.xlen(contracts.RESPONSES) < count:  # noqa: ASYNC110 - it is Redis that knows
         await asyncio.sleep(0.05)

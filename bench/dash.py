@@ -14,14 +14,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
-from redis.asyncio import Redis
-
 from bench import report
 from bench.measure import RedisWork, cpu_seconds
 from bench.servers import Place, place
 from msgctl import redisdb
 from msgctl.operations import Operations
 from msgctl.operations.query import Query
+from msgctl.redisdb import RedisClient
 from msgctl.redisdb.script import compose
 from msgctl.rqueue import Queue
 
@@ -57,7 +56,7 @@ IDLE = 20.0
 ERROR = '{"class":"final","code":"n8n_rejected","text":"n8n answered HTTP 400 for NUMBER."}'
 
 
-async def fill(redis: Redis, jobs: int, dead: int) -> None:
+async def fill(redis: RedisClient, jobs: int, dead: int) -> None:
     """Put jobs, half waiting and half completed, and dead letters, by a script: a client would take minutes."""
     seconds, _ = await redis.time()
     script = compose(FILL)
@@ -66,7 +65,7 @@ async def fill(redis: Redis, jobs: int, dead: int) -> None:
         await cast("Any", redis.eval(script, 0, start, end - 1, jobs, seconds, TEXT, ERROR))
 
 
-async def measure(where: Place, redis: Redis) -> list[list[str]]:
+async def measure(where: Place, redis: RedisClient) -> list[list[str]]:
     """What one look of each tab costs, the first and those that follow."""
     operations = Operations(where.settings, redis, Queue(redis, where.settings))
     looks: dict[str, Callable[[], Awaitable[Any]]] = {
@@ -81,7 +80,7 @@ async def measure(where: Place, redis: Redis) -> list[list[str]]:
     return [[name, *await _time(redis, look)] for name, look in looks.items()]
 
 
-async def _time(redis: Redis, look: Callable[[], Awaitable[Any]]) -> list[str]:
+async def _time(redis: RedisClient, look: Callable[[], Awaitable[Any]]) -> list[str]:
     begun = time.perf_counter()
     await look()
     first = time.perf_counter() - begun

@@ -5,12 +5,12 @@ import time
 from collections.abc import Sequence
 
 import msgspec
-from redis.asyncio import Redis
 
 from bench import messages, report
 from bench.measure import RedisWork, quantile, slowest
 from bench.servers import Place
 from msgctl.config import Settings
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Claimed, Claims
 
 SHALLOW = 1_000
@@ -49,7 +49,7 @@ class Depth(msgspec.Struct, frozen=True):
     """Microseconds for claim and commit of one message."""
 
 
-async def measure(place: Place, redis: Redis, queued: int, conversations: int) -> list[Depth]:
+async def measure(place: Place, redis: RedisClient, queued: int, conversations: int) -> list[Depth]:
     """Time claims in a shallow and in a deep queue."""
     await redis.config_set("auto-aof-rewrite-percentage", 0)  # a rewrite would be timed along
     return [
@@ -80,7 +80,7 @@ def table(depths: Sequence[Depth]) -> report.Table:
     )
 
 
-async def _measure(settings: Settings, redis: Redis, queued: int, conversations: int) -> Depth:
+async def _measure(settings: Settings, redis: RedisClient, queued: int, conversations: int) -> Depth:
     """Fill the queue, then claim as often as it allows, half of it in batches, and commit what was claimed."""
     await redis.flushall()
     empty, begun = await RedisWork.so_far(redis), time.perf_counter()
@@ -103,7 +103,7 @@ async def _measure(settings: Settings, redis: Redis, queued: int, conversations:
     )
 
 
-async def _time_claims(redis: Redis, claims: Claims, count: int, slots: int) -> Timing:
+async def _time_claims(redis: RedisClient, claims: Claims, count: int, slots: int) -> Timing:
     """Claim so many times, one after the other; what was claimed is committed after them all."""
     await redis.config_resetstat()
     claimed: list[Claimed] = []

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
-from redis.asyncio import Redis
 
 from bench import peers
 from bench.measure import cpu_seconds, descendants, peak_memory
 from bench.servers import SECRET, Place
 from msgctl import contracts
+from msgctl.redisdb import RedisClient
 from msgctl.stack import ports
 from msgctl.stack.daemon import Daemon
 from msgctl.stack.process import stop
@@ -69,7 +69,7 @@ async def ours(place: Place, concurrency: int) -> AsyncIterator[Fleet]:
 @asynccontextmanager
 async def peer(
     place: Place,
-    redis: Redis,
+    redis: RedisClient,
     name: str,
     *,
     folder: Path,
@@ -113,6 +113,6 @@ async def _wait_for_health(base: str) -> None:
                 await asyncio.sleep(0.1)
 
 
-async def _wait_for_workers(redis: Redis, count: int) -> None:
+async def _wait_for_workers(redis: RedisClient, count: int) -> None:
     while await redis.scard(contracts.RQ_WORKERS) < count:  # noqa: ASYNC110 - it is Redis that knows
         await asyncio.sleep(0.1)

@@ -5,12 +5,12 @@ import time
 from collections.abc import Sequence
 
 import msgspec
-from redis.asyncio import Redis
 
 from bench import messages, report
 from bench.children import run_contender
 from bench.measure import RedisWork, median
 from bench.servers import Place
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Claims
 
 WORKERS = (1, 2, 4, 8)
@@ -30,7 +30,7 @@ class Growth(msgspec.Struct, frozen=True):
     """Of the workers."""
 
 
-async def measure(place: Place, redis: Redis, *, rounds: int, queued: int) -> list[list[Growth]]:
+async def measure(place: Place, redis: RedisClient, *, rounds: int, queued: int) -> list[list[Growth]]:
     """Two rows of measurements: over conversations, over workers.
 
     Args:
@@ -71,7 +71,7 @@ def table(series: Sequence[Sequence[Growth]]) -> report.Table:
     )
 
 
-async def _spread(place: Place, redis: Redis, queued: int, conversations: int, *, work: int) -> Growth:
+async def _spread(place: Place, redis: RedisClient, queued: int, conversations: int, *, work: int) -> Growth:
     """Claim and commit in a queue of so many conversations."""
     await redis.flushall()
     await messages.fill(redis, place.settings, count=queued, conversations=conversations)
@@ -87,7 +87,7 @@ async def _spread(place: Place, redis: Redis, queued: int, conversations: int, *
     return Growth(what, used.cpu / done * 1e6, (_cpu() - begun) / done * 1e6)
 
 
-async def _shared(place: Place, redis: Redis, workers: int, work: int) -> Growth:
+async def _shared(place: Place, redis: RedisClient, workers: int, work: int) -> Growth:
     """Let some workers work one queue; there is more in it than they do, so that none waits for the others."""
     await redis.flushall()
     await messages.fill(redis, place.settings, count=work * 2, conversations=work * 2)

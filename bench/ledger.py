@@ -21,7 +21,6 @@ from typing import Any, cast
 
 import msgspec
 import uvloop
-from redis.asyncio import Redis
 
 from bench import messages
 from bench.measure import RedisWork, cpu_seconds, descendants
@@ -30,7 +29,7 @@ from msgctl import agents, contracts
 from msgctl.config import Settings
 from msgctl.events.projector import Projector
 from msgctl.postgres import Database
-from msgctl.redisdb import Script, connect
+from msgctl.redisdb import RedisClient, Script, connect
 from msgctl.rqueue import Claims, claims, queue
 from msgctl.stack.postgres import Postgres
 
@@ -77,7 +76,7 @@ async def _measure(count: int, rounds: int) -> None:
     sys.stdout.write(f"an event: {bytes_each:.0f} bytes in Redis, XADD takes {xadd:.1f} µs by commandstats\n")
 
 
-async def _work(redis: Redis, settings: Settings, count: int, *, silent: bool) -> Cost:
+async def _work(redis: RedisClient, settings: Settings, count: int, *, silent: bool) -> Cost:
     """Enqueue, claim and commit so many messages in an empty Redis."""
     await redis.flushdb()
     with _silenced() if silent else _as_it_is():
@@ -94,7 +93,7 @@ async def _work(redis: Redis, settings: Settings, count: int, *, silent: bool) -
     return Cost(redis=(after - before).cpu / count * 1e6, python=python / count * 1e6)
 
 
-async def _project(redis: Redis, projector: Projector, postgres: Postgres, count: int) -> Cost:
+async def _project(redis: RedisClient, projector: Projector, postgres: Postgres, count: int) -> Cost:
     before, begun, server = await RedisWork.so_far(redis), time.process_time(), _cpu(postgres)
     while await projector.project():
         pass
@@ -103,13 +102,13 @@ async def _project(redis: Redis, projector: Projector, postgres: Postgres, count
     return Cost(*(seconds / count * 1e6 for seconds in (redis_cpu, python, postgres_cpu)))
 
 
-async def _bytes_an_event(redis: Redis, settings: Settings, count: int) -> float:
+async def _bytes_an_event(redis: RedisClient, settings: Settings, count: int) -> float:
     await _work(redis, settings, count, silent=False)
     size = await cast("Any", redis.memory_usage(contracts.EVENTS, samples=0))
     return float(size) / (3 * count)
 
 
-async def _microseconds_an_event(redis: Redis) -> float:
+async def _microseconds_an_event(redis: RedisClient) -> float:
     """What Redis itself says of XADD, those of the responses among them."""
     found: dict[str, Any] = await redis.info("commandstats")
     return float(found["cmdstat_xadd"]["usec_per_call"])

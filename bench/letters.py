@@ -3,11 +3,11 @@
 import asyncio
 
 import msgspec
-from redis.asyncio import Redis
 
 from bench import messages
 from msgctl.config import Settings
 from msgctl.messages import Failure
+from msgctl.redisdb import RedisClient
 from msgctl.retry import GiveUp
 from msgctl.rqueue import Claimed, Claims
 
@@ -21,7 +21,7 @@ CAUSES = (
 """What they failed of; each text is another one, and all of a code are one group."""
 
 
-async def bury(redis: Redis, settings: Settings, *, count: int, conversations: int) -> None:
+async def bury(redis: RedisClient, settings: Settings, *, count: int, conversations: int) -> None:
     """Let so many messages fail for good; nothing else may wait meanwhile."""
     await messages.fill(redis, settings, count=count, conversations=conversations)
     claims, buried = Claims(redis, settings, "bench"), 0

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import msgspec
-from redis.asyncio import Redis
+
+from msgctl.redisdb import RedisClient
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -67,7 +68,7 @@ class RedisWork(msgspec.Struct, frozen=True):
     """Bytes in use (not a sum: the difference is growth)."""
 
     @classmethod
-    async def so_far(cls, redis: Redis) -> Self:
+    async def so_far(cls, redis: RedisClient) -> Self:
         """Read the counters."""
         info: dict[str, Any] = await redis.info("all")
         return cls(
@@ -87,12 +88,12 @@ class RedisWork(msgspec.Struct, frozen=True):
         )
 
 
-async def slowest(redis: Redis, command: str, share: float) -> float:
+async def slowest(redis: RedisClient, command: str, share: float) -> float:
     """Microseconds inside Redis that `share` (0 to 1) of the runs of a command did not exceed, since RESETSTAT.
 
     Its histogram has buckets of powers of two, so this is the upper end of one.
     """
-    found: dict[str, Any] = await redis.execute_command("LATENCY", "HISTOGRAM", command)  # type: ignore[no-untyped-call]
+    found: dict[str, Any] = await redis.execute_command("LATENCY", "HISTOGRAM", command)
     counts: dict[int, int] = found[command]["histogram_usec"]
     wanted = found[command]["calls"] * share
     return next(bucket for bucket, count in sorted(counts.items()) if count >= wanted)

@@ -3,10 +3,9 @@
 import asyncio
 from datetime import UTC, datetime
 
-from redis.asyncio import Redis
-
 from msgctl.config import Settings
 from msgctl.messages import Draft, Message, Reply, Turn
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Claimed, Claims, Queue
 from msgctl.rqueue.claims import Committed
 
@@ -37,7 +36,7 @@ async def enqueue(queue: Queue, number: int, conversations: int) -> None:
     await queue.enqueue(offered, digest=offered.digest())
 
 
-async def fill(redis: Redis, settings: Settings, *, count: int, conversations: int, first: int = 0) -> None:
+async def fill(redis: RedisClient, settings: Settings, *, count: int, conversations: int, first: int = 0) -> None:
     """Put many messages into the queue, hundreds in a round trip; `first` is the number of the first."""
     queue = Queue(redis, settings)
     for start in range(first, first + count, BATCH):

@@ -14,7 +14,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import psycopg
-from redis.asyncio import Redis
 
 from bench import fleet, peers, plot, report
 from bench.cells import OURS, Cell, Run, tables
@@ -24,7 +23,7 @@ from bench.load import AGENTS, run_load
 from bench.measure import RedisWork, cpu_seconds, descendants, machine_busy, median
 from bench.servers import SECRET, Place, place
 from msgctl import agents
-from msgctl.redisdb import connect
+from msgctl.redisdb import RedisClient, connect
 from msgctl.stack.postgres import Postgres
 
 PACE = 50
@@ -50,7 +49,7 @@ class Bench:
     def __init__(
         self,
         here: Place,
-        redis: Redis,
+        redis: RedisClient,
         folder: Path | None,
         environment: Mapping[str, str],
         arguments: argparse.Namespace,

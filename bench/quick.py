@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 
 import msgspec
-from redis.asyncio import Redis
 
 from bench import contest, depth, fleet, report
 from bench.daemon import add_agents, n8n
@@ -17,7 +16,7 @@ from bench.load import AGENTS, Outcome, run_load
 from bench.measure import RedisWork
 from bench.servers import Place, place
 from msgctl import agents
-from msgctl.redisdb import connect
+from msgctl.redisdb import RedisClient, connect
 from msgctl.stack.postgres import Postgres
 
 CONCURRENCY = 50
@@ -75,7 +74,7 @@ async def main() -> bool:
     return all(guard.holds for guard in guards)
 
 
-async def _go_the_way(here: Place, redis: Redis) -> tuple[Way, Way]:
+async def _go_the_way(here: Place, redis: RedisClient) -> tuple[Way, Way]:
     """The whole pipeline at saturation, and at 50 messages a second."""
     await redis.flushall()
     async with Postgres(here.folder / "postgres", durable=False) as postgres, n8n(0) as url:
@@ -88,7 +87,9 @@ async def _go_the_way(here: Place, redis: Redis) -> tuple[Way, Way]:
             return full, await _load(running, redis, PACED, rate=PACE)
 
 
-async def _load(running: fleet.Fleet, redis: Redis, count: int, *, inflight: int = 0, rate: float = 0) -> Way:
+async def _load(
+    running: fleet.Fleet, redis: RedisClient, count: int, *, inflight: int = 0, rate: float = 0
+) -> Way:
     before, cpu = await RedisWork.so_far(redis), sum(running.cpu().values())
     outcome = await run_load(running.base, None, count=count, delay=0, inflight=inflight, rate=rate)
     used = await RedisWork.so_far(redis) - before

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import requests
-from redis.asyncio import Redis
 
 from bench.measure import memory
+from msgctl.redisdb import RedisClient
 
 LOOK = 0.5
 """Seconds between two samples."""
@@ -81,7 +81,7 @@ class Samples:
         redis: whose memory is watched, too.
     """
 
-    def __init__(self, daemons: Mapping[str, Watched], redis: Redis) -> None:
+    def __init__(self, daemons: Mapping[str, Watched], redis: RedisClient) -> None:
         self._daemons = daemons
         self._redis = redis
         self._taken: list[tuple[float, dict[str, float]]] = []

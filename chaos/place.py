@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from redis.asyncio import Redis
-
 from msgctl import agents, contracts, redisdb
 from msgctl.agents import Agents
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.messages import Message
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Queue, Stats, Verdict
 from msgctl.stack.n8n import N8nStandIn
 from msgctl.stack.postgres import Postgres
@@ -36,7 +35,7 @@ class Place:
     valkey: Valkey
     n8n: N8nStandIn
     agent_id: str
-    redis: Redis
+    redis: RedisClient
 
     @property
     def queue(self) -> Queue:

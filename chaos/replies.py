@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.messages import Channel, Reply, Response
+from msgctl.redisdb import RedisClient
 
 USER = "chaos"
 KEPT = 3600
@@ -35,7 +34,7 @@ class Replies:
         user: whose they are.
     """
 
-    def __init__(self, redis: Redis, conversations: int, channel: Channel, *, user: str = USER) -> None:
+    def __init__(self, redis: RedisClient, conversations: int, channel: Channel, *, user: str = USER) -> None:
         self._redis = redis
         self._conversations = conversations
         self._channel = channel

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import aiohttp
 import msgspec
-from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -21,6 +20,7 @@ from chaos.replies import USER, Replies, name_of
 from chaos.silence import Silent
 from msgctl import contracts, tokens
 from msgctl.messages import Channel
+from msgctl.redisdb import RedisClient
 from msgctl.stack import ports
 from msgctl.tasks import cancel
 from tests.processes import PATIENCE, Daemon
@@ -190,7 +190,7 @@ class SlowClients:
 class Committed:
     """Commits replies of a few conversations, each the next of its own."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         self._replies = Replies(redis, OTHER + 1, Channel.WEB)
         self._last = [0] * (OTHER + 1)
 

@@ -13,11 +13,10 @@ The canary enters behind the gateway, so gateways answer for their own connectio
 import time
 from collections.abc import Collection
 
-from redis.asyncio import Redis
-
 from daemons._pace import Pace
 from msgctl.config import Settings
 from msgctl.operations.whereabouts import Stage, Whereabouts, locate
+from msgctl.redisdb import RedisClient
 
 WORKER = frozenset({Stage.QUEUED, Stage.RUNNING})
 SUBSCRIBER = frozenset({Stage.UNREAD, Stage.UNSETTLED})
@@ -36,7 +35,14 @@ class Hop:
     """
 
     def __init__(
-        self, settings: Settings, redis: Redis, pace: Pace, *, name: str, stages: Collection[Stage], loop: str
+        self,
+        settings: Settings,
+        redis: RedisClient,
+        pace: Pace,
+        *,
+        name: str,
+        stages: Collection[Stage],
+        loop: str,
     ) -> None:
         self._settings = settings
         self._redis = redis

@@ -5,13 +5,12 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 
-from redis.asyncio import Redis
-
 from msgctl import logs
 from msgctl.config import Settings
 from msgctl.metrics import LOOP_LAG, render
 from msgctl.metrics.registry import CONTENT_TYPE
 from msgctl.operations.measuring import Gauges
+from msgctl.redisdb import RedisClient
 from msgctl.tasks import cancel
 
 PULSE = 0.25
@@ -24,7 +23,7 @@ log = logs.get(__name__)
 
 
 @contextlib.asynccontextmanager
-async def measured(redis: Redis, settings: Settings) -> AsyncIterator[None]:
+async def measured(redis: RedisClient, settings: Settings) -> AsyncIterator[None]:
     """Serve the metrics for as long as the context lasts, unless `metrics.port` is 0.
 
     A port that is taken is told and costs the metrics, never the daemon.

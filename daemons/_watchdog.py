@@ -13,7 +13,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from daemons._hop import Hop
@@ -21,7 +20,7 @@ from daemons._pace import Pace
 from msgctl import contracts, logs, notify
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable, Unavailable
-from msgctl.redisdb import knock
+from msgctl.redisdb import RedisClient, knock
 from msgctl.tasks import cancel
 
 PATIENCE = 30.0
@@ -128,7 +127,7 @@ class Waiting(NamedTuple):
     """Those that a worker with a free slot takes at once: nobody has paused their priority, or RQ as a whole."""
 
 
-async def count_waiting(redis: Redis) -> Waiting:
+async def count_waiting(redis: RedisClient) -> Waiting:
     """How many messages wait, in one round trip."""
     async with redis.pipeline(transaction=False) as pipeline:
         for queue in contracts.QUEUES:

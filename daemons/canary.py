@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from redis.asyncio import Redis
-
 from msgctl import logs
 from msgctl.agents import Agents
 from msgctl.config import Settings
 from msgctl.errors import MsgctlError
 from msgctl.operations.canary import Canary
+from msgctl.redisdb import RedisClient
 from msgctl.tasks import cancel
 
 INTERVAL = 1.0
@@ -20,7 +19,7 @@ log = logs.get(__name__)
 
 
 @contextlib.asynccontextmanager
-async def singing(redis: Redis, settings: Settings) -> AsyncIterator[None]:
+async def singing(redis: RedisClient, settings: Settings) -> AsyncIterator[None]:
     """Keep a canary for as long as the context lasts, unless `canary.interval` is 0."""
     if not settings.canary.interval:
         yield

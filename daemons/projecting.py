@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from redis.asyncio import Redis
-
 from msgctl import logs
 from msgctl.config import Settings
 from msgctl.errors import ConfigurationError, Unavailable
 from msgctl.events.projector import BATCH, Projector
 from msgctl.postgres import Database
+from msgctl.redisdb import RedisClient
 from msgctl.tasks import cancel
 
 REST = 1.0
@@ -23,7 +22,7 @@ log = logs.get(__name__)
 
 
 @contextlib.asynccontextmanager
-async def projecting(redis: Redis, settings: Settings) -> AsyncIterator[None]:
+async def projecting(redis: RedisClient, settings: Settings) -> AsyncIterator[None]:
     """Project for as long as the context lasts, unless `events.project` is off.
 
     Without PostgreSQL everything else goes on; the events wait in Redis.

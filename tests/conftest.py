@@ -16,10 +16,10 @@ import aiohttp
 import psycopg
 import pytest
 import redis as sync_redis
-from redis.asyncio import Redis
 
 from msgctl import agents, logs, redisdb
 from msgctl.config import Settings
+from msgctl.redisdb import RedisClient
 from msgctl.stack.n8n import N8nStandIn
 from msgctl.stack.postgres import DATABASE, Postgres
 from msgctl.stack.valkey import Valkey
@@ -165,7 +165,7 @@ def postgres_settings(valkey: Valkey, postgres: Postgres, n8n: N8nStandIn) -> It
 
 
 @pytest.fixture
-async def redis(settings: Settings) -> AsyncIterator[Redis]:
+async def redis(settings: Settings) -> AsyncIterator[RedisClient]:
     """A client of the test's own, empty Redis database."""
     client = redisdb.connect(settings)
     yield client

@@ -3,10 +3,10 @@
 import asyncio
 from typing import Any
 
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from msgctl.config import Settings
+from msgctl.errors import RedisUnavailable
 from msgctl.redisdb import Batch, Script, connect
 
 ECHO = Script("return ARGV[1]")
@@ -100,4 +100,4 @@ async def test_an_outage_is_told_to_everyone(settings: Settings) -> None:
         batch = Batch(client)
         for _ in range(2):
             outcomes = await asyncio.gather(*(batch.command("PING") for _ in range(3)), return_exceptions=True)
-            assert all(isinstance(outcome, RedisConnectionError) for outcome in outcomes)
+            assert all(isinstance(outcome, RedisUnavailable) for outcome in outcomes)

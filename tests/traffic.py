@@ -1,11 +1,11 @@
 """Messages in every state, made by the queue's own scripts, for tests of what looks at them."""
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.messages import Message
+from msgctl.redisdb import RedisClient
 from msgctl.retry import GiveUp
 from msgctl.rqueue import Claimed, Claims, Queue
 from tests.rqueue.conftest import commit, failure
@@ -21,7 +21,7 @@ class Traffic:
         settings: the test's settings.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self.queue = Queue(redis, settings)
         self.claims = Claims(redis, settings, "w1")
         self.agent_id = "a"
@@ -68,6 +68,6 @@ class Traffic:
 
 
 @pytest.fixture
-def traffic(redis: Redis, settings: Settings) -> Traffic:
+def traffic(redis: RedisClient, settings: Settings) -> Traffic:
     """Messages in every state, in the test's own Redis."""
     return Traffic(redis, settings)

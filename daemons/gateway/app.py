@@ -4,7 +4,6 @@ import secrets
 import socket
 from contextlib import AsyncExitStack
 
-from redis.asyncio import Redis
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
@@ -43,6 +42,7 @@ from msgctl.delivery.sockets import Sockets
 from msgctl.inbound.reception import Reception
 from msgctl.intake import Intake
 from msgctl.operations import Operations
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Queue
 from msgctl.tiers import Tiers
 from msgctl.tokens import Verifier
@@ -94,7 +94,9 @@ class Gateway:
         verifier: checks tokens.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, agents: Agents, tiers: Tiers, verifier: Verifier) -> None:
+    def __init__(
+        self, settings: Settings, redis: RedisClient, agents: Agents, tiers: Tiers, verifier: Verifier
+    ) -> None:
         queue = Queue(redis, settings, actor="gateway")
         name = (
             f"{socket.gethostname()}-{secrets.token_hex(4)}"  # another one after a restart: its sockets are gone

@@ -5,12 +5,10 @@ import math
 from contextlib import suppress
 from typing import NamedTuple
 
-from redis.asyncio import Redis
-
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable, TryLater
 from msgctl.intake import Allowance
-from msgctl.redisdb import Batch, Script, unavailable_as_error
+from msgctl.redisdb import Batch, RedisClient, Script, unavailable_as_error
 from msgctl.tiers import Tiers
 from msgctl.tokens import Claims
 
@@ -66,7 +64,7 @@ class Limits:
         rows: the tiers that PostgreSQL knows; without tiers in the settings they are not asked.
     """
 
-    def __init__(self, redis: Redis, settings: Settings, rows: Tiers) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings, rows: Tiers) -> None:
         self._batch = Batch(redis)
         self._rows = rows
         self._settings = settings

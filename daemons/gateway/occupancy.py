@@ -4,13 +4,11 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from redis.asyncio import Redis
-
 from daemons.gateway.limits import Limits
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable, TryLater
-from msgctl.redisdb import Batch, Script, unavailable_as_error
+from msgctl.redisdb import Batch, RedisClient, Script, unavailable_as_error
 from msgctl.tokens import Claims
 
 OCCUPY = Script.beside(__file__, "occupy")
@@ -30,7 +28,7 @@ class Occupancy:
         gateway: this gateway's name.
     """
 
-    def __init__(self, redis: Redis, settings: Settings, limits: Limits, gateway: str) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings, limits: Limits, gateway: str) -> None:
         self._batch = Batch(redis)
         self._settings = settings
         self._limits = limits

@@ -5,11 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
-from redis.asyncio import Redis
-
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable, Unavailable
-from msgctl.redisdb import Watch, unavailable_as_error
+from msgctl.redisdb import RedisClient, Watch, unavailable_as_error
 from msgctl.tasks import cancel
 
 PATIENCE = 1.0
@@ -26,7 +24,7 @@ class Standing:
         settings: where Redis is.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self._redis = redis
         self._settings = settings
         self._watch = Watch(redis, settings)

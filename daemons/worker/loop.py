@@ -10,7 +10,6 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from daemons._pace import Pace
@@ -22,6 +21,7 @@ from msgctl import contracts, logs
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.pipeline import Pipeline
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Claims, Progress
 from msgctl.tasks import cancel
 
@@ -60,7 +60,7 @@ class WorkLoop:
         pipeline: Pipeline,
         register: Chore,
         chores: Sequence[Chore],
-        waiting: Redis,
+        waiting: RedisClient,
         pace: Pace,
     ) -> None:
         self._settings = settings.worker

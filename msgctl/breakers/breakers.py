@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from redis.asyncio import Redis
-
 from msgctl import contracts, logs
 from msgctl.config import Settings
 from msgctl.errors import (
@@ -18,7 +16,7 @@ from msgctl.errors import (
     WorkflowTimeout,
     WorkflowUnreachable,
 )
-from msgctl.redisdb import Batch, Script, unavailable_as_error
+from msgctl.redisdb import Batch, RedisClient, Script, unavailable_as_error
 
 REPORT = Script.beside(__file__, "report")
 LOOK = Script.beside(__file__, "look")
@@ -40,7 +38,7 @@ class Breakers:
         settings: `breaker.*`, and `n8n.timeout` for how long a probe is waited for.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self._redis = redis
         self._batch = Batch(redis)
         self._settings = settings

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
-from redis.asyncio import Redis
 
 from msgctl import logs, redisdb
 from msgctl.cli._context import context_of
@@ -16,6 +15,7 @@ from msgctl.config import Loaded, Settings
 from msgctl.config.sources import DEFAULT_FILES
 from msgctl.errors import RedisUnavailable
 from msgctl.operations import Operations
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Queue
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Session:
         stack: closes what is opened.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, stack: AsyncExitStack) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient, stack: AsyncExitStack) -> None:
         self.settings = settings
         self.operations = Operations(settings, redis, Queue(redis, settings))
         self._stack = stack

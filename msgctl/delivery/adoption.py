@@ -4,12 +4,11 @@ import re
 from typing import Any, cast
 
 import msgspec
-from redis.asyncio import Redis
 
 from msgctl import contracts, logs
 from msgctl.config import Settings
 from msgctl.messages import IDENTIFIER_PATTERN, Draft, Response
-from msgctl.redisdb import Script, dedicated
+from msgctl.redisdb import RedisClient, Script, dedicated
 
 ADOPT = Script.beside(__file__, "adopt")
 
@@ -33,7 +32,7 @@ class Adoption:
         settings: where Redis is, `history`.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self._redis = redis
         self._history = settings.history
         self._listening = dedicated(settings, blocking=WAIT)
@@ -42,7 +41,7 @@ class Adoption:
 
     async def close(self) -> None:
         """Stop listening."""
-        await self._pubsub.aclose()  # type: ignore[no-untyped-call]
+        await self._pubsub.aclose()
         await self._listening.aclose()
 
     async def listen(self) -> None:

@@ -1,13 +1,11 @@
 """What the failures of a channel mean for it: closed rates, a stop with an alarm, a breaker."""
 
-from redis.asyncio import Redis
-
 from msgctl import logs
 from msgctl.channels.send_limits import SendLimits
 from msgctl.config import Settings
 from msgctl.errors import DeliveryFailed, FaultClass, ProviderRejected
 from msgctl.messages import Channel
-from msgctl.redisdb import Script
+from msgctl.redisdb import RedisClient, Script
 
 FAULT = Script.beside(__file__, "fault")
 
@@ -22,7 +20,7 @@ class Channels:
         settings: `breaker.*`, `callback.gone`.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self._redis = redis
         self._settings = settings
 

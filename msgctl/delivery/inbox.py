@@ -4,13 +4,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.delivery.outage import Outage
-from msgctl.redisdb import dedicated
+from msgctl.redisdb import RedisClient, dedicated
 
 BATCH = 200
 """Frames read at once."""
@@ -62,7 +61,7 @@ class Inbox:
                     # A frame that went elsewhere is no longer there, and says so itself.
                     self._read_so_far += len(frames) + sum(frame.kind == MOVED for frame in frames)
 
-    async def lost(self, redis: Redis) -> int:
+    async def lost(self, redis: RedisClient) -> int:
         """How many frames were dropped unread since this was asked last, because more came than may wait.
 
         Told once all that is left is read, and before that 0: by what Redis 7.0 and newer count as added. An older
@@ -83,7 +82,7 @@ class Inbox:
         self._read_so_far = int(added)  # fewer than were read: Redis itself has forgotten some
         return max(0, int(added) - read)
 
-    async def _read(self, waiting: Redis) -> list[tuple[str, dict[str, str]]]:
+    async def _read(self, waiting: RedisClient) -> list[tuple[str, dict[str, str]]]:
         """Drop what was read, whatever came since is kept; and wait for more. One round trip does both."""
         milliseconds, number = _position(self._last)
         pipeline: Any = waiting.pipeline(transaction=False)

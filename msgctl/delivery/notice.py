@@ -3,15 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.clock import timestamp
 from msgctl.messages import Channel, Reply, Response
+from msgctl.redisdb import RedisClient
 
 
 async def put_notice(
-    redis: Redis,
+    redis: RedisClient,
     text: str,
     *,
     message_id: str,

@@ -1,8 +1,6 @@
 """What providers tell of a message after it was sent: delivered, read, failed."""
 
-from redis.asyncio import Redis
-
-from msgctl.redisdb import Script
+from msgctl.redisdb import RedisClient, Script
 
 RECEIPT = Script.beside(__file__, "receipt")
 
@@ -14,7 +12,7 @@ class Receipts:
         redis: a client for short commands.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
     async def note(self, message_id: str, provider_id: str, status: str, code: str, text: str) -> bool:

@@ -8,7 +8,6 @@ It is also the fence: a delivery that is over is never begun again, whoever find
 from enum import StrEnum
 
 import msgspec
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.channels.send_limits import SendLimits
@@ -16,7 +15,7 @@ from msgctl.config import Settings
 from msgctl.delivery.entry import Entry
 from msgctl.errors import DeliveryFailed
 from msgctl.messages import Record, Response
-from msgctl.redisdb import Script
+from msgctl.redisdb import RedisClient, Script
 
 BEGIN = Script.beside(__file__, "begin")
 SETTLE = Script.beside(__file__, "settle")
@@ -116,7 +115,7 @@ def record_ttl(settings: Settings) -> int:
     return int(max(settings.retention.completed, LEAST_TTL) * 1000)
 
 
-async def find(redis: Redis, message_id: str) -> DeliveryRecord | None:
+async def find(redis: RedisClient, message_id: str) -> DeliveryRecord | None:
     """The record of a message's delivery; None while nothing was tried."""
     fields = await redis.hgetall(contracts.DELIVERY + message_id)
     if not fields.get("state"):
@@ -132,7 +131,7 @@ class Records:
         settings: `retention.completed`.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self._redis = redis
         self._ttl = record_ttl(settings)
 

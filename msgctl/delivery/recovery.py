@@ -2,13 +2,11 @@
 
 from collections import Counter
 
-from redis.asyncio import Redis
-
 from msgctl import contracts, logs
 from msgctl.config import Settings
 from msgctl.delivery.record import record_ttl
 from msgctl.metrics import DELIVERIES
-from msgctl.redisdb import Script
+from msgctl.redisdb import RedisClient, Script
 
 RECOVER = Script.beside(__file__, "recover")
 BATCH = 100
@@ -30,7 +28,7 @@ class Recovery:
         settings: `delivery.timeout`, `delivery.takeover`, `retention.completed`.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self._redis = redis
         self._under_way = int((settings.delivery.timeout + settings.delivery.takeover) * 1000)
         self._ttl = record_ttl(settings)

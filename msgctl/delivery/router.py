@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from redis.asyncio import Redis
-
 from msgctl import logs
 from msgctl.channels.base import ChannelSender
 from msgctl.channels.callback.sender import CallbackSender
@@ -20,6 +18,7 @@ from msgctl.delivery.stream import ResponseStream
 from msgctl.delivery.web import Web
 from msgctl.http.client import HttpClient
 from msgctl.messages import Channel, Failure, Response
+from msgctl.redisdb import RedisClient
 
 OVERFLOW_PAUSE = 1000
 """Milliseconds after which a delivery comes back that found no room in its channel."""
@@ -56,7 +55,11 @@ class Router:
     """
 
     def __init__(
-        self, redis: Redis, settings: Settings, stream: ResponseStream, by_channel: Mapping[Channel, ChannelSender]
+        self,
+        redis: RedisClient,
+        settings: Settings,
+        stream: ResponseStream,
+        by_channel: Mapping[Channel, ChannelSender],
     ) -> None:
         self._settings = settings
         self._stream = stream

@@ -6,14 +6,13 @@ from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass, field
 
 import msgspec
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.delivery.inbox import Frame, Inbox
 from msgctl.messages import Channel, Response
 from msgctl.ownership import demand_own
-from msgctl.redisdb import Batch, Script, unavailable_as_error
+from msgctl.redisdb import Batch, RedisClient, Script, unavailable_as_error
 
 BEAT = Script.beside(__file__, "beat")
 ENROLL = Script.beside(__file__, "enroll")
@@ -45,7 +44,7 @@ class Sockets:
         gateway: this gateway's name, unique among the living.
     """
 
-    def __init__(self, redis: Redis, settings: Settings, gateway: str) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings, gateway: str) -> None:
         self._redis = redis
         self._batch = Batch(redis)  # sockets come and go by the hundred when a gateway or a network does
         self._settings = settings

@@ -6,9 +6,8 @@ still to deliver is ever trimmed.
 
 import time
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from msgctl import contracts, logs
@@ -16,7 +15,7 @@ from msgctl.config import Settings
 from msgctl.delivery.entry import Entry, read_entry
 from msgctl.delivery.recovery import Recovery
 from msgctl.messages import Channel
-from msgctl.redisdb import Script, dedicated
+from msgctl.redisdb import RedisClient, Script, dedicated
 
 TEND = Script.beside(__file__, "tend")
 LEAVE = Script.beside(__file__, "leave")
@@ -43,7 +42,7 @@ class ResponseStream:
         name: the subscriber's name, unique among the living.
     """
 
-    def __init__(self, redis: Redis, settings: Settings, name: str) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings, name: str) -> None:
         self._redis = redis
         self._waiting = dedicated(settings, blocking=BLOCK)
         self._settings = settings.delivery
@@ -81,7 +80,7 @@ class ResponseStream:
 
     async def ensure_group(self) -> None:
         """Make the consumer group, where all that is delivered ends; say so if it was there before and is lost."""
-        settled = cast("str | None", await self._redis.get(contracts.RESPONSES_SETTLED))
+        settled = await self._redis.get(contracts.RESPONSES_SETTLED)
         try:
             await self._redis.xgroup_create(STREAM, GROUP, id=_before(settled) if settled else "0", mkstream=True)
         except ResponseError as error:

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError
 
 from msgctl import logs, spans
 from msgctl.config import Settings
@@ -12,7 +11,7 @@ from msgctl.delivery.entry import Entry
 from msgctl.delivery.record import record_ttl
 from msgctl.messages import Failure, Response, named_socket
 from msgctl.metrics import DELIVERIES
-from msgctl.redisdb import Script
+from msgctl.redisdb import RedisClient, Script
 
 ROUTE = Script.beside(__file__, "route")
 INHERIT = Script.beside(__file__, "inherit")
@@ -31,7 +30,7 @@ class Web:
         settings: `retention.completed`, `gateway.socket_ttl`.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self._redis = redis
         self._gone_after = int(2000 * settings.gateway.socket_ttl)
         # A number tells what was handed on before; without one only the record does.
@@ -53,7 +52,7 @@ class Web:
             await ROUTE.load(self._redis)
             results = await self._run(waiting)
         for entry, result in zip(waiting, results, strict=True):
-            if isinstance(result, ResponseError):
+            if isinstance(result, Exception):
                 about = {"messageId": entry.event.message_id, "entry": entry.id}
                 log.error("Web response cannot be routed", error=str(result), **about)
             else:

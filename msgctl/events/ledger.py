@@ -3,12 +3,10 @@
 from collections.abc import AsyncIterator, Collection
 from typing import Any, cast
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.events.event import Event
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 
 SLICE = 1000
 """Events read in one call, so that Redis serves others meanwhile."""
@@ -24,7 +22,7 @@ class Ledger:
     Each method raises RedisUnavailable when Redis does not answer.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self._redis = redis
         self._settings = settings
 

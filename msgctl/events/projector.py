@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 import psycopg
-from redis.asyncio import Redis
 
 from msgctl import contracts, logs
 from msgctl.config import Settings
@@ -23,7 +22,7 @@ from msgctl.events.event import Event
 from msgctl.events.ledger import Ledger
 from msgctl.events.partitions import Partitions
 from msgctl.postgres import Connection, Database
-from msgctl.redisdb import Script, unavailable_as_error
+from msgctl.redisdb import RedisClient, Script, unavailable_as_error
 
 BODIES = Script.beside(__file__, "bodies")
 BATCH = 2000
@@ -56,7 +55,7 @@ class Projector:
         database: an open one.
     """
 
-    def __init__(self, redis: Redis, settings: Settings, database: Database) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings, database: Database) -> None:
         self._redis = redis
         self._settings = settings
         self._database = database

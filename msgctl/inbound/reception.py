@@ -2,8 +2,6 @@
 
 import time
 
-from redis.asyncio import Redis
-
 from msgctl import contracts, logs
 from msgctl.channels.inbound import Inbound, InboundOther, InboundText, StatusUpdate
 from msgctl.channels.send_limits import digest
@@ -14,7 +12,7 @@ from msgctl.delivery.receipts import Receipts
 from msgctl.errors import Conflict, InvalidInput, NotFound, Unavailable
 from msgctl.intake import AgentDirectory, Intake, Submission
 from msgctl.metrics import INBOUND
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 
 REMEMBERED = 8 * 86_400
 """Seconds a webhook is known for; Meta repeats what failed for 7 days."""
@@ -36,7 +34,7 @@ class Reception:
         agents: whose they are.
     """
 
-    def __init__(self, redis: Redis, settings: Settings, intake: Intake, agents: AgentDirectory) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings, intake: Intake, agents: AgentDirectory) -> None:
         self._redis = redis
         self._settings = settings
         self._intake = intake

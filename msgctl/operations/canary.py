@@ -11,14 +11,12 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.clock import timestamp
 from msgctl.config import Settings
 from msgctl.delivery.record import find
 from msgctl.messages import CANARY_AGENT, Message, State
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 from msgctl.rqueue import Queue, Verdict
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ class Canary:
         agents: finds the owner of `canary.agent`.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, agents: "Agents") -> None:
+    def __init__(self, settings: Settings, redis: RedisClient, agents: "Agents") -> None:
         self._settings = settings
         self._redis = redis
         self._agents = agents

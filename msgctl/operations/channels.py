@@ -5,8 +5,6 @@ import time
 import uuid
 from typing import Any, cast
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.channels.send_limits import Bucket
 from msgctl.channels.telegram.sender import bot_rate
@@ -18,7 +16,7 @@ from msgctl.delivery.record import find
 from msgctl.errors import InvalidInput
 from msgctl.messages import Channel, Record
 from msgctl.operations.overview import SAMPLE, SAMPLED
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 
 ADDRESS = {Channel.TELEGRAM: "chatId", Channel.WHATSAPP: "to", Channel.API: "callbackUrl"}
 """The `channelMetadata` that says where to."""
@@ -60,7 +58,7 @@ class Channels:
         redis: a client of `redisdb.connect`.
     """
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient) -> None:
         self._settings = settings
         self._redis = redis
 

@@ -3,12 +3,10 @@
 from collections.abc import AsyncIterator
 from typing import Any, Literal, cast
 
-from redis.asyncio import Redis
-
 from msgctl.config import Settings
 from msgctl.contracts import FIELD_FINISHED, job_key
 from msgctl.messages import State
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 from msgctl.rqueue import Queue
 
 Over = Literal[State.COMPLETED, State.FAILED]
@@ -24,7 +22,7 @@ class Cleaning:
         queue: on the same client.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, queue: Queue) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient, queue: Queue) -> None:
         self._settings = settings
         self._redis = redis
         self._queue = queue

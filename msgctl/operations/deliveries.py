@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.messages import Record
-from msgctl.redisdb import Script, unavailable_as_error
+from msgctl.redisdb import RedisClient, Script, unavailable_as_error
 
 AMEND = Script.beside(__file__, "amend")
 FIELDS = ("state", "attempts", "providerId", "code", "text", "endedAt")
@@ -44,7 +43,7 @@ class Deliveries:
         redis: a client of `redisdb.connect`.
     """
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient) -> None:
         self._settings = settings
         self._redis = redis
         self._entries: dict[str, tuple[str, str, str]] = {}

@@ -3,13 +3,11 @@
 import time
 from typing import Any, cast
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.operations.counting import counted
 from msgctl.operations.health import Reason
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 from msgctl.rqueue import Queue
 
 
@@ -22,7 +20,7 @@ class Doubts:
         queue: on the same client.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, queue: Queue) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient, queue: Queue) -> None:
         self._settings = settings
         self._redis = redis
         self._queue = queue

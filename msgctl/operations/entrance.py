@@ -3,11 +3,10 @@
 from functools import cached_property
 from typing import Any
 
-from redis.asyncio import Redis
-
 import msgctl.operations as rooms
 from msgctl.config import Settings
 from msgctl.events import Ledger
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Queue, Stats
 
 
@@ -22,7 +21,7 @@ class Operations:
         queue: on the same client.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, queue: Queue) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient, queue: Queue) -> None:
         self.settings = settings
         self.redis = redis
         self.queue = queue

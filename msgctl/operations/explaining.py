@@ -3,8 +3,6 @@
 import time
 from typing import Any, cast
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.errors import NotFound, PostgresUnavailable
@@ -12,7 +10,7 @@ from msgctl.intake import AgentDirectory
 from msgctl.messages import PRIORITIES, Record, State
 from msgctl.operations.health import Reason
 from msgctl.operations.workers import Workers
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 from msgctl.rqueue import Job, Queue
 
 FAR = 10_000
@@ -37,7 +35,7 @@ class Explaining:
         workers: knows who is alive.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, queue: Queue, workers: Workers) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient, queue: Queue, workers: Workers) -> None:
         self._settings = settings
         self._redis = redis
         self._queue = queue

@@ -2,13 +2,11 @@
 
 from typing import NamedTuple
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.messages import PRIORITIES
 from msgctl.operations.snapshot import BUCKET, BUCKETS
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 
 
 class Mark(NamedTuple):
@@ -26,7 +24,7 @@ class Flow:
         settings: `retention.*`, by which a registry's score is later than the end of a message.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self._redis = redis
         self._settings = settings
         self._registries = [

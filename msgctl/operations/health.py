@@ -5,7 +5,6 @@ import time
 from typing import Any, cast
 
 import msgspec
-from redis.asyncio import Redis
 
 from msgctl.config import Settings
 from msgctl.contracts import CANARY, SUBSCRIBERS
@@ -14,7 +13,7 @@ from msgctl.messages import Record
 from msgctl.operations.canary import canary_age
 from msgctl.operations.counting import counted
 from msgctl.operations.whereabouts import locate
-from msgctl.redisdb import Watch, unavailable_as_error
+from msgctl.redisdb import RedisClient, Watch, unavailable_as_error
 from msgctl.rqueue import Queue, Stats
 
 SILENCE = 10.0
@@ -45,7 +44,7 @@ class Checkup:
         queue: on the same client.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, queue: Queue) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient, queue: Queue) -> None:
         self._settings = settings
         self._redis = redis
         self._queue = queue

@@ -3,12 +3,11 @@
 from typing import Any, cast
 
 import msgspec
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.messages import Turn
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 
 _decoder = msgspec.json.Decoder(Turn)
 
@@ -21,7 +20,7 @@ class History:
         redis: a client of `redisdb.connect`.
     """
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient) -> None:
         self._settings = settings
         self._redis = redis
 

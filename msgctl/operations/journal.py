@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.errors import NotFound
 from msgctl.messages import Record
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 
 KEPT = 10_000
 """Acts that are kept, about."""
@@ -51,7 +50,7 @@ class Journal:
         redis: a client of `redisdb.connect`.
     """
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient) -> None:
         self._settings = settings
         self._redis = redis
 

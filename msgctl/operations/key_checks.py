@@ -3,13 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.messages import Channel
 from msgctl.operations.findings import Suspect, suspect
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 
 OWN = "msgctl:"
 STANDING = {
@@ -43,7 +41,7 @@ class Ownership:
     A job hash is judged with its message; RQ's keys of other programs are none of ours.
     """
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient) -> None:
         self._settings = settings
         self._redis = redis
 

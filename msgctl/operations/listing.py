@@ -4,13 +4,12 @@ from datetime import datetime
 from typing import Any, cast
 
 import msgspec
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.messages import PRIORITIES, Record, State
 from msgctl.operations.query import Query
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 from msgctl.rqueue.job import STATES
 
 BUDGET = 600
@@ -67,7 +66,7 @@ class Listing:
         redis: a client of `redisdb.connect`.
     """
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient) -> None:
         self._settings = settings
         self._redis = redis
         self._over: dict[Entry, Item] = {}

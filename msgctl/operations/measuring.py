@@ -5,7 +5,6 @@ import time
 from typing import Any, cast
 
 import msgspec
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
@@ -13,7 +12,7 @@ from msgctl.errors import RedisUnavailable
 from msgctl.messages import PRIORITIES
 from msgctl.metrics import gauges
 from msgctl.operations.canary import canary_age
-from msgctl.redisdb import is_durable, unavailable_as_error
+from msgctl.redisdb import RedisClient, is_durable, unavailable_as_error
 from msgctl.rqueue import Queue
 
 FRESH = 1.0
@@ -32,7 +31,7 @@ class Gauges:
         redis: a client of `redisdb.connect`.
     """
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient) -> None:
         self._settings = settings
         self._redis = redis
         self._queue = Queue(redis, settings)

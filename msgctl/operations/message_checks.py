@@ -4,12 +4,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.operations.findings import Suspect, suspect
-from msgctl.redisdb import Script, unavailable_as_error
+from msgctl.redisdb import RedisClient, Script, unavailable_as_error
 
 EXAMINE = Script.beside(__file__, "examine")
 EXAMINE_RUNS = Script.beside(__file__, "examine_runs")
@@ -29,7 +27,7 @@ class Places:
         tally: counts the messages by place; only the first look at each is to be counted.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, tally: Counter[str]) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient, tally: Counter[str]) -> None:
         self._settings = settings
         self._redis = redis
         self._tally = tally
@@ -59,7 +57,7 @@ class Identities:
     Judged only where records are kept as long as identities are: else a message may be over and forgotten.
     """
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient) -> None:
         self._settings = settings
         self._redis = redis
         keep = settings.retention
@@ -92,7 +90,7 @@ class Identities:
 class Runs:
     """Whatever holds a lease runs, within it, and RQ shows just that."""
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient) -> None:
         self._settings = settings
         self._redis = redis
         self._keys = {contracts.LEASES, *(contracts.RQ_WIP + queue for queue in contracts.QUEUES)}

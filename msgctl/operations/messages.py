@@ -3,7 +3,6 @@
 from typing import Any, cast
 
 import msgspec
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
@@ -11,7 +10,7 @@ from msgctl.delivery.record import find as find_delivery
 from msgctl.errors import NotFound
 from msgctl.messages import Message, Response, State
 from msgctl.ownership import demand_own
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 from msgctl.rqueue import Job, Queue
 
 _message = msgspec.json.Decoder(Message)
@@ -27,7 +26,7 @@ class Messages:
         queue: on the same client.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, queue: Queue) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient, queue: Queue) -> None:
         self._settings = settings
         self._redis = redis
         self._queue = queue

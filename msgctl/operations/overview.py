@@ -3,8 +3,6 @@
 import asyncio
 from typing import Any, cast
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.messages import PRIORITIES, Channel
@@ -20,7 +18,7 @@ from msgctl.operations.snapshot import (
     WorkerRow,
 )
 from msgctl.operations.workers import Workers
-from msgctl.redisdb import Script, unavailable_as_error
+from msgctl.redisdb import RedisClient, Script, unavailable_as_error
 
 SAMPLE = Script.beside(__file__, "sample")
 SAMPLED = 50
@@ -42,7 +40,7 @@ class Overview:
         workers: knows who is alive.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, checkup: Checkup, workers: Workers) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient, checkup: Checkup, workers: Workers) -> None:
         self._settings = settings
         self._redis = redis
         self._checkup = checkup

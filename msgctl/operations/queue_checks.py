@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.operations.findings import Suspect, suspect
-from msgctl.redisdb import Script, unavailable_as_error
+from msgctl.redisdb import RedisClient, Script, unavailable_as_error
 
 EXAMINE_QUEUE = Script.beside(__file__, "examine_queue")
 
@@ -18,7 +16,7 @@ SLICE = 500
 class Lines:
     """Each queue holds messages that are queued, in that queue, once."""
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient) -> None:
         self._settings = settings
         self._redis = redis
         self._keys = {contracts.RQ_QUEUE + queue for queue in (*contracts.QUEUES, contracts.QUARANTINE)}

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
@@ -13,7 +12,7 @@ from msgctl.events import EventState, Ledger, fold
 from msgctl.events.archive import Archive, Unfinished
 from msgctl.messages import Message, Record, State
 from msgctl.postgres import Database
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 from msgctl.rqueue import Queue, Verdict
 
 LOOKS = 3
@@ -53,7 +52,7 @@ class Rebuilding:
     Each method raises RedisUnavailable, PostgresUnavailable, and ConfigurationError without the ledger's tables.
     """
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient) -> None:
         self._settings = settings
         self._redis = redis
         self._queue = Queue(redis, settings, actor="restore")

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any, cast
 
 import msgspec
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
@@ -16,7 +15,7 @@ from msgctl.messages import Channel, Record, State
 from msgctl.operations.cancelling import CANCELLED
 from msgctl.operations.dead_letters import Replay
 from msgctl.operations.selection import Summary
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 from msgctl.rqueue import Queue
 from msgctl.rqueue.job import STATES
 
@@ -76,7 +75,7 @@ class Replaying:
         queue: on the same client.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, queue: Queue) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient, queue: Queue) -> None:
         self._settings = settings
         self._redis = redis
         self._queue = queue

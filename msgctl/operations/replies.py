@@ -6,14 +6,13 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import msgspec
-from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
 from msgctl.config import Settings
 from msgctl.contracts import CONVERSATION_CHANNEL, REPLIES
 from msgctl.messages import Response, State
 from msgctl.operations.messages import Messages
-from msgctl.redisdb import dedicated, unavailable_as_error
+from msgctl.redisdb import RedisClient, dedicated, unavailable_as_error
 
 NAP = 1.0
 """Seconds after which the state is looked at even if nothing was published: Pub/Sub may lose a word, and a
@@ -30,7 +29,7 @@ class Replies:
         messages: tells the state of a message.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, messages: Messages) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient, messages: Messages) -> None:
         self._settings = settings
         self._redis = redis
         self._messages = messages
@@ -55,7 +54,7 @@ class Replies:
 class Watch:
     """An ear for replies in as many conversations as are asked for."""
 
-    def __init__(self, redis: Redis, listener: PubSub, messages: Messages) -> None:
+    def __init__(self, redis: RedisClient, listener: PubSub, messages: Messages) -> None:
         self._redis = redis
         self._listener = listener
         self._messages = messages

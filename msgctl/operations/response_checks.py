@@ -5,12 +5,11 @@ from itertools import pairwise
 from typing import Any, cast
 
 import msgspec
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.operations.findings import Suspect, suspect
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 
 BATCH = 200
 """Entries of the stream read in one call."""
@@ -38,7 +37,7 @@ class Stream:
     carried it.
     """
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient) -> None:
         self._settings = settings
         self._redis = redis
 
@@ -86,7 +85,7 @@ class Stream:
 class Conversations:
     """Each conversation's kept responses are numbered without a gap, one a message, and delivered in order."""
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient) -> None:
         self._settings = settings
         self._redis = redis
 

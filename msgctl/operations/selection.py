@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any, cast
 
 import msgspec
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
@@ -13,7 +12,7 @@ from msgctl.messages import PRIORITIES, Record, State
 from msgctl.operations.listing import SOURCES
 from msgctl.operations.query import Query
 from msgctl.operations.signatures import group_of, signature
-from msgctl.redisdb import Script, unavailable_as_error
+from msgctl.redisdb import RedisClient, Script, unavailable_as_error
 from msgctl.rqueue.job import STATES
 from msgctl.tasks import ahead
 
@@ -70,7 +69,7 @@ class Selection:
         redis: a client of `redisdb.connect`.
     """
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient) -> None:
         self._settings = settings
         self._redis = redis
 

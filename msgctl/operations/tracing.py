@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import groupby
 
-from redis.asyncio import Redis
-
 from msgctl.agents import Agents
 from msgctl.config import Settings
 from msgctl.errors import ConfigurationError, MsgctlError, NotFound, PostgresUnavailable
@@ -16,6 +14,7 @@ from msgctl.operations.advice import NEEDS_WORKER, Standing, stand
 from msgctl.operations.explaining import Explaining
 from msgctl.operations.health import Checkup
 from msgctl.postgres import Database
+from msgctl.redisdb import RedisClient
 
 NAP = 0.5
 """Seconds between two looks while a story is followed."""
@@ -44,7 +43,7 @@ class Tracing:
         explaining: tells what stands between a message and a worker.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, checkup: Checkup, explaining: Explaining) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient, checkup: Checkup, explaining: Explaining) -> None:
         self._settings = settings
         self._ledger = Ledger(redis, settings)
         self._checkup = checkup

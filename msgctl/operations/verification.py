@@ -13,8 +13,6 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 
-from redis.asyncio import Redis
-
 from msgctl.config import Settings
 from msgctl.messages import Record
 from msgctl.operations.findings import Check, Suspect, Violation
@@ -22,7 +20,7 @@ from msgctl.operations.key_checks import Ownership
 from msgctl.operations.message_checks import Identities, Places, Runs
 from msgctl.operations.queue_checks import Lines
 from msgctl.operations.response_checks import Conversations, Stream
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 from msgctl.rqueue import Audit
 
 WALK = 500
@@ -62,7 +60,7 @@ class Verification:
         redis: a client of `redisdb.connect`.
     """
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient) -> None:
         self._settings = settings
         self._redis = redis
 

@@ -3,11 +3,11 @@
 from enum import StrEnum
 from typing import Any, cast
 
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from msgctl import contracts
 from msgctl.messages import Record
+from msgctl.redisdb import RedisClient
 
 FAR = 1000
 """Messages of the first queue that are looked through for it."""
@@ -39,7 +39,7 @@ class Whereabouts(Record, kw_only=True, frozen=True):
         return f"The canary {self.stage.format(holder=self.holder)}"
 
 
-async def locate(redis: Redis) -> Whereabouts:
+async def locate(redis: RedisClient) -> Whereabouts:
     """Look where the canary is.
 
     Args:
@@ -55,7 +55,7 @@ async def locate(redis: Redis) -> Whereabouts:
     return Whereabouts(stage=stage, message_id=message_id, holder=holder)
 
 
-async def _find(redis: Redis, message_id: str) -> tuple[Stage, str]:
+async def _find(redis: RedisClient, message_id: str) -> tuple[Stage, str]:
     fields = ("status", "worker_name", contracts.FIELD_COMMITTED)
     status, worker, committed = await cast("Any", redis.hmget(contracts.job_key(message_id), *fields))
     if status == "started":
@@ -69,7 +69,7 @@ async def _find(redis: Redis, message_id: str) -> tuple[Stage, str]:
     return await _find_reply(redis, committed.split(" ")[2])
 
 
-async def _is_to_be_had(redis: Redis, message_id: str) -> bool:
+async def _is_to_be_had(redis: RedisClient, message_id: str) -> bool:
     """Whether a worker that has room would get it: its queue is open, and it is there."""
     queue = contracts.QUEUES[0]
     async with redis.pipeline(transaction=False) as pipeline:
@@ -80,7 +80,7 @@ async def _is_to_be_had(redis: Redis, message_id: str) -> bool:
     return not suspended and not paused and place is not None
 
 
-async def _find_reply(redis: Redis, entry: str) -> tuple[Stage, str]:
+async def _find_reply(redis: RedisClient, entry: str) -> tuple[Stage, str]:
     """Whether its reply was read from the stream, and by whom."""
     group = contracts.RESPONSES_GROUP
     try:

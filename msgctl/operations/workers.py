@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
-from redis.asyncio import Redis
-
 from msgctl.config import Settings
 from msgctl.contracts import (
     FIELD_SLOTS,
@@ -15,7 +13,7 @@ from msgctl.contracts import (
     RQ_WORKER,
     RQ_WORKER_EXECUTIONS,
 )
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 from msgctl.rqueue import Order, Queue
 
 ORDER_LASTS = 86_400
@@ -32,7 +30,7 @@ class Workers:
         queue: on the same client.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, queue: Queue) -> None:
+    def __init__(self, settings: Settings, redis: RedisClient, queue: Queue) -> None:
         self._settings = settings
         self._redis = redis
         self._queue = queue

@@ -1,6 +1,7 @@
 """Redis, opened with short timeouts, asked whether it keeps what it takes, and spoken to by Lua scripts."""
 
 from msgctl.redisdb.batch import Batch
+from msgctl.redisdb.client import RedisClient, RedisPipeline, RedisSubscription
 from msgctl.redisdb.connection import (
     connect,
     connect_blocking,
@@ -14,6 +15,9 @@ from msgctl.redisdb.script import Script
 
 __all__ = [
     "Batch",
+    "RedisClient",
+    "RedisPipeline",
+    "RedisSubscription",
     "Script",
     "Watch",
     "check_durability",

@@ -4,11 +4,11 @@ Under load a script costs the process a third of what it costs alone; with nothi
 """
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 
 LARGEST = 64
@@ -27,7 +27,7 @@ class Batch:
         redis: a client of `redisdb.connect`.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
         self._calls: list[Call] = []
         self._sending: asyncio.Task[None] | None = None
@@ -77,13 +77,11 @@ class Batch:
     async def _execute(self, calls: list[Call]) -> list[Any]:
         if len(calls) == 1:  # a pipeline of one costs half as much again
             script, words, _ = calls[0]
-            execute: Any = self._redis.execute_command
-            return [await execute(*(script.call(*words) if script else words))]
+            return [await self._redis.execute_command(*(script.call(*words) if script else words))]
         pipeline = self._redis.pipeline(transaction=False)
         for script, words, _ in calls:
             if script is None:
-                cast("Any", pipeline.execute_command(*words))
+                pipeline.execute_command(*words)
             else:
                 script.queue(pipeline, *words)
-        results: list[Any] = await pipeline.execute(raise_on_error=False)
-        return results
+        return await pipeline.execute(raise_on_error=False)

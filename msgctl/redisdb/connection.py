@@ -1,48 +1,38 @@
 """Connections to Redis, each kind with the timeouts its use can bear."""
 
 import asyncio
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from redis import Redis as BlockingRedis
-from redis import exceptions
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
 from msgctl import contracts
 from msgctl.config import Settings
-from msgctl.errors import RedisUnavailable
 from msgctl.redisdb import sentinels
+from msgctl.redisdb.client import FAULTS, RedisClient, as_unavailable, no_answer
 from msgctl.redisdb.lane import PlainLane, SecureLane
 
 RESEND = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3)
 """redis-py sends a command again when its reply is lost, so every write of ours can be sent twice unharmed."""
 
-REFUSED = (exceptions.ReadOnlyError, exceptions.OutOfMemoryError)
-REFUSALS = ("MISCONF", "OOM", "MASTERDOWN", "LOADING", "NOREPLICAS", "BUSY ")
-"""How an error begins that is Redis's state and passes: disk, memory, fail-over, start, `min-replicas-to-write`, a
-script of somebody's that does not end."""
-CERTIFICATE_FAULT = re.compile(r"certificate verify failed: (.+?)\.? \(_ssl")
-"""OpenSSL's reason, within what redis-py makes of it."""
 
-
-def connect(settings: Settings) -> Redis:
+def connect(settings: Settings) -> RedisClient:
     """A client for short commands, whose pool makes a task wait for a free connection instead of failing it."""
-    return Redis.from_pool(
-        _pool(
-            settings,
-            max_connections=settings.redis.max_connections,
-            timeout=settings.redis.timeout,
-            retry=RESEND,
-            **_manner(settings, timeout=settings.redis.timeout),
-        )
+    pool = _pool(
+        settings,
+        max_connections=settings.redis.max_connections,
+        timeout=settings.redis.timeout,
+        retry=RESEND,
+        **_manner(settings, timeout=settings.redis.timeout),
     )
+    return RedisClient(pool, describe(settings))
 
 
-def dedicated(settings: Settings, *, blocking: float) -> Redis:
+def dedicated(settings: Settings, *, blocking: float) -> RedisClient:
     """A client with one connection of its own, for commands that wait inside Redis (BLPOP, XREADGROUP, pub/sub).
 
     It never re-sends: what a lost reply carried is fetched again by the caller, who knows how.
@@ -53,7 +43,7 @@ def dedicated(settings: Settings, *, blocking: float) -> Redis:
     """
     manner = _manner(settings, timeout=settings.redis.timeout + blocking)
     patience = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 0)
-    return Redis.from_pool(_pool(settings, max_connections=2, retry=patience, **manner))
+    return RedisClient(_pool(settings, max_connections=2, retry=patience, **manner), describe(settings))
 
 
 async def knock(settings: Settings, *, writing: bool = False) -> None:
@@ -68,11 +58,12 @@ async def knock(settings: Settings, *, writing: bool = False) -> None:
     """
     newcomer = dedicated(settings, blocking=0)
     try:
-        with unavailable_as_error(settings):
-            async with asyncio.timeout(settings.redis.timeout):
-                await newcomer.ping()
-                if writing:
-                    await newcomer.set(contracts.PROBE, "1", px=1000)
+        async with asyncio.timeout(settings.redis.timeout):
+            await newcomer.ping()
+            if writing:
+                await newcomer.set(contracts.PROBE, "1", px=1000)
+    except TimeoutError as error:
+        raise no_answer(error, newcomer.address) from error
     finally:
         await newcomer.aclose()
 
@@ -105,30 +96,10 @@ def unavailable_as_error(settings: Settings) -> Iterator[None]:
     """Turn redis-py's connection faults, and a Redis that refuses writes, into `RedisUnavailable`."""
     try:
         yield
-    except (
-        exceptions.ConnectionError,
-        exceptions.TimeoutError,
-        exceptions.BusyLoadingError,
-        OSError,
-    ) as error:
-        raise RedisUnavailable(f"Redis at {describe(settings)} {_explain(error)}") from error
-    except exceptions.ResponseError as error:
-        if not (isinstance(error, REFUSED) or str(error).startswith(REFUSALS)):
-            raise
-        raise RedisUnavailable(f"Redis at {describe(settings)} refuses writes: {error}") from error
-
-
-def _explain(error: Exception) -> str:
-    """What is the matter and what to do; redis-py calls a refused login or certificate a lost connection too."""
-    if isinstance(error, exceptions.AuthenticationError):
-        return "wants a login, or refuses the one given. Set [redis] username and password, or REDIS_PASSWORD."
-    if found := CERTIFICATE_FAULT.search(str(error)):
-        mend = "Set [redis] tls_ca, and host as the certificate names it."
-        return f"shows a certificate that is not taken: {found[1]}. {mend}"
-    return (
-        f"does not answer ({type(error).__name__}). "
-        "Is it running? Set [redis] host and port, or REDIS_HOST and REDIS_PORT."
-    )
+    except FAULTS as error:
+        if unavailable := as_unavailable(error, describe(settings)):
+            raise unavailable from error
+        raise
 
 
 def _pool(settings: Settings, **manner: Any) -> BlockingConnectionPool:

@@ -4,12 +4,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from redis.asyncio import Redis
-
 from msgctl import logs
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable, UnsafeRedis
-from msgctl.redisdb.connection import describe, unavailable_as_error
+from msgctl.redisdb.client import RedisClient
+from msgctl.redisdb.connection import describe
 
 FULL = 0.8
 """Share of `maxmemory` above which nothing new is accepted, so that what was accepted can still be worked."""
@@ -19,7 +18,7 @@ REMINDER = 60.0
 log = logs.get(__name__)
 
 
-async def check_durability(redis: Redis, settings: Settings) -> None:
+async def check_durability(redis: RedisClient, settings: Settings) -> None:
     """Refuse a Redis that may forget an accepted message.
 
     INFO is asked, not CONFIG, since managed servers forbid CONFIG.
@@ -28,9 +27,7 @@ async def check_durability(redis: Redis, settings: Settings) -> None:
         UnsafeRedis: it evicts keys or keeps no append-only file; the text holds the mending command.
         RedisUnavailable: it does not answer.
     """
-    with unavailable_as_error(settings):
-        info = await redis.info("memory", "persistence")
-    _demand_durability(info, settings)
+    _demand_durability(await redis.info("memory", "persistence"), settings)
 
 
 def is_durable(info: Mapping[str, Any]) -> bool:
@@ -50,7 +47,7 @@ class Watch:
         settings: `redis.accept_data_loss`; names Redis in alarms.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self._redis = redis
         self._settings = settings
         self._next_alarm = 0.0
@@ -102,8 +99,7 @@ class Watch:
             )
 
     async def _read(self) -> Mapping[str, Any]:
-        with unavailable_as_error(self._settings):
-            info: Mapping[str, Any] = await self._redis.info("memory", "persistence")
+        info: Mapping[str, Any] = await self._redis.info("memory", "persistence")
         limit = int(info.get("maxmemory", 0))
         self.full = bool(limit) and int(info["used_memory"]) > FULL * limit
         self.evicts = _evicts(info) and not self._settings.redis.accept_data_loss

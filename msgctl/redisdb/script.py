@@ -4,13 +4,12 @@ import hashlib
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
-from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
 from redis.exceptions import NoScriptError
 
 from msgctl.contracts import LUA_NAMES
+from msgctl.redisdb.client import RedisClient, RedisPipeline
 
 FUNCTION = re.compile(r"^local function (\w+)\(.*?^end$", re.MULTILINE | re.DOTALL)
 PRELUDE = {
@@ -46,25 +45,24 @@ class Script:
         """The script `name`.lua in the folder of a module, e.g. `Script.beside(__file__, "claim")`."""
         return cls(Path(module_file).with_name(f"{name}.lua").read_text("utf-8"))
 
-    async def __call__(self, redis: Redis, *args: str | bytes | float) -> Any:
+    async def __call__(self, redis: RedisClient, *args: str | bytes | float) -> Any:
         """Run it with `args` as ARGV, by its hash; if Redis does not know it, by its text."""
-        execute: Any = redis.execute_command
         try:
-            return await execute(*self.call(*args))
+            return await redis.execute_command(*self.call(*args))
         except NoScriptError:
-            return await execute("EVAL", self.text, 0, *args)
+            return await redis.execute_command("EVAL", self.text, 0, *args)
 
     def call(self, *args: str | bytes | float) -> tuple[str | bytes | float, ...]:
         """The words of the command that runs it, by its hash."""
         return ("EVALSHA", self.sha, 0, *args)
 
-    def queue(self, pipeline: Pipeline, *args: str | bytes | float) -> None:
+    def queue(self, pipeline: RedisPipeline, *args: str | bytes | float) -> None:
         """Add a run of it to a pipeline, by its hash; where Redis does not know it, that is a `NoScriptError`."""
-        cast("Any", pipeline.execute_command(*self.call(*args)))
+        pipeline.execute_command(*self.call(*args))
 
-    async def load(self, redis: Redis) -> None:
+    async def load(self, redis: RedisClient) -> None:
         """Make it known to Redis, so that pipelines can name it by its hash."""
-        await cast("Any", redis.script_load(self.text))
+        await redis.script_load(self.text)
 
 
 def compose(body: str) -> str:

@@ -9,12 +9,10 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, cast
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.messages import Record
-from msgctl.redisdb import Script, unavailable_as_error
+from msgctl.redisdb import RedisClient, Script, unavailable_as_error
 
 AUDIT = Script.beside(__file__, "audit")
 FORGET = Script.beside(__file__, "forget")
@@ -50,7 +48,7 @@ class Audit:
     Each method raises RedisUnavailable when Redis does not answer.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self._redis = redis
         self._settings = settings
 

@@ -6,12 +6,11 @@ from enum import StrEnum
 from typing import Any, cast
 
 import msgspec
-from redis.asyncio import Redis
 
 from msgctl import contracts, logs, metrics
 from msgctl.config import Settings
 from msgctl.messages import Draft, Failure, Message, Reply, Turn, named_socket
-from msgctl.redisdb import Batch, Script, unavailable_as_error
+from msgctl.redisdb import Batch, RedisClient, Script, unavailable_as_error
 from msgctl.retry import GiveUp, RetryLater
 
 CLAIM = Script.beside(__file__, "claim")
@@ -94,7 +93,7 @@ class Claims:
     Each method raises RedisUnavailable when Redis does not answer.
     """
 
-    def __init__(self, redis: Redis, settings: Settings, worker: str) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings, worker: str) -> None:
         self._redis = redis
         self._batch = Batch(redis)
         self._settings = settings

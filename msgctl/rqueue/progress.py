@@ -3,12 +3,10 @@
 import asyncio
 from contextlib import suppress
 
-from redis.asyncio import Redis
-
 from msgctl import logs
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable
-from msgctl.redisdb import Script, unavailable_as_error
+from msgctl.redisdb import RedisClient, Script, unavailable_as_error
 from msgctl.rqueue.claims import Claimed, progress_event
 
 PROGRESS = Script.beside(__file__, "progress")
@@ -29,7 +27,7 @@ class Progress:
         settings: names Redis in errors.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self._redis = redis
         self._settings = settings
         self._notes: dict[str, tuple[Claimed, list[int]]] = {}

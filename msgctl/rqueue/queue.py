@@ -5,12 +5,11 @@ from enum import StrEnum
 from typing import Any, Literal, cast
 
 import msgspec
-from redis.asyncio import Redis
 
 from msgctl import contracts, metrics
 from msgctl.config import Settings
 from msgctl.messages import PRIORITIES, Message, Record
-from msgctl.redisdb import Batch, Script, unavailable_as_error
+from msgctl.redisdb import Batch, RedisClient, Script, unavailable_as_error
 from msgctl.rqueue.job import Job, job_data
 
 CANCEL = Script.beside(__file__, "cancel")
@@ -72,7 +71,7 @@ class Queue:
     Each method raises RedisUnavailable when Redis does not answer or refuses writes.
     """
 
-    def __init__(self, redis: Redis, settings: Settings, *, actor: str = "operator") -> None:
+    def __init__(self, redis: RedisClient, settings: Settings, *, actor: str = "operator") -> None:
         self._redis = redis
         self._batch = Batch(redis)
         self._settings = settings

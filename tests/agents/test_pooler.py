@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
-from redis.asyncio import Redis
 
 from msgctl import agents
 from msgctl.agents import Agent, Agents
@@ -18,6 +17,7 @@ from msgctl.config import Settings
 from msgctl.errors import PostgresUnavailable
 from msgctl.events.projector import Projector
 from msgctl.postgres import Database
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Queue
 from msgctl.stack.ports import free_port
 from tests.processes import until
@@ -53,7 +53,7 @@ async def pooled(folder: Path, settings: Settings, mode: str) -> AsyncIterator[S
 
 @pytest.mark.parametrize("mode", ["session", "transaction"])
 async def test_a_pooler_may_stand_between(
-    mode: str, tmp_path: Path, postgres_settings: Settings, redis: Redis
+    mode: str, tmp_path: Path, postgres_settings: Settings, redis: RedisClient
 ) -> None:
     """Tables, agents and the ledger work through it; a change is seen, at the latest in `agent_cache` seconds."""
     async with pooled(tmp_path, postgres_settings, mode) as settings:

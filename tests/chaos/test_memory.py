@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from redis.asyncio import Redis
 
 from chaos.memory import Samples, Slope, Watched, besides_peaks, slope
 from msgctl.config import Settings
+from msgctl.redisdb import RedisClient
 from msgctl.stack import ports
 from msgctl.tasks import cancel
 from tests.processes import Daemon, until
@@ -63,7 +63,7 @@ def test_what_a_peak_leaves_is_no_leak() -> None:
     assert not found.holds
 
 
-async def test_a_daemon_is_watched(settings: Settings, redis: Redis, tmp_path: Path) -> None:
+async def test_a_daemon_is_watched(settings: Settings, redis: RedisClient, tmp_path: Path) -> None:
     """What it holds and what it uses, and what Redis uses, in bytes that can be true; and all of it as CSV."""
     metrics = settings.metrics.model_copy(update={"port": ports.free_port()})
     begun = time.monotonic()
@@ -85,7 +85,7 @@ async def test_a_daemon_is_watched(settings: Settings, redis: Redis, tmp_path: P
     assert rows[0].keys() == {"seconds", "redis MB", "subscriber MB", "subscriber thousand blocks in use"}
 
 
-async def _growth(redis: Redis, then: Callable[[], Awaitable[object]]) -> Slope:
+async def _growth(redis: RedisClient, then: Callable[[], Awaitable[object]]) -> Slope:
     samples = Samples({}, redis)
     begun = time.monotonic()
     watching = asyncio.create_task(samples.watch())
@@ -106,7 +106,7 @@ async def _growth(redis: Redis, then: Callable[[], Awaitable[object]]) -> Slope:
     return found
 
 
-async def test_what_stays_in_redis_is_found(redis: Redis) -> None:
+async def test_what_stays_in_redis_is_found(redis: RedisClient) -> None:
     """Memory that is over goes and does not count; what stays after a load does."""
     flat = await _growth(redis, redis.flushdb)
     creeping = await _growth(redis, redis.ping)

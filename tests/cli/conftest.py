@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl.agents import Agents
 from msgctl.config import Settings
+from msgctl.redisdb import RedisClient
 from tests.processes import PATIENCE, environment
 from tests.secrecy import SEARCH
 from tests.traffic import Traffic
@@ -92,7 +92,7 @@ def msgctl(settings: Settings, tmp_path: Path) -> Invoke:
 
 
 @pytest.fixture
-def traffic(redis: Redis, settings: Settings, agent_id: str) -> Traffic:
+def traffic(redis: RedisClient, settings: Settings, agent_id: str) -> Traffic:
     """Messages in every state, to an agent that exists."""
     found = Traffic(redis, settings)
     found.agent_id = agent_id

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
+from msgctl.redisdb import RedisClient
 from tests.cli.conftest import Invoke
 
 
-async def test_a_channel_is_paused_and_resumed(msgctl: Invoke, redis: Redis) -> None:
+async def test_a_channel_is_paused_and_resumed(msgctl: Invoke, redis: RedisClient) -> None:
     """`list` shows it, the journal names the act, and `resume` takes it back; web has nothing to pause."""
     assert (await msgctl("channel", "pause", "telegram", "--reason", "maintenance")).code == 0
     listed = (await msgctl("channel", "list", "-o", "json")).json["items"]
@@ -20,7 +19,7 @@ async def test_a_channel_is_paused_and_resumed(msgctl: Invoke, redis: Redis) -> 
     assert (await msgctl("channel", "pause", "web")).code == 2
 
 
-async def test_the_last_error_is_told_in_plain_words(msgctl: Invoke, redis: Redis) -> None:
+async def test_the_last_error_is_told_in_plain_words(msgctl: Invoke, redis: RedisClient) -> None:
     """The advice of the provider's table stands in the list."""
     failed: Any = {"code": "whatsapp_131047", "text": "x", "failedAt": 1}
     await redis.hset(contracts.CHANNEL_STATE + "whatsapp", mapping=failed)
@@ -36,7 +35,7 @@ async def test_a_test_without_a_subscriber_says_so(msgctl: Invoke) -> None:
     assert "subscriber" in outcome.stderr
 
 
-async def test_deliveries_are_retried_and_dropped(msgctl: Invoke, redis: Redis) -> None:
+async def test_deliveries_are_retried_and_dropped(msgctl: Invoke, redis: RedisClient) -> None:
     """A failed one is due again at once; dropped it is FAILED; what is over or missing is exit 4."""
     record: Any = {"state": "FAILED", "channel": "telegram", "body": "{}", "endedAt": 1, "code": "telegram_403"}
     await redis.hset(contracts.DELIVERY + "m1", mapping=record)

@@ -2,10 +2,9 @@
 
 import json
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.messages import State
+from msgctl.redisdb import RedisClient
 from tests.cli.conftest import Invoke
 from tests.traffic import Traffic
 
@@ -86,7 +85,7 @@ async def test_replay_needs_to_be_told_what(msgctl: Invoke) -> None:
 
 
 async def test_a_record_that_has_gone_is_skipped_and_counted(
-    msgctl: Invoke, traffic: Traffic, redis: Redis
+    msgctl: Invoke, traffic: Traffic, redis: RedisClient
 ) -> None:
     """One of three records was lost: the replay of all does the other two, names the third, and is partial."""
     await traffic.failed("m1", "gone", "m2")

@@ -5,18 +5,18 @@ import re
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.events.projector import Projector
 from msgctl.postgres import Database
+from msgctl.redisdb import RedisClient
 from tests.cli.conftest import Invoke
 from tests.traffic import Traffic
 
 
 @pytest.fixture
-async def projected(traffic: Traffic, redis: Redis, settings: Settings) -> None:
+async def projected(traffic: Traffic, redis: RedisClient, settings: Settings) -> None:
     """A dead letter and a message that waits, known to PostgreSQL."""
     await traffic.failed("dead")
     await traffic.waiting("waits", conversation="c")

@@ -5,10 +5,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.cli.manual import leaves, render
+from msgctl.redisdb import RedisClient
 from tests.cli.conftest import Invoke
 from tests.traffic import Traffic
 
@@ -61,7 +60,7 @@ def test_the_man_page_in_the_repository_is_this_one() -> None:
     assert (ROOT / "docs" / "msgctl.1").read_text("utf-8") == render()
 
 
-async def test_a_table_looks_like_this(msgctl: Invoke, traffic: Traffic, redis: Redis) -> None:
+async def test_a_table_looks_like_this(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:
     """Headings, a rule, a line a record, nothing cut at 80 columns."""
     await traffic.failed("m1")
     (group,) = (await msgctl("dlq", "groups", "-o", "ids")).lines

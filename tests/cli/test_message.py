@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl.messages import Channel
+from msgctl.redisdb import RedisClient
 from tests.cli.conftest import Invoke
 from tests.processes import until
 from tests.rqueue.conftest import commit
@@ -67,7 +67,7 @@ async def test_count_sends_many(msgctl: Invoke, traffic: Traffic, agent_id: str)
     ],
 )
 async def test_what_the_gateway_would_refuse_is_refused(
-    msgctl: Invoke, redis: Redis, agent_id: str, *, arguments: list[str], code: int, complaint: str
+    msgctl: Invoke, redis: RedisClient, agent_id: str, *, arguments: list[str], code: int, complaint: str
 ) -> None:
     """One line that names the fault, and nothing is stored."""
     given = [agent_id if argument == "AGENT" else argument for argument in arguments]

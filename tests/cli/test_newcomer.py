@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.agents import Agents
 from msgctl.config import Settings
 from msgctl.messages import State
 from msgctl.operations.query import parse_query
+from msgctl.redisdb import RedisClient
 from tests.cli.conftest import Invoke, Outcome, started
 from tests.processes import PATIENCE, Daemon, until
 from tests.rqueue.conftest import commit
@@ -40,7 +40,7 @@ async def test_a_dry_run_of_cancel_tells_the_truth(msgctl: Invoke, traffic: Traf
     assert (done.code, outcomes(done)) == (4, expected | {"waits": "cancelled"})
 
 
-async def test_a_dry_run_of_drop_tells_the_truth(msgctl: Invoke, traffic: Traffic, redis: Redis) -> None:
+async def test_a_dry_run_of_drop_tells_the_truth(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:
     """What is no dead letter would be kept, as would one whose sender is still to be told."""
     await traffic.completed("done")
     await traffic.failed("dead", "untold")
@@ -54,7 +54,7 @@ async def test_a_dry_run_of_drop_tells_the_truth(msgctl: Invoke, traffic: Traffi
     assert (done.code, outcomes(done)) == (4, expected | {"dead": "dropped"})
 
 
-async def test_deliveries_have_a_dry_run(msgctl: Invoke, redis: Redis) -> None:
+async def test_deliveries_have_a_dry_run(msgctl: Invoke, redis: RedisClient) -> None:
     """It says what would be done, and nothing is."""
     record: Any = {"state": "FAILED", "channel": "telegram", "body": "{}", "endedAt": 1, "code": "telegram_403"}
     await redis.hset(contracts.DELIVERY + "m1", mapping=record)
@@ -95,7 +95,7 @@ async def test_a_canary_that_passed_is_told(traffic: Traffic, settings: Settings
     assert "The canary passed: 1 of 1 answered. The other 2 follow." in stderr.decode()
 
 
-async def test_a_finished_message_shows_its_reply(msgctl: Invoke, traffic: Traffic, redis: Redis) -> None:
+async def test_a_finished_message_shows_its_reply(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:
     """As a line for people and a field of the JSON; where it is no longer kept, that is said."""
     await traffic.completed("m1", "I am\nwell.")
     await traffic.waiting("m2")

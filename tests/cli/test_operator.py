@@ -5,11 +5,10 @@ import json
 import signal
 from pathlib import Path
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.messages import State
+from msgctl.redisdb import RedisClient
 from tests.cli.conftest import Invoke, started
 from tests.processes import PATIENCE, until
 from tests.traffic import Traffic
@@ -26,7 +25,7 @@ def plans_in(folder: Path) -> list[Path]:
 
 
 async def test_groups_and_a_plan_kept_in_a_file(
-    msgctl: Invoke, traffic: Traffic, redis: Redis, tmp_path: Path
+    msgctl: Invoke, traffic: Traffic, redis: RedisClient, tmp_path: Path
 ) -> None:
     """The groups name a key; a dry run says what would be done and why not; a saved plan is carried out later."""
     await traffic.failed("m1", "m2")
@@ -75,7 +74,9 @@ async def test_ctrl_c_says_how_to_go_on(
     assert sum(act["count"] for act in acts if act["act"] == "dlq replay") == 12
 
 
-async def test_drop_export_import_and_edit(msgctl: Invoke, traffic: Traffic, tmp_path: Path, redis: Redis) -> None:
+async def test_drop_export_import_and_edit(
+    msgctl: Invoke, traffic: Traffic, tmp_path: Path, redis: RedisClient
+) -> None:
     """An export is a copy that outlives a drop; an edition is a new message, and its original names it."""
     await traffic.failed("m1", "m2")
     copy = await msgctl("dlq", "export", "m1")
@@ -192,7 +193,7 @@ async def test_conditions_are_exit_codes(msgctl: Invoke, traffic: Traffic) -> No
     assert (await msgctl("assert", "load<1")).code == 2
 
 
-async def test_the_doctor_names_what_is_wrong(msgctl: Invoke, traffic: Traffic, redis: Redis) -> None:
+async def test_the_doctor_names_what_is_wrong(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:
     """Three troubles by name, each with the command that mends it; ghosts are forgotten."""
     await traffic.failed("m1")
     await traffic.waiting("m2")

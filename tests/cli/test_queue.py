@@ -1,9 +1,9 @@
 """`msgctl queue` and `msgctl worker`."""
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts
+from msgctl.redisdb import RedisClient
 from tests.cli.conftest import Invoke
 from tests.traffic import Traffic
 
@@ -44,7 +44,7 @@ async def test_health_of_a_missing_redis_is_still_json(msgctl: Invoke) -> None:
 CLEAN = ("queue", "clean", "--state", "completed", "--older-than")
 
 
-async def test_clean_counts_before_it_removes(msgctl: Invoke, traffic: Traffic, redis: Redis) -> None:
+async def test_clean_counts_before_it_removes(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:
     """A dry run and an unconfirmed run remove nothing; `--yes` removes what is old enough and no more."""
     await traffic.completed("old")
     await traffic.completed("new")

@@ -1,9 +1,8 @@
 """A replay goes on where the message stopped: what n8n answered once is delivered, not asked for again."""
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.config import Settings
+from msgctl.redisdb import RedisClient
 from msgctl.retry import GiveUp
 from msgctl.stack.n8n import N8nStandIn
 from tests.cli.conftest import Invoke
@@ -13,7 +12,7 @@ from tests.traffic import ERROR, Traffic
 
 
 async def test_a_reply_that_n8n_gave_is_delivered(
-    msgctl: Invoke, settings: Settings, traffic: Traffic, redis: Redis, n8n: N8nStandIn
+    msgctl: Invoke, settings: Settings, traffic: Traffic, redis: RedisClient, n8n: N8nStandIn
 ) -> None:
     """Its worker lost the lease on the way to the commit, and it died; a replay delivers that very reply."""
     claimed = await traffic.active("m")

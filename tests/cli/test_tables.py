@@ -1,9 +1,9 @@
 """What a person sees, to the letter: tables at 80 columns of messages whose times are set back three hours."""
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts
+from msgctl.redisdb import RedisClient
 from tests.cli.conftest import Invoke
 from tests.traffic import Traffic
 
@@ -78,7 +78,7 @@ dlq==2      2      yes
 
 
 @pytest.fixture
-async def three_hours_ago(traffic: Traffic, redis: Redis) -> None:
+async def three_hours_ago(traffic: Traffic, redis: RedisClient) -> None:
     """Two dead letters, an answered message, one that waits; all of it as of three hours ago."""
     await traffic.completed("done")
     await traffic.failed("dead", "edited")

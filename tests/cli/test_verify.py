@@ -1,13 +1,12 @@
 """`msgctl verify`."""
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
+from msgctl.redisdb import RedisClient
 from tests.cli.conftest import Invoke
 from tests.traffic import Traffic
 
 
-async def test_verify_is_an_exit_code(msgctl: Invoke, traffic: Traffic, redis: Redis) -> None:
+async def test_verify_is_an_exit_code(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:
     """0 and the counts when every promise holds; 4, the invariant and the id when one is broken."""
     await traffic.waiting("m1")
     whole = await msgctl("verify", "-o", "json")

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from daemons._hop import SUBSCRIBER, WORKER, Hop
 from daemons._pace import Pace
@@ -16,6 +15,7 @@ from msgctl.delivery.stream import ResponseStream
 from msgctl.delivery.web import Web
 from msgctl.operations.canary import Canary
 from msgctl.operations.whereabouts import Stage, locate
+from msgctl.redisdb import RedisClient
 from msgctl.retry import RetryLater
 from msgctl.rqueue import Claimed, Claims, Queue
 from tests.processes import until
@@ -32,7 +32,7 @@ def cared(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-async def canary(cared: Settings, redis: Redis) -> str:
+async def canary(cared: Settings, redis: RedisClient) -> str:
     """The id of a canary that was sent just now."""
     async with Agents(cared) as agents:
         await Canary(cared, redis, agents).look()
@@ -51,13 +51,13 @@ def pace() -> Pace:
 
 
 @pytest.fixture
-def worker(cared: Settings, redis: Redis, pace: Pace) -> Hop:
+def worker(cared: Settings, redis: RedisClient, pace: Pace) -> Hop:
     """Of worker w1."""
     return Hop(cared, redis, pace, name="w1", stages=WORKER, loop="claiming")
 
 
 @pytest.fixture
-def subscriber(cared: Settings, redis: Redis, pace: Pace) -> Hop:
+def subscriber(cared: Settings, redis: RedisClient, pace: Pace) -> Hop:
     """Of subscriber s1."""
     return Hop(cared, redis, pace, name="s1", stages=SUBSCRIBER, loop="reading")
 
@@ -72,7 +72,7 @@ async def blamed(hop: Hop) -> bool:
     return bool(await hop.fault(0))
 
 
-async def claim(redis: Redis, settings: Settings, worker: str) -> Claimed:
+async def claim(redis: RedisClient, settings: Settings, worker: str) -> Claimed:
     """The canary, taken by a worker."""
     (claimed,) = await Claims(redis, settings, worker).claim(1)
     return claimed
@@ -98,7 +98,7 @@ async def test_the_patience_begins_with_the_process(canary: str, worker: Hop) ->
     assert await worker.fault(0) == ""
 
 
-async def test_a_paused_queue_blames_no_one(canary: str, worker: Hop, redis: Redis, cared: Settings) -> None:
+async def test_a_paused_queue_blames_no_one(canary: str, worker: Hop, redis: RedisClient, cared: Settings) -> None:
     """A person has said so."""
     await Queue(redis, cared).pause(["messages:1"])
     assert not await blamed(worker)
@@ -107,7 +107,7 @@ async def test_a_paused_queue_blames_no_one(canary: str, worker: Hop, redis: Red
 
 
 async def test_only_the_worker_that_holds_it_is_to_blame(
-    canary: str, worker: Hop, redis: Redis, cared: Settings, pace: Pace
+    canary: str, worker: Hop, redis: RedisClient, cared: Settings, pace: Pace
 ) -> None:
     """One hangs with the canary in its hands; its neighbours are fed."""
     await claim(redis, cared, "w1")
@@ -117,7 +117,7 @@ async def test_only_the_worker_that_holds_it_is_to_blame(
 
 
 async def test_n8n_being_down_or_slow_blames_no_one(
-    canary: str, redis: Redis, cared: Settings, worker: Hop, pace: Pace
+    canary: str, redis: RedisClient, cared: Settings, worker: Hop, pace: Pace
 ) -> None:
     """A canary with an agent may take as long as any message; one that is tried again later is no fault."""
     claimed = await claim(redis, cared, "w1")
@@ -137,7 +137,7 @@ async def test_n8n_being_down_or_slow_blames_no_one(
 
 
 async def test_a_reply_that_no_subscriber_reads_blames_the_subscriber(
-    canary: str, redis: Redis, cared: Settings, worker: Hop, subscriber: Hop
+    canary: str, redis: RedisClient, cared: Settings, worker: Hop, subscriber: Hop
 ) -> None:
     """Until it is read; then only the one that holds it; then nobody, for it has arrived."""
     stream, other = ResponseStream(redis, cared, "s1"), ResponseStream(redis, cared, "s2")
@@ -179,7 +179,7 @@ async def test_a_redis_that_takes_no_writes_blames_no_one(
 
 
 async def test_the_watchdog_is_starved_and_says_why(
-    canary: str, cared: Settings, redis: Redis, worker: Hop, pace: Pace
+    canary: str, cared: Settings, redis: RedisClient, worker: Hop, pace: Pace
 ) -> None:
     """What systemd shows names the canary; once the daemon moves again, it is fed."""
     pace.rest("reading")
@@ -197,7 +197,7 @@ async def test_the_watchdog_is_starved_and_says_why(
     assert "WATCHDOG=1" in await watchdog.look()
 
 
-async def test_without_a_canary_nothing_is_asked(settings: Settings, redis: Redis, pace: Pace) -> None:
+async def test_without_a_canary_nothing_is_asked(settings: Settings, redis: RedisClient, pace: Pace) -> None:
     """Where none is sent, none can be missed."""
     hop = Hop(settings, redis, pace, name="w1", stages=WORKER, loop="claiming")
     assert not await blamed(hop)

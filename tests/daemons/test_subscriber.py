@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts, redisdb
 from msgctl.config import Settings
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.delivery.sockets import Sockets
 from msgctl.messages import Channel
+from msgctl.redisdb import RedisClient
 from msgctl.stack.valkey import Valkey
 from tests.delivery.providers import Providers
 from tests.delivery.replies import Replies, response
@@ -44,24 +44,24 @@ def settings(settings: Settings, providers: Providers) -> Settings:
 
 
 @pytest.fixture
-def replies(redis: Redis) -> Replies:
+def replies(redis: RedisClient) -> Replies:
     """Commits replies as the worker does."""
     return Replies(redis)
 
 
-async def has_state(redis: Redis, message_id: str, state: DeliveryState) -> bool:
+async def has_state(redis: RedisClient, message_id: str, state: DeliveryState) -> bool:
     """Whether a delivery has come that far."""
     record = await find(redis, message_id)
     return record is not None and record.state is state
 
 
-async def reached(redis: Redis, message_id: str, state: DeliveryState) -> None:
+async def reached(redis: RedisClient, message_id: str, state: DeliveryState) -> None:
     """Return once a delivery has come that far."""
     await until(lambda: has_state(redis, message_id, state), f"{message_id} to be {state}")
 
 
 async def test_it_delivers_and_leaves_in_order(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """Web and phone go through; it is registered while it lives; SIGTERM ends it with 0 and off the register."""
     sockets = Sockets(redis, settings, "g1")
@@ -81,7 +81,7 @@ async def test_it_delivers_and_leaves_in_order(
 
 
 async def test_a_foreign_response_is_delivered_once(
-    settings: Settings, redis: Redis, providers: Providers
+    settings: Settings, redis: RedisClient, providers: Providers
 ) -> None:
     """Three subscribers listen; the provider is called once."""
     foreign = response(Channel.TELEGRAM, CHAT, message_id="foreign", user=None)
@@ -97,7 +97,7 @@ async def test_a_foreign_response_is_delivered_once(
 
 
 async def test_a_killed_subscriber_is_taken_over(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """Killed in the middle of a send: that one is UNKNOWN, what waited behind it is sent by another, in order."""
     providers.answers.append("hang")
@@ -115,7 +115,7 @@ async def test_a_killed_subscriber_is_taken_over(
 
 
 async def test_sigterm_lets_a_send_end(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """What is being sent when SIGTERM comes is SENT; what waits behind it is left to the next subscriber."""
     providers.slow = lambda _request: 0.7
@@ -153,7 +153,7 @@ async def test_an_outage_of_redis_is_survived(settings: Settings, tmp_path: Path
         await server.stop()
 
 
-async def test_an_idle_subscriber_waits_inside_redis(settings: Settings, redis: Redis) -> None:
+async def test_an_idle_subscriber_waits_inside_redis(settings: Settings, redis: RedisClient) -> None:
     """Nothing to do: a few calls a second to look after the stream, the rest is waiting."""
 
     async def calls() -> int:

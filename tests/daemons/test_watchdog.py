@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from daemons._pace import Pace
@@ -17,6 +16,7 @@ from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.notify import Readiness
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Queue
 from msgctl.stack.ports import free_port
 from msgctl.stack.valkey import Valkey
@@ -32,12 +32,12 @@ async def _broken() -> str:
     raise RedisConnectionError("this process's own connections are wedged")
 
 
-async def test_a_daemon_that_gets_on_feeds_the_watchdog(settings: Settings, redis: Redis) -> None:
+async def test_a_daemon_that_gets_on_feeds_the_watchdog(settings: Settings, redis: RedisClient) -> None:
     """What it does is told, and that all is well."""
     assert await Watchdog(settings, Pace(), _busy).look() == ["STATUS=7/10 slots, 3 waiting", "WATCHDOG=1"]
 
 
-async def test_a_loop_that_stands_still_is_named_unless_it_rests(settings: Settings, redis: Redis) -> None:
+async def test_a_loop_that_stands_still_is_named_unless_it_rests(settings: Settings, redis: RedisClient) -> None:
     """A loop that was due and did not come round counts; one that waits for what may take long does not."""
     pace = Pace()
     pace.mark("claiming")
@@ -46,7 +46,9 @@ async def test_a_loop_that_stands_still_is_named_unless_it_rests(settings: Setti
     assert not pace.stuck(since=float("inf"))
 
 
-async def test_a_process_that_redis_answers_no_more_starves_the_watchdog(settings: Settings, redis: Redis) -> None:
+async def test_a_process_that_redis_answers_no_more_starves_the_watchdog(
+    settings: Settings, redis: RedisClient
+) -> None:
     """Redis answers a newcomer and not us: this process is what is broken, and must be started again."""
     (only,) = await Watchdog(settings, Pace(), _broken, patience=0).look()
     assert only.startswith("STATUS=stuck: Redis answers a new connection")
@@ -71,7 +73,7 @@ async def test_an_outage_told_in_our_own_words_excuses_too(settings: Settings) -
     assert (await Watchdog(away, Pace(), _away, patience=0).look())[1] == "WATCHDOG=1"
 
 
-async def test_only_what_a_worker_could_take_is_expected_of_it(settings: Settings, redis: Redis) -> None:
+async def test_only_what_a_worker_could_take_is_expected_of_it(settings: Settings, redis: RedisClient) -> None:
     """Paused priorities and a suspended RQ wait rightly; the rest is there to be claimed."""
     one = message(1)
     await Queue(redis, settings).enqueue(one, digest=one.digest())
@@ -95,7 +97,7 @@ async def test_what_was_expected_first_counts() -> None:
 
 
 async def test_the_watchdog_is_fed_where_systemd_asks_for_it(
-    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, redis: RedisClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With WATCHDOG_USEC each look is a datagram with the status and WATCHDOG=1."""
     with closing(Readiness()) as systemd:

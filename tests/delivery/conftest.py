@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import redis as sync_redis
-from redis.asyncio import Redis
 
 from msgctl.config import Settings
 from msgctl.http.client import HttpClient
+from msgctl.redisdb import RedisClient
 from msgctl.stack.valkey import Valkey
 from tests.delivery.providers import Providers
 from tests.delivery.replies import Replies
@@ -76,6 +76,6 @@ async def poster(settings: Settings) -> AsyncIterator[HttpClient]:
 
 
 @pytest.fixture
-def replies(redis: Redis) -> Replies:
+def replies(redis: RedisClient) -> Replies:
     """Commits replies as the worker does."""
     return Replies(redis)

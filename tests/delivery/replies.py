@@ -4,10 +4,10 @@ import itertools
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.messages import Channel, Failure, Reply, Response
+from msgctl.redisdb import RedisClient
 
 NUMBERS = itertools.count(1)
 
@@ -42,7 +42,7 @@ class Replies:
         redis: where to.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         self.redis = redis
 
     async def commit(self, reply: Response) -> Response:

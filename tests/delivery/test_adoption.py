@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.delivery.adoption import Adoption
 from msgctl.messages import Channel, Response
+from msgctl.redisdb import RedisClient
 from msgctl.tasks import cancel
 from tests.delivery.replies import Replies, response
 from tests.processes import until
@@ -28,7 +28,7 @@ FOREIGN = {
 
 
 @pytest.fixture
-async def listeners(settings: Settings, redis: Redis) -> AsyncIterator[list[Adoption]]:
+async def listeners(settings: Settings, redis: RedisClient) -> AsyncIterator[list[Adoption]]:
     """Three subscribers that listen."""
     listeners = [Adoption(redis, settings) for _ in range(3)]
 
@@ -54,7 +54,7 @@ async def stream(redis: Any) -> list[Response]:
     return [msgspec.json.decode(fields["body"], type=Response) for _, fields in entries]
 
 
-async def marked(redis: Redis, listeners: list[Adoption]) -> None:
+async def marked(redis: RedisClient, listeners: list[Adoption]) -> None:
     """Publish a last foreign response and wait until it is adopted, so that all before it has been heard."""
     last = FOREIGN | {"messageId": "last"}
     await redis.publish("pubsub:response:telegram", msgspec.json.encode(last))
@@ -68,7 +68,7 @@ async def marked(redis: Redis, listeners: list[Adoption]) -> None:
     )
 
 
-async def test_a_foreign_response_is_adopted_once(redis: Redis, listeners: list[Adoption]) -> None:
+async def test_a_foreign_response_is_adopted_once(redis: RedisClient, listeners: list[Adoption]) -> None:
     """Three hear it, twice; it enters the stream once, its channel taken from the name it was published under."""
     for _ in range(2):
         await redis.publish("pubsub:response:telegram", msgspec.json.encode(FOREIGN))
@@ -79,7 +79,7 @@ async def test_a_foreign_response_is_adopted_once(redis: Redis, listeners: list[
     assert replies[0].channel_metadata == {"chatId": 42}
 
 
-async def test_ours_are_left_alone(redis: Redis, replies: Replies, listeners: list[Adoption]) -> None:
+async def test_ours_are_left_alone(redis: RedisClient, replies: Replies, listeners: list[Adoption]) -> None:
     """A response that COMMIT published is in the stream already, and stays there once."""
     await replies.commit(response(message_id="ours"))
     await marked(redis, listeners)
@@ -87,7 +87,7 @@ async def test_ours_are_left_alone(redis: Redis, replies: Replies, listeners: li
 
 
 async def test_one_of_ours_relayed_by_another_program_is_left_alone(
-    redis: Redis, listeners: list[Adoption]
+    redis: RedisClient, listeners: list[Adoption]
 ) -> None:
     """`streamId` counts wherever it stands in the JSON."""
     relayed = {"streamId": "1-1"} | FOREIGN
@@ -96,14 +96,14 @@ async def test_one_of_ours_relayed_by_another_program_is_left_alone(
     assert [reply.message_id for reply in await stream(redis)] == ["last"]
 
 
-async def test_a_stream_id_of_null_is_none(redis: Redis, listeners: list[Adoption]) -> None:
+async def test_a_stream_id_of_null_is_none(redis: RedisClient, listeners: list[Adoption]) -> None:
     """A program that knows our shape and leaves the field empty is a foreign publisher."""
     await redis.publish("pubsub:response:api", response(Channel.API, message_id="empty").to_json())
     await marked(redis, listeners)
     assert "empty" in [reply.message_id for reply in await stream(redis)]
 
 
-async def test_the_word_stream_id_in_a_text_does_not_count(redis: Redis, listeners: list[Adoption]) -> None:
+async def test_the_word_stream_id_in_a_text_does_not_count(redis: RedisClient, listeners: list[Adoption]) -> None:
     """Only a key of the response itself makes it ours."""
     tricky = FOREIGN | {"response": {"message": "streamId"}, "channelMetadata": {"chatId": 1, "streamId": "x"}}
     await redis.publish("pubsub:response:telegram", msgspec.json.encode(tricky))
@@ -111,7 +111,7 @@ async def test_the_word_stream_id_in_a_text_does_not_count(redis: Redis, listene
     assert "foreign-1" in [reply.message_id for reply in await stream(redis)]
 
 
-async def test_foreign_numbers_are_not_believed(redis: Redis, listeners: list[Adoption]) -> None:
+async def test_foreign_numbers_are_not_believed(redis: RedisClient, listeners: list[Adoption]) -> None:
     """A `seq` of another program's making cannot make ROUTE skip what is ours."""
     await redis.publish("pubsub:response:web", msgspec.json.encode(FOREIGN | {"seq": 10**9}))
     await marked(redis, listeners)
@@ -119,7 +119,7 @@ async def test_foreign_numbers_are_not_believed(redis: Redis, listeners: list[Ad
 
 
 async def test_a_foreign_response_of_a_known_conversation_is_delivered_like_any_other(
-    redis: Redis, replies: Replies, listeners: list[Adoption]
+    redis: RedisClient, replies: Replies, listeners: list[Adoption]
 ) -> None:
     """It is its owner's, comes after the reply before it, and is kept for a socket that resumes; once."""
     await replies.commit(response(conversation="c9", user="ana"))
@@ -135,7 +135,7 @@ async def test_a_foreign_response_of_a_known_conversation_is_delivered_like_any_
 
 
 async def test_a_foreign_response_in_another_users_name_gets_no_number(
-    redis: Redis, replies: Replies, listeners: list[Adoption]
+    redis: RedisClient, replies: Replies, listeners: list[Adoption]
 ) -> None:
     """A conversation is its owner's: what names somebody else is no reply in it."""
     await replies.commit(response(conversation="c9", user="ana"))
@@ -146,7 +146,7 @@ async def test_a_foreign_response_in_another_users_name_gets_no_number(
 
 
 async def test_a_foreign_response_to_a_message_of_ours_takes_no_number(
-    redis: Redis, replies: Replies, listeners: list[Adoption]
+    redis: RedisClient, replies: Replies, listeners: list[Adoption]
 ) -> None:
     """The message's own reply has one already, or will get it: two numbers would show it twice."""
     await replies.commit(response(conversation="c9", user="ana"))
@@ -168,7 +168,7 @@ async def test_a_foreign_response_to_a_message_of_ours_takes_no_number(
     ],
 )
 async def test_what_cannot_be_read_is_dropped(
-    redis: Redis, listeners: list[Adoption], published: str, capfd: pytest.CaptureFixture[str]
+    redis: RedisClient, listeners: list[Adoption], published: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """It is logged, without its text, and listening goes on."""
     await redis.publish("pubsub:response:telegram", published)

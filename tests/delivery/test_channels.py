@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.channels.send_limits import digest
@@ -15,6 +14,7 @@ from msgctl.messages import Channel
 from msgctl.operations.channels import Channels
 from msgctl.operations.channels import ChannelState as Seen
 from msgctl.operations.deliveries import Deliveries
+from msgctl.redisdb import RedisClient
 from tests.delivery.desk import Desk
 from tests.delivery.providers import Providers
 from tests.delivery.replies import Replies, response
@@ -30,12 +30,12 @@ def changed(settings: Settings, section: str, **values: Any) -> Settings:
     return settings.model_copy(update={section: getattr(settings, section).model_copy(update=values)})
 
 
-async def channel_of(settings: Settings, redis: Redis, name: Channel) -> Seen:
+async def channel_of(settings: Settings, redis: RedisClient, name: Channel) -> Seen:
     """What `channel list` says of one."""
     return next(state for state in await Channels(settings, redis).list() if state.channel == name)
 
 
-async def held(redis: Redis, channel: Channel, count: int) -> None:
+async def held(redis: RedisClient, channel: Channel, count: int) -> None:
     """Return once so many wait for a channel."""
 
     async def all_there() -> bool:
@@ -45,7 +45,7 @@ async def held(redis: Redis, channel: Channel, count: int) -> None:
 
 
 async def test_a_chat_has_its_rate_whoever_sends(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """Two subscribers, one chat, four conversations: never two calls closer than the rate allows."""
     moments: list[float] = []
@@ -60,7 +60,7 @@ async def test_a_chat_has_its_rate_whoever_sends(
 
 
 async def test_a_429_closes_the_bot_for_everyone(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """F23: within `retry_after` no process calls, for any chat; no attempt is charged for it."""
     moments: list[float] = []
@@ -78,7 +78,7 @@ async def test_a_429_closes_the_bot_for_everyone(
 
 
 async def test_a_pair_bursts_and_then_waits(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """WhatsApp: 45 at once to one customer, the 46th waits for the pair's rate, and is not lost."""
     for number in range(46):
@@ -95,7 +95,7 @@ async def test_a_pair_bursts_and_then_waits(
 
 
 async def test_a_paused_channel_holds_its_own_and_nobody_elses(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """While Telegram is paused WhatsApp goes on; resumed, all of it leaves in order, and nothing is charged."""
     channels = Channels(settings, redis)
@@ -125,7 +125,7 @@ async def test_a_paused_channel_holds_its_own_and_nobody_elses(
 async def test_bad_credentials_stop_the_channel(
     *,
     settings: Settings,
-    redis: Redis,
+    redis: RedisClient,
     replies: Replies,
     providers: Providers,
     capfd: pytest.CaptureFixture[str],
@@ -152,7 +152,7 @@ async def test_bad_credentials_stop_the_channel(
 
 
 async def test_a_channel_that_keeps_failing_is_left_alone_and_heals(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """Three failures in a row open it; it is probed by one, and what waited goes out when that succeeds."""
     fast = changed(changed(settings, "breaker", streak=3, pause=0.5, cap=1), "delivery", attempts=50)
@@ -176,7 +176,7 @@ async def test_a_channel_that_keeps_failing_is_left_alone_and_heals(
 
 
 async def test_a_callback_that_is_gone_is_not_called_again(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """410 ends this one, disables that URL for a while, and is shown; another URL of the host goes on."""
     providers.answers.append((410, {}))
@@ -194,7 +194,7 @@ async def test_a_callback_that_is_gone_is_not_called_again(
 
 
 async def test_a_callback_keeps_its_schedule(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """As many tries as the schedule has, none sooner than it says, `Retry-After` never undercut; then FAILED."""
     moments: list[float] = []
@@ -209,7 +209,13 @@ async def test_a_callback_keeps_its_schedule(
 
 @pytest.mark.parametrize(("hours", "state"), [(23, DeliveryState.SENT), (25, DeliveryState.FAILED)])
 async def test_outside_the_window_nothing_is_called(
-    *, settings: Settings, redis: Redis, replies: Replies, providers: Providers, hours: int, state: DeliveryState
+    *,
+    settings: Settings,
+    redis: RedisClient,
+    replies: Replies,
+    providers: Providers,
+    hours: int,
+    state: DeliveryState,
 ) -> None:
     """WhatsApp refuses text 24 h after the customer's last word; where that is known, it is not even asked."""
     last = int(time.time() * 1000) - hours * 3_600_000
@@ -222,7 +228,7 @@ async def test_outside_the_window_nothing_is_called(
 
 
 async def test_a_person_retries_and_drops(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """What FAILED is sent once more by its kept body; what waits is given up; what is over is left as it is."""
     deliveries = Deliveries(settings, redis)
@@ -249,7 +255,7 @@ async def test_a_person_retries_and_drops(
     assert (record.state, record.code) == (DeliveryState.FAILED, "dropped")
 
 
-async def test_a_test_of_a_paused_channel_says_so(settings: Settings, redis: Redis) -> None:
+async def test_a_test_of_a_paused_channel_says_so(settings: Settings, redis: RedisClient) -> None:
     """`channel test` does not leave a person wondering why nothing comes."""
     channels = Channels(settings, redis)
     await channels.pause(Channel.TELEGRAM)
@@ -262,7 +268,7 @@ async def test_a_test_of_a_paused_channel_says_so(settings: Settings, redis: Red
 
 
 async def test_a_delivery_is_listed_once(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """What was tried twice came back to the stream as another entry, and is one line all the same."""
     providers.answers.append((503, {}))

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl.config import Settings
 from msgctl.delivery.receipts import Receipts
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.messages import Channel
+from msgctl.redisdb import RedisClient
 from tests.delivery.desk import Desk
 from tests.delivery.providers import Answer, Providers
 from tests.delivery.replies import Replies, response
@@ -29,7 +29,7 @@ def with_policy(settings: Settings, section: str, policy: str, *, hold: float = 
 
 @pytest.mark.parametrize("policy", ["hold", "resend"])
 async def test_it_is_sent_once_more(
-    *, settings: Settings, redis: Redis, replies: Replies, providers: Providers, policy: str
+    *, settings: Settings, redis: RedisClient, replies: Replies, providers: Providers, policy: str
 ) -> None:
     """A cut line: UNKNOWN for a while, then one more call, which ends it as SENT and says that it was a resend."""
     providers.answers.append("cut")
@@ -39,7 +39,7 @@ async def test_it_is_sent_once_more(
 
 
 async def test_it_is_never_sent_a_third_time(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """The resend is doubtful too: it stays UNKNOWN, for a person."""
     providers.answers.extend(["cut", "cut"])
@@ -49,7 +49,7 @@ async def test_it_is_never_sent_a_third_time(
 
 
 async def test_what_follows_waits_for_the_doubt(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """The next reply of the conversation is not sent before the doubtful one is resolved."""
     providers.answers.append("cut")
@@ -62,7 +62,7 @@ async def test_what_follows_waits_for_the_doubt(
 
 @pytest.mark.parametrize(("answer", "posts"), [("lost", 1), ("cut", 2)])
 async def test_twilio_is_asked_what_arrived(
-    *, settings: Settings, redis: Redis, replies: Replies, providers: Providers, answer: Answer, posts: int
+    *, settings: Settings, redis: RedisClient, replies: Replies, providers: Providers, answer: Answer, posts: int
 ) -> None:
     """What Twilio's list holds is SENT without a second call; what it does not hold is sent once more."""
     providers.answers.append(answer)
@@ -72,7 +72,7 @@ async def test_twilio_is_asked_what_arrived(
 
 
 async def test_a_status_webhook_resolves_it(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """Meta tells by our id that the doubtful part was sent: it is SENT, and its other part follows."""
     providers.answers.append("cut")
@@ -92,7 +92,7 @@ async def test_a_status_webhook_resolves_it(
 
 
 async def test_without_a_status_it_stays_unknown(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """Nobody tells: it is not sent blindly."""
     providers.answers.append("cut")
@@ -112,7 +112,7 @@ async def test_without_a_status_it_stays_unknown(
 async def test_receipts_in_any_order(
     *,
     settings: Settings,
-    redis: Redis,
+    redis: RedisClient,
     replies: Replies,
     providers: Providers,
     news: list[tuple[str, str]],

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from redis.asyncio import Redis
-
 from msgctl.config import Settings
 from msgctl.delivery.receipts import Receipts
 from msgctl.events import Event, Ledger
 from msgctl.messages import Channel
 from msgctl.operations.channels import Channels
+from msgctl.redisdb import RedisClient
 from tests.delivery.desk import Desk
 from tests.delivery.providers import Providers
 from tests.delivery.replies import Replies, response
@@ -16,13 +15,13 @@ from tests.delivery.test_channels import CHAT, TO, held
 from tests.delivery.test_record import ended
 
 
-async def story(redis: Redis, settings: Settings, message_id: str) -> list[Event]:
+async def story(redis: RedisClient, settings: Settings, message_id: str) -> list[Event]:
     """What the ledger tells of a message."""
     return await Ledger(redis, settings).about([message_id], None, "0-0")
 
 
 async def test_a_delivery_that_is_held_and_let_go(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """Its channel is paused: it says so once, and again when it is its turn; then how it was sent."""
     channels = Channels(settings, redis)
@@ -40,7 +39,7 @@ async def test_a_delivery_that_is_held_and_let_go(
 
 
 async def test_one_that_waits_for_its_turn_says_so_once(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """However often it is not its turn behind one that is tried again."""
     providers.answers += [(500, {}), (500, {})]

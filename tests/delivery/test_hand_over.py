@@ -4,7 +4,6 @@ import itertools
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from msgctl import contracts
@@ -13,6 +12,7 @@ from msgctl.delivery.adoption import Adoption
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.delivery.sockets import Sockets
 from msgctl.messages import Message
+from msgctl.redisdb import RedisClient
 from msgctl.retry import GiveUp
 from msgctl.rqueue import Claimed, Claims, Queue
 from tests.delivery.desk import Desk
@@ -29,7 +29,7 @@ class Customer:
         settings: of the worker.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self._queue = Queue(redis, settings)
         self._claims = Claims(redis, settings, "w1")
         self._numbers = itertools.count(1)
@@ -69,13 +69,13 @@ class Customer:
 
 
 @pytest.fixture
-def customer(redis: Redis, settings: Settings) -> Customer:
+def customer(redis: RedisClient, settings: Settings) -> Customer:
     """Ana."""
     return Customer(redis, settings)
 
 
 @pytest.fixture
-async def gateway(redis: Redis, settings: Settings) -> Sockets:
+async def gateway(redis: RedisClient, settings: Settings) -> Sockets:
     """Gateway g1, which lives and holds her socket."""
     sockets = Sockets(redis, settings, "g1")
     await sockets.stay_alive()
@@ -84,7 +84,7 @@ async def gateway(redis: Redis, settings: Settings) -> Sockets:
 
 
 async def test_the_socket_has_it_before_any_subscriber_reads(
-    redis: Redis, settings: Settings, customer: Customer, gateway: Sockets, replies: Replies
+    redis: RedisClient, settings: Settings, customer: Customer, gateway: Sockets, replies: Replies
 ) -> None:
     """In order and recorded as SENT at once; the subscriber that comes then sends none of them again."""
     ids = [await customer.hear() for _ in range(3)]
@@ -100,7 +100,9 @@ async def test_the_socket_has_it_before_any_subscriber_reads(
     assert await replies.pending() == 0
 
 
-async def test_a_dead_socket_is_left_to_the_subscriber(redis: Redis, customer: Customer, gateway: Sockets) -> None:
+async def test_a_dead_socket_is_left_to_the_subscriber(
+    redis: RedisClient, customer: Customer, gateway: Sockets
+) -> None:
     """It knows the user's other sockets; and of a gateway that is silent it knows what to do."""
     await customer.hear("gone")
     assert await inbox(redis) == []
@@ -118,7 +120,7 @@ async def test_a_silent_gateways_socket_is_left_to_the_subscriber(
     assert await redis.hget(contracts.CONVERSATION + "c1", "routed") is None
 
 
-async def test_another_users_socket_gets_nothing(redis: Redis, customer: Customer, gateway: Sockets) -> None:
+async def test_another_users_socket_gets_nothing(redis: RedisClient, customer: Customer, gateway: Sockets) -> None:
     """Whatever a message names."""
     await gateway.register("evas", "eva")
     await customer.hear("evas")
@@ -126,7 +128,7 @@ async def test_another_users_socket_gets_nothing(redis: Redis, customer: Custome
 
 
 async def test_nothing_overtakes_a_response_that_waits_for_the_subscriber(
-    redis: Redis, settings: Settings, customer: Customer, gateway: Sockets, replies: Replies
+    redis: RedisClient, settings: Settings, customer: Customer, gateway: Sockets, replies: Replies
 ) -> None:
     """The second one is not handed over, and comes after the first; the third is again."""
     await gateway.join("s1", "c1")
@@ -140,7 +142,7 @@ async def test_nothing_overtakes_a_response_that_waits_for_the_subscriber(
 
 
 async def test_nothing_overtakes_the_news_of_a_dead_letter(
-    redis: Redis, settings: Settings, customer: Customer, gateway: Sockets, replies: Replies
+    redis: RedisClient, settings: Settings, customer: Customer, gateway: Sockets, replies: Replies
 ) -> None:
     """She hears that the first failed before she hears the answer to the second."""
     await gateway.join("s1", "c1")
@@ -154,7 +156,7 @@ async def test_nothing_overtakes_the_news_of_a_dead_letter(
 
 
 async def test_nothing_overtakes_what_another_program_says_under_the_id_of_a_message(
-    redis: Redis, settings: Settings, customer: Customer, gateway: Sockets, replies: Replies
+    redis: RedisClient, settings: Settings, customer: Customer, gateway: Sockets, replies: Replies
 ) -> None:
     """A workflow publishes a word of its own, then answers: both are shown, in that order."""
     claimed = await customer.ask()

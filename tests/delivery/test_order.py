@@ -3,11 +3,11 @@
 import asyncio
 
 from aiohttp import web
-from redis.asyncio import Redis
 
 from msgctl.config import Settings
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.messages import Channel
+from msgctl.redisdb import RedisClient
 from tests.delivery.desk import Desk
 from tests.delivery.providers import Providers
 from tests.delivery.replies import Replies, response
@@ -18,7 +18,7 @@ CHAT = {"chatId": 42}
 
 
 async def test_replies_of_a_conversation_leave_in_order(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """Three subscribers, four conversations, failures on the way: each conversation's texts arrive in order."""
     providers.answers.extend([(503, {}), (429, {}), (502, {})])
@@ -39,7 +39,7 @@ async def test_replies_of_a_conversation_leave_in_order(
 
 
 async def test_a_waiting_retry_holds_back_its_own_conversation_only(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """While the first reply waits for its retry, the second waits too, and another conversation does not."""
     providers.answers.append(web.Response(status=503, headers={"Retry-After": "3600"}))
@@ -64,7 +64,7 @@ async def test_a_waiting_retry_holds_back_its_own_conversation_only(
 
 
 async def test_a_hanging_channel_holds_up_no_other(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """With every WhatsApp slot hanging and more waiting, Telegram and web go through at once."""
     few = settings.model_copy(update={"delivery": settings.delivery.model_copy(update={"concurrency": 2})})
@@ -80,7 +80,7 @@ async def test_a_hanging_channel_holds_up_no_other(
 
 
 async def test_a_conversation_with_a_long_backlog_leaves_room_to_others(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """While its receiver hangs over the first of many replies, another conversation of its channel goes on."""
     few = settings.model_copy(update={"delivery": settings.delivery.model_copy(update={"concurrency": 2})})
@@ -97,7 +97,7 @@ async def test_a_conversation_with_a_long_backlog_leaves_room_to_others(
 
 
 async def test_concurrency_is_bounded(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """No more calls at once than configured, and everything beyond memory's bound waits in Redis, not lost."""
     few = settings.model_copy(update={"delivery": settings.delivery.model_copy(update={"concurrency": 3})})

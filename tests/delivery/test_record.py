@@ -4,7 +4,6 @@ import secrets
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.channels.telegram.sender import TelegramSender
@@ -16,6 +15,7 @@ from msgctl.errors import FaultClass, ProviderRejected
 from msgctl.http.client import HttpClient
 from msgctl.messages import Channel, Response
 from msgctl.metrics import DELIVERIES
+from msgctl.redisdb import RedisClient
 from msgctl.retry import RetryLater
 from tests.delivery.desk import Desk
 from tests.delivery.providers import Providers
@@ -30,7 +30,7 @@ def doubted() -> float:
     return float(DELIVERIES.labels("telegram", "unknown")._value.get())
 
 
-async def ended(redis: Redis, reply: Response) -> DeliveryRecord:
+async def ended(redis: RedisClient, reply: Response) -> DeliveryRecord:
     """The record of a reply's delivery, once it is over."""
     found: list[DeliveryRecord] = []
 
@@ -43,7 +43,9 @@ async def ended(redis: Redis, reply: Response) -> DeliveryRecord:
     return found[0]
 
 
-async def test_a_sent_reply(settings: Settings, redis: Redis, replies: Replies, providers: Providers) -> None:
+async def test_a_sent_reply(
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
+) -> None:
     """SENT, with the provider's id and both times; acknowledged, and nothing is left pending."""
     async with Desk(settings):
         record = await ended(redis, reply := await replies.commit(response(Channel.TELEGRAM, CHAT)))
@@ -54,13 +56,13 @@ async def test_a_sent_reply(settings: Settings, redis: Redis, replies: Replies, 
     assert await redis.pttl(contracts.DELIVERY + reply.message_id) > 0
 
 
-async def test_nothing_is_known_before_the_first_try(redis: Redis) -> None:
+async def test_nothing_is_known_before_the_first_try(redis: RedisClient) -> None:
     """A message without a delivery has no record."""
     assert await find(redis, "nobody") is None
 
 
 async def test_sending_is_written_before_the_call(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """While the provider has not answered, the record says SENDING."""
     providers.answers.append("hang")
@@ -73,7 +75,7 @@ async def test_sending_is_written_before_the_call(
 
 
 async def test_a_hanging_provider_gives_unknown(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """No answer before the deadline: UNKNOWN, and not one more call."""
     hasty = settings.model_copy(update={"delivery": settings.delivery.model_copy(update={"timeout": 0.3})})
@@ -85,7 +87,7 @@ async def test_a_hanging_provider_gives_unknown(
 
 
 async def test_passing_failures_are_tried_again(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """Two 503 and then a success: SENT on the third try, after pauses that were kept in Redis."""
     providers.answers.extend([(503, {}), (503, {})])
@@ -96,7 +98,9 @@ async def test_passing_failures_are_tried_again(
     assert await redis.zcard(contracts.POSTPONED) == 0
 
 
-async def test_attempts_end(settings: Settings, redis: Redis, replies: Replies, providers: Providers) -> None:
+async def test_attempts_end(
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
+) -> None:
     """After the configured number of tries it is FAILED, with the code of the last."""
     providers.answers.extend([(503, {})] * 5)
     async with Desk(settings):
@@ -116,7 +120,7 @@ async def test_attempts_end(settings: Settings, redis: Redis, replies: Replies, 
 async def test_bad_metadata_is_recorded(
     *,
     settings: Settings,
-    redis: Redis,
+    redis: RedisClient,
     replies: Replies,
     channel: Channel,
     metadata: dict[str, Any],
@@ -130,7 +134,7 @@ async def test_bad_metadata_is_recorded(
     assert good.state is DeliveryState.SENT
 
 
-async def test_a_blank_reply_is_recorded(settings: Settings, redis: Redis, replies: Replies) -> None:
+async def test_a_blank_reply_is_recorded(settings: Settings, redis: RedisClient, replies: Replies) -> None:
     """A reply of white space is a final failure, not a call that the provider refuses."""
     async with Desk(settings):
         record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT, text=" \n ")))
@@ -138,7 +142,7 @@ async def test_a_blank_reply_is_recorded(settings: Settings, redis: Redis, repli
 
 
 async def test_a_long_reply_goes_in_parts_in_order(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """Each part once, in order, although one of them had to be tried again; the record names every id."""
     text = "\n\n".join(str(number) * 4000 for number in range(1, 5))
@@ -150,7 +154,7 @@ async def test_a_long_reply_goes_in_parts_in_order(
 
 
 async def test_what_is_sent_is_not_sent_again(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """The same response in the stream a second time finds its record, and is only acknowledged."""
     async with Desk(settings):
@@ -168,7 +172,7 @@ async def test_what_is_sent_is_not_sent_again(
 
 
 async def test_a_callback_of_doubtful_fate_is_repeated(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """A cut line is no end for a callback: the receiver tells a repetition by `webhook-id`."""
     providers.answers.append("cut")
@@ -182,7 +186,7 @@ async def test_a_callback_of_doubtful_fate_is_repeated(
 
 
 async def test_a_sender_that_died_leaves_doubt(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """Killed between the call and its answer: who takes over says UNKNOWN, counts it once, and does not send."""
     providers.answers.append("hang")
@@ -198,7 +202,9 @@ async def test_a_sender_that_died_leaves_doubt(
     assert doubted() == before + 1
 
 
-async def test_each_refusal_for_a_rate_is_counted(settings: Settings, redis: Redis, replies: Replies) -> None:
+async def test_each_refusal_for_a_rate_is_counted(
+    settings: Settings, redis: RedisClient, replies: Replies
+) -> None:
     """What is turned away for its rate knows how often, so that its pause can grow; no attempt is charged."""
     records = Records(redis, settings)
     reply = await replies.commit(response(Channel.WHATSAPP, {"to": "+5511999990000"}))
@@ -232,7 +238,7 @@ async def test_the_pause_for_a_rate_grows_unless_the_provider_names_one(
 
 
 async def test_an_unreadable_entry_is_passed_over(
-    settings: Settings, redis: Redis, replies: Replies, caplog: pytest.LogCaptureFixture
+    settings: Settings, redis: RedisClient, replies: Replies, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Entries that are no JSON, or lack what is needed, stop nothing; the log does not hold their text."""
     for body in ("{", '{"messageId":"m"}', "[1]", "the secret words"):
@@ -245,7 +251,7 @@ async def test_an_unreadable_entry_is_passed_over(
 
 
 async def test_the_token_is_in_no_record_and_no_log(
-    settings: Settings, redis: Redis, replies: Replies, capfd: pytest.CaptureFixture[str]
+    settings: Settings, redis: RedisClient, replies: Replies, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A refused bot token, and a host that cannot be reached, are told of without the token."""
     closed = settings.telegram.model_copy(update={"base_url": "http://127.0.0.1:9"})

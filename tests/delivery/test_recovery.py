@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
@@ -12,6 +11,7 @@ from msgctl.delivery.record import DeliveryState, find
 from msgctl.delivery.sockets import Sockets
 from msgctl.delivery.stream import ResponseStream
 from msgctl.messages import Channel, Response
+from msgctl.redisdb import RedisClient
 from tests.delivery.desk import Desk
 from tests.delivery.providers import Providers
 from tests.delivery.replies import Replies, response
@@ -22,7 +22,7 @@ CHAT = {"chatId": 42}
 
 
 @pytest.fixture
-async def stream(settings: Settings, redis: Redis) -> AsyncIterator[ResponseStream]:
+async def stream(settings: Settings, redis: RedisClient) -> AsyncIterator[ResponseStream]:
     """A subscriber that reads and does not deliver."""
     stream = ResponseStream(redis, settings, "reader")
     await stream.ensure_group()
@@ -53,7 +53,7 @@ async def cut(redis: Any, how: str) -> None:
 async def test_what_was_cut_comes_back(
     *,
     settings: Settings,
-    redis: Redis,
+    redis: RedisClient,
     replies: Replies,
     providers: Providers,
     stream: ResponseStream,
@@ -80,13 +80,13 @@ async def test_what_was_cut_comes_back(
     assert "cut from the stream" in output or "group was lost" in output
 
 
-async def gone(redis: Redis) -> bool:
+async def gone(redis: RedisClient) -> bool:
     """Whether nothing is thought to be lost."""
     return not await redis.exists(contracts.RESPONSES_LOST)
 
 
 async def test_what_is_being_sent_is_left_alone(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """The stream is cut during a call and behind it: that one ends as SENT, not in doubt; the next ones follow."""
     providers.slow = lambda _request: 0.5
@@ -99,7 +99,7 @@ async def test_what_is_being_sent_is_left_alone(
     assert sorted(providers.texts()) == list("012345")
 
 
-async def test_a_web_reply_comes_back(settings: Settings, redis: Redis, replies: Replies) -> None:
+async def test_a_web_reply_comes_back(settings: Settings, redis: RedisClient, replies: Replies) -> None:
     """A reply for a browser that was cut unread is handed on to its socket."""
     gateway = Sockets(redis, settings, "g1")
     await gateway.register("s1", "ana")
@@ -115,7 +115,7 @@ async def test_a_web_reply_comes_back(settings: Settings, redis: Redis, replies:
 
 
 async def test_a_postponed_one_that_came_back_is_known(
-    settings: Settings, redis: Redis, replies: Replies, providers: Providers, stream: ResponseStream
+    settings: Settings, redis: RedisClient, replies: Replies, providers: Providers, stream: ResponseStream
 ) -> None:
     """A retry returned to the stream as a new entry, which is cut: it is put back again."""
     providers.answers.append((503, {}))
@@ -139,7 +139,7 @@ async def test_a_postponed_one_that_came_back_is_known(
     assert len(providers.requests) == 2
 
 
-async def test_an_ordinary_trim_is_no_alarm(settings: Settings, redis: Redis, replies: Replies) -> None:
+async def test_an_ordinary_trim_is_no_alarm(settings: Settings, redis: RedisClient, replies: Replies) -> None:
     """What is delivered may be cut, by us or by anyone, and nothing is sent again."""
     async with Desk(settings) as desk:
         sent = await to_phones(replies)

@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
@@ -15,6 +14,7 @@ from msgctl.delivery.sockets import Sockets
 from msgctl.delivery.stream import ResponseStream
 from msgctl.delivery.web import Web
 from msgctl.messages import Channel, Response
+from msgctl.redisdb import RedisClient
 from msgctl.tasks import cancel
 from tests.delivery.desk import Desk
 from tests.delivery.replies import Replies, response
@@ -45,12 +45,12 @@ async def caught_up(stream: ResponseStream, replies: Replies) -> None:
 
 
 @pytest.fixture
-def gateway(redis: Redis, settings: Settings) -> Sockets:
+def gateway(redis: RedisClient, settings: Settings) -> Sockets:
     """Gateway g1's sockets."""
     return Sockets(redis, settings, "g1")
 
 
-async def state(redis: Redis, reply: Response) -> tuple[DeliveryState, str | None]:
+async def state(redis: RedisClient, reply: Response) -> tuple[DeliveryState, str | None]:
     """What the record of a reply says."""
     record = await find(redis, reply.message_id)
     assert record is not None
@@ -58,7 +58,7 @@ async def state(redis: Redis, reply: Response) -> tuple[DeliveryState, str | Non
 
 
 async def test_the_named_socket_gets_it(
-    settings: Settings, redis: Redis, replies: Replies, gateway: Sockets
+    settings: Settings, redis: RedisClient, replies: Replies, gateway: Sockets
 ) -> None:
     """Only the socket that `websocketId` names, although another one joined the conversation."""
     await gateway.register("s1", "ana")
@@ -71,7 +71,7 @@ async def test_the_named_socket_gets_it(
 
 
 async def test_without_a_living_named_socket_all_that_joined_get_it(
-    settings: Settings, redis: Redis, replies: Replies, gateway: Sockets
+    settings: Settings, redis: RedisClient, replies: Replies, gateway: Sockets
 ) -> None:
     """Every living socket of that user in the conversation, on any gateway; dead ones leave the set."""
     elsewhere = Sockets(redis, settings, "g2")
@@ -89,7 +89,7 @@ async def test_without_a_living_named_socket_all_that_joined_get_it(
 
 @pytest.mark.parametrize("metadata", [{"websocketId": "evas"}, {}, {"websocketId": 7}, {"websocketId": {"a": 1}}])
 async def test_another_users_socket_never_hears_of_it(
-    settings: Settings, redis: Redis, replies: Replies, gateway: Sockets, metadata: dict[str, object]
+    settings: Settings, redis: RedisClient, replies: Replies, gateway: Sockets, metadata: dict[str, object]
 ) -> None:
     """Neither by being named nor by having joined; the response is KEPT for its own user."""
     await gateway.register("evas", "eva")
@@ -121,7 +121,7 @@ async def test_two_racing_subscribers_keep_the_order(
 
 
 async def test_the_later_one_first_brings_the_earlier_along(
-    settings: Settings, redis: Redis, replies: Replies, gateway: Sockets
+    settings: Settings, redis: RedisClient, replies: Replies, gateway: Sockets
 ) -> None:
     """Whoever routes number 3 routes 1 before it, but not 2, which went to a phone; then 1 is nothing new."""
     await gateway.register("s1", "ana")
@@ -141,7 +141,7 @@ async def test_the_later_one_first_brings_the_earlier_along(
 
 
 async def test_a_reply_that_is_no_longer_kept_is_routed_from_the_stream(
-    settings: Settings, redis: Redis, replies: Replies, gateway: Sockets
+    settings: Settings, redis: RedisClient, replies: Replies, gateway: Sockets
 ) -> None:
     """The gap is filled with what is there, and the response itself never depends on it."""
     await gateway.register("s1", "ana")
@@ -154,7 +154,7 @@ async def test_a_reply_that_is_no_longer_kept_is_routed_from_the_stream(
 
 
 async def test_a_forgotten_conversation_does_not_come_back(
-    settings: Settings, redis: Redis, replies: Replies, gateway: Sockets
+    settings: Settings, redis: RedisClient, replies: Replies, gateway: Sockets
 ) -> None:
     """A late response of an expired conversation reaches its socket and leaves no hash without a TTL behind."""
     await gateway.register("s1", "ana")
@@ -166,7 +166,7 @@ async def test_a_forgotten_conversation_does_not_come_back(
 
 
 async def test_a_dead_letter_is_told_once(
-    settings: Settings, redis: Redis, replies: Replies, gateway: Sockets
+    settings: Settings, redis: RedisClient, replies: Replies, gateway: Sockets
 ) -> None:
     """The news goes to the user's socket as a failure; it takes no number and leaves no record of a delivery."""
     await gateway.register("s1", "ana")
@@ -184,7 +184,7 @@ async def test_a_dead_letter_is_told_once(
 
 
 async def test_a_forgotten_script_is_loaded_again(
-    settings: Settings, redis: Redis, replies: Replies, gateway: Sockets
+    settings: Settings, redis: RedisClient, replies: Replies, gateway: Sockets
 ) -> None:
     """After SCRIPT FLUSH, as after a restart of Redis, the batch goes through all the same."""
     await gateway.register("s1", "ana")
@@ -196,7 +196,7 @@ async def test_a_forgotten_script_is_loaded_again(
 
 
 async def test_a_frame_holds_the_response(
-    redis: Redis, settings: Settings, replies: Replies, gateway: Sockets
+    redis: RedisClient, settings: Settings, replies: Replies, gateway: Sockets
 ) -> None:
     """What a gateway reads is the whole response with its number, the text to the character."""
     await gateway.register("s1", "ana")
@@ -210,13 +210,13 @@ async def test_a_frame_holds_the_response(
     assert msgspec.json.decode(frame.body, type=Response) == carried
 
 
-async def fall_silent(redis: Redis, gateway: str) -> None:
+async def fall_silent(redis: RedisClient, gateway: str) -> None:
     """Let a gateway's last sign of life be ten seconds old, as if it had been killed."""
     last = int(await redis.hget(contracts.GATEWAYS, gateway) or 0)
     await redis.hset(contracts.GATEWAYS, gateway, str(last - 10_000))
 
 
-async def come_back(settings: Settings, redis: Redis, gateway: Sockets) -> Sockets:
+async def come_back(settings: Settings, redis: RedisClient, gateway: Sockets) -> Sockets:
     """Ana's socket `old` at g1, and `new` at g2, which has resumed c1; the sockets of g2."""
     elsewhere = Sockets(redis, settings, "g2")
     for one, socket in ((gateway, "old"), (elsewhere, "new")):
@@ -227,7 +227,7 @@ async def come_back(settings: Settings, redis: Redis, gateway: Sockets) -> Socke
 
 
 async def test_a_reply_finds_who_came_back_although_it_names_a_dead_socket(
-    settings: Settings, redis: Redis, replies: Replies, gateway: Sockets
+    settings: Settings, redis: RedisClient, replies: Replies, gateway: Sockets
 ) -> None:
     """The named socket's gateway was killed, its key lives on: the reply goes to the user's new socket as well."""
     await come_back(settings, redis, gateway)
@@ -240,7 +240,7 @@ async def test_a_reply_finds_who_came_back_although_it_names_a_dead_socket(
 
 
 async def test_what_waits_for_a_dead_gateway_is_inherited(
-    settings: Settings, redis: Redis, replies: Replies, gateway: Sockets
+    settings: Settings, redis: RedisClient, replies: Replies, gateway: Sockets
 ) -> None:
     """Routed before the silence was noticed: it moves, in order, to the socket that has resumed elsewhere."""
     await come_back(settings, redis, gateway)
@@ -274,7 +274,7 @@ async def test_what_waits_for_a_dead_gateway_is_inherited(
 
 
 async def test_nothing_is_inherited_out_of_order(
-    settings: Settings, redis: Redis, replies: Replies, gateway: Sockets
+    settings: Settings, redis: RedisClient, replies: Replies, gateway: Sockets
 ) -> None:
     """A later reply has reached the new socket: the one in the dead inbox is left for the client's `resume`."""
     elsewhere = await come_back(settings, redis, gateway)
@@ -289,7 +289,7 @@ async def test_nothing_is_inherited_out_of_order(
     assert [reply.seq for reply in missed.responses] == [1, 2]
 
 
-async def committed(settings: Settings, redis: Redis) -> list[Entry]:
+async def committed(settings: Settings, redis: RedisClient) -> list[Entry]:
     """What a subscriber reads."""
     stream = ResponseStream(redis, settings, "reader")
     await stream.ensure_group()

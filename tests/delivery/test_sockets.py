@@ -6,25 +6,25 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts, redisdb
 from msgctl.config import Settings
 from msgctl.delivery.sockets import Sockets
 from msgctl.errors import NotFound
 from msgctl.messages import Channel
+from msgctl.redisdb import RedisClient
 from msgctl.tasks import cancel
 from tests.delivery.replies import Replies, response
 from tests.processes import PATIENCE, until
 
 
 @pytest.fixture
-def sockets(redis: Redis, settings: Settings) -> Sockets:
+def sockets(redis: RedisClient, settings: Settings) -> Sockets:
     """Gateway g1's."""
     return Sockets(redis, settings, "g1")
 
 
-async def push(redis: Redis, number: int) -> None:
+async def push(redis: RedisClient, number: int) -> None:
     """Put a frame into g1's inbox, as ROUTE does."""
     await redis.xadd(
         contracts.INBOX + "g1",
@@ -32,7 +32,9 @@ async def push(redis: Redis, number: int) -> None:
     )
 
 
-async def test_a_socket_lives_as_long_as_it_beats(redis: Redis, settings: Settings, sockets: Sockets) -> None:
+async def test_a_socket_lives_as_long_as_it_beats(
+    redis: RedisClient, settings: Settings, sockets: Sockets
+) -> None:
     """A registered socket expires by itself; a beat prolongs it and says that the gateway lives."""
     await sockets.register("s1", "ana")
     assert await redis.hgetall(contracts.SOCKET + "s1") == {"gateway": "g1", "user": "ana"}
@@ -43,7 +45,7 @@ async def test_a_socket_lives_as_long_as_it_beats(redis: Redis, settings: Settin
     assert int(await redis.hget(contracts.GATEWAYS, "g1") or 0) > 0
 
 
-async def test_a_beat_brings_back_what_redis_forgot(redis: Redis, sockets: Sockets) -> None:
+async def test_a_beat_brings_back_what_redis_forgot(redis: RedisClient, sockets: Sockets) -> None:
     """After an outage longer than the TTL a living socket is known again, with its conversations."""
     await sockets.register("s1", "ana")
     await sockets.join("s1", "c1")
@@ -54,7 +56,7 @@ async def test_a_beat_brings_back_what_redis_forgot(redis: Redis, sockets: Socke
     assert await redis.exists(contracts.SOCKET + "never-registered") == 0
 
 
-async def test_a_closed_socket_leaves_nothing(redis: Redis, sockets: Sockets) -> None:
+async def test_a_closed_socket_leaves_nothing(redis: RedisClient, sockets: Sockets) -> None:
     """Neither its hash nor its membership, and no beat revives it."""
     await sockets.register("s1", "ana")
     await sockets.join("s1", "c1")
@@ -64,7 +66,7 @@ async def test_a_closed_socket_leaves_nothing(redis: Redis, sockets: Sockets) ->
     assert await redis.exists(contracts.SOCKET + "s1", contracts.SOCKETS + "c1") == 0
 
 
-async def test_many_sockets_come_and_go_in_few_round_trips(redis: Redis, settings: Settings) -> None:
+async def test_many_sockets_come_and_go_in_few_round_trips(redis: RedisClient, settings: Settings) -> None:
     """When hundreds do at once, it takes no connection for each, and leaves nothing in the end."""
     client = redisdb.connect(settings)
     sockets = Sockets(client, settings, "g1")
@@ -94,7 +96,7 @@ async def test_what_was_missed(replies: Replies, sockets: Sockets) -> None:
 
 @pytest.mark.parametrize(("after", "recovered"), [(4, False), (5, True), (6, True)])
 async def test_a_history_that_does_not_reach_back_says_so(
-    redis: Redis, replies: Replies, sockets: Sockets, after: int, recovered: bool
+    redis: RedisClient, replies: Replies, sockets: Sockets, after: int, recovered: bool
 ) -> None:
     """With everything up to 5 cut away, who left before 5 is told that something is missing."""
     for _ in range(8):
@@ -106,7 +108,9 @@ async def test_a_history_that_does_not_reach_back_says_so(
     assert missed.recovered is recovered
 
 
-async def test_a_conversation_that_began_anew_says_so(redis: Redis, replies: Replies, sockets: Sockets) -> None:
+async def test_a_conversation_that_began_anew_says_so(
+    redis: RedisClient, replies: Replies, sockets: Sockets
+) -> None:
     """Who left at 7 of an earlier life gets all there is, and that it is not what they left."""
     for _ in range(3):
         await replies.commit(response())
@@ -145,7 +149,7 @@ async def test_frames_come_in_order_and_are_trimmed(redis: Any, sockets: Sockets
     ]  # the last batch is trimmed once it is asked for the next
 
 
-async def test_frames_survive_a_cut_connection(redis: Redis, sockets: Sockets) -> None:
+async def test_frames_survive_a_cut_connection(redis: RedisClient, sockets: Sockets) -> None:
     """Every connection of the reader is killed in the middle of its wait: the next frame comes all the same."""
     stream = sockets.frames()
     waiting = asyncio.ensure_future(anext(stream))
@@ -168,7 +172,7 @@ async def close(stream: AsyncIterator[object]) -> None:
 
 
 async def test_a_wrong_clock_makes_no_gateway_silent(
-    redis: Redis, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+    redis: RedisClient, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F19: the sign of life is in Redis's time, whatever this host takes for the time."""
     monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
@@ -186,7 +190,7 @@ async def read(frames: AsyncIterator[Any], count: int) -> None:
     assert count == 0
 
 
-async def cut(redis: Redis, count: int) -> None:
+async def cut(redis: RedisClient, count: int) -> None:
     """Let so many frames come into g1's inbox and be cut before anybody can read them."""
     async with redis.pipeline(transaction=True) as pipeline:
         for _ in range(count):
@@ -195,12 +199,12 @@ async def cut(redis: Redis, count: int) -> None:
         await pipeline.execute()
 
 
-async def is_empty(redis: Redis) -> bool:
+async def is_empty(redis: RedisClient) -> bool:
     """Whether what was read of g1's inbox is dropped."""
     return await redis.xlen(contracts.INBOX + "g1") == 0
 
 
-async def test_frames_that_were_cut_are_counted(redis: Redis, sockets: Sockets) -> None:
+async def test_frames_that_were_cut_are_counted(redis: RedisClient, sockets: Sockets) -> None:
     """Told once, however much was read before and after; what was read never counts."""
     assert await sockets.lost_frames() == 0
     for number in range(5):
@@ -220,7 +224,7 @@ async def test_frames_that_were_cut_are_counted(redis: Redis, sockets: Sockets) 
     assert await sockets.lost_frames() == 0
 
 
-async def test_a_loss_is_told_once_the_rest_is_read(redis: Redis, sockets: Sockets) -> None:
+async def test_a_loss_is_told_once_the_rest_is_read(redis: RedisClient, sockets: Sockets) -> None:
     """Who is closed before that would not get what is still there, and a flood would close all again and again."""
     await cut(redis, 3)
     await push(redis, 1)
@@ -233,7 +237,7 @@ async def test_a_loss_is_told_once_the_rest_is_read(redis: Redis, sockets: Socke
     await cancel(reading)
 
 
-async def test_an_inbox_that_redis_lost_is_no_loss(redis: Redis, sockets: Sockets) -> None:
+async def test_an_inbox_that_redis_lost_is_no_loss(redis: RedisClient, sockets: Sockets) -> None:
     """A stream that begins anew, or lacks its end, counts from there."""
     for number in range(5):
         await push(redis, number)
@@ -253,7 +257,7 @@ async def test_an_inbox_that_redis_lost_is_no_loss(redis: Redis, sockets: Socket
     await cancel(reading)
 
 
-async def test_an_inbox_stays_as_long_as_its_gateway(redis: Redis, sockets: Sockets) -> None:
+async def test_an_inbox_stays_as_long_as_its_gateway(redis: RedisClient, sockets: Sockets) -> None:
     """What waits for a gateway that had nothing to do for an hour does not go."""
     await push(redis, 1)
     await redis.pexpire(contracts.INBOX + "g1", 5_000)

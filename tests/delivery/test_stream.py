@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.delivery.entry import Entry
 from msgctl.delivery.stream import ResponseStream
+from msgctl.redisdb import RedisClient
 from tests.delivery.replies import Replies, response
 from tests.processes import until
 
@@ -17,7 +17,7 @@ STREAM, GROUP = contracts.RESPONSES, contracts.RESPONSES_GROUP
 
 
 @pytest.fixture
-async def stream(settings: Settings, redis: Redis) -> AsyncIterator[ResponseStream]:
+async def stream(settings: Settings, redis: RedisClient) -> AsyncIterator[ResponseStream]:
     """The stream as subscriber `one` sees it."""
     stream = ResponseStream(redis, settings, "one")
     await stream.ensure_group()
@@ -26,7 +26,7 @@ async def stream(settings: Settings, redis: Redis) -> AsyncIterator[ResponseStre
 
 
 @pytest.fixture
-async def other(settings: Settings, redis: Redis) -> AsyncIterator[ResponseStream]:
+async def other(settings: Settings, redis: RedisClient) -> AsyncIterator[ResponseStream]:
     """The same stream as subscriber `two` sees it."""
     quick = settings.delivery.model_copy(update={"takeover": 0.05})
     stream = ResponseStream(redis, settings.model_copy(update={"delivery": quick}), "two")
@@ -89,7 +89,7 @@ async def test_who_keeps_its_hold_is_not_taken_over(
 
 
 async def test_who_leaves_hands_over_at_once(
-    settings: Settings, redis: Redis, stream: ResponseStream, replies: Replies
+    settings: Settings, redis: RedisClient, stream: ResponseStream, replies: Replies
 ) -> None:
     """After `leave` nobody waits for the silence to last; without pending entries the consumer is gone."""
     await replies.commit(response(message_id="a"))
@@ -125,7 +125,7 @@ async def test_trimming_spares_what_is_to_be_delivered(settings: Settings, redis
     assert left[-1600:] == ids[900:]
 
 
-async def test_the_settled_mark_follows(stream: ResponseStream, redis: Redis, replies: Replies) -> None:
+async def test_the_settled_mark_follows(stream: ResponseStream, redis: RedisClient, replies: Replies) -> None:
     """The mark stands at the oldest pending entry, or at the last that was read if none is pending."""
     first, second = await replies.put(response()), await replies.put(response())
     await read(stream)
@@ -138,7 +138,7 @@ async def test_the_settled_mark_follows(stream: ResponseStream, redis: Redis, re
 
 
 async def test_a_lost_group_is_made_anew_where_delivery_was(
-    stream: ResponseStream, redis: Redis, replies: Replies, capfd: pytest.CaptureFixture[str]
+    stream: ResponseStream, redis: RedisClient, replies: Replies, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Somebody destroyed it: an error is logged, and reading goes on with the oldest entry not delivered."""
     delivered, pending = await replies.put(response()), await replies.put(response(message_id="pending"))
@@ -155,7 +155,7 @@ async def test_a_lost_group_is_made_anew_where_delivery_was(
 
 
 async def test_a_blocked_reader_survives_the_loss_of_the_group(
-    stream: ResponseStream, redis: Redis, replies: Replies
+    stream: ResponseStream, redis: RedisClient, replies: Replies
 ) -> None:
     """NOGROUP in the middle of reading makes the group anew instead of ending the subscriber."""
     await read_nothing(stream)
@@ -170,7 +170,9 @@ async def read_nothing(stream: ResponseStream) -> None:
     assert await stream.read() == []
 
 
-async def test_the_living_are_registered_and_the_silent_forgotten(stream: ResponseStream, redis: Redis) -> None:
+async def test_the_living_are_registered_and_the_silent_forgotten(
+    stream: ResponseStream, redis: RedisClient
+) -> None:
     """`tend` writes the time of this subscriber, and drops a name that is long silent, with its consumer."""
     await redis.hset(contracts.SUBSCRIBERS, "dead", "1000")
     await redis.xgroup_createconsumer(STREAM, GROUP, "dead")

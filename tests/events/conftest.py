@@ -3,17 +3,17 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl.config import Settings
 from msgctl.events.archive import Archive
 from msgctl.events.projector import Projector
 from msgctl.postgres import Database
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Queue
 
 
 @pytest.fixture
-def queue(redis: Redis, settings: Settings) -> Queue:
+def queue(redis: RedisClient, settings: Settings) -> Queue:
     """The queue."""
     return Queue(redis, settings)
 
@@ -26,7 +26,7 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def projector(redis: Redis, settings: Settings, database: Database) -> Projector:
+def projector(redis: RedisClient, settings: Settings, database: Database) -> Projector:
     """Carries the ledger over when it is told to."""
     return Projector(redis, settings, database)
 

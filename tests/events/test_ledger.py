@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.config import Settings
@@ -13,6 +12,7 @@ from msgctl.delivery.entry import read_entry
 from msgctl.delivery.stream import ResponseStream
 from msgctl.delivery.web import Web
 from msgctl.events import Event, Ledger
+from msgctl.redisdb import RedisClient
 from msgctl.retry import RetryLater
 from msgctl.rqueue import Claimed, Claims, Queue
 from tests.rqueue.conftest import commit, failure
@@ -24,7 +24,7 @@ SECRET = "a text that no event may hold"
 
 
 @pytest.fixture
-def ledger(redis: Redis, settings: Settings) -> Ledger:
+def ledger(redis: RedisClient, settings: Settings) -> Ledger:
     """The ledger of the test's own Redis."""
     return Ledger(redis, settings)
 
@@ -43,7 +43,7 @@ async def hold(claims: Claims, claimed: Claimed, *, counts_as_attempt: bool) -> 
 
 
 async def test_an_answered_message_leaves_its_whole_way(
-    traffic: Traffic, ledger: Ledger, redis: Redis, settings: Settings
+    traffic: Traffic, ledger: Ledger, redis: RedisClient, settings: Settings
 ) -> None:
     """Accepted, claimed, committed, kept for a socket that comes back: who did it, and the evidence of each."""
     await traffic.completed("m")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from daemons import projecting
 from msgctl import agents, contracts, redisdb
@@ -19,6 +18,7 @@ from msgctl.events.archive import Archive
 from msgctl.messages import State
 from msgctl.operations.rebuilding import Rebuilding
 from msgctl.postgres import Database
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Claims, Queue
 from msgctl.stack.n8n import N8nStandIn
 from msgctl.stack.postgres import Postgres
@@ -63,7 +63,7 @@ async def archived(settings: Settings, ids: Sequence[str]) -> list[Event]:
         return [event for one in ids for event in await Archive(database).of_message(one)]
 
 
-async def caught_up(settings: Settings, redis: Redis, ids: Sequence[str]) -> None:
+async def caught_up(settings: Settings, redis: RedisClient, ids: Sequence[str]) -> None:
     """Return once PostgreSQL has, of these messages, just what Redis has."""
     ledger = Ledger(redis, settings)
 
@@ -75,7 +75,7 @@ async def caught_up(settings: Settings, redis: Redis, ids: Sequence[str]) -> Non
 
 
 async def test_an_outage_of_postgres_loses_no_event_and_doubles_none(
-    traffic: Traffic, own: Settings, redis: Redis, mortal: Postgres
+    traffic: Traffic, own: Settings, redis: RedisClient, mortal: Postgres
 ) -> None:
     """Killed in the middle and started again: what came before, meanwhile and after is there once, in order."""
     names = {when: [f"{when}{number}" for number in range(10)] for when in ("before", "meanwhile", "after")}
@@ -148,7 +148,7 @@ async def test_a_redis_whose_data_are_gone_is_fed_again_and_everyone_is_answered
             assert gone == [(f"over{number}", "completed", "") for number in range(5)]
 
 
-async def answered(redis: Redis, settings: Settings, ids: Sequence[str]) -> None:
+async def answered(redis: RedisClient, settings: Settings, ids: Sequence[str]) -> None:
     """Return once these are answered and their replies kept."""
     queue = Queue(redis, settings)
 
@@ -160,7 +160,7 @@ async def answered(redis: Redis, settings: Settings, ids: Sequence[str]) -> None
     await until(done, "everyone to be answered")
 
 
-async def caught_up_since(redis: Redis, settings: Settings) -> None:
+async def caught_up_since(redis: RedisClient, settings: Settings) -> None:
     """Return once PostgreSQL stands at the newest event of this Redis."""
     newest = (await Ledger(redis, settings).newest(1))[0].entry
 

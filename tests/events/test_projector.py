@@ -4,8 +4,6 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.agents import Agents
 from msgctl.config import Settings
@@ -17,6 +15,7 @@ from msgctl.operations import Operations
 from msgctl.operations.rebuilding import Rebuilding
 from msgctl.operations.tracing import Tracing
 from msgctl.postgres import Database
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Queue
 from msgctl.stack.n8n import N8nStandIn
 from tests.processes import Daemon, until
@@ -25,7 +24,7 @@ from tests.traffic import Traffic, traffic
 __all__ = ["traffic"]
 
 
-def tracing(settings: Settings, redis: Redis) -> Tracing:
+def tracing(settings: Settings, redis: RedisClient) -> Tracing:
     """Tells stories."""
     return Operations(settings, redis, Queue(redis, settings)).tracing
 
@@ -36,7 +35,7 @@ async def unfinished(archive: Archive) -> list[str]:
 
 
 async def test_events_are_carried_over_once_and_in_order(
-    traffic: Traffic, projector: Projector, archive: Archive, redis: Redis, settings: Settings
+    traffic: Traffic, projector: Projector, archive: Archive, redis: RedisClient, settings: Settings
 ) -> None:
     """What PostgreSQL has is what Redis has, to the last field; a second round finds nothing left."""
     await traffic.completed("m")
@@ -47,7 +46,7 @@ async def test_events_are_carried_over_once_and_in_order(
 
 
 async def test_two_projectors_carry_nothing_twice(
-    traffic: Traffic, redis: Redis, settings: Settings, database: Database, archive: Archive
+    traffic: Traffic, redis: RedisClient, settings: Settings, database: Database, archive: Archive
 ) -> None:
     """Side by side, one of them works and the other one steps back."""
     for number in range(20):
@@ -139,7 +138,7 @@ async def test_rebuilding_agrees_with_a_sound_redis_and_finds_what_was_done_by_h
 
 
 async def test_a_story_joins_both_halves_and_survives_a_missing_postgres(
-    traffic: Traffic, projector: Projector, redis: Redis, settings: Settings
+    traffic: Traffic, projector: Projector, redis: RedisClient, settings: Settings
 ) -> None:
     """Half in PostgreSQL, half in Redis: one story; without PostgreSQL it says so and tells what Redis has."""
     claimed = await traffic.active("m")
@@ -160,7 +159,7 @@ async def test_a_story_joins_both_halves_and_survives_a_missing_postgres(
 
 
 async def test_a_waiting_message_says_that_nobody_works(
-    traffic: Traffic, redis: Redis, settings: Settings
+    traffic: Traffic, redis: RedisClient, settings: Settings
 ) -> None:
     """Where it stopped, and the command that mends it."""
     await traffic.waiting("m")
@@ -169,7 +168,7 @@ async def test_a_waiting_message_says_that_nobody_works(
 
 
 async def test_the_subscriber_projects(
-    settings: Settings, redis: Redis, archive: Archive, queue: Queue, n8n: N8nStandIn
+    settings: Settings, redis: RedisClient, archive: Archive, queue: Queue, n8n: N8nStandIn
 ) -> None:
     """With real daemons, the whole way of a message arrives in PostgreSQL, and its text leaves it."""
     async with Agents(settings) as agents:

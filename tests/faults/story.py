@@ -15,14 +15,13 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from redis.asyncio import Redis
-
 from daemons._process import Life
 from daemons.worker.__main__ import serve
 from msgctl import contracts, redisdb
 from msgctl.config import Settings
 from msgctl.messages import Message, State
 from msgctl.operations import Verification, Violation
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Claims, Queue
 from msgctl.stack.n8n import Behaviour, N8nStandIn
 from tests.faults.accepting import accept
@@ -140,7 +139,7 @@ class Story:
         proxy.strike(Fault.KILL, at, kill=lambda: os.kill(door.pid, signal.SIGKILL))
         await door.wait()
 
-    async def _kill(self, disturbed: Settings, proxy: Proxy, at: int, redis: Redis) -> None:
+    async def _kill(self, disturbed: Settings, proxy: Proxy, at: int, redis: RedisClient) -> None:
         """A worker in a process of its own dies; a clean one finishes."""
         daemon = Daemon("worker", disturbed)
         proxy.strike(Fault.KILL, at, kill=lambda: os.kill(daemon.process.pid, signal.SIGKILL))
@@ -155,7 +154,7 @@ class Story:
             async with working(self.settings):
                 await over
 
-    async def _begin(self, redis: Redis) -> None:
+    async def _begin(self, redis: RedisClient) -> None:
         await redis.flushdb()
         self._n8n.reset(Behaviour(fail_once=FAIL_ONCE))
         queue = Queue(redis, self.settings)
@@ -180,7 +179,7 @@ class Story:
         )
         await queue.enqueue(message, digest=message.digest())
 
-    async def _is_over(self, redis: Redis, count: int = len(ANSWERED) + 1) -> bool:
+    async def _is_over(self, redis: RedisClient, count: int = len(ANSWERED) + 1) -> bool:
         stats = await Queue(redis, self.settings).stats()
         return stats.completed + stats.failed == count
 
@@ -188,7 +187,7 @@ class Story:
         redis = self.settings.redis.model_copy(update={"host": "127.0.0.1", "port": proxy.port})
         return self.settings.model_copy(update={"redis": redis})
 
-    async def _judge(self, outcome: Outcome, redis: Redis, needed: Mapping[str, int]) -> None:
+    async def _judge(self, outcome: Outcome, redis: RedisClient, needed: Mapping[str, int]) -> None:
         outcome.extra_calls = sum(self._n8n.calls[each] - calls for each, calls in needed.items())
         entries: Any = await redis.xrange(contracts.RESPONSES)
         bodies = [fields["body"] for _, fields in entries if fields["kind"] == "response"]

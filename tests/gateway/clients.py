@@ -7,7 +7,6 @@ from typing import Any
 
 import aiohttp
 import msgspec
-from redis.asyncio import Redis
 from websockets.asyncio.client import ClientConnection, connect
 
 from daemons._process import Life
@@ -15,6 +14,7 @@ from daemons.subscriber import serve as serve_subscriber
 from msgctl import tokens
 from msgctl.config import Settings
 from msgctl.messages import Draft, Failure, Reply, Turn
+from msgctl.redisdb import RedisClient
 from msgctl.retry import GiveUp
 from msgctl.rqueue import Claimed, Claims
 from tests.processes import PATIENCE
@@ -138,7 +138,7 @@ class Pipeline:
         settings: the gateway's settings.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self.redis = redis
         self._settings = settings
         self._claims = Claims(redis, settings, "worker-of-the-test")

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
-from redis.asyncio import Redis
 
 from daemons.gateway import server
 from daemons.gateway.app import serve
 from msgctl.agents import Agent, Agents
 from msgctl.config import Settings
+from msgctl.redisdb import RedisClient
 from tests.gateway.clients import Client, Pipeline, running
 
 
@@ -47,6 +47,6 @@ async def agent(settings: Settings) -> Agent:
 
 
 @pytest.fixture
-async def pipeline(redis: Redis, settings: Settings) -> Pipeline:
+async def pipeline(redis: RedisClient, settings: Settings) -> Pipeline:
     """What is behind the gateway; the test says when it answers."""
     return Pipeline(redis, settings)

@@ -5,7 +5,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from daemons.gateway import texts
@@ -14,6 +13,7 @@ from msgctl import contracts, errors
 from msgctl.agents import Agent
 from msgctl.config import Settings
 from msgctl.operations import Operations
+from msgctl.redisdb import RedisClient
 from tests.gateway.clients import Answer, Client, Pipeline, running
 from tests.processes import PATIENCE
 from tests.test_tokens import BAD_CLAIMS, forged, good_claims
@@ -243,7 +243,7 @@ def test_both_languages_say_the_same() -> None:
     assert {error.code for error in reachable} <= portuguese.errors.keys()
 
 
-async def test_a_ticket_opens_one_socket(client: Client, redis: Redis) -> None:
+async def test_a_ticket_opens_one_socket(client: Client, redis: RedisClient) -> None:
     """`POST /api/ws-ticket` gives a ticket that works once and lies in Redis by its digest, for 30 s at most."""
     answer = await client.request("POST", "/api/ws-ticket")
     assert answer.status == 201

@@ -2,8 +2,6 @@
 
 from typing import Any, cast
 
-from redis.asyncio import Redis
-
 from daemons.gateway.connection import Connection
 from daemons.gateway.hub import Hub
 from daemons.gateway.progress import ProgressFeed
@@ -11,13 +9,14 @@ from daemons.gateway.session import Session
 from daemons.gateway.texts import choose
 from msgctl.config import Settings
 from msgctl.delivery.sockets import Sockets
+from msgctl.redisdb import RedisClient
 from msgctl.tokens import Claims
 from tests.processes import until
 
 NEWS = '{"messageId":"m","conversationId":"c","userId":"ana","progress":%d}'
 
 
-async def test_connected_is_the_first_frame(settings: Settings, redis: Redis) -> None:
+async def test_connected_is_the_first_frame(settings: Settings, redis: RedisClient) -> None:
     """Progress that is published while Redis is told of a new socket does not come before its greeting."""
     feed = ProgressFeed(settings)
 

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 from pydantic import SecretStr
-from redis.asyncio import Redis
 
 from daemons.gateway.app import serve
 from msgctl import contracts
@@ -17,6 +16,7 @@ from msgctl.channels.send_limits import digest
 from msgctl.config import Settings
 from msgctl.messages import Channel, Response
 from msgctl.metrics import INBOUND
+from msgctl.redisdb import RedisClient
 from tests.gateway.clients import running
 from tests.gateway.test_webhooks import (
     APP_SECRET,
@@ -81,7 +81,7 @@ def whatsapp(**message: Any) -> bytes:
     return meta(messages=[{"id": "wamid.9", "from": PHONE, **message}])
 
 
-async def told(redis: Redis) -> list[Response]:
+async def told(redis: RedisClient) -> list[Response]:
     """What is to be delivered."""
     entries: Any = await redis.xrange(contracts.RESPONSES)
     return [msgspec.json.decode(fields["body"], type=Response) for _, fields in entries]
@@ -92,7 +92,7 @@ def counted(channel: str, kind: str) -> float:
     return float(INBOUND.labels(channel, kind)._value.get())
 
 
-async def test_a_second_bot_leads_to_its_agent(door: str, redis: Redis, other_agent: Agent) -> None:
+async def test_a_second_bot_leads_to_its_agent(door: str, redis: RedisClient, other_agent: Agent) -> None:
     """`/webhooks/telegram/88` is the second bot's: its agent, that agent's user, and it sends the reply."""
     headers = {"X-Telegram-Bot-Api-Secret-Token": SECRET}
     assert await post(f"{door}/webhooks/telegram/88", update(1), **headers) == 200
@@ -103,7 +103,7 @@ async def test_a_second_bot_leads_to_its_agent(door: str, redis: Redis, other_ag
     assert await post(f"{door}/webhooks/telegram/99", update(2), **headers) == 404
 
 
-async def test_bots_do_not_share_conversations(door: str, redis: Redis) -> None:
+async def test_bots_do_not_share_conversations(door: str, redis: RedisClient) -> None:
     """The same update id and chat at two bots are two messages in two conversations."""
     headers = {"X-Telegram-Bot-Api-Secret-Token": SECRET}
     for path in ("telegram", "telegram/77", "telegram/88"):
@@ -112,7 +112,7 @@ async def test_bots_do_not_share_conversations(door: str, redis: Redis) -> None:
     assert len(found) == len({message.conversation_id for message in found}) == 2
 
 
-async def test_second_numbers_lead_to_their_agent(door: str, redis: Redis, other_agent: Agent) -> None:
+async def test_second_numbers_lead_to_their_agent(door: str, redis: RedisClient, other_agent: Agent) -> None:
     """Meta's phone number id and Twilio's To choose the agent, and the reply is sent from that number."""
     word = {"id": "wamid.1", "from": PHONE, "type": "text", "text": {"body": "Olá"}}
     assert await tell_meta(door, meta(metadata={"phone_number_id": "2077"}, messages=[word])) == 200
@@ -122,7 +122,7 @@ async def test_second_numbers_lead_to_their_agent(door: str, redis: Redis, other
     assert (found["cloud"].channel_metadata["from"], found["twilio"].channel_metadata["from"]) == ("2077", "+1499")
 
 
-async def test_a_number_that_is_not_ours_is_passed_over(door: str, redis: Redis) -> None:
+async def test_a_number_that_is_not_ours_is_passed_over(door: str, redis: RedisClient) -> None:
     """Another number of the same account has no route: nothing is taken in, and the provider is content."""
     word = {"id": "wamid.1", "from": PHONE, "type": "text", "text": {"body": "Olá"}}
     assert await tell_meta(door, meta(metadata={"phone_number_id": "3000"}, messages=[word])) == 200
@@ -139,14 +139,14 @@ async def test_a_number_that_is_not_ours_is_passed_over(door: str, redis: Redis)
         {"type": "interactive", "interactive": {"list_reply": {"id": "1", "title": "Olá"}}},
     ],
 )
-async def test_words_are_found_wherever_they_stand(door: str, redis: Redis, content: dict[str, Any]) -> None:
+async def test_words_are_found_wherever_they_stand(door: str, redis: RedisClient, content: dict[str, Any]) -> None:
     """A caption and a button pressed are what the customer says, as much as a text."""
     assert await tell_meta(door, whatsapp(**content)) == 200
     [message] = await messages(redis)
     assert message.message == "Olá"
 
 
-async def test_a_caption_on_telegram_and_twilio(door: str, redis: Redis) -> None:
+async def test_a_caption_on_telegram_and_twilio(door: str, redis: RedisClient) -> None:
     """The words to a picture are taken in there too."""
     assert await tell_telegram(door, telegram(1, photo=[{"file_id": "f"}], caption="Foto")) == 200
     assert await tell_twilio(door, FORM | {"NumMedia": "1", "MediaContentType0": "image/jpeg"}) == 200
@@ -154,7 +154,7 @@ async def test_a_caption_on_telegram_and_twilio(door: str, redis: Redis) -> None
 
 
 async def test_what_is_no_text_is_answered_politely(
-    door: str, redis: Redis, capfd: pytest.CaptureFixture[str]
+    door: str, redis: RedisClient, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A voice message: counted, logged without its content, and its sender is told once, however many follow."""
     before = counted("telegram", "voice")
@@ -187,7 +187,9 @@ async def test_what_is_no_text_is_answered_politely(
         (telegram(1, pinned_message={}), "other"),
     ],
 )
-async def test_nobody_is_told_of_what_asks_for_nothing(door: str, redis: Redis, body: bytes, kind: str) -> None:
+async def test_nobody_is_told_of_what_asks_for_nothing(
+    door: str, redis: RedisClient, body: bytes, kind: str
+) -> None:
     """Edits, memberships, notices and stickers in a group are counted by kind, and that is all."""
     before = counted("telegram", kind)
     assert await tell_telegram(door, body) == 200
@@ -196,7 +198,7 @@ async def test_nobody_is_told_of_what_asks_for_nothing(door: str, redis: Redis, 
     assert await messages(redis) == []
 
 
-async def test_a_reaction_waits_for_no_answer(door: str, redis: Redis) -> None:
+async def test_a_reaction_waits_for_no_answer(door: str, redis: RedisClient) -> None:
     """A thumb under our message is counted, not answered."""
     before = counted("whatsapp", "reaction")
     assert await tell_meta(door, whatsapp(type="reaction", reaction={"emoji": "x"})) == 200
@@ -204,7 +206,7 @@ async def test_a_reaction_waits_for_no_answer(door: str, redis: Redis) -> None:
     assert await told(redis) == []
 
 
-async def test_an_edit_is_answered_where_that_is_wished(opened: Settings, redis: Redis) -> None:
+async def test_an_edit_is_answered_where_that_is_wished(opened: Settings, redis: RedisClient) -> None:
     """With `inbound.edits` the changed text is a further message of the conversation."""
     wished = opened.inbound.model_copy(update={"edits": True})
     async with running(serve, opened.model_copy(update={"inbound": wished})) as life:
@@ -216,7 +218,7 @@ async def test_an_edit_is_answered_where_that_is_wished(opened: Settings, redis:
     assert len({message.conversation_id for message in found}) == 1
 
 
-async def test_a_late_webhook_does_not_open_the_window(door: str, redis: Redis) -> None:
+async def test_a_late_webhook_does_not_open_the_window(door: str, redis: RedisClient) -> None:
     """Meta brings what failed for a week: the window counts from when the customer wrote."""
     now = int(time.time())
     for number, moment in enumerate((now - 50, now - 90_000)):
@@ -225,7 +227,7 @@ async def test_a_late_webhook_does_not_open_the_window(door: str, redis: Redis) 
     assert await redis.get(contracts.WINDOW + digest(f"+{PHONE}")) == str((now - 50) * 1000)
 
 
-async def test_the_same_webhook_at_the_same_instant(door: str, redis: Redis) -> None:
+async def test_the_same_webhook_at_the_same_instant(door: str, redis: RedisClient) -> None:
     """Twenty at once are one message and one apology."""
     bodies = [telegram(1, text="Olá")] * 20 + [telegram(2, voice={})] * 20
     assert set(await asyncio.gather(*(tell_telegram(door, body) for body in bodies))) == {200}
@@ -233,7 +235,7 @@ async def test_the_same_webhook_at_the_same_instant(door: str, redis: Redis) -> 
     assert len(await told(redis)) == 1
 
 
-async def test_a_thousand_statuses_in_one_webhook(door: str, redis: Redis) -> None:
+async def test_a_thousand_statuses_in_one_webhook(door: str, redis: RedisClient) -> None:
     """Meta gathers up to 1000 updates in one: all of them reach their records."""
     for number in range(1000):
         fields: Any = {"state": "SENT", "providerId": f"wamid.{number}", "endedAt": 1}

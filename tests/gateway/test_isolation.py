@@ -9,13 +9,13 @@ from typing import NamedTuple, get_args
 
 import msgspec
 import pytest
-from redis.asyncio import Redis
 
 from daemons.gateway.frames import incoming
 from daemons.gateway.openapi import describe
 from msgctl import contracts
 from msgctl.agents import Agent, Agents
 from msgctl.config import Settings
+from msgctl.redisdb import RedisClient
 from tests.gateway.clients import Chat, Client, Pipeline
 
 ABSENT = "00000000-0000-4000-8000-000000000000"
@@ -151,7 +151,7 @@ async def test_another_users_is_as_absent(name: str, client_of: Clients, theirs:
 
 @pytest.mark.parametrize("name", CHOSEN)
 async def test_another_users_conversation_is_refused(
-    name: str, client_of: Clients, theirs: Things, redis: Redis
+    name: str, client_of: Clients, theirs: Things, redis: RedisClient
 ) -> None:
     """The owner is served; another user hears what she hears of an absent agent, and nothing is written."""
     case, eve = CHOSEN[name], client_of("eve")
@@ -167,7 +167,7 @@ async def test_another_users_conversation_is_refused(
 
 
 async def test_who_is_refused_a_conversation_has_not_joined_it(
-    client_of: Clients, theirs: Things, redis: Redis
+    client_of: Clients, theirs: Things, redis: RedisClient
 ) -> None:
     """While her socket is open, nothing in Redis puts it among those of a conversation that is not hers."""
     async with client_of("eve").socket() as chat:
@@ -201,7 +201,7 @@ async def test_another_users_message_id_is_a_used_one(client_of: Clients, theirs
 
 
 async def test_another_users_socket_cannot_be_named(
-    client_of: Clients, theirs: Things, pipeline: Pipeline, redis: Redis
+    client_of: Clients, theirs: Things, pipeline: Pipeline, redis: RedisClient
 ) -> None:
     """A reply goes to a named socket of its own user; to another's or to none it does not, accepted alike."""
     ana, eve = client_of("ana"), client_of("eve")
@@ -220,7 +220,7 @@ async def test_another_users_socket_cannot_be_named(
             await chat.hear("pong")
 
 
-async def test_progress_of_others_is_not_heard(client_of: Clients, theirs: Things, redis: Redis) -> None:
+async def test_progress_of_others_is_not_heard(client_of: Clients, theirs: Things, redis: RedisClient) -> None:
     """A socket that asked for progress hears of its own user's messages alone."""
     eve = client_of("eve")
     async with eve.socket(f"token={eve.token}&progress=1") as chat:

@@ -8,7 +8,6 @@ from typing import Any
 import aiohttp
 import jwt
 import pytest
-from redis.asyncio import Redis
 from websockets.exceptions import ConnectionClosed
 
 from daemons.gateway.app import serve
@@ -19,6 +18,7 @@ from msgctl.agents import Agent
 from msgctl.config import Settings
 from msgctl.delivery.sockets import FORGOTTEN, Sockets
 from msgctl.errors import Unavailable
+from msgctl.redisdb import RedisClient
 from tests.gateway.clients import Client, Pipeline, running
 from tests.processes import until
 from tests.secrecy import JWT_SECRET
@@ -79,7 +79,7 @@ async def test_frames_count_as_requests(settings: Settings, agent: Agent) -> Non
             await chat.hear("pong")
 
 
-async def test_a_quota_fills_again(settings: Settings, redis: Redis) -> None:
+async def test_a_quota_fills_again(settings: Settings, redis: RedisClient) -> None:
     """What is kept of a quota runs out by itself, and once all requests are paid for the next one is granted."""
     async with gateways(settings, requests=1) as (make,):
         client = make()
@@ -97,7 +97,7 @@ async def granted(client: Client) -> bool:
     return (await client.get("/api/messages/queue/stats")).status == 200
 
 
-async def test_a_tier_raises_bounds_and_priorities(settings: Settings, agent: Agent, redis: Redis) -> None:
+async def test_a_tier_raises_bounds_and_priorities(settings: Settings, agent: Agent, redis: RedisClient) -> None:
     """A premium token has twice the requests, its messages go two queues sooner; an unknown tier is none."""
     async with gateways(settings, requests=1, tiers=["premium:2:2"]) as (make,):
         premium, unknown = make(tier="premium"), make(tier="gold")
@@ -134,7 +134,7 @@ async def test_messages_under_way_are_bounded(settings: Settings, agent: Agent, 
             assert (await client.post(body)).status == 202
 
 
-async def test_sockets_of_a_user_are_bounded(settings: Settings, redis: Redis) -> None:
+async def test_sockets_of_a_user_are_bounded(settings: Settings, redis: RedisClient) -> None:
     """One more at either gateway is closed with 4429; when one goes, there is room; nothing is left at the end."""
     async with gateways(settings, 2, sockets=2) as (first, second):
         async with first().socket() as one, second().socket() as two:
@@ -159,12 +159,12 @@ async def opens(client: Client) -> bool:
         return True
 
 
-async def is_empty(redis: Redis) -> bool:
+async def is_empty(redis: RedisClient) -> bool:
     """Whether nothing is kept of sockets that were."""
     return not await redis.keys(contracts.OCCUPANTS + "*")
 
 
-async def test_what_a_dead_gateway_held_does_not_count(settings: Settings, redis: Redis) -> None:
+async def test_what_a_dead_gateway_held_does_not_count(settings: Settings, redis: RedisClient) -> None:
     """Sockets of a gateway that has gone silent leave room for others."""
     key = contracts.OCCUPANTS + "user:ana"
     await redis.hset(contracts.GATEWAYS, "dead", "1000")
@@ -267,7 +267,7 @@ async def test_metadata_is_only_so_deep(depth: int, client: Client, agent: Agent
         assert answer.status == 202
 
 
-async def test_gateways_that_are_long_gone_are_forgotten(settings: Settings, redis: Redis) -> None:
+async def test_gateways_that_are_long_gone_are_forgotten(settings: Settings, redis: RedisClient) -> None:
     """A gateway silent for an hour is no longer listed; one that was heard of lately is."""
     now = (await redis.time())[0] * 1000
     await redis.hset(contracts.GATEWAYS, mapping={"gone": now - FORGOTTEN - 60_000, "silent": now - 60_000})

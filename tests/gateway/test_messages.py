@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.agents import Agent, Agents
 from msgctl.config import Settings
+from msgctl.redisdb import RedisClient
 from tests.gateway.clients import Client, Pipeline
 from tests.processes import PATIENCE
 
@@ -19,7 +19,7 @@ UUID_LENGTH = 36
 ABSENT = "00000000-0000-4000-8000-000000000000"
 
 
-async def test_a_message_is_accepted(client: Client, agent: Agent, redis: Redis) -> None:
+async def test_a_message_is_accepted(client: Client, agent: Agent, redis: RedisClient) -> None:
     """The 202 has the API's fields and texts, and the job is in Redis by then."""
     answer = await client.post(
         {
@@ -49,7 +49,7 @@ async def test_a_message_is_accepted(client: Client, agent: Agent, redis: Redis)
     assert await redis.lrange(contracts.RQ_QUEUE + "messages:3", 0, -1) == [message_id]
 
 
-async def test_what_may_be_left_out_gets_its_default(client: Client, agent: Agent, redis: Redis) -> None:
+async def test_what_may_be_left_out_gets_its_default(client: Client, agent: Agent, redis: RedisClient) -> None:
     """With agent and message alone: a new conversation, channel web, priority 5."""
     answer = await client.post({"agentId": agent.id.upper(), "message": "oi"})
     data = answer.json["data"]
@@ -59,7 +59,7 @@ async def test_what_may_be_left_out_gets_its_default(client: Client, agent: Agen
     assert stored[contracts.FIELD_CHANNEL] == "web"
 
 
-async def test_a_repeated_message_id_gets_the_same_bytes(client: Client, agent: Agent, redis: Redis) -> None:
+async def test_a_repeated_message_id_gets_the_same_bytes(client: Client, agent: Agent, redis: RedisClient) -> None:
     """The same id and body: the same 202, byte for byte, even at once, and one job."""
     body = {"agentId": agent.id, "message": "oi", "messageId": "m-1"}
     answers = await asyncio.gather(*(client.post(body) for _ in range(8)))
@@ -152,7 +152,7 @@ def bad_bodies() -> dict[str, tuple[int, str, str]]:
     }
 
 
-async def test_a_bad_body_is_refused_by_name(client: Client, redis: Redis) -> None:
+async def test_a_bad_body_is_refused_by_name(client: Client, redis: RedisClient) -> None:
     """Each malformed body gets its status and, where a field is at fault, that field's name; nothing is stored."""
     for body, (status, field, name) in bad_bodies().items():
         answer = await client.post(body.encode())
@@ -309,7 +309,7 @@ async def test_another_users_conversation_is_absent(
 
 
 async def test_a_full_conversation_says_when_to_come_back(
-    settings: Settings, redis: Redis, client: Client, agent: Agent
+    settings: Settings, redis: RedisClient, client: Client, agent: Agent
 ) -> None:
     """More waiting messages than a conversation may have: 429 with Retry-After."""
     body: dict[str, Any] = {"agentId": agent.id, "message": "oi", "conversationId": "c"}

@@ -7,7 +7,6 @@ import socket
 
 import aiohttp
 import pytest
-from redis.asyncio import Redis
 
 from daemons.gateway import server
 from daemons.gateway.app import serve
@@ -15,6 +14,7 @@ from daemons.gateway.listener import ALL_HOPS, hear, let_nobody_new_in
 from msgctl import contracts, tokens
 from msgctl.agents import Agent
 from msgctl.config import Settings
+from msgctl.redisdb import RedisClient
 from tests.gateway.clients import Client, running
 from tests.processes import PATIENCE, Daemon, until
 
@@ -63,7 +63,9 @@ class Stream:
             writer.close()
 
 
-async def test_a_takeover_refuses_nobody_and_loses_nothing(settings: Settings, agent: Agent, redis: Redis) -> None:
+async def test_a_takeover_refuses_nobody_and_loses_nothing(
+    settings: Settings, agent: Agent, redis: RedisClient
+) -> None:
     """SIGTERM while clients come and go: not one connection is refused or reset, each 202 is in Redis."""
     token = tokens.issue(settings, "ana", 600)
     async with Daemon("gateway", settings) as first:

@@ -5,11 +5,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.agents import Agent
 from msgctl.config import Settings
+from msgctl.redisdb import RedisClient
 from msgctl.stack.postgres import Postgres
 from msgctl.tiers import Tiers
 from tests.gateway.clients import Client
@@ -46,7 +46,7 @@ async def listening(connection: psycopg.AsyncConnection) -> bool:
 
 
 async def test_a_row_makes_a_tier(
-    settings: Settings, agent: Agent, redis: Redis, connection: psycopg.AsyncConnection
+    settings: Settings, agent: Agent, redis: RedisClient, connection: psycopg.AsyncConnection
 ) -> None:
     """Limits and priority are those of the row; an unknown name and a user without a row have none."""
     await connection.execute("INSERT INTO user_tiers VALUES ('ana', 'premium'), ('bia', 'silver')")

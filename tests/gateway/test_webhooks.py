@@ -12,7 +12,6 @@ import aiohttp
 import msgspec
 import pytest
 from pydantic import SecretStr
-from redis.asyncio import Redis
 
 from daemons.gateway.app import serve
 from msgctl import contracts
@@ -21,6 +20,7 @@ from msgctl.channels.send_limits import digest
 from msgctl.config import Settings
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.messages import Channel, Message
+from msgctl.redisdb import RedisClient
 from tests.gateway.clients import running
 
 SECRET = "a-secret_token-of-the-bot"
@@ -60,7 +60,7 @@ async def post(url: str, body: bytes, **headers: str) -> int:
         return answer.status
 
 
-async def messages(redis: Redis) -> list[Message]:
+async def messages(redis: RedisClient) -> list[Message]:
     """What is in the queue."""
     keys = [key async for key in redis.scan_iter(contracts.RQ_JOB + "*")]
     found: list[Any] = [await redis.hget(key, contracts.FIELD_MESSAGE) for key in keys]
@@ -110,7 +110,7 @@ FORM = {
 }
 
 
-async def test_telegram_is_taken_in_once(door: str, redis: Redis, agent: Agent) -> None:
+async def test_telegram_is_taken_in_once(door: str, redis: RedisClient, agent: Agent) -> None:
     """The same update thrice is one message for the agent's owner, whose reply goes back to that chat."""
     assert [await tell_telegram(door, update()) for _ in range(3)] == [200] * 3
     [message] = await messages(redis)
@@ -120,14 +120,14 @@ async def test_telegram_is_taken_in_once(door: str, redis: Redis, agent: Agent) 
     assert {one.conversation_id for one in await messages(redis)} == {message.conversation_id}
 
 
-async def test_in_a_group_the_reply_shows_whom_it_answers(door: str, redis: Redis) -> None:
+async def test_in_a_group_the_reply_shows_whom_it_answers(door: str, redis: RedisClient) -> None:
     """A group's message is replied to by its number."""
     assert await tell_telegram(door, update(3, id=-100, type="supergroup")) == 200
     [message] = await messages(redis)
     assert message.channel_metadata == {"chatId": -100, "replyToMessageId": 5}
 
 
-async def test_meta_is_taken_in_once_and_opens_the_window(door: str, redis: Redis) -> None:
+async def test_meta_is_taken_in_once_and_opens_the_window(door: str, redis: RedisClient) -> None:
     """The same webhook twice is one message; the customer's last word is known from then on."""
     assert [await tell_meta(door, meta(**WORD)) for _ in range(2)] == [200, 200]
     [message] = await messages(redis)
@@ -138,14 +138,14 @@ async def test_meta_is_taken_in_once_and_opens_the_window(door: str, redis: Redi
     assert abs(int(last) / 1000 - time.time()) < 60
 
 
-async def test_twilio_is_taken_in_once(door: str, redis: Redis) -> None:
+async def test_twilio_is_taken_in_once(door: str, redis: RedisClient) -> None:
     """The same form twice is one message, to be answered by Twilio."""
     assert [await tell_twilio(door, FORM) for _ in range(2)] == [200, 200]
     [message] = await messages(redis)
     assert message.channel_metadata == {"to": f"+{PHONE}", "provider": "twilio"}
 
 
-async def test_what_is_not_signed_is_refused(door: str, redis: Redis) -> None:
+async def test_what_is_not_signed_is_refused(door: str, redis: RedisClient) -> None:
     """A wrong secret, signature or body, or none at all: 401, and nothing is taken in."""
     assert await tell_telegram(door, update(), "another") == 401
     assert await post(f"{door}/webhooks/telegram", update()) == 401
@@ -156,7 +156,7 @@ async def test_what_is_not_signed_is_refused(door: str, redis: Redis) -> None:
     assert await messages(redis) == []
 
 
-async def test_closed_webhooks_do_not_exist(gateway: str, redis: Redis) -> None:
+async def test_closed_webhooks_do_not_exist(gateway: str, redis: RedisClient) -> None:
     """Without secrets in the settings, every one of them answers 404, even to an empty signature."""
     for name in ("telegram", "whatsapp", "twilio"):
         assert await post(f"{gateway}/webhooks/{name}", b"{}") == 404
@@ -182,7 +182,7 @@ async def test_the_challenge(door: str) -> None:
         b'{"update_id": 9, "message": {"chat": "x", "text": 3}}',
     ],
 )
-async def test_what_is_no_text_is_passed_over(door: str, redis: Redis, body: bytes) -> None:
+async def test_what_is_no_text_is_passed_over(door: str, redis: RedisClient, body: bytes) -> None:
     """Pictures, edits and oddities are taken from the provider, or it would bring them for days."""
     assert await tell_telegram(door, body) == 200
     assert await tell_meta(door, meta(messages=[{"id": "w", "from": PHONE, "image": {}}, 3], statuses="x")) == 200
@@ -195,7 +195,7 @@ async def test_nonsense_is_refused(door: str, body: bytes) -> None:
     assert await tell_telegram(door, body) == 400
 
 
-async def test_statuses_update_the_record(door: str, redis: Redis) -> None:
+async def test_statuses_update_the_record(door: str, redis: RedisClient) -> None:
     """Delivered and read, from Meta and from Twilio by the id in the callback's query, come into the record."""
     for message_id, provider_id in (("m-1", "wamid.7"), ("m-2", "SM7")):
         fields: Any = {"state": "SENT", "channel": "whatsapp", "providerId": provider_id, "endedAt": 1}
@@ -222,7 +222,9 @@ async def test_it_answers_quickly(door: str) -> None:
     assert sorted(took)[10] < 0.1
 
 
-async def test_without_its_agent_the_provider_keeps_it(settings: Settings, redis: Redis, agent: Agent) -> None:
+async def test_without_its_agent_the_provider_keeps_it(
+    settings: Settings, redis: RedisClient, agent: Agent
+) -> None:
     """A route that leads to no agent is a mistake to be mended: 503, so that the provider brings it again."""
     lost = agent.id[:-12] + "0" * 12
     changed = {"token": SecretStr("77:x"), "webhook_secret": SecretStr(SECRET), "agent": lost}

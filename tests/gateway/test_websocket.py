@@ -8,7 +8,6 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
-from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -18,6 +17,7 @@ from msgctl import contracts, tokens
 from msgctl.agents import Agent, Agents
 from msgctl.config import Settings
 from msgctl.messages import Channel, Reply, Response
+from msgctl.redisdb import RedisClient
 from tests.gateway.clients import Chat, Client, Pipeline, running
 from tests.processes import until
 
@@ -225,7 +225,7 @@ async def test_a_conversation_goes_on_after_a_reconnect(client: Client, agent: A
 
 
 async def test_a_history_that_no_longer_reaches_back_is_told(
-    settings: Settings, redis: Redis, agent: Agent
+    settings: Settings, redis: RedisClient, agent: Agent
 ) -> None:
     """With fewer replies kept than were missed: those that are left, and `recovered: false`."""
     history = settings.history.model_copy(update={"replies": 2})
@@ -244,7 +244,7 @@ async def test_a_history_that_no_longer_reaches_back_is_told(
 
 
 async def test_a_socket_hears_a_bounded_number_of_conversations(
-    client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    client: Client, redis: RedisClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Naming one after the other costs no more than the newest of them; one that is named anew is new."""
     monkeypatch.setattr(connection, "MAX_JOINED", 3)
@@ -258,7 +258,7 @@ async def test_a_socket_hears_a_bounded_number_of_conversations(
 
 
 async def test_a_long_gap_is_resumed_whole(
-    client: Client, agent: Agent, pipeline: Pipeline, settings: Settings, redis: Redis
+    client: Client, agent: Agent, pipeline: Pipeline, settings: Settings, redis: RedisClient
 ) -> None:
     """A gap of many large replies, more than may wait for a slow client, comes whole and in order."""
     await client.post({"agentId": agent.id, "message": "oi", "conversationId": "c", "messageId": "m"})
@@ -309,13 +309,13 @@ async def test_progress_is_told_only_to_who_asked(client: Client, agent: Agent, 
         await quiet.hear("pong")
 
 
-async def subscribers(redis: Redis, channel: str) -> int:
+async def subscribers(redis: RedisClient, channel: str) -> int:
     """How many listen to a channel."""
     ((_, count),) = await redis.pubsub_numsub(channel)
     return int(count)
 
 
-async def heard(redis: Redis, channel: str, count: int) -> bool:
+async def heard(redis: RedisClient, channel: str, count: int) -> bool:
     """Whether just so many listen to a channel."""
     return await subscribers(redis, channel) == count
 
@@ -340,7 +340,9 @@ async def test_a_frame_too_big_is_1009(client: Client, settings: Settings) -> No
         assert (await chat.closed())[0] in {1009, 1006}  # 1006: it was cut off before it had read why
 
 
-async def test_a_slow_reader_is_closed_while_others_go_on(settings: Settings, redis: Redis, agent: Agent) -> None:
+async def test_a_slow_reader_is_closed_while_others_go_on(
+    settings: Settings, redis: RedisClient, agent: Agent
+) -> None:
     """A client that stops reading gets 4408 once its queue is full; its neighbour misses nothing."""
     tight = {"max_queued_frames": 16, "send_timeout": 1.0}
     gateway = settings.gateway.model_copy(update=tight)
@@ -365,7 +367,9 @@ async def test_a_slow_reader_is_closed_while_others_go_on(settings: Settings, re
             assert (await slow.closed())[0] == 4408
 
 
-async def test_only_the_client_whose_reply_went_elsewhere_is_asked_back(client: Client, redis: Redis) -> None:
+async def test_only_the_client_whose_reply_went_elsewhere_is_asked_back(
+    client: Client, redis: RedisClient
+) -> None:
     """Its gateway was silent, and the reply went to another socket of the user; neighbours hear nothing of it."""
     async with client.socket() as neighbour, client.socket() as chat:
         socket_id = (await chat.hear("connected"))["socketId"]
@@ -379,7 +383,7 @@ async def test_only_the_client_whose_reply_went_elsewhere_is_asked_back(client: 
         await neighbour.hear("pong")
 
 
-async def test_clients_are_asked_back_when_frames_were_lost(client: Client, redis: Redis) -> None:
+async def test_clients_are_asked_back_when_frames_were_lost(client: Client, redis: RedisClient) -> None:
     """More came than wait for one gateway, and nobody knows whose it was: all are closed with a hint to resume."""
     async with client.socket() as chat:
         socket_id = (await chat.hear("connected"))["socketId"]

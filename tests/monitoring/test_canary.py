@@ -4,12 +4,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.agents import Agents
 from msgctl.config import Settings
 from msgctl.operations.health import Checkup
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Queue
 from msgctl.stack.n8n import N8nStandIn
 from tests.monitoring.conftest import scrape, value
@@ -21,12 +20,14 @@ def with_canary(settings: Settings, **canary: object) -> Settings:
     return settings.model_copy(update={"canary": settings.canary.model_copy(update={"interval": 0.5, **canary})})
 
 
-async def arrived(redis: Redis) -> bool:
+async def arrived(redis: RedisClient) -> bool:
     """Whether one has come home."""
     return bool(await redis.hget(contracts.CANARY, "arrivedAt"))
 
 
-async def test_it_goes_the_whole_way_and_leaves_nothing(settings: Settings, redis: Redis, n8n: N8nStandIn) -> None:
+async def test_it_goes_the_whole_way_and_leaves_nothing(
+    settings: Settings, redis: RedisClient, n8n: N8nStandIn
+) -> None:
     """Without an agent n8n is not asked; the message is removed once its reply was delivered."""
     cared = with_canary(settings)
     async with Daemon("worker", cared), Daemon("subscriber", cared):
@@ -37,7 +38,7 @@ async def test_it_goes_the_whole_way_and_leaves_nothing(settings: Settings, redi
     assert n8n.calls.total() == 0
 
 
-async def test_with_an_agent_it_goes_through_n8n(settings: Settings, redis: Redis, n8n: N8nStandIn) -> None:
+async def test_with_an_agent_it_goes_through_n8n(settings: Settings, redis: RedisClient, n8n: N8nStandIn) -> None:
     """The agent of the configuration is asked, as any agent is."""
     async with Agents(settings) as agents:
         agent = await agents.add(user_id="ops", name="Canary", webhook_path="canary")
@@ -47,7 +48,9 @@ async def test_with_an_agent_it_goes_through_n8n(settings: Settings, redis: Redi
     assert n8n.calls.total() >= 1
 
 
-async def test_its_silence_is_seen(settings: Settings, redis: Redis, with_metrics: Callable[[], Settings]) -> None:
+async def test_its_silence_is_seen(
+    settings: Settings, redis: RedisClient, with_metrics: Callable[[], Settings]
+) -> None:
     """Without a worker its age grows: a metric, and a reason to be unhealthy."""
     cared = with_canary(with_metrics(), late=0.2)
     checkup = Checkup(cared, redis, Queue(redis, cared))

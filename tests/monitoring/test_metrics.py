@@ -6,12 +6,12 @@ from subprocess import PIPE
 
 import aiohttp
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.agents import Agents
 from msgctl.config import Settings
 from msgctl.metrics import REGISTRY
+from msgctl.redisdb import RedisClient
 from msgctl.stack.n8n import Behaviour, N8nStandIn
 from tests.monitoring.conftest import MONITORING, scrape, value
 from tests.processes import Daemon, until
@@ -38,7 +38,7 @@ class Fleet:
 
 
 @pytest.fixture
-async def fleet(redis: Redis, settings: Settings, with_metrics: Give) -> AsyncIterator[Fleet]:
+async def fleet(redis: RedisClient, settings: Settings, with_metrics: Give) -> AsyncIterator[Fleet]:
     """A running pipeline whose daemons serve metrics."""
     async with Agents(settings) as agents:
         agent = await agents.add(user_id=USER, name="Ana", webhook_path="chat")
@@ -105,7 +105,7 @@ async def test_the_worker_counts_what_it_does(fleet: Fleet, n8n: N8nStandIn) -> 
     assert value(text, "msgctl_n8n_request_duration_seconds_count", '{outcome="ok"}') == 2
 
 
-async def test_every_daemon_tells_of_the_whole_pipeline(fleet: Fleet, redis: Redis) -> None:
+async def test_every_daemon_tells_of_the_whole_pipeline(fleet: Fleet, redis: RedisClient) -> None:
     """Who lives, what waits and how Redis is, from whichever daemon is asked."""
     await redis.set(contracts.RQ_SUSPENDED, "1")
     for number in range(4):
@@ -143,7 +143,7 @@ async def test_a_taken_port_costs_the_metrics_and_not_the_daemon(with_metrics: G
         assert "slots" in second.status
 
 
-async def test_a_redis_that_is_silent_is_a_measurement(fleet: Fleet, redis: Redis) -> None:
+async def test_a_redis_that_is_silent_is_a_measurement(fleet: Fleet, redis: RedisClient) -> None:
     """While Redis does not answer, a daemon still answers Prometheus, and says so."""
     await redis.client_pause(6000, all=True)
 

@@ -8,11 +8,11 @@ from contextlib import AsyncExitStack
 import aiohttp
 import pytest
 from aiohttp import web
-from redis.asyncio import Redis
 
 from msgctl import spans
 from msgctl.agents import Agents
 from msgctl.config import Settings
+from msgctl.redisdb import RedisClient
 from msgctl.stack.n8n import N8nStandIn
 from msgctl.tokens import issue
 from tests.processes import Daemon, until
@@ -63,7 +63,7 @@ async def collector() -> AsyncIterator[Collector]:
 
 
 async def test_one_trace_from_the_request_to_the_delivery(
-    settings: Settings, redis: Redis, collector: Collector, n8n: N8nStandIn
+    settings: Settings, redis: RedisClient, collector: Collector, n8n: N8nStandIn
 ) -> None:
     """Gateway, worker and subscriber speak of one trace, whose id n8n is given too."""
     traced = settings.model_copy(

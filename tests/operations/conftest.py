@@ -1,10 +1,10 @@
 """Operations on the test's own Redis."""
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl.config import Settings
 from msgctl.operations import Operations
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Queue
 from tests.traffic import traffic
 
@@ -12,6 +12,6 @@ __all__ = ["operations", "traffic"]
 
 
 @pytest.fixture
-def operations(redis: Redis, settings: Settings) -> Operations:
+def operations(redis: RedisClient, settings: Settings) -> Operations:
     """What is under test."""
     return Operations(settings, redis, Queue(redis, settings))

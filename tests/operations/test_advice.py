@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.agents import Agents
@@ -16,6 +15,7 @@ from msgctl.delivery.web import Web
 from msgctl.events import Event
 from msgctl.operations import Operations
 from msgctl.operations.advice import BY_CODE, REMARKS, STANDING, Standing, stand
+from msgctl.redisdb import RedisClient
 from msgctl.retry import RetryLater
 from msgctl.rqueue import Claims, Queue
 from tests.rqueue.conftest import failure
@@ -35,7 +35,7 @@ def tell(*whats: str, **evidence: str) -> list[Event]:
 
 
 @pytest.fixture
-def where(settings: Settings, redis: Redis) -> Where:
+def where(settings: Settings, redis: RedisClient) -> Where:
     """Where a message stands, by the real ledger and the real queue."""
 
     async def look(message_id: str) -> Standing:
@@ -136,7 +136,7 @@ async def test_nobody_delivers(traffic: Traffic, where: Where) -> None:
     assert (await where("m")).advice == "No subscriber is alive. Start one: msgctl start subscriber"
 
 
-async def test_its_socket_is_gone(staffed: Traffic, where: Where, redis: Redis, settings: Settings) -> None:
+async def test_its_socket_is_gone(staffed: Traffic, where: Where, redis: RedisClient, settings: Settings) -> None:
     """That is no trouble: the reply waits for the customer to come back."""
     await staffed.completed("m")
     stream = ResponseStream(redis, settings, "s1")

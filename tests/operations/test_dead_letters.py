@@ -1,12 +1,12 @@
 """Listing and replaying dead letters, and forgetting messages that are over."""
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.errors import InvalidInput, Refused
 from msgctl.messages import State
 from msgctl.operations import Operations
+from msgctl.redisdb import RedisClient
 from tests.traffic import Traffic
 
 
@@ -29,7 +29,9 @@ async def test_a_listing_is_bounded(traffic: Traffic, operations: Operations) ->
     assert {letter["messageId"] for letter in first + rest} == {"m1", "m2", "m3"}
 
 
-async def test_a_missing_letter_stops_no_replay(traffic: Traffic, operations: Operations, redis: Redis) -> None:
+async def test_a_missing_letter_stops_no_replay(
+    traffic: Traffic, operations: Operations, redis: RedisClient
+) -> None:
     """The hash of one is gone and one is no dead letter: the third is replayed all the same."""
     await traffic.failed("gone", "dead")
     await traffic.completed("fine")
@@ -65,7 +67,7 @@ async def test_an_edition_is_a_message_of_its_own(traffic: Traffic, operations: 
 
 
 async def test_cleaning_forgets_only_what_is_old_enough(
-    traffic: Traffic, operations: Operations, redis: Redis
+    traffic: Traffic, operations: Operations, redis: RedisClient
 ) -> None:
     """Of two completed messages the older one goes; a dead letter of the same age stays."""
     await traffic.completed("old")

@@ -3,16 +3,16 @@
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts, redisdb
 from msgctl.config import Settings
 from msgctl.operations import Operations
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Queue
 from tests.traffic import Traffic
 
 
-def judged_by(settings: Settings, redis: Redis, **limits: Any) -> Operations:
+def judged_by(settings: Settings, redis: RedisClient, **limits: Any) -> Operations:
     """Operations with other limits of health."""
     strict = settings.model_copy(update={"health": settings.health.model_copy(update=limits)})
     return Operations(strict, redis, Queue(redis, strict))
@@ -33,7 +33,7 @@ async def test_a_staffed_empty_queue_is_healthy(traffic: Traffic, operations: Op
 
 @pytest.mark.parametrize("trouble", ["full", "evicting"])
 async def test_a_redis_that_nothing_new_is_put_into_is_a_reason(
-    traffic: Traffic, operations: Operations, redis: Redis, trouble: str
+    traffic: Traffic, operations: Operations, redis: RedisClient, trouble: str
 ) -> None:
     """Who is answered 503 at every POST finds the cause in the health, not only in a log."""
     await traffic.staffed()
@@ -55,7 +55,7 @@ async def test_nobody_at_work_is_two_reasons(operations: Operations) -> None:
     assert await codes(operations) == ["no_worker", "no_subscriber"]
 
 
-async def test_a_silent_subscriber_is_dead(traffic: Traffic, operations: Operations, redis: Redis) -> None:
+async def test_a_silent_subscriber_is_dead(traffic: Traffic, operations: Operations, redis: RedisClient) -> None:
     """One whose last sign of life is eleven seconds old does not count."""
     await traffic.staffed()
     seconds, _ = await redis.time()
@@ -63,7 +63,7 @@ async def test_a_silent_subscriber_is_dead(traffic: Traffic, operations: Operati
     assert await codes(operations) == ["no_subscriber"]
 
 
-async def test_too_many_waiting(traffic: Traffic, settings: Settings, redis: Redis) -> None:
+async def test_too_many_waiting(traffic: Traffic, settings: Settings, redis: RedisClient) -> None:
     """The limit itself is still healthy; one more is not."""
     await traffic.staffed()
     await traffic.waiting("m1")
@@ -74,7 +74,7 @@ async def test_too_many_waiting(traffic: Traffic, settings: Settings, redis: Red
 
 @pytest.mark.parametrize(("limit", "found"), [(0.5, []), (0.49, ["too_many_failed"])])
 async def test_too_many_failed(
-    traffic: Traffic, settings: Settings, redis: Redis, limit: float, found: list[str]
+    traffic: Traffic, settings: Settings, redis: RedisClient, limit: float, found: list[str]
 ) -> None:
     """One of two failed: more than 49 %, not more than 50 %."""
     await traffic.staffed()
@@ -83,7 +83,7 @@ async def test_too_many_failed(
     assert await codes(judged_by(settings, redis, max_failed_ratio=limit)) == found
 
 
-async def test_a_message_that_waits_too_long(traffic: Traffic, operations: Operations, redis: Redis) -> None:
+async def test_a_message_that_waits_too_long(traffic: Traffic, operations: Operations, redis: RedisClient) -> None:
     """The age of the oldest waiting message counts, however few there are."""
     await traffic.staffed()
     await traffic.waiting("m")

@@ -1,7 +1,5 @@
 """Looks that are repeated: cheap while nothing changes, and never stale."""
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.messages import State
@@ -10,6 +8,7 @@ from msgctl.operations.flow import Flow
 from msgctl.operations.listing import shares
 from msgctl.operations.query import Query
 from msgctl.operations.snapshot import BUCKET
+from msgctl.redisdb import RedisClient
 from msgctl.retry import GiveUp
 from tests.rqueue.conftest import failure
 from tests.traffic import Traffic
@@ -17,12 +16,12 @@ from tests.traffic import Traffic
 OTHER = b'{"class":"final","code":"n8n_timeout","text":"n8n gave no answer.","at":"2026-01-01T00:00:09.000Z"}'
 
 
-async def reads(redis: Redis) -> int:
+async def reads(redis: RedisClient) -> int:
     """How many messages have been read since Redis started."""
     return int((await redis.info("commandstats")).get("cmdstat_hmget", {}).get("calls", 0))
 
 
-async def test_what_is_over_is_read_once(redis: Redis, traffic: Traffic, operations: Operations) -> None:
+async def test_what_is_over_is_read_once(redis: RedisClient, traffic: Traffic, operations: Operations) -> None:
     """A second look at messages and at dead letters reads none of those that were over at the first."""
     await traffic.failed("f1", "f2")
     await traffic.completed("c1")
@@ -33,7 +32,7 @@ async def test_what_is_over_is_read_once(redis: Redis, traffic: Traffic, operati
     assert await reads(redis) - before == 1, "w1 alone may have changed"
 
 
-async def test_what_failed_anew_is_seen(redis: Redis, traffic: Traffic, operations: Operations) -> None:
+async def test_what_failed_anew_is_seen(redis: RedisClient, traffic: Traffic, operations: Operations) -> None:
     """A dead letter that somebody else replayed, and that failed for another reason, shows the new one."""
     await traffic.failed("f1")
     await operations.listing.find(Query(), 10)
@@ -49,7 +48,7 @@ async def test_what_failed_anew_is_seen(redis: Redis, traffic: Traffic, operatio
 
 
 async def test_what_failed_just_after_a_look_is_counted(
-    redis: Redis, traffic: Traffic, settings: Settings
+    redis: RedisClient, traffic: Traffic, settings: Settings
 ) -> None:
     """However late the next look is: the bucket that was open at the first one is counted again."""
     flow = Flow(redis, settings)

@@ -3,11 +3,11 @@
 from typing import Any, cast
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.errors import NotFound
 from msgctl.operations import Operations
+from msgctl.redisdb import RedisClient
 from tests.traffic import ERROR, Traffic
 
 
@@ -24,7 +24,7 @@ async def test_the_status_of_a_waiting_message_is_the_contracts(traffic: Traffic
 
 
 async def test_a_completed_message_tells_when_it_ended(
-    traffic: Traffic, operations: Operations, redis: Redis
+    traffic: Traffic, operations: Operations, redis: RedisClient
 ) -> None:
     """`finishedOn` is in Unix milliseconds and `progress` is 100."""
     await traffic.completed("m")
@@ -42,14 +42,18 @@ async def test_a_failed_message_tells_why(traffic: Traffic, operations: Operatio
     assert status["error"] == {"class": "final", "code": "n8n_rejected", "text": "n8n answered 400."}
 
 
-async def test_a_completed_message_has_no_error(traffic: Traffic, operations: Operations, redis: Redis) -> None:
+async def test_a_completed_message_has_no_error(
+    traffic: Traffic, operations: Operations, redis: RedisClient
+) -> None:
     """What an earlier attempt met is in its record, and no longer the state of the message."""
     await traffic.completed("m")
     await cast("Any", redis).hset(contracts.RQ_JOB + "m", contracts.FIELD_ERROR, ERROR)
     assert "error" not in await operations.status("m")
 
 
-async def test_the_status_tells_of_the_delivery(traffic: Traffic, operations: Operations, redis: Redis) -> None:
+async def test_the_status_tells_of_the_delivery(
+    traffic: Traffic, operations: Operations, redis: RedisClient
+) -> None:
     """Its state and the provider's id, once there is a record of it."""
     await traffic.completed("m")
     record = {"state": "SENT", "channel": "telegram", "providerId": "42", "attempts": "1"}

@@ -2,7 +2,6 @@
 
 import msgspec
 import pytest
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.agents import Agent
@@ -12,6 +11,7 @@ from msgctl.messages import State
 from msgctl.operations import Operations
 from msgctl.operations.query import Query
 from msgctl.operations.replaying import Pace
+from msgctl.redisdb import RedisClient
 from msgctl.retry import GiveUp
 from msgctl.rqueue import Claims
 from tests.rqueue.conftest import commit, failure
@@ -28,7 +28,7 @@ class Directory:
         return Agent(id="a", user_id="ana", name="A", webhook_path="w") if agent_id == "a" else None
 
 
-async def set_error(redis: Redis, message_id: str, text: str, code: str = "n8n_rejected") -> None:
+async def set_error(redis: RedisClient, message_id: str, text: str, code: str = "n8n_rejected") -> None:
     """Give a dead letter another error."""
     error = msgspec.json.encode({"class": "transient", "code": code, "text": text, "at": ""})
     await redis.hset(contracts.job_key(message_id), contracts.FIELD_ERROR, error.decode())
@@ -52,7 +52,7 @@ async def test_a_bounded_look_finds_the_newest(traffic: Traffic, operations: Ope
         assert [item.message_id for item in window.items] == [newest]
 
 
-async def test_a_query_narrows_down(traffic: Traffic, operations: Operations, redis: Redis) -> None:
+async def test_a_query_narrows_down(traffic: Traffic, operations: Operations, redis: RedisClient) -> None:
     """State, user, error, text, time and group each leave what answers to them, in walk and window alike."""
     await traffic.completed("done")
     await traffic.failed("m1", "m2")
@@ -70,7 +70,7 @@ async def test_a_query_narrows_down(traffic: Traffic, operations: Operations, re
     assert await ids(operations, Query(group=group.group[:6])) == {"m2"}
 
 
-async def test_groups_fold_what_differs(traffic: Traffic, operations: Operations, redis: Redis) -> None:
+async def test_groups_fold_what_differs(traffic: Traffic, operations: Operations, redis: RedisClient) -> None:
     """Ids, numbers and addresses do not make two errors of one; a code does."""
     await traffic.failed("m1", "m2", "m3")
     await set_error(redis, "m1", "http://n8n:5678/webhook/a answered 502 after 17 ms")
@@ -83,7 +83,9 @@ async def test_groups_fold_what_differs(traffic: Traffic, operations: Operations
     assert second.count == 1
 
 
-async def test_a_plan_says_why_each_is_skipped(traffic: Traffic, operations: Operations, redis: Redis) -> None:
+async def test_a_plan_says_why_each_is_skipped(
+    traffic: Traffic, operations: Operations, redis: RedisClient
+) -> None:
     """Answered, running, edited, without an agent, too late for WhatsApp, cancelled, missing, named twice."""
     await traffic.completed("answered")
     await traffic.failed("fine", "edited", "orphan", "late")
@@ -204,7 +206,7 @@ async def test_the_whole_queue_is_paused_in_rqs_own_word(traffic: Traffic, opera
     assert len(await traffic.claims.claim(5)) == 1
 
 
-async def test_a_resume_wakes_an_idle_worker(traffic: Traffic, redis: Redis) -> None:
+async def test_a_resume_wakes_an_idle_worker(traffic: Traffic, redis: RedisClient) -> None:
     """A worker that found nothing but a paused queue hears of the resume."""
     await redis.hset(contracts.RQ_WORKER + "w1", "state", "idle")
     await traffic.queue.pause(["messages:5"])
@@ -214,7 +216,7 @@ async def test_a_resume_wakes_an_idle_worker(traffic: Traffic, redis: Redis) -> 
 
 
 async def test_a_reply_whose_commit_came_too_late_is_kept(
-    traffic: Traffic, redis: Redis, settings: Settings
+    traffic: Traffic, redis: RedisClient, settings: Settings
 ) -> None:
     """A worker that lost its lease cannot commit; its reply goes with the message into the next run."""
     claimed = await traffic.active("m")

@@ -4,11 +4,12 @@ from enum import StrEnum
 from typing import Any
 
 import pytest
-from redis.asyncio import Connection, Redis
+from redis.asyncio import Connection
 from redis.exceptions import DataError
 
 from msgctl import redisdb
 from msgctl.config import Settings
+from msgctl.redisdb import RedisClient
 from msgctl.redisdb.lane import PlainLane
 
 
@@ -54,7 +55,7 @@ async def test_more_than_a_socket_takes_arrives_whole(settings: Settings) -> Non
         assert await redis.strlen("k2") == len(large)
 
 
-async def test_a_connection_that_was_cut_is_made_anew(settings: Settings, redis: Redis) -> None:
+async def test_a_connection_that_was_cut_is_made_anew(settings: Settings, redis: RedisClient) -> None:
     """As redis-py promises: the command is sent again on a new one."""
     async with redisdb.connect(settings) as ours:
         me = await ours.client_id()

@@ -21,6 +21,7 @@ from msgctl.events.projector import Projector
 from msgctl.messages import Message
 from msgctl.operations.rebuilding import Rebuilding
 from msgctl.postgres import Database
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Queue
 from msgctl.stack.valkey import _find_program
 from tests.conftest import ROOT
@@ -192,7 +193,7 @@ async def accept(settings: Settings, numbers: Iterable[int]) -> None:
             await queue.enqueue(message(number), digest=message(number).digest())
 
 
-async def _is_in_step(master: Redis) -> bool:
+async def _is_in_step(master: RedisClient) -> bool:
     info = await master.info("replication")
     return bool(info["slave0"]["offset"] == info["master_repl_offset"])
 

@@ -90,7 +90,7 @@ async def test_a_role_can_do_its_work_and_administer_nothing(
                 ["SUBSCRIBE", "others"],
             ):
                 with pytest.raises(NoPermissionError):
-                    await client.execute_command(*words)  # type: ignore[no-untyped-call]
+                    await client.execute_command(*words)
 
 
 async def test_nobody_comes_in_without_a_login(tmp_path: Path, settings: Settings) -> None:

@@ -4,10 +4,10 @@ import itertools
 from collections.abc import Awaitable, Callable
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl.config import Settings
 from msgctl.messages import Draft, Failure, Message, Reply, Turn
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Claimed, Claims, Enqueued, Queue
 from msgctl.rqueue.claims import Committed
 
@@ -15,13 +15,13 @@ Enqueue = Callable[..., Awaitable[Enqueued]]
 
 
 @pytest.fixture
-def queue(redis: Redis, settings: Settings) -> Queue:
+def queue(redis: RedisClient, settings: Settings) -> Queue:
     """The queue under test."""
     return Queue(redis, settings)
 
 
 @pytest.fixture
-def claims(redis: Redis, settings: Settings) -> Claims:
+def claims(redis: RedisClient, settings: Settings) -> Claims:
     """The claims of a worker called w1."""
     return Claims(redis, settings, "w1")
 

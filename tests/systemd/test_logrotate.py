@@ -8,9 +8,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from redis.asyncio import Redis
 
 from msgctl.config import Settings
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Queue
 from tests.processes import Daemon, until
 from tests.redisdb.test_sentinel import message
@@ -21,7 +21,7 @@ LINE = '"messageId":"m-1"'
 
 
 @pytest.mark.skipif(LOGROTATE is None, reason="logrotate is not installed: apt-get install logrotate")
-async def test_a_daemon_goes_on_in_a_new_file(tmp_path: Path, settings: Settings, redis: Redis) -> None:
+async def test_a_daemon_goes_on_in_a_new_file(tmp_path: Path, settings: Settings, redis: RedisClient) -> None:
     """What was logged lies in the moved file, what comes lies in the new one, and nobody sent a signal."""
     folder = tmp_path / "logs"
     files = settings.logs.model_copy(update={"directory": str(folder)})

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from redis.asyncio import Redis
 from textual.pilot import Pilot
 
 from msgctl.config import Settings
 from msgctl.operations import Operations
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Queue
 from msgctl.tui.app import Dashboard
 from msgctl.tui.desk import Desk
@@ -21,13 +21,13 @@ NAMED = {" ": "space", ":": "colon", "_": "underscore", "-": "minus", "/": "slas
 __all__ = ["Sight", "looking", "make_desk", "traffic"]
 
 
-def make_desk(redis: Redis, settings: Settings) -> Desk:
+def make_desk(redis: RedisClient, settings: Settings) -> Desk:
     """A desk that looks often."""
     return Desk(settings, Operations(settings, redis, Queue(redis, settings)), interval=0.5)
 
 
 @pytest.fixture
-def desk(redis: Redis, settings: Settings) -> Desk:
+def desk(redis: RedisClient, settings: Settings) -> Desk:
     """On the test's own Redis."""
     return make_desk(redis, settings)
 

@@ -1,15 +1,14 @@
 """The channels: how each stands, and who may stop it and let it go on."""
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
+from msgctl.redisdb import RedisClient
 from msgctl.tui.desk import Desk
 from tests.processes import until
 from tests.traffic import Traffic
 from tests.tui.conftest import looking
 
 
-async def test_pause_and_resume_ask_and_are_written_down(desk: Desk, redis: Redis) -> None:
+async def test_pause_and_resume_ask_and_are_written_down(desk: Desk, redis: RedisClient) -> None:
     """P holds the channel under the cursor, R lets it go on; the journal knows by whom, the overview says so."""
     async with looking(desk) as sight:
         await sight.press("6")
@@ -37,7 +36,7 @@ async def test_pause_and_resume_ask_and_are_written_down(desk: Desk, redis: Redi
         assert "@" in acts[0].who
 
 
-async def test_nothing_happens_without_a_yes(desk: Desk, redis: Redis) -> None:
+async def test_nothing_happens_without_a_yes(desk: Desk, redis: RedisClient) -> None:
     """No is no; a read-only dashboard does not even ask, and channel web has nothing to stop."""
     async with looking(desk) as sight:
         await sight.press("6")
@@ -63,7 +62,7 @@ async def test_a_channel_says_whether_it_is_configured(desk: Desk) -> None:
         assert (rows["web"], rows["telegram"]) == ("yes", "no")
 
 
-async def test_a_channel_in_trouble_says_why(desk: Desk, redis: Redis, traffic: Traffic) -> None:
+async def test_a_channel_in_trouble_says_why(desk: Desk, redis: RedisClient, traffic: Traffic) -> None:
     """One whose provider keeps failing is BROKEN, with its last error, what to do, and what it holds."""
     await traffic.completed("c1")
     seconds, _ = await redis.time()
@@ -78,7 +77,7 @@ async def test_a_channel_in_trouble_says_why(desk: Desk, redis: Redis, traffic: 
         await sight.shows("[channel:telegram]")
 
 
-async def test_breakers_are_a_tab_away(desk: Desk, redis: Redis) -> None:
+async def test_breakers_are_a_tab_away(desk: Desk, redis: RedisClient) -> None:
     """Tab goes to the breakers, and the pause still means the channel above."""
     seconds, _ = await redis.time()
     await redis.hset(contracts.BREAKERS, mapping={"chat": f"{seconds * 1000 + 60_000} 2", "shop": "1 1"})

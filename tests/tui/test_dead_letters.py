@@ -1,10 +1,10 @@
 """The dead letters: grouped, marked, replayed, dropped, edited; and never without a question."""
 
 import msgspec
-from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.messages import State
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Queue
 from msgctl.tui.desk import Desk
 from tests.traffic import Traffic
@@ -17,7 +17,7 @@ async def state(desk: Desk, message_id: str) -> State | None:
     return job.state if job else None
 
 
-async def test_alike_failures_are_one_group(desk: Desk, traffic: Traffic, redis: Redis) -> None:
+async def test_alike_failures_are_one_group(desk: Desk, traffic: Traffic, redis: RedisClient) -> None:
     """Ids, numbers and addresses fold, so that three failures are two groups."""
     await traffic.failed("f1", "f2", "f3")
     for message_id, text in (("f1", "https://a.example/1 gave 500"), ("f2", "http://b.example/2 gave 502")):
@@ -77,7 +77,7 @@ async def test_drop_forgets(desk: Desk, traffic: Traffic) -> None:
         assert await state(desk, "f1") is None
 
 
-async def test_edit_and_replay(desk: Desk, traffic: Traffic, redis: Redis) -> None:
+async def test_edit_and_replay(desk: Desk, traffic: Traffic, redis: RedisClient) -> None:
     """The new text goes as a message of its own; the dead letter stays and names it."""
     await traffic.failed("f1")
     async with looking(desk) as sight:

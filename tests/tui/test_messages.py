@@ -1,9 +1,8 @@
 """The messages: found by filter, opened, and harmless whatever their senders typed."""
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.messages import Message
+from msgctl.redisdb import RedisClient
 from msgctl.rqueue import Queue
 from msgctl.tui.desk import Desk
 from tests.rqueue.conftest import commit
@@ -34,7 +33,7 @@ async def test_the_filter(desk: Desk, traffic: Traffic) -> None:
         await sight.shows("3 shown")
 
 
-async def test_an_answered_message_has_no_error(desk: Desk, traffic: Traffic, redis: Redis) -> None:
+async def test_an_answered_message_has_no_error(desk: Desk, traffic: Traffic, redis: RedisClient) -> None:
     """What it met before a replay is in its story; it is no trouble of today."""
     await traffic.failed("m1")
     async with looking(desk) as sight:
@@ -98,7 +97,7 @@ async def test_a_message_that_is_not_there(desk: Desk) -> None:
         await sight.shows("There is no such message.")
 
 
-async def test_what_strangers_type_is_harmless(desk: Desk, redis: Redis) -> None:
+async def test_what_strangers_type_is_harmless(desk: Desk, redis: RedisClient) -> None:
     """Escape sequences, markup and secrets of a payload and of a user's name are shown as text, or not at all."""
     queue = Queue(redis, desk.settings)
     message = Message(
@@ -121,7 +120,7 @@ async def test_what_strangers_type_is_harmless(desk: Desk, redis: Redis) -> None
         assert "\u202e" not in sight.text
 
 
-async def test_deliveries_and_events_open_the_message(desk: Desk, traffic: Traffic, redis: Redis) -> None:
+async def test_deliveries_and_events_open_the_message(desk: Desk, traffic: Traffic, redis: RedisClient) -> None:
     """The other lists know which message a row is about."""
     await traffic.completed("done1")
     await redis.hset(

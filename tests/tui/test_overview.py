@@ -1,9 +1,8 @@
 """The first tab, against a real Valkey; and what stands on every tab."""
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.contracts import BREAKERS
+from msgctl.redisdb import RedisClient
 from msgctl.tui.desk import Desk
 from tests.traffic import Traffic
 from tests.tui.conftest import looking
@@ -28,7 +27,7 @@ async def test_health_tells_its_reasons(desk: Desk, traffic: Traffic) -> None:
         await sight.shows("!!  waiting 1", "!! NOT HEALTHY", "No worker is alive", "No subscriber is alive")
 
 
-async def test_workers_with_their_slots(desk: Desk, redis: Redis, traffic: Traffic) -> None:
+async def test_workers_with_their_slots(desk: Desk, redis: RedisClient, traffic: Traffic) -> None:
     """A worker shows how many of its slots are in use."""
     await traffic.staffed()
     await redis.hset(contracts.RQ_WORKER + "w1", contracts.FIELD_SLOTS, "5")
@@ -46,7 +45,7 @@ async def test_answer_times_and_what_is_to_be_delivered(desk: Desk, traffic: Tra
         await sight.shows("n8n p50 ", "to deliver", "breakers all closed", "answered a second")
 
 
-async def test_breakers_that_are_not_closed(desk: Desk, redis: Redis) -> None:
+async def test_breakers_that_are_not_closed(desk: Desk, redis: RedisClient) -> None:
     """An open breaker and a half-open one, by name."""
     seconds, _ = await redis.time()
     await redis.hset(BREAKERS, mapping={"chat": f"{seconds * 1000 + 60_000} 2", "shop": "1 1"})

@@ -3,8 +3,6 @@
 import time
 from typing import Any, cast
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.config import Settings
 from msgctl.operations.counting import counted
@@ -13,7 +11,7 @@ from msgctl.operations.health import SILENCE
 from msgctl.operations.signatures import group_of
 from msgctl.operations.snapshot import Snapshot
 from msgctl.operations.triage import Groups
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 
 
 def check_backlog(snapshot: Snapshot, settings: Settings, paused: list[str]) -> Finding:
@@ -63,7 +61,7 @@ def check_failures(groups: Groups, snapshot: Snapshot, settings: Settings) -> Fi
     return warning("failures", "dead_letters", what, why=why, mend=mend)
 
 
-async def check_crew(redis: Redis, settings: Settings, snapshot: Snapshot) -> list[Finding]:
+async def check_crew(redis: RedisClient, settings: Settings, snapshot: Snapshot) -> list[Finding]:
     """Workers, subscribers and gateways; without one of the latter two a WebSocket gets no reply."""
     with unavailable_as_error(settings):
         subscribers = await cast("Any", redis.hvals(contracts.SUBSCRIBERS))

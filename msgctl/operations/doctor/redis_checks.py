@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
 from msgctl.config import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.operations.counting import counted
 from msgctl.operations.doctor.finding import Finding, fine, trouble, warning
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 from msgctl.redisdb.safety import FULL
 
 PINGS = 20
@@ -23,7 +22,7 @@ SKEW = 2.0
 OLDEST = (6, 2)
 
 
-async def check_redis(redis: Redis, settings: Settings) -> list[Finding]:
+async def check_redis(redis: RedisClient, settings: Settings) -> list[Finding]:
     """Look at Redis; one that is down is a finding."""
     check = "redis"
     try:
@@ -46,7 +45,7 @@ async def check_redis(redis: Redis, settings: Settings) -> list[Finding]:
     ]
 
 
-async def _delay(redis: Redis) -> float:
+async def _delay(redis: RedisClient) -> float:
     delays = []
     for _ in range(PINGS):
         begun = time.perf_counter()
@@ -111,7 +110,7 @@ def _latency(delay: float) -> Finding:
     return fine("redis latency", f"{delay * 1000:.1f} ms")
 
 
-async def _permissions(redis: Redis) -> Finding:
+async def _permissions(redis: RedisClient) -> Finding:
     try:
         await redis.eval("return redis.call('XLEN', KEYS[1])", 1, "-")
     except NoPermissionError as error:

@@ -3,8 +3,6 @@
 import time
 from typing import Any, cast
 
-from redis.asyncio import Redis
-
 from msgctl import contracts
 from msgctl.agents import Agents
 from msgctl.config import Settings
@@ -26,7 +24,7 @@ from msgctl.operations.overview import Overview
 from msgctl.operations.triage import Triage
 from msgctl.operations.verification import Verification
 from msgctl.postgres import migrate
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb import RedisClient, unavailable_as_error
 from msgctl.rqueue import Queue
 from msgctl.rqueue.audit import Audit
 
@@ -47,7 +45,7 @@ class Doctor:
     def __init__(
         self,
         settings: Settings,
-        redis: Redis,
+        redis: RedisClient,
         queue: Queue,
         *,
         overview: Overview,
