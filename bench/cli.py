@@ -14,7 +14,8 @@ from bench import letters, messages, report
 from bench.measure import RedisWork, median
 from bench.servers import Place, place
 from msgctl import contracts
-from msgctl.redisdb import RedisClient, connect
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import connect
 
 LOOKS = {
     "--help": "≤ 150 ms of CPU",

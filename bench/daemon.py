@@ -12,7 +12,8 @@ import psycopg
 from bench import messages, report
 from bench.measure import RedisWork, cpu_seconds, peak_memory
 from bench.servers import Place
-from msgctl import agents, contracts
+from msgctl import contracts
+from msgctl.postgres.migrations import migrate
 from msgctl.redisdb import RedisClient
 from msgctl.stack.daemon import Daemon
 from msgctl.stack.postgres import Postgres
@@ -30,7 +31,7 @@ async def measure(place: Place, redis: RedisClient, count: int) -> list[report.T
     async with Postgres(place.folder / "postgres", durable=False) as postgres, n8n(DELAY) as url:
         place.configure({("postgres", "url"): postgres.url(), ("n8n", "base_url"): url})
         place.configure({("worker", "concurrency"): SLOTS, ("worker", "drain"): GRACE})
-        await agents.migrate(place.settings)
+        await migrate(place.settings)
         await add_agents(postgres.url(), 1)
         async with _worker(place) as pid:
             idle = await _idle(redis, pid)

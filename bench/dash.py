@@ -17,12 +17,12 @@ from typing import Any, cast
 from bench import report
 from bench.measure import RedisWork, cpu_seconds
 from bench.servers import Place, place
-from msgctl import redisdb
-from msgctl.operations import Operations
+from msgctl.operations.entrance import Operations
 from msgctl.operations.query import Query
 from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import connect
 from msgctl.redisdb.script import compose
-from msgctl.rqueue import Queue
+from msgctl.rqueue.queue import Queue
 
 BATCH = 2000
 FILL = """
@@ -134,7 +134,7 @@ def _drain(terminal: int) -> bytes:
 async def main(jobs: int, dead: int, write: Path | None) -> None:
     """Fill, measure, print."""
     async with place() as where:
-        redis = redisdb.connect(where.settings)
+        redis = connect(where.settings)
         await redis.config_set("auto-aof-rewrite-percentage", 0)  # a rewrite would be timed along
         await fill(redis, jobs, dead)
         looks = report.Table(

@@ -9,9 +9,9 @@ import msgspec
 from bench import messages, report
 from bench.measure import RedisWork, quantile, slowest
 from bench.servers import Place
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Claimed, Claims
+from msgctl.rqueue.claims import Claimed, Claims
 
 SHALLOW = 1_000
 CLAIMS = 2_000

@@ -21,7 +21,9 @@ from redis.asyncio import Redis
 from bench import crowd, report
 from bench.measure import cpu_seconds, quantile
 from bench.servers import SECRET, Place, place
-from msgctl import agents, tokens
+from msgctl import tokens
+from msgctl.agents.store import Agents
+from msgctl.postgres.migrations import migrate
 from msgctl.stack import ports
 from msgctl.stack.daemon import Daemon
 from msgctl.stack.postgres import Postgres
@@ -65,7 +67,7 @@ async def _bench() -> AsyncIterator[Bench]:
         port = ports.free_port()
         gateway = {("gateway", "host"): "127.0.0.1", ("gateway", "port"): port, ("auth", "jwt_secret"): SECRET}
         where.configure({**gateway, ("postgres", "url"): postgres.url()})
-        await agents.migrate(where.settings)
+        await migrate(where.settings)
         daemons = [
             Daemon(f"{name}-1", [f"daemons.{name}"], where.environment, _ignore)
             for name in ("gateway", "subscriber")
@@ -78,7 +80,7 @@ async def _bench() -> AsyncIterator[Bench]:
 
 async def _posts(bench: Bench, options: argparse.Namespace) -> tuple[str, ...]:
     settings = bench.place.settings
-    async with agents.Agents(settings) as directory:
+    async with Agents(settings) as directory:
         agent = await directory.add(user_id="ana", name="Ana's agent", webhook_path="chat")
     token = tokens.issue(settings, "ana", 3600)
     people = crowd.Crowd(bench.http, bench.place, bench.url)

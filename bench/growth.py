@@ -11,7 +11,7 @@ from bench.children import run_contender
 from bench.measure import RedisWork, median
 from bench.servers import Place
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Claims
+from msgctl.rqueue.claims import Claims
 
 WORKERS = (1, 2, 4, 8)
 CONVERSATIONS = (10, 1_000, 100_000)

@@ -25,12 +25,16 @@ import uvloop
 from bench import messages
 from bench.measure import RedisWork, cpu_seconds, descendants
 from bench.servers import place
-from msgctl import agents, contracts
-from msgctl.config import Settings
+from msgctl import contracts
+from msgctl.config.settings import Settings
 from msgctl.events.projector import Projector
-from msgctl.postgres import Database
-from msgctl.redisdb import RedisClient, Script, connect
-from msgctl.rqueue import Claims, claims, queue
+from msgctl.postgres.database import Database
+from msgctl.postgres.migrations import migrate
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import connect
+from msgctl.redisdb.script import Script
+from msgctl.rqueue import claims, queue
+from msgctl.rqueue.claims import Claims
 from msgctl.stack.postgres import Postgres
 
 SCRIPTS: Sequence[Script] = (queue.ENQUEUE, claims.CLAIM, claims.COMMIT)
@@ -61,7 +65,7 @@ async def _measure(count: int, rounds: int) -> None:
     async with place() as bench, Postgres(bench.folder / "postgres") as postgres:
         bench.configure({("postgres", "url"): postgres.url()})
         settings = bench.settings
-        await agents.migrate(settings)
+        await migrate(settings)
         async with connect(settings) as redis, Database(settings) as database:
             for number in range(rounds):
                 for name in ("without", "with") if number % 2 else ("with", "without"):

@@ -5,11 +5,11 @@ import asyncio
 import msgspec
 
 from bench import messages
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import Failure
 from msgctl.redisdb import RedisClient
 from msgctl.retry import GiveUp
-from msgctl.rqueue import Claimed, Claims
+from msgctl.rqueue.claims import Claimed, Claims
 
 AT_ONCE = 500
 CAUSES = (

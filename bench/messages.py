@@ -3,11 +3,11 @@
 import asyncio
 from datetime import UTC, datetime
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import Draft, Message, Reply, Turn
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Claimed, Claims, Queue
-from msgctl.rqueue.claims import Committed
+from msgctl.rqueue.claims import Claimed, Claims, Committed
+from msgctl.rqueue.queue import Queue
 
 USER = "20000000-0000-4000-8000-000000000000"
 AGENT = "10000000-0000-4000-8000-000000000000"

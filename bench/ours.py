@@ -11,11 +11,16 @@ import uvloop
 from bench import messages
 from daemons._pace import Pace
 from daemons.worker.loop import WAKE_BLOCK, WorkLoop
-from msgctl.breakers import Breakers
-from msgctl.config import Settings, load
+from msgctl.breakers.breakers import Breakers
+from msgctl.config.settings import Settings
+from msgctl.config.sources import load
 from msgctl.pipeline import Pipeline
-from msgctl.redisdb import Watch, connect, dedicated
-from msgctl.rqueue import Claimed, Claims, Progress, Queue, Registration
+from msgctl.redisdb.connection import connect, dedicated
+from msgctl.redisdb.safety import Watch
+from msgctl.rqueue.claims import Claimed, Claims
+from msgctl.rqueue.progress import Progress
+from msgctl.rqueue.queue import Queue
+from msgctl.rqueue.worker import Registration
 
 Finished = Callable[[], None]
 

@@ -22,8 +22,9 @@ from bench.fleet import Fleet
 from bench.load import AGENTS, run_load
 from bench.measure import RedisWork, cpu_seconds, descendants, machine_busy, median
 from bench.servers import SECRET, Place, place
-from msgctl import agents
-from msgctl.redisdb import RedisClient, connect
+from msgctl.postgres.migrations import migrate
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import connect
 from msgctl.stack.postgres import Postgres
 
 PACE = 50
@@ -198,7 +199,7 @@ def _tell(text: str) -> None:
 async def _bench(folder: Path | None, arguments: argparse.Namespace) -> AsyncIterator[Bench]:
     async with place() as here, connect(here.settings) as redis, Postgres(here.folder / "postgres") as postgres:
         here.configure({("postgres", "url"): postgres.url()})
-        await agents.migrate(here.settings)
+        await migrate(here.settings)
         await add_agents(postgres.url(), AGENTS)
         environment = {"REDIS_PORT": str(here.valkey.port), "JWT_SECRET": SECRET, "PG_URL": postgres.url("peers")}
         if folder:

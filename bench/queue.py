@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import contest, daemon, depth, growth, report
 from bench.servers import place
-from msgctl.redisdb import connect
+from msgctl.redisdb.connection import connect
 
 CONCURRENCY = 50
 

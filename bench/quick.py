@@ -15,8 +15,9 @@ from bench.daemon import add_agents, n8n
 from bench.load import AGENTS, Outcome, run_load
 from bench.measure import RedisWork
 from bench.servers import Place, place
-from msgctl import agents
-from msgctl.redisdb import RedisClient, connect
+from msgctl.postgres.migrations import migrate
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import connect
 from msgctl.stack.postgres import Postgres
 
 CONCURRENCY = 50
@@ -79,7 +80,7 @@ async def _go_the_way(here: Place, redis: RedisClient) -> tuple[Way, Way]:
     await redis.flushall()
     async with Postgres(here.folder / "postgres", durable=False) as postgres, n8n(0) as url:
         here.configure({("postgres", "url"): postgres.url(), ("n8n", "base_url"): url})
-        await agents.migrate(here.settings)
+        await migrate(here.settings)
         await add_agents(postgres.url(), AGENTS)
         async with fleet.ours(here, CONCURRENCY) as running:
             await run_load(running.base, None, count=INFLIGHT, delay=0, inflight=INFLIGHT)  # connections, caches

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from msgctl.config import Settings, load
+from msgctl.config.settings import Settings
+from msgctl.config.sources import load
 from msgctl.stack import config_file
 from msgctl.stack.valkey import Valkey
 

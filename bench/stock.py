@@ -5,7 +5,7 @@ from collections.abc import Callable
 from redis import Redis
 from rq import Queue, SimpleWorker, Worker
 
-from msgctl.config import load
+from msgctl.config.sources import load
 
 QUEUE = "stock"
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from chaos import calls, deaths, delivery, gateways, outages, pairs, poison, slow, storm
 from chaos.place import Place, place
 from msgctl import logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 
 PAIRS = 10_000
 console = Console(width=100)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from tests.processes import environment
 
 WORKER = ("-m", "daemons.worker")

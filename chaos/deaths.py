@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from bench.measure import quantile
 from chaos.crew import Crew, Kill
 from chaos.place import Place
-from msgctl.events import Event, Ledger
-from msgctl.operations import Verdict, Verification, Workers
+from msgctl.events.event import Event
+from msgctl.events.ledger import Ledger
+from msgctl.operations.verification import Verdict, Verification
+from msgctl.operations.workers import Workers
 from msgctl.stack.n8n import Behaviour
 from msgctl.tasks import cancel
 from tests.processes import until

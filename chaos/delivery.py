@@ -10,10 +10,10 @@ from typing import Any
 from chaos.crew import Crew
 from chaos.place import Place
 from chaos.replies import Replies
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.record import DeliveryRecord, DeliveryState, find
 from msgctl.messages import Channel
-from msgctl.operations import Verdict, Verification
+from msgctl.operations.verification import Verdict, Verification
 from msgctl.stack.recorder import Recorder
 
 SUBSCRIBER = ("-m", "daemons.subscriber")

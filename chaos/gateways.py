@@ -16,9 +16,9 @@ from chaos.delivery import SUBSCRIBER
 from chaos.place import Place
 from chaos.replies import USER, Replies, name_of
 from msgctl import tokens
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import Channel
-from msgctl.operations import Verdict, Verification
+from msgctl.operations.verification import Verdict, Verification
 from msgctl.stack import ports
 
 GATEWAY = ("-m", "daemons.gateway")

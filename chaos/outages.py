@@ -13,8 +13,9 @@ from typing import Literal
 
 from chaos.crew import Crew
 from chaos.place import Place
-from msgctl.events import Event, Ledger
-from msgctl.operations import Verdict, Verification
+from msgctl.events.event import Event
+from msgctl.events.ledger import Ledger
+from msgctl.operations.verification import Verdict, Verification
 from msgctl.stack.n8n import Behaviour
 from tests.processes import Daemon, until
 

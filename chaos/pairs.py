@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from chaos.crew import Crew
 from chaos.place import Place
-from msgctl.operations import Verdict, Verification
-from msgctl.rqueue import Verdict as Answer
+from msgctl.operations.verification import Verdict, Verification
+from msgctl.rqueue.queue import Verdict as Answer
 from msgctl.stack.n8n import Behaviour
 
 SENDERS = 50

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from msgctl import agents, contracts, redisdb
-from msgctl.agents import Agents
-from msgctl.config import Settings
+from msgctl import contracts
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.messages import Message
+from msgctl.postgres.migrations import migrate
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Queue, Stats, Verdict
+from msgctl.redisdb.connection import connect
+from msgctl.rqueue.queue import Queue, Stats, Verdict
 from msgctl.stack.n8n import N8nStandIn
 from msgctl.stack.postgres import Postgres
 from msgctl.stack.valkey import Valkey
@@ -111,10 +113,10 @@ async def place(folder: Path | None = None) -> AsyncIterator[Place]:
             N8nStandIn() as n8n,
         ):
             settings = _settings(valkey, postgres, n8n)
-            await agents.migrate(settings)
+            await migrate(settings)
             async with Agents(settings) as known:
                 agent = await known.add(user_id=USER, name="Chaos", webhook_path="chat")
-            async with redisdb.connect(settings) as redis:
+            async with connect(settings) as redis:
                 yield Place(root, settings, valkey, n8n, agent.id, redis)
 
 

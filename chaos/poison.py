@@ -8,7 +8,7 @@ from chaos.crew import Crew
 from chaos.place import Place
 from chaos.poisoned_worker import POISON
 from msgctl.messages import State
-from msgctl.operations import Verdict, Verification
+from msgctl.operations.verification import Verdict, Verification
 from msgctl.stack.n8n import Behaviour
 
 PROGRAM = ("-m", "chaos.poisoned_worker")

@@ -7,7 +7,7 @@ from daemons._process import main
 from daemons.worker import __main__ as worker
 from daemons.worker import quarantine
 from msgctl.pipeline import Pipeline
-from msgctl.rqueue import Claimed
+from msgctl.rqueue.claims import Claimed
 
 POISON = "a text that kills"
 

@@ -33,8 +33,8 @@ from chaos.delivery import SUBSCRIBER
 from chaos.memory import Samples, Slope, Watched
 from chaos.place import Place, place
 from msgctl import contracts
-from msgctl.config import Settings
-from msgctl.operations import Verdict, Verification
+from msgctl.config.settings import Settings
+from msgctl.operations.verification import Verdict, Verification
 from msgctl.stack import ports
 from msgctl.tasks import cancel
 from tests.processes import Daemon

@@ -15,7 +15,7 @@ from chaos.crew import Crew
 from chaos.place import Place
 from msgctl import contracts
 from msgctl.messages import State
-from msgctl.operations import Verdict, Verification
+from msgctl.operations.verification import Verdict, Verification
 from msgctl.stack.n8n import Behaviour
 from tests.processes import Daemon
 

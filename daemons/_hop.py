@@ -14,7 +14,7 @@ import time
 from collections.abc import Collection
 
 from daemons._pace import Pace
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.operations.whereabouts import Stage, Whereabouts, locate
 from msgctl.redisdb import RedisClient
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import AsyncIterator
 
 from msgctl import logs
-from msgctl.config import Settings
-from msgctl.metrics import LOOP_LAG, render
-from msgctl.metrics.registry import CONTENT_TYPE
+from msgctl.config.settings import Settings
+from msgctl.metrics import definitions as metrics
+from msgctl.metrics.registry import CONTENT_TYPE, render
 from msgctl.operations.measuring import Gauges
 from msgctl.redisdb import RedisClient
 from msgctl.tasks import cancel
@@ -86,7 +86,7 @@ class Door:
         if path.partition(b"?")[0] != b"/metrics" or method not in {b"GET", b"HEAD"}:
             return _response("404 Not Found", b"Only GET /metrics is here.\n")
         await self._gauges.refresh()
-        LOOP_LAG.set(self._lag)
+        metrics.LOOP_LAG.set(self._lag)
         self._lag = 0.0
         return _response("200 OK", render(), head_only=method == b"HEAD")
 

@@ -16,9 +16,11 @@ from pathlib import Path
 
 import uvloop
 
-from msgctl import logs, notify, redisdb, spans
-from msgctl.config import Settings, load
+from msgctl import logs, notify, spans
+from msgctl.config.settings import Settings
+from msgctl.config.sources import load
 from msgctl.errors import MsgctlError, RedisUnavailable
+from msgctl.redisdb.connection import knock
 
 KNOCK = 0.5
 """Seconds between two looks whether Redis answers by now."""
@@ -133,7 +135,7 @@ async def _await_redis(settings: Settings, life: Life, patience: float) -> None:
     told = False
     while not life.stopping.is_set() and time.monotonic() < deadline:
         try:
-            await redisdb.knock(settings)
+            await knock(settings)
             break
         except RedisUnavailable as outage:
             if not told:

@@ -18,9 +18,10 @@ from redis.exceptions import RedisError
 from daemons._hop import Hop
 from daemons._pace import Pace
 from msgctl import contracts, logs, notify
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable, Unavailable
-from msgctl.redisdb import RedisClient, knock
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import knock
 from msgctl.tasks import cancel
 
 PATIENCE = 30.0

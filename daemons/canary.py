@@ -5,8 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from msgctl import logs
-from msgctl.agents import Agents
-from msgctl.config import Settings
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.errors import MsgctlError
 from msgctl.operations.canary import Canary
 from msgctl.redisdb import RedisClient

@@ -5,10 +5,10 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from msgctl import logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import ConfigurationError, Unavailable
 from msgctl.events.projector import BATCH, Projector
-from msgctl.postgres import Database
+from msgctl.postgres.database import Database
 from msgctl.redisdb import RedisClient
 from msgctl.tasks import cancel
 

@@ -15,14 +15,15 @@ from daemons._watchdog import watched
 from daemons.canary import singing
 from daemons.projecting import projecting
 from msgctl import logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.adoption import Adoption
 from msgctl.delivery.outage import Outage
 from msgctl.delivery.router import Router, handlers
 from msgctl.delivery.stream import ResponseStream
 from msgctl.http.client import HttpClient
 from msgctl.http.ssrf_guard import guarded_connector
-from msgctl.redisdb import check_durability, connect, unavailable_as_error
+from msgctl.redisdb.connection import connect, unavailable_as_error
+from msgctl.redisdb.safety import check_durability
 from msgctl.tasks import cancel
 
 TEND_INTERVAL = 1.0

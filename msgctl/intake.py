@@ -10,7 +10,7 @@ from typing import Annotated, Any, Protocol
 import msgspec
 
 from msgctl import spans
-from msgctl.agents import Agent
+from msgctl.agents.agent import Agent
 from msgctl.clock import timestamp
 from msgctl.errors import Conflict, InvalidInput, MalformedBody, TryLater
 from msgctl.messages import (
@@ -25,7 +25,7 @@ from msgctl.messages import (
     Text,
 )
 from msgctl.ownership import absent, demand_own
-from msgctl.rqueue import Enqueued, Queue, Verdict
+from msgctl.rqueue.queue import Enqueued, Queue, Verdict
 
 MAX_METADATA = 4096
 """Bytes `channelMetadata` may have as JSON."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.journald import JournalHandler, is_journal_behind_stderr
 
 if TYPE_CHECKING:

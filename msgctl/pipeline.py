@@ -28,10 +28,11 @@ from typing import TypeVar
 import msgspec
 
 from msgctl import logs, retry, spans
-from msgctl.agents import Agent, Agents
-from msgctl.breakers import Breakers
+from msgctl.agents.agent import Agent
+from msgctl.agents.store import Agents
+from msgctl.breakers.breakers import Breakers
 from msgctl.clock import timestamp
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import (
     AgentGone,
     AttemptFailed,
@@ -41,8 +42,10 @@ from msgctl.errors import (
     Unavailable,
 )
 from msgctl.messages import CANARY_AGENT, Draft, Failure, Message, Reply, Turn
-from msgctl.metrics import ATTEMPTS, DEAD_LETTERS, FAILURES, Steps
-from msgctl.rqueue import Claimed, Claims, Progress
+from msgctl.metrics import definitions as metrics
+from msgctl.metrics.steps import Steps
+from msgctl.rqueue.claims import Claimed, Claims
+from msgctl.rqueue.progress import Progress
 from msgctl.workflow import Answer, Workflow, prepare_payload
 
 log = logs.get(__name__)
@@ -96,7 +99,7 @@ class Pipeline:
         try:
             await self._take_steps(claimed, steps)
         except LeaseLost:
-            ATTEMPTS.labels("lease_lost").inc()
+            metrics.ATTEMPTS.labels("lease_lost").inc()
             log.warning("Lease lost", run=claimed.run)
         except AttemptFailed as failure:
             await self._end_attempt(claimed, failure, steps)
@@ -135,7 +138,7 @@ class Pipeline:
             raise LeaseLost("The lease ran out before the commit.")
 
         steps.end()
-        ATTEMPTS.labels("completed").inc()
+        metrics.ATTEMPTS.labels("completed").inc()
         log.info("Message completed", progress=100, seq=committed.seq, ms=response.processing_time)
 
     async def _call(self, agent: Agent, message: Message, payload: bytes) -> Answer:
@@ -250,11 +253,11 @@ def _apologise(message: Message, failure: AttemptFailed) -> Failure:
 
 def _count(failure: AttemptFailed, decision: retry.RetryLater | retry.GiveUp, *, kept: bool) -> None:
     """Count the end of an attempt; one that was not kept had lost its lease, and what it decided is not so."""
-    FAILURES.labels(failure.fault, failure.code).inc()
+    metrics.FAILURES.labels(failure.fault, failure.code).inc()
     if not kept:
-        ATTEMPTS.labels("lease_lost").inc()
+        metrics.ATTEMPTS.labels("lease_lost").inc()
         return
     held = isinstance(decision, retry.RetryLater) and not decision.counts_as_attempt
-    ATTEMPTS.labels("held" if held else "failed").inc()
+    metrics.ATTEMPTS.labels("held" if held else "failed").inc()
     if isinstance(decision, retry.GiveUp):
-        DEAD_LETTERS.inc()
+        metrics.DEAD_LETTERS.inc()

@@ -6,10 +6,12 @@ from typing import Self
 import psycopg
 
 from msgctl import logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.contracts import TIER_NOTIFICATIONS
 from msgctl.errors import PostgresUnavailable
-from msgctl.postgres import Cache, Database, listen
+from msgctl.postgres.cache import Cache
+from msgctl.postgres.database import Database
+from msgctl.postgres.listener import listen
 from msgctl.tasks import cancel
 
 FIND = "SELECT tier FROM user_tiers WHERE user_id = %(id)s"

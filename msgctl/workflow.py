@@ -13,8 +13,8 @@ from typing import Any, Self
 import msgspec
 
 from msgctl import spans
-from msgctl.agents import Agent
-from msgctl.config import Settings
+from msgctl.agents.agent import Agent
+from msgctl.config.settings import Settings
 from msgctl.errors import (
     AttemptFailed,
     BadReply,
@@ -26,7 +26,7 @@ from msgctl.errors import (
 )
 from msgctl.http_pool import AnswerTooLarge, ConnectFailed, ConnectionBroke, HttpAnswer, HttpPool
 from msgctl.messages import Message, Reply, Turn
-from msgctl.metrics import N8N_DURATION
+from msgctl.metrics import definitions as metrics
 from msgctl.retry import N8N_TRANSIENT_STATUSES, classify_status, parse_retry_after
 
 STARTED_TEXT = "Workflow was started"
@@ -105,7 +105,7 @@ class Workflow:
             outcome = failure.code
             raise
         finally:
-            N8N_DURATION.labels(outcome).observe(time.monotonic() - begun)
+            metrics.N8N_DURATION.labels(outcome).observe(time.monotonic() - begun)
         return answer
 
     async def _ask(self, agent: Agent, message: Message, payload: bytes) -> Answer:

@@ -17,9 +17,11 @@ import psycopg
 import pytest
 import redis as sync_redis
 
-from msgctl import agents, logs, redisdb
-from msgctl.config import Settings
+from msgctl import logs
+from msgctl.config.settings import Settings
+from msgctl.postgres.migrations import migrate
 from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import connect
 from msgctl.stack.n8n import N8nStandIn
 from msgctl.stack.postgres import DATABASE, Postgres
 from msgctl.stack.valkey import Valkey
@@ -142,7 +144,7 @@ def n8n(n8n_server: N8nStandIn) -> N8nStandIn:
 @pytest.fixture(scope="session")
 def migrated(postgres: Postgres, valkey: Valkey, on_servers_loop: Run) -> str:
     """The name of a database with our tables, to be copied for each test: far quicker than migrating each."""
-    on_servers_loop(agents.migrate(_settings(valkey, postgres.url())))
+    on_servers_loop(migrate(_settings(valkey, postgres.url())))
     return DATABASE
 
 
@@ -167,7 +169,7 @@ def postgres_settings(valkey: Valkey, postgres: Postgres, n8n: N8nStandIn) -> It
 @pytest.fixture
 async def redis(settings: Settings) -> AsyncIterator[RedisClient]:
     """A client of the test's own, empty Redis database."""
-    client = redisdb.connect(settings)
+    client = connect(settings)
     yield client
     await client.aclose()
 

@@ -11,7 +11,7 @@ from typing import Self
 
 from pydantic import SecretStr
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.config.sources import known_settings
 from msgctl.notify import Readiness
 from tests.secrecy import SEARCH

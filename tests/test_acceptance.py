@@ -13,8 +13,8 @@ import msgspec
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from msgctl.agents import Agents
-from msgctl.config import Settings
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.stack.n8n import Behaviour, N8nStandIn
 from msgctl.tokens import issue
 from tests.processes import PATIENCE, Daemon

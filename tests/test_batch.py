@@ -5,9 +5,11 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
-from msgctl.redisdb import Batch, Script, connect
+from msgctl.redisdb.batch import Batch
+from msgctl.redisdb.connection import connect
+from msgctl.redisdb.script import Script
 
 ECHO = Script("return ARGV[1]")
 BREAK = Script("return redis.error_reply('no ' .. ARGV[1])")

@@ -7,14 +7,18 @@ import msgspec
 import pytest
 
 from msgctl import contracts
-from msgctl.agents import Agent, Agents
-from msgctl.breakers import Breakers
-from msgctl.config import Settings
+from msgctl.agents.agent import Agent
+from msgctl.agents.store import Agents
+from msgctl.breakers.breakers import Breakers
+from msgctl.config.settings import Settings
 from msgctl.intake import Intake, Submission
 from msgctl.messages import State
-from msgctl.metrics import ATTEMPTS, DEAD_LETTERS
+from msgctl.metrics import definitions as metrics
 from msgctl.pipeline import Pipeline
-from msgctl.rqueue import Claims, Job, Progress, Queue
+from msgctl.rqueue.claims import Claims
+from msgctl.rqueue.job import Job
+from msgctl.rqueue.progress import Progress
+from msgctl.rqueue.queue import Queue
 from msgctl.stack.n8n import Behaviour, N8nStandIn
 from msgctl.workflow import Workflow
 
@@ -157,13 +161,16 @@ async def test_a_failure_without_a_lease_is_no_dead_letter(
     bench: Bench, n8n: N8nStandIn, redis: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whose lease ran out before it failed for good has buried nothing, and neither counts nor says so."""
-    lost, dead = ATTEMPTS.labels("lease_lost")._value.get(), DEAD_LETTERS._value.get()
+    lost, dead = metrics.ATTEMPTS.labels("lease_lost")._value.get(), metrics.DEAD_LETTERS._value.get()
     n8n.reset(Behaviour(mode="started"))
     await bench.send()
     (claimed,) = await bench.claims.claim(1)
     await redis.delete(contracts.LEASES)
     await bench.pipeline.work(claimed)
-    assert (ATTEMPTS.labels("lease_lost")._value.get(), DEAD_LETTERS._value.get()) == (lost + 1, dead)
+    assert (metrics.ATTEMPTS.labels("lease_lost")._value.get(), metrics.DEAD_LETTERS._value.get()) == (
+        lost + 1,
+        dead,
+    )
     assert "Job failed" not in caplog.text
     assert await redis.xlen(contracts.RESPONSES) == 0
 

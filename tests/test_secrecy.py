@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.tokens import issue
 from tests.conftest import ROOT
 from tests.processes import Daemon

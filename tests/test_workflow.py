@@ -9,8 +9,8 @@ import pytest
 
 from msgctl import spans
 from msgctl import workflow as workflow_module
-from msgctl.agents import Agent
-from msgctl.config import Settings
+from msgctl.agents.agent import Agent
+from msgctl.config.settings import Settings
 from msgctl.errors import (
     AttemptFailed,
     BadReply,

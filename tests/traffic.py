@@ -3,11 +3,12 @@
 import pytest
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import Message
 from msgctl.redisdb import RedisClient
 from msgctl.retry import GiveUp
-from msgctl.rqueue import Claimed, Claims, Queue
+from msgctl.rqueue.claims import Claimed, Claims
+from msgctl.rqueue.queue import Queue
 from tests.rqueue.conftest import commit, failure
 
 ERROR = b'{"class":"final","code":"n8n_rejected","text":"n8n answered 400.","at":"2026-01-01T00:00:01.000Z"}'

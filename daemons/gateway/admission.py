@@ -8,7 +8,7 @@ from daemons.gateway.limits import Limits
 from daemons.gateway.standing import Standing
 from daemons.gateway.workload import Workload
 from msgctl import logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.sockets import Missed, Sockets
 from msgctl.intake import Intake, Receipt, Submission
 from msgctl.tokens import Claims

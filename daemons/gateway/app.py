@@ -35,15 +35,16 @@ from daemons.gateway.texts import choose
 from daemons.gateway.tickets import Tickets
 from daemons.gateway.webhooks import Webhooks
 from daemons.gateway.workload import Workload
-from msgctl import redisdb
-from msgctl.agents import Agents
-from msgctl.config import Settings
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.delivery.sockets import Sockets
 from msgctl.inbound.reception import Reception
 from msgctl.intake import Intake
-from msgctl.operations import Operations
+from msgctl.operations.entrance import Operations
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Queue
+from msgctl.redisdb.connection import connect
+from msgctl.redisdb.safety import check_durability
+from msgctl.rqueue.queue import Queue
 from msgctl.tiers import Tiers
 from msgctl.tokens import Verifier
 
@@ -63,10 +64,10 @@ async def serve(settings: Settings, life: Life, *, fd: int | None = None) -> Non
     """
     verifier = Verifier(settings)
     async with AsyncExitStack() as stack:
-        redis = redisdb.connect(settings)
+        redis = connect(settings)
         stack.push_async_callback(redis.aclose)
         if not settings.redis.accept_data_loss:
-            await redisdb.check_durability(redis, settings)
+            await check_durability(redis, settings)
         agents = await stack.enter_async_context(Agents(settings))
         tiers = await stack.enter_async_context(Tiers(settings))
         gateway = Gateway(settings, redis, agents, tiers, verifier)

@@ -12,16 +12,16 @@ from daemons.gateway.limits import FrameBudget
 from daemons.gateway.outbox import Outbox
 from daemons.gateway.session import Question, Session
 from msgctl import logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import MalformedBody, MsgctlError, NotFound, Unavailable
 from msgctl.intake import Receipt, Submission
 from msgctl.messages import Failure, Response
-from msgctl.metrics import FRAMES, SOCKETS_CLOSED
+from msgctl.metrics import definitions as metrics
 from msgctl.tokens import Claims
 
 log = logs.get(__name__)
 
-FRAMES_IN = FRAMES.labels("in")
+FRAMES_IN = metrics.FRAMES.labels("in")
 
 UNAUTHORIZED = 4401
 TOO_MANY = 4429
@@ -96,7 +96,7 @@ class Connection:
     def close(self, code: int, reason: str) -> None:
         """End the socket after what is queued already."""
         if not self._closing:
-            SOCKETS_CLOSED.labels(code).inc()
+            metrics.SOCKETS_CLOSED.labels(code).inc()
         self._closing = True
         self._outbox.close(code, reason)
 
@@ -111,7 +111,7 @@ class Connection:
         self._outbox.put(self._session.progress(message_id, progress), held=self._session.held)
 
     def _give_up(self) -> None:
-        SOCKETS_CLOSED.labels(SLOW_CONSUMER).inc()
+        metrics.SOCKETS_CLOSED.labels(SLOW_CONSUMER).inc()
         self._cut(SLOW_CONSUMER, "slow consumer")
 
     async def _read(self, receive: Receive) -> int:

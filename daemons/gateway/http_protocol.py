@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from daemons.gateway.bodies import Refusal, problem
 from daemons.gateway.listener import hear
 from daemons.gateway.texts import Texts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 
 MAX_HEAD = 65_536
 """Bytes a request's line and headers may have."""

@@ -10,12 +10,12 @@ from daemons.gateway.connection import GOING_AWAY, Connection
 from daemons.gateway.progress import ProgressFeed
 from daemons.gateway.texts import choose
 from msgctl import logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.inbox import MOVED, Frame
 from msgctl.delivery.sockets import Sockets
 from msgctl.errors import RedisUnavailable
 from msgctl.messages import Failure, Response
-from msgctl.metrics import SOCKETS
+from msgctl.metrics import definitions as metrics
 from msgctl.tasks import cancel
 
 log = logs.get(__name__)
@@ -73,7 +73,7 @@ class Hub:
     async def holding(self, connection: Connection) -> AsyncIterator[None]:
         """Hold a socket while it is open; one that Redis cannot be told of now is made known later."""
         self._connections[connection.socket_id] = connection
-        SOCKETS.inc()
+        metrics.SOCKETS.inc()
         self._empty.clear()
         try:
             await self._make_known(connection)
@@ -82,7 +82,7 @@ class Hub:
             yield
         finally:
             del self._connections[connection.socket_id]
-            SOCKETS.dec()
+            metrics.SOCKETS.dec()
             if not self._connections:
                 self._empty.set()
             self._progress.discard(connection)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from msgctl import logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.tasks import cancel
 from msgctl.tokens import Verifier
 

@@ -5,10 +5,13 @@ import math
 from contextlib import suppress
 from typing import NamedTuple
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable, TryLater
 from msgctl.intake import Allowance
-from msgctl.redisdb import Batch, RedisClient, Script, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.batch import Batch
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.script import Script
 from msgctl.tiers import Tiers
 from msgctl.tokens import Claims
 

@@ -3,7 +3,7 @@
 import socket
 import sys
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import ConfigurationError, Unavailable
 
 BACKLOG = 2048

@@ -16,7 +16,7 @@ from daemons.gateway.texts import Texts
 from msgctl.errors import BodyTooLarge, InvalidInput, NotFound, UnsupportedMedia
 from msgctl.intake import Receipt, parse_submission
 from msgctl.messages import IDENTIFIER_PATTERN
-from msgctl.operations import Operations
+from msgctl.operations.entrance import Operations
 
 IDEMPOTENCY_KEY = re.compile(rb"[!-~]{1,255}")
 _IDENTIFIER = re.compile(IDENTIFIER_PATTERN)

@@ -6,9 +6,12 @@ from contextlib import asynccontextmanager, suppress
 
 from daemons.gateway.limits import Limits
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable, TryLater
-from msgctl.redisdb import Batch, RedisClient, Script, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.batch import Batch
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.script import Script
 from msgctl.tokens import Claims
 
 OCCUPY = Script.beside(__file__, "occupy")

@@ -9,8 +9,8 @@ import msgctl
 from daemons.gateway.bodies import Accepted, Liveness, MessageStatus, Refusal, Success, Ticket
 from msgctl.intake import Submission
 from msgctl.messages import IDENTIFIER_PATTERN
-from msgctl.operations import Health
-from msgctl.rqueue import Stats
+from msgctl.operations.health import Health
+from msgctl.rqueue.queue import Stats
 
 Schema = dict[str, Any]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from starlette.types import Scope
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 
 ANY = b"*"
 Headers = list[tuple[bytes, bytes]]

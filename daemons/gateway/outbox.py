@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from starlette.types import Message, Send
 
 from daemons.gateway.waiting import Gate
-from msgctl.metrics import FRAMES
+from msgctl.metrics import definitions as metrics
 from msgctl.tasks import cancel
 
-FRAMES_OUT = FRAMES.labels("out")
+FRAMES_OUT = metrics.FRAMES.labels("out")
 MAX_SIZE = 1_048_576
 """Bytes that may wait for one socket before more of them are its end."""
 

@@ -7,11 +7,11 @@ import msgspec
 
 from daemons.gateway.connection import Connection
 from msgctl import logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.contracts import PROGRESS_CHANNEL
 from msgctl.errors import RedisUnavailable
 from msgctl.messages import Record
-from msgctl.redisdb import dedicated, unavailable_as_error
+from msgctl.redisdb.connection import dedicated, unavailable_as_error
 
 log = logs.get(__name__)
 

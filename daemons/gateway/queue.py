@@ -8,7 +8,8 @@ from daemons.gateway.answers import retry_after, succeed
 from daemons.gateway.credentials import Credentials
 from daemons.gateway.texts import Texts
 from msgctl.errors import RedisUnavailable
-from msgctl.operations import Health, Operations
+from msgctl.operations.entrance import Operations
+from msgctl.operations.health import Health
 
 
 class QueueRoutes:

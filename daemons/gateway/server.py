@@ -16,7 +16,7 @@ from daemons.gateway.listener import BACKLOG, address, let_nobody_new_in
 from daemons.gateway.protocols import SocketProtocol
 from daemons.gateway.texts import Texts
 from msgctl import logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.tasks import cancel
 
 log = logs.get(__name__)

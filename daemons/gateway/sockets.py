@@ -17,7 +17,7 @@ from daemons.gateway.session import Session
 from daemons.gateway.standing import Standing
 from daemons.gateway.texts import Texts
 from msgctl import logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import TryLater, Unauthorized, Unavailable
 from msgctl.tokens import Claims
 

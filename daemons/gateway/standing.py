@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable, Unavailable
-from msgctl.redisdb import RedisClient, Watch, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.safety import Watch
 from msgctl.tasks import cancel
 
 PATIENCE = 1.0

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import MsgctlError
 
 

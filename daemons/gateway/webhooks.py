@@ -17,7 +17,7 @@ from daemons.gateway.standing import Standing
 from msgctl.channels.inbound import Inbound, StatusUpdate
 from msgctl.channels.telegram import webhook as telegram
 from msgctl.channels.whatsapp import cloud_webhook, twilio_webhook
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import BodyTooLarge, MalformedBody, Unavailable
 from msgctl.inbound.reception import Reception
 

@@ -17,13 +17,17 @@ from daemons.worker.auditing import auditing
 from daemons.worker.loop import WAKE_BLOCK, WorkLoop
 from daemons.worker.quarantine import Parent
 from msgctl import logs
-from msgctl.agents import Agents
-from msgctl.breakers import Breakers
-from msgctl.config import Settings
+from msgctl.agents.store import Agents
+from msgctl.breakers.breakers import Breakers
+from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.pipeline import Pipeline
-from msgctl.redisdb import Watch, check_durability, connect, dedicated
-from msgctl.rqueue import Audit, Claims, Progress, Registration
+from msgctl.redisdb.connection import connect, dedicated
+from msgctl.redisdb.safety import Watch, check_durability
+from msgctl.rqueue.audit import Audit
+from msgctl.rqueue.claims import Claims
+from msgctl.rqueue.progress import Progress
+from msgctl.rqueue.worker import Registration
 from msgctl.workflow import Workflow
 
 log = logs.get(__name__)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from msgctl import logs
 from msgctl.errors import RedisUnavailable
-from msgctl.rqueue import Audit
+from msgctl.rqueue.audit import Audit
 from msgctl.tasks import cancel
 
 INTERVAL = 5.0

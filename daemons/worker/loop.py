@@ -18,11 +18,12 @@ from daemons.worker.quarantine import Quarantine
 from daemons.worker.slots import Slots
 from daemons.worker.tending import Chore, Tender
 from msgctl import contracts, logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.pipeline import Pipeline
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Claims, Progress
+from msgctl.rqueue.claims import Claims
+from msgctl.rqueue.progress import Progress
 from msgctl.tasks import cancel
 
 WAKE_BLOCK = 1.0

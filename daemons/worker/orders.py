@@ -3,7 +3,7 @@
 import asyncio
 
 from msgctl import logs
-from msgctl.rqueue import Claims, Order
+from msgctl.rqueue.claims import Claims, Order
 
 log = logs.get(__name__)
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from daemons._process import Life
 from msgctl import logs
-from msgctl.rqueue import Claims
+from msgctl.rqueue.claims import Claims
 
 PROGRAM = ("-m", "daemons.worker", "--quarantine")
 """What the child runs, by this very Python; its parent's process id follows."""

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from msgctl import logs
-from msgctl.metrics import LEASES_LOST
-from msgctl.rqueue import Claimed
+from msgctl.metrics import definitions as metrics
+from msgctl.rqueue.claims import Claimed
 from msgctl.tasks import cancel
 
 Work = Callable[[Claimed], Awaitable[None]]
@@ -51,7 +51,7 @@ class Slots:
         """Stop what runs under a lease that was lost: another worker has it, or will."""
         if lease in self._running:
             claimed, task = self._running[lease]
-            LEASES_LOST.inc()
+            metrics.LEASES_LOST.inc()
             log.warning("Lease lost", messageId=claimed.message.message_id, run=claimed.run)
             task.cancel()
 

@@ -9,7 +9,7 @@ from daemons.worker.quarantine import Quarantine
 from daemons.worker.slots import Slots
 from msgctl import logs
 from msgctl.errors import RedisUnavailable
-from msgctl.rqueue import Claims
+from msgctl.rqueue.claims import Claims
 
 INTERVAL = 1.0
 """Seconds between two rounds; less where a third of the lease is less."""

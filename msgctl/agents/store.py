@@ -8,10 +8,12 @@ from typing import Any, Self
 import psycopg
 
 from msgctl.agents.agent import Agent, check_webhook_path
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.contracts import AGENT_NOTIFICATIONS
 from msgctl.errors import ConfigurationError, InvalidInput
-from msgctl.postgres import Cache, Connection, Database, listen
+from msgctl.postgres.cache import Cache
+from msgctl.postgres.database import Connection, Database
+from msgctl.postgres.listener import listen
 
 FIND = """
     SELECT id, user_id, name, system_prompt, webhook_path, active FROM agents WHERE id = %(id)s

@@ -4,7 +4,3 @@ closed ── many failures ──▶ open ── its time is over ──▶ hal
                              ▲                               │
                              └────── the probe fails ────────┘  each time for twice as long, up to a cap
 """
-
-from msgctl.breakers.breakers import Breakers
-
-__all__ = ["Breakers"]

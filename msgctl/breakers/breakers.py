@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from msgctl import contracts, logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import (
     AttemptFailed,
     BreakerOpen,
@@ -16,7 +16,10 @@ from msgctl.errors import (
     WorkflowTimeout,
     WorkflowUnreachable,
 )
-from msgctl.redisdb import Batch, RedisClient, Script, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.batch import Batch
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.script import Script
 
 REPORT = Script.beside(__file__, "report")
 LOOK = Script.beside(__file__, "look")

@@ -10,8 +10,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from msgctl.config import Loaded, Settings
-    from msgctl.config.sources import Key
+    from msgctl.config.settings import Settings
+    from msgctl.config.sources import Key, Loaded
 
 asking: ContextVar[bool] = ContextVar("asking", default=True)
 """Whether a person may be asked; `--no-input` says no."""
@@ -44,7 +44,7 @@ class Context:
 
     def load_with_origins(self, flags: "Mapping[Key, Any] | None" = None) -> "Loaded":
         """The same, and where each value came from."""
-        from msgctl.config import load  # noqa: PLC0415 - pydantic takes 0.1 s that `msgctl --help` need not wait
+        from msgctl.config.sources import load  # noqa: PLC0415 - pydantic takes 0.1 s that `msgctl --help` need not wait
 
         given = {key: value for key, value in (flags or {}).items() if value is not None}
         return load(self.config_path, flags=given)

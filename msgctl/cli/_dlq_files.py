@@ -27,7 +27,8 @@ from msgctl.errors import Incomplete, InvalidInput
 from msgctl.messages import Message, State
 from msgctl.operations.counting import counted
 from msgctl.operations.query import Query
-from msgctl.rqueue import Job, Verdict
+from msgctl.rqueue.job import Job
+from msgctl.rqueue.queue import Verdict
 
 SCHEMA = "msgctl.letter-copy/1"
 BATCH = 200

@@ -7,7 +7,7 @@ import msgspec
 import requests
 
 from msgctl import tokens
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import Unavailable
 from msgctl.intake import Submission
 from msgctl.stack.refusals import refusal

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
-from msgctl import logs, redisdb
+from msgctl import logs
 from msgctl.cli._context import context_of
-from msgctl.config import Loaded, Settings
-from msgctl.config.sources import DEFAULT_FILES
+from msgctl.config.settings import Settings
+from msgctl.config.sources import DEFAULT_FILES, Loaded
 from msgctl.errors import RedisUnavailable
-from msgctl.operations import Operations
+from msgctl.operations.entrance import Operations
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Queue
+from msgctl.redisdb.connection import connect
+from msgctl.rqueue.queue import Queue
 
 if TYPE_CHECKING:
-    from msgctl.agents import Agents
+    from msgctl.agents.store import Agents
     from msgctl.intake import Intake
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ class Session:
     @cached_property
     def agents(self) -> "Agents":
         """Agents in PostgreSQL."""
-        from msgctl.agents import Agents  # noqa: PLC0415 - psycopg takes 0.1 s, and few commands need an agent
+        from msgctl.agents.store import Agents  # noqa: PLC0415 - psycopg takes 0.1 s, and few commands need an agent
 
         agents = Agents(self.settings)
         self._stack.push_async_exit(agents)
@@ -96,7 +97,7 @@ async def _within_session(settings: Settings, body: Callable[[Session], Awaitabl
 @asynccontextmanager
 async def open_session(settings: Settings) -> AsyncIterator[Session]:
     """A session, from within asyncio."""
-    redis = redisdb.connect(settings)
+    redis = connect(settings)
     try:
         async with AsyncExitStack() as stack:
             yield Session(settings, redis, stack)

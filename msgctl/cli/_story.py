@@ -10,7 +10,7 @@ from msgctl.cli._time import rfc3339
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from msgctl.events import Event
+    from msgctl.events.event import Event
     from msgctl.operations.advice import Standing
     from msgctl.operations.tracing import Story
 

@@ -26,7 +26,7 @@ from msgctl.cli._session import Session, run
 from msgctl.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from msgctl.agents import Agent
+    from msgctl.agents.agent import Agent
 
 app = noun("The AI agents messages are written to.")
 

@@ -20,9 +20,8 @@ from msgctl.cli._output import (
     print_record,
     print_text,
 )
-from msgctl.config import Loaded
 from msgctl.config.example import render
-from msgctl.config.sources import FIELDS, PREFIX, known_settings, nearest, sentences_of
+from msgctl.config.sources import FIELDS, PREFIX, Loaded, known_settings, nearest, sentences_of
 from msgctl.errors import ConfigurationError, NotFound, Refused
 
 app = noun("What is set, and where it came from.")

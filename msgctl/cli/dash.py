@@ -10,14 +10,14 @@ from typing import Annotated
 
 import typer
 
-from msgctl import redisdb
 from msgctl.cli._context import context_of
 from msgctl.cli._output import note
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import InvalidInput
-from msgctl.operations import Operations
+from msgctl.operations.entrance import Operations
 from msgctl.operations.pulse import Pulse
-from msgctl.rqueue import Queue
+from msgctl.redisdb.connection import connect
+from msgctl.rqueue.queue import Queue
 from msgctl.tui.app import Dashboard
 from msgctl.tui.desk import Desk
 from msgctl.tui.tape import Player, Recorder
@@ -50,12 +50,14 @@ def dash(
     state = context_of(context)
     settings = state.load()
     if in_browser:
-        from msgctl.tui import web  # noqa: PLC0415 - textual-serve takes 0.3 s that a terminal need not wait for
+        # textual-serve takes 0.3 s that a terminal need not wait for
+        from msgctl.tui.web.place import Place, is_loopback, own_command  # noqa: PLC0415
+        from msgctl.tui.web.serving import serve  # noqa: PLC0415
 
         flags = [f"--interval={interval}", *(["--read-only"] if read_only else [])]
         flags += [f"--record={record}"] if record else [f"--replay={replay}"] if replay else []
-        place = web.Place(host, port, secrets.token_urlsafe(24) if auth or not web.is_loopback(host) else "")
-        web.serve(place, web.own_command(state.config_path, flags), told=note)
+        place = Place(host, port, secrets.token_urlsafe(24) if auth or not is_loopback(host) else "")
+        serve(place, own_command(state.config_path, flags), told=note)
         return
     if not _is_on_terminal():
         raise InvalidInput("The dashboard needs a terminal. One plain screen: msgctl top")
@@ -74,7 +76,7 @@ def _is_on_terminal() -> bool:
 async def _run(
     settings: Settings, *, interval: float, read_only: bool, player: Player | None, recorder: Recorder | None
 ) -> None:
-    redis = redisdb.connect(settings)
+    redis = connect(settings)
     try:
         async with Pulse(settings) as pulse:
             desk = Desk(

@@ -17,7 +17,7 @@ from msgctl.cli._output import (
     print_text,
 )
 from msgctl.errors import Incomplete
-from msgctl.postgres import migrate as migrate_tables
+from msgctl.postgres.migrations import migrate as migrate_tables
 from msgctl.postgres.migrations import status as migrations_status
 
 app = noun("The tables in PostgreSQL.")

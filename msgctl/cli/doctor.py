@@ -12,7 +12,7 @@ from msgctl.cli._query import DryRun, Reason, Yes
 from msgctl.cli._session import Session, run
 from msgctl.errors import Incomplete
 from msgctl.operations.counting import counted
-from msgctl.operations.doctor import Finding, Level
+from msgctl.operations.doctor.finding import Finding, Level
 
 MARK = 4
 """Columns of a mark."""

@@ -12,7 +12,7 @@ from msgctl.cli._session import Session, run
 from msgctl.cli._story import describe
 from msgctl.cli._time import rfc3339
 from msgctl.errors import Incomplete
-from msgctl.events import Event
+from msgctl.events.event import Event
 from msgctl.operations.counting import counted
 from msgctl.operations.rebuilding import Restored
 

@@ -15,7 +15,7 @@ from msgctl.cli._session import Session, run
 from msgctl.cli._time import ago, rfc3339
 from msgctl.errors import Incomplete, Refused
 from msgctl.operations.journal import NAMED, Act
-from msgctl.rqueue import Order
+from msgctl.rqueue.claims import Order
 
 app = noun("What operators did, and taking it back.")
 

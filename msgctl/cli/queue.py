@@ -22,7 +22,7 @@ from msgctl.messages import State
 from msgctl.operations.counting import counted
 
 if TYPE_CHECKING:
-    from msgctl.operations import Health
+    from msgctl.operations.health import Health
 
 app = noun("Counts and health of the queue; clean it.")
 

@@ -10,7 +10,7 @@ import typer
 
 from msgctl.cli._output import RecordOutput, RecordShape, print_json, print_text
 from msgctl.cli._session import Session, run
-from msgctl.operations import Snapshot
+from msgctl.operations.snapshot import Snapshot
 from msgctl.tui.plain import page
 
 CLEAR = "\x1b[H\x1b[2J"

@@ -8,9 +8,9 @@ import typer
 
 from msgctl.cli._output import RecordOutput, RecordShape, note, print_json, print_table
 from msgctl.cli._session import run
-from msgctl.operations import Verdict
 from msgctl.operations.counting import counted
 from msgctl.operations.findings import PROMISES
+from msgctl.operations.verification import Verdict
 
 VIOLATED = 4
 

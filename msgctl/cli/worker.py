@@ -15,7 +15,7 @@ from msgctl.cli._query import Reason, unasked
 from msgctl.cli._session import Session, run
 from msgctl.cli._time import ago, parse_duration
 from msgctl.errors import InvalidInput, NotFound, NothingMatched, TryLater
-from msgctl.rqueue import Order
+from msgctl.rqueue.claims import Order
 
 LOOK_INTERVAL = 0.5
 """Seconds between two looks at what drained workers still run."""

@@ -6,9 +6,11 @@ from typing import Any, cast
 import msgspec
 
 from msgctl import contracts, logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import IDENTIFIER_PATTERN, Draft, Response
-from msgctl.redisdb import RedisClient, Script, dedicated
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import dedicated
+from msgctl.redisdb.script import Script
 
 ADOPT = Script.beside(__file__, "adopt")
 

@@ -2,10 +2,11 @@
 
 from msgctl import logs
 from msgctl.channels.send_limits import SendLimits
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import DeliveryFailed, FaultClass, ProviderRejected
 from msgctl.messages import Channel
-from msgctl.redisdb import RedisClient, Script
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.script import Script
 
 FAULT = Script.beside(__file__, "fault")
 

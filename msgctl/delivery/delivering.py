@@ -6,7 +6,7 @@ import secrets
 from msgctl import logs, spans
 from msgctl.channels.base import ChannelSender
 from msgctl.channels.send_limits import SendLimits
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.channel import Channels
 from msgctl.delivery.doubts import Arrived, CheckLater, Doubts, Resend
 from msgctl.delivery.entry import Entry, stamped
@@ -15,7 +15,7 @@ from msgctl.delivery.patience import Patience
 from msgctl.delivery.record import Behind, DeliveryState, Doubt, Held, Pace, Records, Turn
 from msgctl.errors import BadAddress, DeliveryFailed, DeliveryUnknown
 from msgctl.messages import Response
-from msgctl.metrics import DELIVERIES, DELIVERY_DURATION
+from msgctl.metrics import definitions as metrics
 from msgctl.retry import RetryLater
 
 SHORT = 1500
@@ -115,7 +115,7 @@ class Delivering:
         if turn.part + 1 < parts:
             return await outage.insist(lambda: self._records.part_sent(entry, turn, provider_id))
         await outage.insist(lambda: self._records.sent(entry, turn, provider_id))
-        DELIVERIES.labels(response.channel, "sent").inc()
+        metrics.DELIVERIES.labels(response.channel, "sent").inc()
         about = {"messageId": response.message_id, "channel": response.channel}
         log.info("Delivered", providerId=provider_id, parts=parts, **about)
         return False
@@ -130,7 +130,7 @@ class Delivering:
                 raise BadAddress("The reply is blank: there is nothing to send.", code="blank_reply")  # noqa: TRY301 - as if the handler had
             if turn.part >= len(parts):
                 return "", len(parts)  # a status webhook has told that the last one arrived
-            with DELIVERY_DURATION.labels(response.channel).time():
+            with metrics.DELIVERY_DURATION.labels(response.channel).time():
                 return await self._sender.send(response, parts[turn.part], first=turn.part == 0), len(parts)
         except DeliveryFailed:
             raise
@@ -200,7 +200,7 @@ class Delivering:
         )
 
     def _tell(self, outcome: str, response: Response, turn: Turn, failure: DeliveryFailed) -> None:
-        DELIVERIES.labels(response.channel, outcome).inc()
+        metrics.DELIVERIES.labels(response.channel, outcome).inc()
         say = log.warning if outcome == "postponed" else log.error
         say(
             "Delivery failed",

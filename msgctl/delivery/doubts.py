@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from msgctl.channels.base import ChannelSender
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.record import Doubt, Turn
 from msgctl.errors import DeliveryFailed, DeliveryUnknown
 from msgctl.messages import Response

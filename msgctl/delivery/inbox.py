@@ -7,9 +7,10 @@ import msgspec
 from redis.exceptions import ResponseError
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.outage import Outage
-from msgctl.redisdb import RedisClient, dedicated
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import dedicated
 
 BATCH = 200
 """Frames read at once."""

@@ -7,9 +7,9 @@ from typing import TypeVar
 from redis.exceptions import RedisError
 
 from msgctl import logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
-from msgctl.redisdb import unavailable_as_error
+from msgctl.redisdb.connection import unavailable_as_error
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds."""

@@ -3,7 +3,7 @@
 import random
 
 from msgctl.channels.base import ChannelSender
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.record import Turn
 from msgctl.errors import DeliveryFailed, FaultClass
 from msgctl.retry import GiveUp, RetryLater, RetryPolicy, decide, wait_for_rate

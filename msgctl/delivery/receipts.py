@@ -1,6 +1,7 @@
 """What providers tell of a message after it was sent: delivered, read, failed."""
 
-from msgctl.redisdb import RedisClient, Script
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.script import Script
 
 RECEIPT = Script.beside(__file__, "receipt")
 

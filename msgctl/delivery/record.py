@@ -11,11 +11,12 @@ import msgspec
 
 from msgctl import contracts
 from msgctl.channels.send_limits import SendLimits
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.entry import Entry
 from msgctl.errors import DeliveryFailed
 from msgctl.messages import Record, Response
-from msgctl.redisdb import RedisClient, Script
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.script import Script
 
 BEGIN = Script.beside(__file__, "begin")
 SETTLE = Script.beside(__file__, "settle")

@@ -3,10 +3,11 @@
 from collections import Counter
 
 from msgctl import contracts, logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.record import record_ttl
-from msgctl.metrics import DELIVERIES
-from msgctl.redisdb import RedisClient, Script
+from msgctl.metrics import definitions as metrics
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.script import Script
 
 RECOVER = Script.beside(__file__, "recover")
 BATCH = 100
@@ -46,7 +47,7 @@ class Recovery:
             if back:
                 log.error("Responses were cut from the stream undelivered; they are put back", **back)
             for channel, count in back.items():
-                DELIVERIES.labels(channel, "rebuilt").inc(count)
+                metrics.DELIVERIES.labels(channel, "rebuilt").inc(count)
             if not doubtful:
                 await self._redis.delete(contracts.RESPONSES_LOST)
         finally:

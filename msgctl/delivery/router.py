@@ -8,7 +8,7 @@ from msgctl.channels.base import ChannelSender
 from msgctl.channels.callback.sender import CallbackSender
 from msgctl.channels.telegram.sender import TelegramSender
 from msgctl.channels.whatsapp.sender import WhatsAppSender
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.channel import Channels
 from msgctl.delivery.delivering import Delivering
 from msgctl.delivery.entry import Entry, stamped

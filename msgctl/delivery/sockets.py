@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 import msgspec
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.inbox import Frame, Inbox
 from msgctl.messages import Channel, Response
 from msgctl.ownership import demand_own
-from msgctl.redisdb import Batch, RedisClient, Script, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.batch import Batch
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.script import Script
 
 BEAT = Script.beside(__file__, "beat")
 ENROLL = Script.beside(__file__, "enroll")

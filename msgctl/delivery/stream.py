@@ -11,11 +11,13 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from msgctl import contracts, logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.entry import Entry, read_entry
 from msgctl.delivery.recovery import Recovery
 from msgctl.messages import Channel
-from msgctl.redisdb import RedisClient, Script, dedicated
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import dedicated
+from msgctl.redisdb.script import Script
 
 TEND = Script.beside(__file__, "tend")
 LEAVE = Script.beside(__file__, "leave")

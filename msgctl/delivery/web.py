@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from redis.exceptions import NoScriptError
 
 from msgctl import logs, spans
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.contracts import RESPONSES, RESPONSES_GROUP
 from msgctl.delivery.entry import Entry
 from msgctl.delivery.record import record_ttl
 from msgctl.messages import Failure, Response, named_socket
-from msgctl.metrics import DELIVERIES
-from msgctl.redisdb import RedisClient, Script
+from msgctl.metrics import definitions as metrics
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.script import Script
 
 ROUTE = Script.beside(__file__, "route")
 INHERIT = Script.beside(__file__, "inherit")
@@ -98,7 +99,7 @@ class Web:
 
 def _tell(entry: Entry, reached: object) -> None:
     if isinstance(entry.event, Response):
-        DELIVERIES.labels("web", "sent" if reached else "kept").inc()
+        metrics.DELIVERIES.labels("web", "sent" if reached else "kept").inc()
     with spans.of("deliver", entry.event.message_id, kind="producer", channel="web"):
         pass  # all of a batch are routed in one round trip: a moment is all there is to show
     log.debug("Web response routed", sockets=reached, messageId=entry.event.message_id, entry=entry.id)

@@ -9,7 +9,7 @@ import psycopg
 
 from msgctl.errors import ConfigurationError
 from msgctl.events.event import EPOCH, LEADS_TO, Event, EventState, entry_of
-from msgctl.postgres import Connection, Database
+from msgctl.postgres.database import Connection, Database
 
 POSITION = "SELECT entry FROM message_events_position"
 OF_MESSAGE = """

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator, Collection
 from typing import Any, cast
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.events.event import Event
-from msgctl.redisdb import RedisClient, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
 
 SLICE = 1000
 """Events read in one call, so that Redis serves others meanwhile."""

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from psycopg import sql
 
-from msgctl.postgres import Connection
+from msgctl.postgres.database import Connection
 
 PREFIX = "message_events_day_"
 DAYS = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'message\\_events\\_day\\_%'"

@@ -15,14 +15,16 @@ import msgspec
 import psycopg
 
 from msgctl import contracts, logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import ConfigurationError
 from msgctl.events.archive import fetch
 from msgctl.events.event import Event
 from msgctl.events.ledger import Ledger
 from msgctl.events.partitions import Partitions
-from msgctl.postgres import Connection, Database
-from msgctl.redisdb import RedisClient, Script, unavailable_as_error
+from msgctl.postgres.database import Connection, Database
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.script import Script
 
 BODIES = Script.beside(__file__, "bodies")
 BATCH = 2000

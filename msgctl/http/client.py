@@ -15,7 +15,7 @@ import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import DeliveryUnknown, FaultClass, ProviderRejected, ProviderUnreachable
 from msgctl.retry import classify_status, parse_retry_after
 

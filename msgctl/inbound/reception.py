@@ -5,14 +5,15 @@ import time
 from msgctl import contracts, logs
 from msgctl.channels.inbound import Inbound, InboundOther, InboundText, StatusUpdate
 from msgctl.channels.send_limits import digest
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.advice import advise
 from msgctl.delivery.notice import put_notice
 from msgctl.delivery.receipts import Receipts
 from msgctl.errors import Conflict, InvalidInput, NotFound, Unavailable
 from msgctl.intake import AgentDirectory, Intake, Submission
-from msgctl.metrics import INBOUND
-from msgctl.redisdb import RedisClient, unavailable_as_error
+from msgctl.metrics import definitions as metrics
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
 
 REMEMBERED = 8 * 86_400
 """Seconds a webhook is known for; Meta repeats what failed for 7 days."""
@@ -61,7 +62,7 @@ class Reception:
         if brought.phone:
             await self._open_window(brought.phone, min(brought.said_at or time.time(), time.time()))
         if await self._redis.exists(key):
-            INBOUND.labels(brought.channel, "repeated").inc()
+            metrics.INBOUND.labels(brought.channel, "repeated").inc()
             return
         if isinstance(brought, InboundText):
             await self._receive(brought)
@@ -77,7 +78,7 @@ class Reception:
             await self._redis.set(key, int(moment * 1000), ex=WINDOW_REMEMBERED)
 
     async def _pass_over(self, other: InboundOther) -> None:
-        INBOUND.labels(other.channel, other.kind).inc()
+        metrics.INBOUND.labels(other.channel, other.kind).inc()
         text = self._settings.inbound.unreadable
         is_told = bool(other.conversation_id and text) and await self._redis.set(
             f"{contracts.INBOUND}told:{other.conversation_id}", 1, ex=TOLD_EVERY, nx=True
@@ -115,6 +116,6 @@ class Reception:
         except (InvalidInput, Conflict) as error:
             # Repeating it would not help, and a refusal would have it repeated for days.
             log.error("A customer's message cannot be taken in", messageId=message.message_id, error=error.message)  # noqa: TRY400 - a traceback says no more
-            INBOUND.labels(message.channel, "refused").inc()
+            metrics.INBOUND.labels(message.channel, "refused").inc()
         else:
-            INBOUND.labels(message.channel, "text").inc()
+            metrics.INBOUND.labels(message.channel, "text").inc()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from msgctl.operations.cleaning import Cleaning
     from msgctl.operations.dead_letters import DeadLetters, Replay
     from msgctl.operations.deliveries import Deliveries
-    from msgctl.operations.doctor import Doctor
+    from msgctl.operations.doctor.round import Doctor
     from msgctl.operations.doubts import Doubts
     from msgctl.operations.entrance import Operations
     from msgctl.operations.explaining import Explaining
@@ -40,7 +40,7 @@ else:
             "cleaning": "Cleaning",
             "dead_letters": "DeadLetters Replay",
             "deliveries": "Deliveries",
-            "doctor": "Doctor",
+            "doctor.round": "Doctor",
             "doubts": "Doubts",
             "entrance": "Operations",
             "explaining": "Explaining",

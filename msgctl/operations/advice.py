@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from msgctl.events import Event
+from msgctl.events.event import Event
 from msgctl.messages import Record
 
 DONE = frozenset({"sent", "kept"})

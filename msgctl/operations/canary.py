@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from msgctl import contracts
 from msgctl.clock import timestamp
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.record import find
 from msgctl.messages import CANARY_AGENT, Message, State
-from msgctl.redisdb import RedisClient, unavailable_as_error
-from msgctl.rqueue import Queue, Verdict
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.rqueue.queue import Queue, Verdict
 
 if TYPE_CHECKING:
-    from msgctl.agents import Agents  # health looks in here, and does not need psycopg
+    from msgctl.agents.store import Agents  # health looks in here, and does not need psycopg
 
 USER = "msgctl-canary"
 CONVERSATION = "msgctl-canary"

@@ -6,7 +6,8 @@ import msgspec
 
 from msgctl.clock import timestamp
 from msgctl.messages import Failure
-from msgctl.rqueue import Job, Queue
+from msgctl.rqueue.job import Job
+from msgctl.rqueue.queue import Queue
 
 CANCELLED = "cancelled"
 BATCH = 100

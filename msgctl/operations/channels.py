@@ -9,14 +9,15 @@ from msgctl import contracts
 from msgctl.channels.send_limits import Bucket
 from msgctl.channels.telegram.sender import bot_rate
 from msgctl.channels.whatsapp.sender import number_rate
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.advice import advise
 from msgctl.delivery.notice import put_notice
 from msgctl.delivery.record import find
 from msgctl.errors import InvalidInput
 from msgctl.messages import Channel, Record
 from msgctl.operations.overview import SAMPLE, SAMPLED
-from msgctl.redisdb import RedisClient, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
 
 ADDRESS = {Channel.TELEGRAM: "chatId", Channel.WHATSAPP: "to", Channel.API: "callbackUrl"}
 """The `channelMetadata` that says where to."""

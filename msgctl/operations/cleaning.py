@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator
 from typing import Any, Literal, cast
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.contracts import FIELD_FINISHED, job_key
 from msgctl.messages import State
-from msgctl.redisdb import RedisClient, unavailable_as_error
-from msgctl.rqueue import Queue
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.rqueue.queue import Queue
 
 Over = Literal[State.COMPLETED, State.FAILED]
 RQ_STATUS: dict[Over, Literal["finished", "failed"]] = {State.COMPLETED: "finished", State.FAILED: "failed"}

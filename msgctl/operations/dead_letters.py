@@ -9,7 +9,8 @@ import msgspec
 from msgctl.errors import Conflict, InvalidInput, NotFound, Refused
 from msgctl.intake import receipt
 from msgctl.messages import Message, State
-from msgctl.rqueue import Job, Queue
+from msgctl.rqueue.job import Job
+from msgctl.rqueue.queue import Queue
 
 BATCH = 100
 """Messages looked up or replayed at once."""

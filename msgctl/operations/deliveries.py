@@ -6,9 +6,11 @@ from typing import Any, cast
 import msgspec
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import Record
-from msgctl.redisdb import RedisClient, Script, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.script import Script
 
 AMEND = Script.beside(__file__, "amend")
 FIELDS = ("state", "attempts", "providerId", "code", "text", "endedAt")

@@ -4,11 +4,12 @@ import time
 from typing import Any, cast
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.operations.counting import counted
 from msgctl.operations.health import Reason
-from msgctl.redisdb import RedisClient, unavailable_as_error
-from msgctl.rqueue import Queue
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.rqueue.queue import Queue
 
 
 class Doubts:

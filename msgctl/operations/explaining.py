@@ -4,14 +4,16 @@ import time
 from typing import Any, cast
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import NotFound, PostgresUnavailable
 from msgctl.intake import AgentDirectory
 from msgctl.messages import PRIORITIES, Record, State
 from msgctl.operations.health import Reason
 from msgctl.operations.workers import Workers
-from msgctl.redisdb import RedisClient, unavailable_as_error
-from msgctl.rqueue import Job, Queue
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.rqueue.job import Job
+from msgctl.rqueue.queue import Queue
 
 FAR = 10_000
 """Messages of a queue that are looked through for a position."""

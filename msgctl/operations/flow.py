@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import PRIORITIES
 from msgctl.operations.snapshot import BUCKET, BUCKETS
-from msgctl.redisdb import RedisClient, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
 
 
 class Mark(NamedTuple):

@@ -6,15 +6,17 @@ from typing import Any, cast
 
 import msgspec
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.contracts import CANARY, SUBSCRIBERS
 from msgctl.errors import RedisUnavailable
 from msgctl.messages import Record
 from msgctl.operations.canary import canary_age
 from msgctl.operations.counting import counted
 from msgctl.operations.whereabouts import locate
-from msgctl.redisdb import RedisClient, Watch, unavailable_as_error
-from msgctl.rqueue import Queue, Stats
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.safety import Watch
+from msgctl.rqueue.queue import Queue, Stats
 
 SILENCE = 10.0
 """Seconds without a sign of life after which a subscriber counts as dead."""

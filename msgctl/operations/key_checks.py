@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import Channel
 from msgctl.operations.findings import Suspect, suspect
-from msgctl.redisdb import RedisClient, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
 
 OWN = "msgctl:"
 STANDING = {

@@ -6,10 +6,11 @@ from typing import Any, cast
 import msgspec
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import PRIORITIES, Record, State
 from msgctl.operations.query import Query
-from msgctl.redisdb import RedisClient, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
 from msgctl.rqueue.job import STATES
 
 BUDGET = 600

@@ -7,13 +7,15 @@ from typing import Any, cast
 import msgspec
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.messages import PRIORITIES
 from msgctl.metrics import gauges
 from msgctl.operations.canary import canary_age
-from msgctl.redisdb import RedisClient, is_durable, unavailable_as_error
-from msgctl.rqueue import Queue
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.safety import is_durable
+from msgctl.rqueue.queue import Queue
 
 FRESH = 1.0
 """Seconds for which an answer of Redis is good enough, should several ask at once."""

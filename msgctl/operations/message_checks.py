@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.operations.findings import Suspect, suspect
-from msgctl.redisdb import RedisClient, Script, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.script import Script
 
 EXAMINE = Script.beside(__file__, "examine")
 EXAMINE_RUNS = Script.beside(__file__, "examine_runs")

@@ -5,13 +5,15 @@ from typing import Any, cast
 import msgspec
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.record import find as find_delivery
 from msgctl.errors import NotFound
 from msgctl.messages import Message, Response, State
 from msgctl.ownership import demand_own
-from msgctl.redisdb import RedisClient, unavailable_as_error
-from msgctl.rqueue import Job, Queue
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.rqueue.job import Job
+from msgctl.rqueue.queue import Queue
 
 _message = msgspec.json.Decoder(Message)
 _response = msgspec.json.Decoder(Response)

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, cast
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import PRIORITIES, Channel
 from msgctl.operations.flow import Flow
 from msgctl.operations.health import Checkup
@@ -18,7 +18,9 @@ from msgctl.operations.snapshot import (
     WorkerRow,
 )
 from msgctl.operations.workers import Workers
-from msgctl.redisdb import RedisClient, Script, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.script import Script
 
 SAMPLE = Script.beside(__file__, "sample")
 SAMPLED = 50

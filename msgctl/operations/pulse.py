@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Self
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import MsgctlError
 
 if TYPE_CHECKING:
-    from msgctl.postgres import Database
+    from msgctl.postgres.database import Database
 
 
 class Pulse:
@@ -38,7 +38,7 @@ class Pulse:
 
     async def _open(self) -> "Database":
         if self._database is None:
-            from msgctl.postgres import Database  # noqa: PLC0415 - psycopg takes 0.2 s; the first look need not wait
+            from msgctl.postgres.database import Database  # noqa: PLC0415 - psycopg takes 0.2 s; the first look need not wait
 
             self._database = await Database(self._settings).__aenter__()
         return self._database

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.operations.findings import Suspect, suspect
-from msgctl.redisdb import RedisClient, Script, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.script import Script
 
 EXAMINE_QUEUE = Script.beside(__file__, "examine_queue")
 

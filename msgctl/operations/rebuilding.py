@@ -7,13 +7,15 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from msgctl import contracts
-from msgctl.config import Settings
-from msgctl.events import EventState, Ledger, fold
+from msgctl.config.settings import Settings
 from msgctl.events.archive import Archive, Unfinished
+from msgctl.events.event import EventState, fold
+from msgctl.events.ledger import Ledger
 from msgctl.messages import Message, Record, State
-from msgctl.postgres import Database
-from msgctl.redisdb import RedisClient, unavailable_as_error
-from msgctl.rqueue import Queue, Verdict
+from msgctl.postgres.database import Database
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.rqueue.queue import Queue, Verdict
 
 LOOKS = 3
 """How often a difference must be seen: the system moves while it is looked at."""

@@ -8,16 +8,17 @@ from typing import Any, cast
 import msgspec
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import Incomplete, PostgresUnavailable
 from msgctl.intake import AgentDirectory
 from msgctl.messages import Channel, Record, State
 from msgctl.operations.cancelling import CANCELLED
 from msgctl.operations.dead_letters import Replay
 from msgctl.operations.selection import Summary
-from msgctl.redisdb import RedisClient, unavailable_as_error
-from msgctl.rqueue import Queue
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
 from msgctl.rqueue.job import STATES
+from msgctl.rqueue.queue import Queue
 
 BATCH = 200
 """Dead letters replayed in one step of Redis."""

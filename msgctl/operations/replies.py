@@ -8,11 +8,12 @@ from typing import Any, cast
 import msgspec
 from redis.asyncio.client import PubSub
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.contracts import CONVERSATION_CHANNEL, REPLIES
 from msgctl.messages import Response, State
 from msgctl.operations.messages import Messages
-from msgctl.redisdb import RedisClient, dedicated, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import dedicated, unavailable_as_error
 
 NAP = 1.0
 """Seconds after which the state is looked at even if nothing was published: Pub/Sub may lose a word, and a

@@ -7,12 +7,14 @@ from typing import Any, cast
 import msgspec
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import PRIORITIES, Record, State
 from msgctl.operations.listing import SOURCES
 from msgctl.operations.query import Query
 from msgctl.operations.signatures import group_of, signature
-from msgctl.redisdb import RedisClient, Script, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.script import Script
 from msgctl.rqueue.job import STATES
 from msgctl.tasks import ahead
 

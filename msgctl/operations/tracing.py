@@ -4,16 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import groupby
 
-from msgctl.agents import Agents
-from msgctl.config import Settings
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.errors import ConfigurationError, MsgctlError, NotFound, PostgresUnavailable
-from msgctl.events import Event, Ledger
 from msgctl.events.archive import Archive
+from msgctl.events.event import Event
+from msgctl.events.ledger import Ledger
 from msgctl.messages import Record
 from msgctl.operations.advice import NEEDS_WORKER, Standing, stand
 from msgctl.operations.explaining import Explaining
 from msgctl.operations.health import Checkup
-from msgctl.postgres import Database
+from msgctl.postgres.database import Database
 from msgctl.redisdb import RedisClient
 
 NAP = 0.5

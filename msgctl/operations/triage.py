@@ -6,9 +6,10 @@ from typing import Any, cast
 import msgspec
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import Record
-from msgctl.redisdb import RedisClient, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
 
 WINDOW = 800
 """Dead letters that one look groups, the newest."""

@@ -13,15 +13,16 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import Record
 from msgctl.operations.findings import Check, Suspect, Violation
 from msgctl.operations.key_checks import Ownership
 from msgctl.operations.message_checks import Identities, Places, Runs
 from msgctl.operations.queue_checks import Lines
 from msgctl.operations.response_checks import Conversations, Stream
-from msgctl.redisdb import RedisClient, unavailable_as_error
-from msgctl.rqueue import Audit
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.rqueue.audit import Audit
 
 WALK = 500
 """Keys read in one call."""

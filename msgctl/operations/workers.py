@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.contracts import (
     FIELD_SLOTS,
     IDLE_WORKERS,
@@ -13,8 +13,10 @@ from msgctl.contracts import (
     RQ_WORKER,
     RQ_WORKER_EXECUTIONS,
 )
-from msgctl.redisdb import RedisClient, unavailable_as_error
-from msgctl.rqueue import Order, Queue
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.rqueue.claims import Order
+from msgctl.rqueue.queue import Queue
 
 ORDER_LASTS = 86_400
 """Seconds after which an order that nobody took back is forgotten."""

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 
 from msgctl import logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.postgres.cache import Cache
 from msgctl.postgres.database import connection_arguments, connection_string
 

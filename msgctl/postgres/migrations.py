@@ -5,7 +5,7 @@ from typing import cast
 
 import psycopg
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import ConfigurationError
 from msgctl.postgres.database import connection_arguments, connection_string, describe, unavailable_as_error
 

@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.redisdb import sentinels
 from msgctl.redisdb.client import FAULTS, RedisClient, as_unavailable, no_answer
 from msgctl.redisdb.lane import PlainLane, SecureLane

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from msgctl import logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable, UnsafeRedis
 from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import describe

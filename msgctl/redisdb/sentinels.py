@@ -11,7 +11,7 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool, SentinelMan
 from redis.asyncio.sentinel import SentinelManagedSSLConnection as SecureConnection
 from redis.sentinel import Sentinel as BlockingSentinel
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 
 
 class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):

@@ -10,9 +10,11 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, cast
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import Record
-from msgctl.redisdb import RedisClient, Script, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.script import Script
 
 AUDIT = Script.beside(__file__, "audit")
 FORGET = Script.beside(__file__, "forget")

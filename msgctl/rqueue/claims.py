@@ -7,10 +7,14 @@ from typing import Any, cast
 
 import msgspec
 
-from msgctl import contracts, logs, metrics
-from msgctl.config import Settings
+from msgctl import contracts, logs
+from msgctl.config.settings import Settings
 from msgctl.messages import Draft, Failure, Message, Reply, Turn, named_socket
-from msgctl.redisdb import Batch, RedisClient, Script, unavailable_as_error
+from msgctl.metrics import definitions as metrics
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.batch import Batch
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.script import Script
 from msgctl.retry import GiveUp, RetryLater
 
 CLAIM = Script.beside(__file__, "claim")

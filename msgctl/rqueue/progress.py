@@ -4,9 +4,11 @@ import asyncio
 from contextlib import suppress
 
 from msgctl import logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
-from msgctl.redisdb import RedisClient, Script, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.script import Script
 from msgctl.rqueue.claims import Claimed, progress_event
 
 PROGRESS = Script.beside(__file__, "progress")

@@ -6,10 +6,14 @@ from typing import Any, Literal, cast
 
 import msgspec
 
-from msgctl import contracts, metrics
-from msgctl.config import Settings
+from msgctl import contracts
+from msgctl.config.settings import Settings
 from msgctl.messages import PRIORITIES, Message, Record
-from msgctl.redisdb import Batch, RedisClient, Script, unavailable_as_error
+from msgctl.metrics import definitions as metrics
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.batch import Batch
+from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.script import Script
 from msgctl.rqueue.job import Job, job_data
 
 CANCEL = Script.beside(__file__, "cancel")

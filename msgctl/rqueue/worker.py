@@ -6,9 +6,9 @@ from typing import Any
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.contracts import FIELD_SLOTS, QUEUES, RQ_WORKER
-from msgctl.redisdb import connect_blocking, unavailable_as_error
+from msgctl.redisdb.connection import connect_blocking, unavailable_as_error
 
 
 class RegisteredWorker(BaseWorker):

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Literal, Protocol
 
 from msgctl import logs
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 
 Kind = Literal["internal", "server", "client", "producer", "consumer"]
 

@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from msgctl import agents, tokens
+from msgctl import tokens
+from msgctl.agents.store import Agents
 from msgctl.errors import MsgctlError
 from msgctl.stack import console as terminal
 from msgctl.stack import demo_traffic as traffic
@@ -142,7 +143,7 @@ def _options(folder: Path, recorder: Recorder) -> Options:
 
 async def _make_agent_and_token(pipeline: Pipeline) -> tuple[str, str]:
     settings = pipeline.running.settings
-    async with agents.Agents(settings) as known:
+    async with Agents(settings) as known:
         agent = await known.add(user_id=USER, name="Echo", webhook_path="echo", system_prompt="Answer kindly.")
     return agent.id, tokens.issue(settings, USER, TOKEN_LIFETIME)
 

@@ -9,10 +9,10 @@ from typing import Any
 import requests
 from websockets.asyncio.client import ClientConnection, connect
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.contracts import PROGRESS_CHANNEL
 from msgctl.errors import Unavailable
-from msgctl.redisdb import dedicated
+from msgctl.redisdb.connection import dedicated
 from msgctl.stack.demo_board import Board, Row
 from msgctl.stack.recorder import Recorded
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.stack import ports
 
 TARGETS = "metrics-targets.json"

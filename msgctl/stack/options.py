@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from msgctl.config import Loaded, Settings, load
-from msgctl.config.sources import PLAIN_NAMES, Key
+from msgctl.config.settings import Settings
+from msgctl.config.sources import PLAIN_NAMES, Key, Loaded, load
 from msgctl.stack import config_file
 
 ADDRESSES: Sequence[Key] = (

@@ -9,9 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlsplit
 
-from msgctl import agents, logs, redisdb
-from msgctl.config import Loaded, Settings
+from msgctl import logs
+from msgctl.config.settings import Settings
+from msgctl.config.sources import Loaded
 from msgctl.errors import ConfigurationError, UnsafeRedis
+from msgctl.postgres.migrations import migrate
+from msgctl.redisdb.connection import connect
+from msgctl.redisdb.safety import check_durability
 from msgctl.stack import metrics_ports, ports
 from msgctl.stack.daemon import Daemon, Emit
 from msgctl.stack.options import Options
@@ -192,13 +196,13 @@ class Pipeline:
 
 async def _check(settings: Settings) -> None:
     """Say now, in one line, what each daemon would otherwise say again and again."""
-    async with redisdb.connect(settings) as redis:
+    async with connect(settings) as redis:
         try:
-            await redisdb.check_durability(redis, settings)
+            await check_durability(redis, settings)
         except UnsafeRedis:
             if not settings.redis.accept_data_loss:
                 raise
-    await agents.migrate(settings)
+    await migrate(settings)
 
 
 def _is_kept(before: Loaded, section: str, name: str) -> bool:

@@ -13,8 +13,8 @@ from textual.screen import Screen
 from textual.widgets import ContentSwitcher, DataTable, Footer, Input, Tab, Tabs
 
 from msgctl.errors import InvalidInput, MsgctlError
-from msgctl.operations import Snapshot
 from msgctl.operations.pulse import Pulse
+from msgctl.operations.snapshot import Snapshot
 from msgctl.tui.commands import run_command
 from msgctl.tui.desk import Desk
 from msgctl.tui.screens.channels import ChannelsPane

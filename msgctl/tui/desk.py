@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from msgctl.config import Settings
-from msgctl.operations import Operations
+from msgctl.config.settings import Settings
+from msgctl.operations.entrance import Operations
 from msgctl.operations.journal import operator
 from msgctl.operations.pulse import Pulse
 from msgctl.tui.tape import Player, Recorder

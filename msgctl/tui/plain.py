@@ -1,6 +1,6 @@
 """The overview as lines of plain text, without a terminal's arts."""
 
-from msgctl.operations import Snapshot
+from msgctl.operations.snapshot import Snapshot
 from msgctl.tui.screens.facts import facts
 from msgctl.tui.text import clock, count, rate, span
 

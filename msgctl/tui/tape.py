@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from msgctl.errors import ConfigurationError, InvalidInput
-from msgctl.operations import Snapshot
+from msgctl.operations.snapshot import Snapshot
 
 EVERY = 5.0
 """Seconds between two recorded snapshots."""

@@ -9,10 +9,11 @@ import pytest
 import uvloop
 from psycopg.rows import TupleRow
 
-from msgctl import agents
-from msgctl.agents import Agent, Agents
-from msgctl.config import Settings
+from msgctl.agents.agent import Agent
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.errors import ConfigurationError, InvalidInput, PostgresUnavailable
+from msgctl.postgres.migrations import migrate
 from msgctl.stack.postgres import Postgres
 from tests.processes import until
 
@@ -238,9 +239,9 @@ async def test_a_url_that_is_none_is_not_quoted(settings: Settings) -> None:
 
 async def test_migrating_twice_at_once_is_migrating_once(postgres_settings: Settings, sql: Sql) -> None:
     """Of several who migrate at the same time one applies each file, and all end well."""
-    applied = await asyncio.gather(*(agents.migrate(postgres_settings) for _ in range(4)))
+    applied = await asyncio.gather(*(migrate(postgres_settings) for _ in range(4)))
     assert sorted(map(len, applied)) == [0, 0, 0, len(max(applied, key=len))]
-    assert await agents.migrate(postgres_settings) == []
+    assert await migrate(postgres_settings) == []
     async with Agents(postgres_settings) as store:
         await add(store)
 
@@ -248,5 +249,5 @@ async def test_migrating_twice_at_once_is_migrating_once(postgres_settings: Sett
 async def test_migrating_a_postgres_that_is_down_is_unavailable(settings: Settings) -> None:
     """It says so, without the password."""
     with pytest.raises(PostgresUnavailable) as failure:
-        await agents.migrate(unreachable(settings))
+        await migrate(unreachable(settings))
     assert "hush" not in str(failure.value)

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from msgctl.agents import Agent
+from msgctl.agents.agent import Agent
 from msgctl.errors import PostgresUnavailable
-from msgctl.postgres import Cache
+from msgctl.postgres.cache import Cache
 from tests.processes import until
 
 

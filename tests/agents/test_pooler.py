@@ -11,14 +11,15 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
-from msgctl import agents
-from msgctl.agents import Agent, Agents
-from msgctl.config import Settings
+from msgctl.agents.agent import Agent
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.errors import PostgresUnavailable
 from msgctl.events.projector import Projector
-from msgctl.postgres import Database
+from msgctl.postgres.database import Database
+from msgctl.postgres.migrations import migrate
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Queue
+from msgctl.rqueue.queue import Queue
 from msgctl.stack.ports import free_port
 from tests.processes import until
 from tests.redisdb.test_sentinel import message
@@ -70,7 +71,7 @@ async def test_a_pooler_may_stand_between(
 
 async def _migrates(settings: Settings) -> bool:
     try:
-        return bool(await agents.migrate(settings))
+        return bool(await migrate(settings))
     except PostgresUnavailable:
         return False
 

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from msgctl import contracts, redisdb
-from msgctl.breakers import Breakers
-from msgctl.config import Settings
+from msgctl import contracts
+from msgctl.breakers.breakers import Breakers
+from msgctl.config.settings import Settings
 from msgctl.errors import BadReply, BreakerOpen, FaultClass, RedisUnavailable, WorkflowRejected, WorkflowTimeout
+from msgctl.redisdb.connection import connect
 from tests.faults.proxy import Proxy
 
 
@@ -130,7 +131,7 @@ async def test_an_answer_survives_an_outage_of_redis(tuned: Settings, redis: Any
     async with Proxy(target.host, target.port) as proxy:
         away = target.model_copy(update={"host": "127.0.0.1", "port": proxy.port})
         settings = tuned.model_copy(update={"redis": away})
-        async with redisdb.connect(settings) as client:
+        async with connect(settings) as client:
             breakers = Breakers(client, settings)
             await breakers.refresh()
             answer = ""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chaos.memory import Samples, Slope, Watched, besides_peaks, slope
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.redisdb import RedisClient
 from msgctl.stack import ports
 from msgctl.tasks import cancel

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from msgctl.agents import Agents
-from msgctl.config import Settings
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.redisdb import RedisClient
 from tests.processes import PATIENCE, environment
 from tests.secrecy import SEARCH

@@ -5,7 +5,7 @@ from pathlib import Path
 import jwt
 import psycopg
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from tests.cli.conftest import Invoke
 
 ADD = ("agent", "add", "--user", "ana", "--name", "Support", "--webhook", "support/chat")

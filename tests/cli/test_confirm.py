@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from tests.processes import PATIENCE, environment
 from tests.traffic import Traffic
 

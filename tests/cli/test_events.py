@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.events.projector import Projector
-from msgctl.postgres import Database
+from msgctl.postgres.database import Database
 from msgctl.redisdb import RedisClient
 from tests.cli.conftest import Invoke
 from tests.traffic import Traffic

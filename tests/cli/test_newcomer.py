@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from msgctl import contracts
-from msgctl.agents import Agents
-from msgctl.config import Settings
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.messages import State
 from msgctl.operations.query import parse_query
 from msgctl.redisdb import RedisClient

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import State
 from msgctl.redisdb import RedisClient
 from tests.cli.conftest import Invoke, started

@@ -1,7 +1,7 @@
 """A replay goes on where the message stopped: what n8n answered once is delivered, not asked for again."""
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.redisdb import RedisClient
 from msgctl.retry import GiveUp
 from msgctl.stack.n8n import N8nStandIn

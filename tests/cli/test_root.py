@@ -12,7 +12,7 @@ import pytest
 from msgctl import __version__
 from msgctl.cli._lazy import load_command
 from msgctl.cli._root import ENTRIES
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from tests.cli.conftest import Invoke, started
 from tests.processes import PATIENCE, until
 from tests.traffic import Traffic

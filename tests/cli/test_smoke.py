@@ -3,7 +3,7 @@
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.stack.n8n import N8nStandIn
 from tests.cli.conftest import Invoke
 from tests.processes import Daemon

@@ -11,7 +11,7 @@ import msgspec
 from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.stack.n8n import N8nStandIn
 from msgctl.stack.valkey import Valkey
 from tests.cli.conftest import Invoke, started

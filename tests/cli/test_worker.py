@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import State
 from msgctl.stack.n8n import Behaviour, N8nStandIn
 from tests.cli.conftest import Invoke

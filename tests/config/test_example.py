@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from msgctl.config import Settings, load
 from msgctl.config.example import render
-from msgctl.config.sources import known_settings, sentences_of
+from msgctl.config.settings import Settings
+from msgctl.config.sources import known_settings, load, sentences_of
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 

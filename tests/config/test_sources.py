@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from msgctl.config import Settings, load
 from msgctl.config import sources as config_sources
+from msgctl.config.settings import Settings
+from msgctl.config.sources import load
 from msgctl.errors import ConfigurationError
 
 

@@ -9,15 +9,16 @@ from daemons._hop import SUBSCRIBER, WORKER, Hop
 from daemons._pace import Pace
 from daemons._watchdog import Watchdog
 from msgctl import contracts
-from msgctl.agents import Agents
-from msgctl.config import Settings
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.delivery.stream import ResponseStream
 from msgctl.delivery.web import Web
 from msgctl.operations.canary import Canary
 from msgctl.operations.whereabouts import Stage, locate
 from msgctl.redisdb import RedisClient
 from msgctl.retry import RetryLater
-from msgctl.rqueue import Claimed, Claims, Queue
+from msgctl.rqueue.claims import Claimed, Claims
+from msgctl.rqueue.queue import Queue
 from tests.processes import until
 from tests.rqueue.conftest import commit, failure
 from tests.traffic import ERROR

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from msgctl import contracts
-from msgctl.agents import Agents
-from msgctl.config import Settings
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.intake import Intake, Submission
 from msgctl.messages import State
-from msgctl.rqueue import Queue
+from msgctl.rqueue.queue import Queue
 from tests.processes import Daemon, until
 
 QUEUE = contracts.RQ_QUEUE + "messages:2"

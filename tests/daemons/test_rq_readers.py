@@ -14,11 +14,11 @@ from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
 
 from msgctl import contracts
-from msgctl.agents import Agents
-from msgctl.config import Settings
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.intake import Intake, Submission
-from msgctl.operations import Verification
-from msgctl.rqueue import Queue
+from msgctl.operations.verification import Verification
+from msgctl.rqueue.queue import Queue
 from msgctl.stack.n8n import Behaviour, N8nStandIn
 from tests.processes import Daemon, until
 

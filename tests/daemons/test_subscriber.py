@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from msgctl import contracts, redisdb
-from msgctl.config import Settings
+from msgctl import contracts
+from msgctl.config.settings import Settings
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.delivery.sockets import Sockets
 from msgctl.messages import Channel
 from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import connect
 from msgctl.stack.valkey import Valkey
 from tests.delivery.providers import Providers
 from tests.delivery.replies import Replies, response
@@ -143,7 +144,7 @@ async def test_an_outage_of_redis_is_survived(settings: Settings, tmp_path: Path
             await daemon.said("Redis client error")
             await server.start()
             await daemon.said("Redis answers again")
-            async with redisdb.connect(alone) as redis:
+            async with connect(alone) as redis:
                 reply = await Replies(redis).commit(response(Channel.TELEGRAM, CHAT))
                 await reached(redis, reply.message_id, DeliveryState.SENT)
                 foreign = response(Channel.TELEGRAM, CHAT, message_id="foreign", user=None).to_json()
@@ -175,7 +176,7 @@ async def test_a_redis_that_forgets_is_refused(settings: Settings, tmp_path: Pat
     own = settings.redis.model_copy(update={"port": server.port, "password": type(settings.redis.password)("x")})
     alone = settings.model_copy(update={"redis": own})
     try:
-        async with redisdb.connect(alone) as redis:
+        async with connect(alone) as redis:
             await redis.config_set("appendonly", "no")
         async with Daemon("subscriber", alone) as daemon:
             assert await daemon.exited() == 78

@@ -13,11 +13,11 @@ from daemons._pace import Pace
 from daemons._watchdog import Waiting, Watchdog, count_waiting, watched
 from daemons.worker.loop import TAKING
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.notify import Readiness
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Queue
+from msgctl.rqueue.queue import Queue
 from msgctl.stack.ports import free_port
 from msgctl.stack.valkey import Valkey
 from tests.processes import PATIENCE, Daemon, environment

@@ -18,12 +18,14 @@ from rq.serializers import JSONSerializer
 
 from daemons.worker.loop import WAKE_BLOCK
 from msgctl import contracts
-from msgctl.agents import Agent, Agents
-from msgctl.config import Settings
-from msgctl.events import Ledger
+from msgctl.agents.agent import Agent
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
+from msgctl.events.ledger import Ledger
 from msgctl.intake import Intake, Submission
 from msgctl.messages import State
-from msgctl.rqueue import Order, Queue
+from msgctl.rqueue.claims import Order
+from msgctl.rqueue.queue import Queue
 from msgctl.stack.n8n import Behaviour, N8nStandIn
 from tests.processes import Daemon, until
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import redis as sync_redis
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.http.client import HttpClient
 from msgctl.redisdb import RedisClient
 from msgctl.stack.valkey import Valkey

@@ -4,11 +4,11 @@ import asyncio
 from types import TracebackType
 from typing import Any, Self
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.router import Router, handlers
 from msgctl.delivery.stream import ResponseStream
 from msgctl.http.client import HttpClient
-from msgctl.redisdb import connect
+from msgctl.redisdb.connection import connect
 from msgctl.tasks import cancel
 
 

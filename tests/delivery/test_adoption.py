@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.adoption import Adoption
 from msgctl.messages import Channel, Response
 from msgctl.redisdb import RedisClient

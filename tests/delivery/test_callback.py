@@ -13,7 +13,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from msgctl.channels.callback.sender import CallbackSender, sign
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import BadAddress, DeliveryUnknown, FaultClass, ProviderRejected
 from msgctl.http.client import MAX_ANSWER, HttpClient
 from msgctl.messages import Channel, Response

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from msgctl import contracts
 from msgctl.channels.send_limits import digest
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.messages import Channel
 from msgctl.operations.channels import Channels

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.receipts import Receipts
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.messages import Channel

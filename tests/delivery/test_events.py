@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.receipts import Receipts
-from msgctl.events import Event, Ledger
+from msgctl.events.event import Event
+from msgctl.events.ledger import Ledger
 from msgctl.messages import Channel
 from msgctl.operations.channels import Channels
 from msgctl.redisdb import RedisClient

@@ -9,7 +9,7 @@ from aiohttp import TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from msgctl.channels.callback.sender import CallbackSender
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import BadAddress, DeliveryFailed
 from msgctl.http.client import HttpClient
 from msgctl.http.ssrf_guard import PublicResolver, check_url, guarded_connector, is_public

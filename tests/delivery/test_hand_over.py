@@ -7,14 +7,15 @@ import pytest
 from redis.exceptions import ResponseError
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.adoption import Adoption
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.delivery.sockets import Sockets
 from msgctl.messages import Message
 from msgctl.redisdb import RedisClient
 from msgctl.retry import GiveUp
-from msgctl.rqueue import Claimed, Claims, Queue
+from msgctl.rqueue.claims import Claimed, Claims
+from msgctl.rqueue.queue import Queue
 from tests.delivery.desk import Desk
 from tests.delivery.replies import Replies, response
 from tests.delivery.test_route import caught_up, inbox

@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.messages import Channel
 from msgctl.redisdb import RedisClient

@@ -7,14 +7,14 @@ import pytest
 
 from msgctl import contracts
 from msgctl.channels.telegram.sender import TelegramSender
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.patience import Patience
 from msgctl.delivery.record import DeliveryRecord, DeliveryState, Records, Turn, find
 from msgctl.delivery.stream import ResponseStream
 from msgctl.errors import FaultClass, ProviderRejected
 from msgctl.http.client import HttpClient
 from msgctl.messages import Channel, Response
-from msgctl.metrics import DELIVERIES
+from msgctl.metrics import definitions as metrics
 from msgctl.redisdb import RedisClient
 from msgctl.retry import RetryLater
 from tests.delivery.desk import Desk
@@ -27,7 +27,7 @@ CHAT = {"chatId": 42}
 
 def doubted() -> float:
     """How many deliveries by Telegram this process has called UNKNOWN."""
-    return float(DELIVERIES.labels("telegram", "unknown")._value.get())
+    return float(metrics.DELIVERIES.labels("telegram", "unknown")._value.get())
 
 
 async def ended(redis: RedisClient, reply: Response) -> DeliveryRecord:

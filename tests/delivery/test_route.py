@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.entry import Entry
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.delivery.sockets import Sockets

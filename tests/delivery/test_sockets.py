@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from msgctl import contracts, redisdb
-from msgctl.config import Settings
+from msgctl import contracts
+from msgctl.config.settings import Settings
 from msgctl.delivery.sockets import Sockets
 from msgctl.errors import NotFound
 from msgctl.messages import Channel
 from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import connect
 from msgctl.tasks import cancel
 from tests.delivery.replies import Replies, response
 from tests.processes import PATIENCE, until
@@ -68,7 +69,7 @@ async def test_a_closed_socket_leaves_nothing(redis: RedisClient, sockets: Socke
 
 async def test_many_sockets_come_and_go_in_few_round_trips(redis: RedisClient, settings: Settings) -> None:
     """When hundreds do at once, it takes no connection for each, and leaves nothing in the end."""
-    client = redisdb.connect(settings)
+    client = connect(settings)
     sockets = Sockets(client, settings, "g1")
     await sockets.register("first", "ana")  # Redis knows the script from now on
     names = [f"s{number}" for number in range(50)]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.entry import Entry
 from msgctl.delivery.stream import ResponseStream
 from msgctl.redisdb import RedisClient

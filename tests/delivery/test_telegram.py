@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from msgctl.channels.telegram.sender import TelegramSender
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import BadAddress, DeliveryUnknown, FaultClass, ProviderRejected, ProviderUnreachable
 from msgctl.http.client import HttpClient
 from msgctl.messages import Channel

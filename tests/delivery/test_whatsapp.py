@@ -3,7 +3,7 @@
 import pytest
 
 from msgctl.channels.whatsapp.sender import WhatsAppSender
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import BadAddress, DeliveryFailed, DeliveryUnknown, FaultClass
 from msgctl.http.client import HttpClient
 from msgctl.messages import Channel

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.events.archive import Archive
 from msgctl.events.projector import Projector
-from msgctl.postgres import Database
+from msgctl.postgres.database import Database
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Queue
+from msgctl.rqueue.queue import Queue
 
 
 @pytest.fixture

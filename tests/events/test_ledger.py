@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.entry import read_entry
 from msgctl.delivery.stream import ResponseStream
 from msgctl.delivery.web import Web
-from msgctl.events import Event, Ledger
+from msgctl.events.event import Event
+from msgctl.events.ledger import Ledger
 from msgctl.redisdb import RedisClient
 from msgctl.retry import RetryLater
-from msgctl.rqueue import Claimed, Claims, Queue
+from msgctl.rqueue.claims import Claimed, Claims
+from msgctl.rqueue.queue import Queue
 from tests.rqueue.conftest import commit, failure
 from tests.traffic import ERROR, Traffic, traffic
 

@@ -10,16 +10,20 @@ from typing import Any
 import pytest
 
 from daemons import projecting
-from msgctl import agents, contracts, redisdb
-from msgctl.agents import Agents
-from msgctl.config import Settings
-from msgctl.events import Event, Ledger
+from msgctl import contracts
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.events.archive import Archive
+from msgctl.events.event import Event
+from msgctl.events.ledger import Ledger
 from msgctl.messages import State
 from msgctl.operations.rebuilding import Rebuilding
-from msgctl.postgres import Database
+from msgctl.postgres.database import Database
+from msgctl.postgres.migrations import migrate
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Claims, Queue
+from msgctl.redisdb.connection import connect
+from msgctl.rqueue.claims import Claims
+from msgctl.rqueue.queue import Queue
 from msgctl.stack.n8n import N8nStandIn
 from msgctl.stack.postgres import Postgres
 from msgctl.stack.server import Server
@@ -53,7 +57,7 @@ async def own(settings: Settings, mortal: Postgres, monkeypatch: pytest.MonkeyPa
         "events": settings.events.model_copy(update={"stream": 1000}),
     }
     changed = settings.model_copy(update=sections)
-    await agents.migrate(changed)
+    await migrate(changed)
     return changed
 
 
@@ -124,7 +128,7 @@ async def test_a_redis_whose_data_are_gone_is_fed_again_and_everyone_is_answered
     async with Valkey(tmp_path / "valkey", password=password) as server, Agents(settings) as directory:
         lost = settings.model_copy(update={"redis": settings.redis.model_copy(update={"port": server.port})})
         agent = (await directory.add(user_id="ana", name="Ana", webhook_path="chat")).id
-        async with redisdb.connect(lost) as redis, Daemon("subscriber", lost):
+        async with connect(lost) as redis, Daemon("subscriber", lost):
             traffic = Traffic(redis, lost)
             async with Daemon("worker", lost):
                 for number in range(5):

@@ -5,18 +5,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgctl import contracts
-from msgctl.agents import Agents
-from msgctl.config import Settings
-from msgctl.events import Ledger
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.events.archive import Archive
+from msgctl.events.ledger import Ledger
 from msgctl.events.projector import Projector
 from msgctl.messages import State
-from msgctl.operations import Operations
+from msgctl.operations.entrance import Operations
 from msgctl.operations.rebuilding import Rebuilding
 from msgctl.operations.tracing import Tracing
-from msgctl.postgres import Database
+from msgctl.postgres.database import Database
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Queue
+from msgctl.rqueue.queue import Queue
 from msgctl.stack.n8n import N8nStandIn
 from tests.processes import Daemon, until
 from tests.traffic import Traffic, traffic

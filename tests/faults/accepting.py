@@ -6,16 +6,17 @@ python -m tests.faults.accepting MESSAGE CONVERSATION AGENT
 import asyncio
 import sys
 
-from msgctl import redisdb
-from msgctl.agents import Agents
-from msgctl.config import Settings, load
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
+from msgctl.config.sources import load
 from msgctl.intake import Intake, Receipt, Submission
-from msgctl.rqueue import Queue
+from msgctl.redisdb.connection import connect
+from msgctl.rqueue.queue import Queue
 
 
 async def accept(settings: Settings, message_id: str, conversation_id: str, agent_id: str) -> Receipt:
     """Accept it as the gateway does."""
-    async with redisdb.connect(settings) as redis, Agents(settings) as agents:
+    async with connect(settings) as redis, Agents(settings) as agents:
         submission = Submission(
             agent_id=agent_id, message="hello", message_id=message_id, conversation_id=conversation_id
         )

@@ -17,12 +17,15 @@ from typing import Any
 
 from daemons._process import Life
 from daemons.worker.__main__ import serve
-from msgctl import contracts, redisdb
-from msgctl.config import Settings
+from msgctl import contracts
+from msgctl.config.settings import Settings
 from msgctl.messages import Message, State
-from msgctl.operations import Verification, Violation
+from msgctl.operations.findings import Violation
+from msgctl.operations.verification import Verification
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Claims, Queue
+from msgctl.redisdb.connection import connect
+from msgctl.rqueue.claims import Claims
+from msgctl.rqueue.queue import Queue
 from msgctl.stack.n8n import Behaviour, N8nStandIn
 from tests.faults.accepting import accept
 from tests.faults.proxy import Fault, Proxy
@@ -91,7 +94,7 @@ class Story:
 
     async def tell(self, fault: Fault | None = None, at: int = 0) -> Outcome:
         """Live it once, with the fault at the command of this number; the commands are the worker's."""
-        async with redisdb.connect(self.settings) as redis:
+        async with connect(self.settings) as redis:
             await self._begin(redis)
             target = self.settings.redis
             async with Proxy(target.host, target.port) as proxy:
@@ -110,7 +113,7 @@ class Story:
 
     async def enter(self, fault: Fault, at: int) -> Outcome:
         """Accept one message with a fault at the client's door; the client then asks again, and a worker works."""
-        async with redisdb.connect(self.settings) as redis:
+        async with connect(self.settings) as redis:
             await redis.flushdb()
             self._n8n.reset()
             target = self.settings.redis

@@ -5,8 +5,8 @@ The short form: calls spread over the life. `make chaos` strikes at each of them
 
 import pytest
 
-from msgctl.agents import Agents
-from msgctl.config import Settings
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.operations import verification
 from msgctl.stack.n8n import N8nStandIn
 from tests.faults.proxy import Fault

@@ -12,11 +12,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from daemons._process import Life
 from daemons.subscriber import serve as serve_subscriber
 from msgctl import tokens
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import Draft, Failure, Reply, Turn
 from msgctl.redisdb import RedisClient
 from msgctl.retry import GiveUp
-from msgctl.rqueue import Claimed, Claims
+from msgctl.rqueue.claims import Claimed, Claims
 from tests.processes import PATIENCE
 from tests.secrecy import SEARCH
 

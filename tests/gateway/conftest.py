@@ -7,8 +7,9 @@ import pytest
 
 from daemons.gateway import server
 from daemons.gateway.app import serve
-from msgctl.agents import Agent, Agents
-from msgctl.config import Settings
+from msgctl.agents.agent import Agent
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.redisdb import RedisClient
 from tests.gateway.clients import Client, Pipeline, running
 

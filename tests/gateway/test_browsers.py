@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin
 
 from daemons.gateway.app import serve
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from tests.gateway.clients import Client, running
 
 PAGE = "https://chat.example.com"

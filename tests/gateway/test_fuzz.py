@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 
-from msgctl.agents import Agent
+from msgctl.agents.agent import Agent
 from tests.gateway.clients import Client
 from tests.processes import PATIENCE
 

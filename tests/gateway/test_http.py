@@ -10,9 +10,9 @@ from structlog.testing import capture_logs
 from daemons.gateway import texts
 from daemons.gateway.app import serve
 from msgctl import contracts, errors
-from msgctl.agents import Agent
-from msgctl.config import Settings
-from msgctl.operations import Operations
+from msgctl.agents.agent import Agent
+from msgctl.config.settings import Settings
+from msgctl.operations.entrance import Operations
 from msgctl.redisdb import RedisClient
 from tests.gateway.clients import Answer, Client, Pipeline, running
 from tests.processes import PATIENCE

@@ -7,7 +7,7 @@ from daemons.gateway.hub import Hub
 from daemons.gateway.progress import ProgressFeed
 from daemons.gateway.session import Session
 from daemons.gateway.texts import choose
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.sockets import Sockets
 from msgctl.redisdb import RedisClient
 from msgctl.tokens import Claims

@@ -11,11 +11,12 @@ from pydantic import SecretStr
 
 from daemons.gateway.app import serve
 from msgctl import contracts
-from msgctl.agents import Agent, Agents
+from msgctl.agents.agent import Agent
+from msgctl.agents.store import Agents
 from msgctl.channels.send_limits import digest
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import Channel, Response
-from msgctl.metrics import INBOUND
+from msgctl.metrics import definitions as metrics
 from msgctl.redisdb import RedisClient
 from tests.gateway.clients import running
 from tests.gateway.test_webhooks import (
@@ -89,7 +90,7 @@ async def told(redis: RedisClient) -> list[Response]:
 
 def counted(channel: str, kind: str) -> float:
     """How many of a kind this process has seen."""
-    return float(INBOUND.labels(channel, kind)._value.get())
+    return float(metrics.INBOUND.labels(channel, kind)._value.get())
 
 
 async def test_a_second_bot_leads_to_its_agent(door: str, redis: RedisClient, other_agent: Agent) -> None:

@@ -13,8 +13,9 @@ import pytest
 from daemons.gateway.frames import incoming
 from daemons.gateway.openapi import describe
 from msgctl import contracts
-from msgctl.agents import Agent, Agents
-from msgctl.config import Settings
+from msgctl.agents.agent import Agent
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.redisdb import RedisClient
 from tests.gateway.clients import Chat, Client, Pipeline
 

@@ -12,9 +12,10 @@ import pytest
 from redis.asyncio import Redis
 
 from daemons.gateway.app import serve
-from msgctl import contracts, redisdb, tokens
-from msgctl.agents import Agent
-from msgctl.config import Settings
+from msgctl import contracts, tokens
+from msgctl.agents.agent import Agent
+from msgctl.config.settings import Settings
+from msgctl.redisdb.connection import connect
 from msgctl.stack.ports import free_port
 from msgctl.stack.valkey import Valkey
 from tests.gateway.clients import Client, Pipeline, running
@@ -204,7 +205,7 @@ async def test_redis_goes_and_comes_back(
     """Without Redis: 503, `readyz` fails, sockets stay and answer `error`; with it all heals by itself."""
     async with Valkey(tmp_path / "valkey") as valkey:
         settings = own_redis(settings, valkey)
-        pipeline = Pipeline(redis := redisdb.connect(settings), settings)
+        pipeline = Pipeline(redis := connect(settings), settings)
         async with running(serve, settings) as life, pipeline.delivering():
             client = Client(url_from(life.status.result()), settings, "ana", http)
             body = {"agentId": agent.id, "message": "oi"}

@@ -13,12 +13,13 @@ from websockets.exceptions import ConnectionClosed
 from daemons.gateway.app import serve
 from daemons.gateway.limits import FrameBudget
 from daemons.gateway.workload import Workload
-from msgctl import contracts, redisdb
-from msgctl.agents import Agent
-from msgctl.config import Settings
+from msgctl import contracts
+from msgctl.agents.agent import Agent
+from msgctl.config.settings import Settings
 from msgctl.delivery.sockets import FORGOTTEN, Sockets
 from msgctl.errors import Unavailable
 from msgctl.redisdb import RedisClient
+from msgctl.redisdb.batch import Batch
 from tests.gateway.clients import Client, Pipeline, running
 from tests.processes import until
 from tests.secrecy import JWT_SECRET
@@ -222,7 +223,7 @@ async def test_more_than_can_be_served_is_refused_at_once(
 ) -> None:
     """With one request in hand the next one is a 503 with Retry-After, while probes are answered as ever."""
     held, begun = asyncio.Event(), asyncio.Event()
-    accept = redisdb.Batch.run
+    accept = Batch.run
 
     async def hang(self: Any, *words: Any) -> Any:
         begun.set()
@@ -230,7 +231,7 @@ async def test_more_than_can_be_served_is_refused_at_once(
         return await accept(self, *words)
 
     async with gateways(settings, in_hand=1) as (make,):
-        monkeypatch.setattr(redisdb.Batch, "run", hang)
+        monkeypatch.setattr(Batch, "run", hang)
         first = asyncio.create_task(make().post({"agentId": agent.id, "message": "oi"}))
         await begun.wait()
         refused = await make().get("/api/messages/queue/stats")

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from msgctl import contracts
-from msgctl.agents import Agent, Agents
-from msgctl.config import Settings
+from msgctl.agents.agent import Agent
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.redisdb import RedisClient
 from tests.gateway.clients import Client, Pipeline
 from tests.processes import PATIENCE

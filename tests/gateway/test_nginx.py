@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from daemons.gateway.app import serve
-from msgctl.agents import Agent
-from msgctl.config import Settings
+from msgctl.agents.agent import Agent
+from msgctl.config.settings import Settings
 from tests.conftest import ROOT
 from tests.gateway.clients import Client, running
 from tests.processes import until

@@ -8,7 +8,7 @@ import pytest
 
 from daemons.gateway.docs import ASSETS
 from daemons.gateway.openapi import PREFIX, describe
-from msgctl.agents import Agent
+from msgctl.agents.agent import Agent
 from tests.gateway.clients import Client
 
 

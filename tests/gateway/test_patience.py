@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 
 from daemons.gateway.app import serve
-from msgctl.agents import Agent
-from msgctl.config import Settings
+from msgctl.agents.agent import Agent
+from msgctl.config.settings import Settings
 from tests.gateway.clients import Client, running
 from tests.processes import PATIENCE
 

@@ -17,7 +17,7 @@ from daemons.gateway.connection import Connection
 from daemons.gateway.outbox import Outbox
 from daemons.gateway.protocols import CUT, SocketProtocol
 from daemons.gateway.texts import choose
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from tests.gateway.clients import Client, ReportedLife
 from tests.processes import PATIENCE, until
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from daemons.gateway import jwks
 from daemons.gateway.app import serve
 from daemons.gateway.jwks import PublishedKeys
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import ConfigurationError, Unauthorized
 from msgctl.tokens import Verifier
 from tests.gateway.clients import Client, running

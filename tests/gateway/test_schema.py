@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from msgctl import tokens
-from msgctl.agents import Agent
-from msgctl.config import Settings
+from msgctl.agents.agent import Agent
+from msgctl.config.settings import Settings
 from tests.conftest import ROOT
 from tests.gateway.schema_hooks import AGENT
 from tests.processes import Daemon

@@ -9,7 +9,7 @@ import pytest
 from daemons.gateway.frames import Resumption
 from daemons.gateway.session import MAX_REMEMBERED, Session
 from daemons.gateway.texts import choose
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import NotFound, RedisUnavailable
 from msgctl.intake import Receipt, Submission
 from msgctl.messages import Channel, Failure, Reply, Response

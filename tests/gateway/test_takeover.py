@@ -12,8 +12,8 @@ from daemons.gateway import server
 from daemons.gateway.app import serve
 from daemons.gateway.listener import ALL_HOPS, hear, let_nobody_new_in
 from msgctl import contracts, tokens
-from msgctl.agents import Agent
-from msgctl.config import Settings
+from msgctl.agents.agent import Agent
+from msgctl.config.settings import Settings
 from msgctl.redisdb import RedisClient
 from tests.gateway.clients import Client, running
 from tests.processes import PATIENCE, Daemon, until

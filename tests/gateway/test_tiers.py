@@ -7,8 +7,8 @@ import psycopg
 import pytest
 
 from msgctl import contracts
-from msgctl.agents import Agent
-from msgctl.config import Settings
+from msgctl.agents.agent import Agent
+from msgctl.config.settings import Settings
 from msgctl.redisdb import RedisClient
 from msgctl.stack.postgres import Postgres
 from msgctl.tiers import Tiers

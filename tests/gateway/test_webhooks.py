@@ -15,9 +15,9 @@ from pydantic import SecretStr
 
 from daemons.gateway.app import serve
 from msgctl import contracts
-from msgctl.agents import Agent
+from msgctl.agents.agent import Agent
 from msgctl.channels.send_limits import digest
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.messages import Channel, Message
 from msgctl.redisdb import RedisClient

@@ -14,8 +14,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from daemons.gateway import connection
 from daemons.gateway.app import serve
 from msgctl import contracts, tokens
-from msgctl.agents import Agent, Agents
-from msgctl.config import Settings
+from msgctl.agents.agent import Agent
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.messages import Channel, Reply, Response
 from msgctl.redisdb import RedisClient
 from tests.gateway.clients import Chat, Client, Pipeline, running

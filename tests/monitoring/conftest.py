@@ -10,8 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from msgctl.config import Settings
-from msgctl.metrics import REGISTRY, definitions, gauges
+from msgctl.config.settings import Settings
+from msgctl.metrics import definitions, gauges
+from msgctl.metrics.registry import REGISTRY
 from msgctl.stack import ports
 from tests.secrecy import SEARCH
 

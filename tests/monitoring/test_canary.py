@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from msgctl import contracts
-from msgctl.agents import Agents
-from msgctl.config import Settings
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.operations.health import Checkup
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Queue
+from msgctl.rqueue.queue import Queue
 from msgctl.stack.n8n import N8nStandIn
 from tests.monitoring.conftest import scrape, value
 from tests.processes import Daemon, until

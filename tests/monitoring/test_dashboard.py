@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from msgctl.metrics import REGISTRY
+from msgctl.metrics.registry import REGISTRY
 from tests.monitoring.conftest import DASHBOARD, OWN_NAME, known_names, queries
 from tests.monitoring.grafana import strays
 

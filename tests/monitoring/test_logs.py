@@ -11,8 +11,8 @@ import pytest
 from pydantic import SecretStr
 from websockets.asyncio.client import connect
 
-from msgctl.agents import Agents
-from msgctl.config import Settings
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.logs import redact_text
 from msgctl.stack import ports
 from msgctl.stack.n8n import Behaviour, N8nStandIn

@@ -8,9 +8,9 @@ import aiohttp
 import pytest
 
 from msgctl import contracts
-from msgctl.agents import Agents
-from msgctl.config import Settings
-from msgctl.metrics import REGISTRY
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
+from msgctl.metrics.registry import REGISTRY
 from msgctl.redisdb import RedisClient
 from msgctl.stack.n8n import Behaviour, N8nStandIn
 from tests.monitoring.conftest import MONITORING, scrape, value

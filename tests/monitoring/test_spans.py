@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 
 from msgctl import spans
-from msgctl.agents import Agents
-from msgctl.config import Settings
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.redisdb import RedisClient
 from msgctl.stack.n8n import N8nStandIn
 from msgctl.tokens import issue

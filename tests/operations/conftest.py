@@ -2,10 +2,10 @@
 
 import pytest
 
-from msgctl.config import Settings
-from msgctl.operations import Operations
+from msgctl.config.settings import Settings
+from msgctl.operations.entrance import Operations
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Queue
+from msgctl.rqueue.queue import Queue
 from tests.traffic import traffic
 
 __all__ = ["operations", "traffic"]

@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 
 from msgctl import contracts
-from msgctl.agents import Agents
-from msgctl.config import Settings
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.delivery.stream import ResponseStream
 from msgctl.delivery.web import Web
-from msgctl.events import Event
-from msgctl.operations import Operations
+from msgctl.events.event import Event
 from msgctl.operations.advice import BY_CODE, REMARKS, STANDING, Standing, stand
+from msgctl.operations.entrance import Operations
 from msgctl.redisdb import RedisClient
 from msgctl.retry import RetryLater
-from msgctl.rqueue import Claims, Queue
+from msgctl.rqueue.claims import Claims
+from msgctl.rqueue.queue import Queue
 from tests.rqueue.conftest import failure
 from tests.traffic import ERROR, Traffic, traffic
 

@@ -5,7 +5,7 @@ import pytest
 from msgctl import contracts
 from msgctl.errors import InvalidInput, Refused
 from msgctl.messages import State
-from msgctl.operations import Operations
+from msgctl.operations.entrance import Operations
 from msgctl.redisdb import RedisClient
 from tests.traffic import Traffic
 

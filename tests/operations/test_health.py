@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from msgctl import contracts, redisdb
-from msgctl.config import Settings
-from msgctl.operations import Operations
+from msgctl import contracts
+from msgctl.config.settings import Settings
+from msgctl.operations.entrance import Operations
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Queue
+from msgctl.redisdb.connection import connect
+from msgctl.rqueue.queue import Queue
 from tests.traffic import Traffic
 
 
@@ -96,7 +97,7 @@ async def test_a_message_that_waits_too_long(traffic: Traffic, operations: Opera
 async def test_a_redis_that_is_down_is_a_finding(settings: Settings) -> None:
     """No error is raised and no count is made up."""
     down = settings.model_copy(update={"redis": settings.redis.model_copy(update={"port": 1})})
-    redis = redisdb.connect(down)
+    redis = connect(down)
     health = await Operations(down, redis, Queue(redis, down)).health()
     await redis.aclose()
     assert (health.healthy, health.stats) == (False, None)

@@ -1,9 +1,9 @@
 """Looks that are repeated: cheap while nothing changes, and never stale."""
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import State
-from msgctl.operations import Operations
+from msgctl.operations.entrance import Operations
 from msgctl.operations.flow import Flow
 from msgctl.operations.listing import shares
 from msgctl.operations.query import Query

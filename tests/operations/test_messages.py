@@ -6,7 +6,7 @@ import pytest
 
 from msgctl import contracts
 from msgctl.errors import NotFound
-from msgctl.operations import Operations
+from msgctl.operations.entrance import Operations
 from msgctl.redisdb import RedisClient
 from tests.traffic import ERROR, Traffic
 

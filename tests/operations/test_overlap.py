@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import State
 from msgctl.operations.query import Query
 from msgctl.operations.selection import BATCH, SCAN, Selection

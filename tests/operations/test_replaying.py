@@ -4,16 +4,16 @@ import msgspec
 import pytest
 
 from msgctl import contracts
-from msgctl.agents import Agent
-from msgctl.config import Settings
+from msgctl.agents.agent import Agent
+from msgctl.config.settings import Settings
 from msgctl.errors import Incomplete
 from msgctl.messages import State
-from msgctl.operations import Operations
+from msgctl.operations.entrance import Operations
 from msgctl.operations.query import Query
 from msgctl.operations.replaying import Pace
 from msgctl.redisdb import RedisClient
 from msgctl.retry import GiveUp
-from msgctl.rqueue import Claims
+from msgctl.rqueue.claims import Claims
 from tests.rqueue.conftest import commit, failure
 from tests.traffic import Traffic
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from msgctl.operations import Operations
+from msgctl.operations.entrance import Operations
 from tests.rqueue.conftest import commit
 from tests.traffic import Traffic
 

@@ -8,11 +8,12 @@ import msgspec
 import pytest
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.delivery.stream import ResponseStream
 from msgctl.delivery.web import Web
 from msgctl.messages import State
-from msgctl.operations import Operations, verification
+from msgctl.operations import verification
+from msgctl.operations.entrance import Operations
 from tests.traffic import Traffic
 
 Damage = Callable[[Any], Awaitable[object]]

@@ -7,9 +7,12 @@ import pytest
 from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import RedisError as RedisPyError
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
-from msgctl.redisdb import Batch, RedisClient, Script, connect, dedicated, describe, knock
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.batch import Batch
+from msgctl.redisdb.connection import connect, dedicated, describe, knock
+from msgctl.redisdb.script import Script
 from msgctl.stack.valkey import Valkey
 
 WRITE = Script("return redis.call('SET', 'k', ARGV[1])")

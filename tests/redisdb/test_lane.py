@@ -7,9 +7,9 @@ import pytest
 from redis.asyncio import Connection
 from redis.exceptions import DataError
 
-from msgctl import redisdb
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import connect
 from msgctl.redisdb.lane import PlainLane
 
 
@@ -46,7 +46,7 @@ def test_what_redis_py_refuses_is_refused(word: Any) -> None:
 
 async def test_more_than_a_socket_takes_arrives_whole(settings: Settings) -> None:
     """What must wait for the other side is written to its end, and the next command follows it."""
-    async with redisdb.connect(settings) as redis:
+    async with connect(settings) as redis:
         large = "x" * 30_000_000
         pipeline = redis.pipeline(transaction=False)
         for number in range(3):
@@ -57,7 +57,7 @@ async def test_more_than_a_socket_takes_arrives_whole(settings: Settings) -> Non
 
 async def test_a_connection_that_was_cut_is_made_anew(settings: Settings, redis: RedisClient) -> None:
     """As redis-py promises: the command is sent again on a new one."""
-    async with redisdb.connect(settings) as ours:
+    async with connect(settings) as ours:
         me = await ours.client_id()
         await redis.client_kill_filter(_id=str(me))
         assert await ours.ping()

@@ -14,15 +14,16 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from msgctl import contracts, redisdb
-from msgctl.config import Settings
+from msgctl import contracts
+from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.events.projector import Projector
 from msgctl.messages import Message
 from msgctl.operations.rebuilding import Rebuilding
-from msgctl.postgres import Database
+from msgctl.postgres.database import Database
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Queue
+from msgctl.redisdb.connection import connect
+from msgctl.rqueue.queue import Queue
 from msgctl.stack.valkey import _find_program
 from tests.conftest import ROOT
 from tests.processes import until
@@ -125,7 +126,7 @@ async def trio(folder: Path, settings: Settings, *, more: str = "") -> AsyncIter
 
 async def missing(settings: Settings, numbers: Iterable[int]) -> list[int]:
     """Which of these messages Redis does not know."""
-    async with redisdb.connect(settings) as client:
+    async with connect(settings) as client:
         return [number for number in numbers if not await client.exists(contracts.job_key(f"m-{number}"))]
 
 
@@ -147,7 +148,7 @@ async def test_a_fail_over_under_load_is_survived_and_its_loss_is_bounded(
 @pytest.mark.timeout(120)
 async def test_what_a_fail_over_forgets_is_named_and_put_back(tmp_path: Path, settings: Settings) -> None:
     """The replica lags when the master dies: the ledger names each message that is gone, and feeds it again."""
-    async with trio(tmp_path, settings) as servers, redisdb.connect(servers.settings) as client:
+    async with trio(tmp_path, settings) as servers, connect(servers.settings) as client:
         async with Database(settings) as database:
             projector = Projector(client, servers.settings, database)
             await accept(servers.settings, range(1, 21))
@@ -187,7 +188,7 @@ async def test_a_master_that_lost_its_replica_accepts_nothing(tmp_path: Path, se
 
 async def accept(settings: Settings, numbers: Iterable[int]) -> None:
     """Enqueue these messages."""
-    async with redisdb.connect(settings) as client:
+    async with connect(settings) as client:
         queue = Queue(client, settings)
         for number in numbers:
             await queue.enqueue(message(number), digest=message(number).digest())
@@ -215,7 +216,7 @@ async def _load(settings: Settings, master: asyncio.subprocess.Process) -> tuple
     loop = asyncio.get_running_loop()
     accepted: dict[int, float] = {}
     killed_at, since, number = 0.0, 0, 0
-    async with redisdb.connect(settings) as client:
+    async with connect(settings) as client:
         queue = Queue(client, settings)
         while since < 100:
             number += 1

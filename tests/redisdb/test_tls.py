@@ -11,10 +11,13 @@ from typing import Any, cast
 import pytest
 from pydantic import SecretStr
 
-from msgctl import redisdb
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
-from msgctl.rqueue import Claims, Queue, Registration
+from msgctl.redisdb.connection import connect, dedicated, knock
+from msgctl.redisdb.safety import check_durability
+from msgctl.rqueue.claims import Claims
+from msgctl.rqueue.queue import Queue
+from msgctl.rqueue.worker import Registration
 from msgctl.stack.ports import free_port
 from msgctl.stack.valkey import Valkey
 from tests.conftest import ROOT
@@ -35,7 +38,7 @@ def encrypted(settings: Settings, port: int, authority: Path, host: str = "local
 async def answers(settings: Settings) -> bool:
     """Whether Redis does."""
     with suppress(RedisUnavailable):
-        await redisdb.knock(settings)
+        await knock(settings)
         return True
     return False
 
@@ -107,20 +110,20 @@ async def test_every_kind_of_connection_is_encrypted_and_checks_whom_it_speaks_t
         own = encrypted(settings, port, tmp_path / "cert.pem")
         await until(lambda: answers(own), "the server")
 
-        client = await stack.enter_async_context(redisdb.connect(own))
-        await redisdb.check_durability(client, own)
+        client = await stack.enter_async_context(connect(own))
+        await check_durability(client, own)
         await Queue(client, own).enqueue(message(1), digest=message(1).digest())
         assert len(await Claims(client, own, "w1").claim(1)) == 1
         registration = Registration(own, "w1")
         await registration.begin()
         await registration.end()
-        waiting = await stack.enter_async_context(redisdb.dedicated(own, blocking=1))
+        waiting = await stack.enter_async_context(dedicated(own, blocking=1))
         await client.rpush("msgctl:test", "told")
         assert await cast("Any", waiting.blpop(["msgctl:test"], timeout=1)) == ("msgctl:test", "told")
 
         stranger = encrypted(settings, port, tmp_path / "other" / "cert.pem")
         for wrong in (stranger, encrypted(settings, port, tmp_path / "cert.pem", host="127.0.0.1")):
             with pytest.raises(RedisUnavailable, match="certificate that is not taken"):
-                await redisdb.knock(wrong)
+                await knock(wrong)
         with pytest.raises(RedisUnavailable, match="certificate that is not taken"):
             await Registration(stranger, "w2").begin()

@@ -14,11 +14,14 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
-from msgctl import redisdb
-from msgctl.agents import Agents
-from msgctl.config import Settings
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
-from msgctl.rqueue import Claims, Queue, Registration
+from msgctl.redisdb.connection import connect, knock
+from msgctl.redisdb.safety import check_durability
+from msgctl.rqueue.claims import Claims
+from msgctl.rqueue.queue import Queue
+from msgctl.rqueue.worker import Registration
 from msgctl.stack.ports import free_port
 from tests.conftest import ROOT
 from tests.gateway.clients import Client
@@ -73,8 +76,8 @@ async def test_a_role_can_do_its_work_and_administer_nothing(
     """Each user enqueues, claims, registers and checks Redis's safety; none can flush, configure or shut it."""
     async with guarded(tmp_path) as port:
         own = as_role(settings, port, role)
-        async with redisdb.connect(own) as client:
-            await redisdb.check_durability(client, own)
+        async with connect(own) as client:
+            await check_durability(client, own)
             await Queue(client, own).enqueue(message(1), digest=message(1).digest())
             assert len(await Claims(client, own, "w1").claim(1)) == 1
             registration = Registration(own, "w1")
@@ -100,7 +103,7 @@ async def test_nobody_comes_in_without_a_login(tmp_path: Path, settings: Setting
             own = as_role(settings, port, "worker")
             stranger = own.model_copy(update={"redis": own.redis.model_copy(update=wrong)})
             with pytest.raises(RedisUnavailable, match="wants a login"):
-                await redisdb.knock(stranger)
+                await knock(stranger)
 
 
 async def msgctl(settings: Settings, *arguments: str) -> str:

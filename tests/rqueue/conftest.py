@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import Draft, Failure, Message, Reply, Turn
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Claimed, Claims, Enqueued, Queue
-from msgctl.rqueue.claims import Committed
+from msgctl.rqueue.claims import Claimed, Claims, Committed
+from msgctl.rqueue.queue import Enqueued, Queue
 
 Enqueue = Callable[..., Awaitable[Enqueued]]
 

@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.retry import RetryLater
-from msgctl.rqueue import Audit, Claims, Queue, audit
+from msgctl.rqueue import audit
+from msgctl.rqueue.audit import Audit
+from msgctl.rqueue.claims import Claims
+from msgctl.rqueue.queue import Queue
 from tests.rqueue.conftest import Enqueue, commit, failure
 
 Damage = Callable[[Any], Awaitable[object]]

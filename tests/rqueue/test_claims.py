@@ -7,11 +7,12 @@ import msgspec
 import pytest
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import State
-from msgctl.redisdb import Batch
+from msgctl.redisdb.batch import Batch
 from msgctl.retry import GiveUp, RetryLater
-from msgctl.rqueue import Claims, Queue
+from msgctl.rqueue.claims import Claims
+from msgctl.rqueue.queue import Queue
 from tests.rqueue.conftest import Enqueue, commit, failure
 
 

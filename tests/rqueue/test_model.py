@@ -17,12 +17,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from msgctl import contracts, redisdb
-from msgctl.config import Settings
+from msgctl import contracts
+from msgctl.config.settings import Settings
 from msgctl.messages import Message
-from msgctl.operations import Verification, verification
+from msgctl.operations import verification
+from msgctl.operations.verification import Verification
+from msgctl.redisdb.connection import connect
 from msgctl.retry import GiveUp, RetryLater
-from msgctl.rqueue import Claimed, Claims, Queue
+from msgctl.rqueue.claims import Claimed, Claims
+from msgctl.rqueue.queue import Queue
 from tests.rqueue.conftest import commit, failure
 from tests.rqueue.model import MAX_CRASHES, MAX_MAILBOX, Entry, Lease, Model
 
@@ -80,7 +83,7 @@ class QueueMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.redis = cast("Any", Echoing(redisdb.connect(self.settings)))
+        self.redis = cast("Any", Echoing(connect(self.settings)))
         self.run(self.redis.flushdb())
         self.queue = Queue(self.redis, self.settings)
         self.claims = {name: Claims(self.redis, self.settings, name) for name in WORKERS}

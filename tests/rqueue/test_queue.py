@@ -8,7 +8,8 @@ import msgspec
 from msgctl import contracts
 from msgctl.messages import Message, State
 from msgctl.retry import GiveUp
-from msgctl.rqueue import Claims, Queue, Verdict
+from msgctl.rqueue.claims import Claims
+from msgctl.rqueue.queue import Queue, Verdict
 from tests.rqueue.conftest import Enqueue, commit, failure
 
 

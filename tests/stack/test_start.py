@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.stack import ports
 from tests.processes import environment
 from tests.stack.watching import wait_until, words

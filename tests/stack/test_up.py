@@ -17,7 +17,7 @@ import pytest
 import redis
 import requests
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.stack import ports
 from msgctl.stack.valkey import Valkey
 from tests.processes import environment

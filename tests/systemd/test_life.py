@@ -7,7 +7,7 @@ import pytest
 
 from daemons.gateway import server
 from daemons.subscriber import DRAIN_MARGIN
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.operations.doctor.unit_checks import judge
 from tests.systemd.test_units import FOLDER
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Queue
+from msgctl.rqueue.queue import Queue
 from tests.processes import Daemon, until
 from tests.redisdb.test_sentinel import message
 from tests.systemd.test_units import FOLDER

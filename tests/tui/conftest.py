@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 import pytest
 from textual.pilot import Pilot
 
-from msgctl.config import Settings
-from msgctl.operations import Operations
+from msgctl.config.settings import Settings
+from msgctl.operations.entrance import Operations
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Queue
+from msgctl.rqueue.queue import Queue
 from msgctl.tui.app import Dashboard
 from msgctl.tui.desk import Desk
 from tests.processes import until

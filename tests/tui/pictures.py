@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from msgctl import redisdb
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.messages import Channel, Message
+from msgctl.redisdb.connection import connect
 from msgctl.stack.valkey import Valkey
 from msgctl.tui.tape import Player
 from tests.traffic import Traffic
@@ -34,7 +34,7 @@ async def draw(settings: Settings, folder: Path, size: tuple[int, int]) -> tuple
     """
     path = folder / "evening.jsonl"
     path.write_bytes(sample().to_json() + b"\n")
-    client = redisdb.connect(settings)
+    client = connect(settings)
     desk = make_desk(client, settings)
     desk.player, desk.clock = Player(path), lambda: AT / 1000
     try:
@@ -48,7 +48,7 @@ async def draw(settings: Settings, folder: Path, size: tuple[int, int]) -> tuple
 
 async def _draw_dead_letters(settings: Settings) -> str:
     """The dead letters of a real queue, as SVG."""
-    client = redisdb.connect(settings)
+    client = connect(settings)
     try:
         await _bury(Traffic(client, settings))
         async with looking(make_desk(client, settings), (120, 30)) as sight:

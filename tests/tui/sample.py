@@ -10,7 +10,7 @@ from msgctl.operations.snapshot import (
     Snapshot,
     WorkerRow,
 )
-from msgctl.rqueue import Stats
+from msgctl.rqueue.queue import Stats
 
 AT = 1_767_236_400_000
 """2026-01-01 03:00:00 UTC."""

@@ -5,7 +5,7 @@ import msgspec
 from msgctl import contracts
 from msgctl.messages import State
 from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Queue
+from msgctl.rqueue.queue import Queue
 from msgctl.tui.desk import Desk
 from tests.traffic import Traffic
 from tests.tui.conftest import looking

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from msgctl import redisdb
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.operations.pulse import Pulse
+from msgctl.redisdb.connection import connect
 from msgctl.stack.valkey import Valkey
 from tests.tui.conftest import looking, make_desk
 
@@ -15,7 +15,7 @@ async def test_redis_goes_and_comes_back(settings: Settings, tmp_path: Path) -> 
     await server.start()
     own = {"host": "127.0.0.1", "port": server.port, "password": ""}
     settings = settings.model_copy(update={"redis": settings.redis.model_validate({**own, "timeout": 1.0})})
-    client = redisdb.connect(settings)
+    client = connect(settings)
     try:
         async with looking(make_desk(client, settings)) as sight:
             await sight.shows("waiting 0")
@@ -33,7 +33,7 @@ async def test_redis_was_never_there(settings: Settings) -> None:
     """The very first look fails: where it looks and why it sees nothing is said, also in a small terminal."""
     redis = settings.redis.model_validate({"host": "127.0.0.1", "port": 9, "timeout": 1.0})
     settings = settings.model_copy(update={"redis": redis})
-    client = redisdb.connect(settings)
+    client = connect(settings)
     try:
         async with looking(make_desk(client, settings), (80, 24)) as sight:
             await sight.shows("msgctl  redis://127.0.0.1:9/0", "!! never good yet; it is tried again. Redis at")
@@ -44,7 +44,7 @@ async def test_redis_was_never_there(settings: Settings) -> None:
 async def test_postgres_gone(settings: Settings) -> None:
     """The banner names PostgreSQL, without its password, while the numbers go on."""
     postgres = settings.postgres.model_validate({"url": "postgresql://u:hidden@127.0.0.1:9/db", "timeout": 1.0})
-    client = redisdb.connect(settings)
+    client = connect(settings)
     try:
         async with Pulse(settings.model_copy(update={"postgres": postgres})) as pulse:
             desk = make_desk(client, settings)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from tests.tui.pictures import FOLDER, SIZES, draw
 
 

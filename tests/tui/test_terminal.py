@@ -6,7 +6,7 @@ import pty
 import sys
 from pathlib import Path
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from tests.processes import PATIENCE, environment
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.tui.web.place import Place, is_loopback
 from tests.cli.conftest import started
 from tests.processes import PATIENCE, until

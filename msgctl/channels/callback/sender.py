@@ -10,7 +10,7 @@ from typing import ClassVar
 from msgctl.channels.callback.errors import CODES
 from msgctl.channels.error_codes import failure
 from msgctl.channels.send_limits import SendLimits, digest
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import BadAddress
 from msgctl.http.client import HttpClient
 from msgctl.http.ssrf_guard import check_url

@@ -8,7 +8,7 @@ from msgctl.channels.error_codes import failure
 from msgctl.channels.send_limits import Bucket, SendLimits, digest, rate
 from msgctl.channels.telegram.errors import CODES
 from msgctl.channels.text_splitter import split, utf16_units
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import BadAddress, DeliveryFailed, DeliveryUnknown
 from msgctl.http.client import Answer, HttpClient
 from msgctl.messages import Response

@@ -4,7 +4,7 @@ import hmac
 from typing import Any
 
 from msgctl.channels.inbound import InboundOther, InboundText, derive_id, kind_of, sanitize_text
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import MalformedBody, NotFound, Unauthorized
 from msgctl.messages import Channel
 

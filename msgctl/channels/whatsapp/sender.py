@@ -7,7 +7,7 @@ from msgctl.channels.text_splitter import split
 from msgctl.channels.whatsapp.addresses import Text, phone_number
 from msgctl.channels.whatsapp.cloud import WhatsAppCloud
 from msgctl.channels.whatsapp.twilio import WhatsAppTwilio
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import BadAddress
 from msgctl.http.client import HttpClient
 from msgctl.messages import Response

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from msgctl.channels.error_codes import failure
 from msgctl.channels.whatsapp.addresses import Text
 from msgctl.channels.whatsapp.twilio_errors import CODES
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import BadAddress, DeliveryUnknown
 from msgctl.http.client import Answer, HttpClient
 

@@ -14,7 +14,7 @@ from msgctl.channels.inbound import (
     kind_of,
     sanitize_text,
 )
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import NotFound, Unauthorized
 from msgctl.messages import Channel
 

@@ -4,14 +4,15 @@ import time
 from typing import Any, cast
 
 from msgctl import contracts
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.operations.counting import counted
 from msgctl.operations.doctor.finding import Finding, fine, trouble, warning
 from msgctl.operations.health import SILENCE
 from msgctl.operations.signatures import group_of
 from msgctl.operations.snapshot import Snapshot
 from msgctl.operations.triage import Groups
-from msgctl.redisdb import RedisClient, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
 
 
 def check_backlog(snapshot: Snapshot, settings: Settings, paused: list[str]) -> Finding:

@@ -9,11 +9,11 @@ import psycopg
 import requests
 
 from msgctl import tokens
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import ConfigurationError, MsgctlError
 from msgctl.operations.counting import counted
 from msgctl.operations.doctor.finding import Finding, fine, trouble, warning
-from msgctl.postgres import Database
+from msgctl.postgres.database import Database
 from msgctl.postgres.migrations import status
 
 PATIENCE = 5.0

@@ -7,11 +7,12 @@ from typing import Any
 
 from redis.exceptions import NoPermissionError
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.operations.counting import counted
 from msgctl.operations.doctor.finding import Finding, fine, trouble, warning
-from msgctl.redisdb import RedisClient, unavailable_as_error
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
 from msgctl.redisdb.safety import FULL
 
 PINGS = 20

@@ -4,8 +4,8 @@ import time
 from typing import Any, cast
 
 from msgctl import contracts
-from msgctl.agents import Agents
-from msgctl.config import Settings
+from msgctl.agents.store import Agents
+from msgctl.config.settings import Settings
 from msgctl.errors import MsgctlError
 from msgctl.operations.counting import counted
 from msgctl.operations.doctor.finding import Finding, Level, fine, trouble
@@ -23,10 +23,11 @@ from msgctl.operations.health import SILENCE
 from msgctl.operations.overview import Overview
 from msgctl.operations.triage import Triage
 from msgctl.operations.verification import Verification
-from msgctl.postgres import migrate
-from msgctl.redisdb import RedisClient, unavailable_as_error
-from msgctl.rqueue import Queue
+from msgctl.postgres.migrations import migrate
+from msgctl.redisdb import RedisClient
+from msgctl.redisdb.connection import unavailable_as_error
 from msgctl.rqueue.audit import Audit
+from msgctl.rqueue.queue import Queue
 
 WEBHOOKS = 20
 """Agents' webhooks that are looked at."""

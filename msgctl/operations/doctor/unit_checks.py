@@ -4,7 +4,7 @@ import asyncio
 import shutil
 from collections.abc import Mapping
 
-from msgctl.config import Settings
+from msgctl.config.settings import Settings
 from msgctl.operations.doctor.finding import Finding, fine, trouble
 
 MARGIN = 10

@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 
 from msgctl.errors import MsgctlError
 from msgctl.messages import Channel
-from msgctl.operations import Snapshot
+from msgctl.operations.snapshot import Snapshot
 from msgctl.tui.screens.facts import breaker_state, channel_state
 from msgctl.tui.text import clock, count, span
 from msgctl.tui.widgets.pane import Pane, caption, detail

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from msgctl.errors import MsgctlError
-from msgctl.operations import Snapshot
+from msgctl.operations.snapshot import Snapshot
 from msgctl.operations.triage import Groups, Letter
 from msgctl.tui.text import count, moment
 from msgctl.tui.widgets.pane import NOT_RECORDED, Pane, caption, detail

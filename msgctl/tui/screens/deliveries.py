@@ -4,8 +4,8 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 
-from msgctl.operations import Snapshot
 from msgctl.operations.deliveries import Delivery
+from msgctl.operations.snapshot import Snapshot
 from msgctl.tui.text import count, moment
 from msgctl.tui.widgets.pane import NOT_RECORDED, Pane, caption, detail
 from msgctl.tui.widgets.table import HIDDEN, Heading, Row, Table

@@ -5,8 +5,8 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 
-from msgctl.events import Event
-from msgctl.operations import Snapshot
+from msgctl.events.event import Event
+from msgctl.operations.snapshot import Snapshot
 from msgctl.tui.text import clock
 from msgctl.tui.widgets.pane import NOT_RECORDED, Pane, caption, detail
 from msgctl.tui.widgets.table import HIDDEN, Heading, Row, Table

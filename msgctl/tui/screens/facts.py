@@ -1,7 +1,6 @@
 """What the overview says in words: health, workers, answer times, channels, breakers."""
 
-from msgctl.operations import Snapshot
-from msgctl.operations.snapshot import BreakerRow, ChannelRow
+from msgctl.operations.snapshot import BreakerRow, ChannelRow, Snapshot
 from msgctl.tui.text import clean, count, span
 
 

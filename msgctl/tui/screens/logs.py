@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import msgspec
 from textual.app import ComposeResult
 
-from msgctl.operations import Snapshot
+from msgctl.operations.snapshot import Snapshot
 from msgctl.tui.widgets.pane import Pane, caption, detail
 from msgctl.tui.widgets.table import HIDDEN, Heading, Row, Table
 

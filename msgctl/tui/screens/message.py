@@ -10,7 +10,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from msgctl.errors import MsgctlError
-from msgctl.events import Event
+from msgctl.events.event import Event
 from msgctl.tui.desk import Desk
 from msgctl.tui.screens.story import milliseconds, tell
 from msgctl.tui.text import wrapped

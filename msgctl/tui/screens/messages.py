@@ -9,9 +9,9 @@ from textual.widgets import Input
 
 from msgctl.errors import InvalidInput
 from msgctl.messages import State
-from msgctl.operations import Snapshot
 from msgctl.operations.listing import Item
 from msgctl.operations.query import WORDS, parse_query
+from msgctl.operations.snapshot import Snapshot
 from msgctl.tui.text import count, moment
 from msgctl.tui.widgets.pane import NOT_RECORDED, Pane, caption
 from msgctl.tui.widgets.table import HIDDEN, Heading, Row, Table

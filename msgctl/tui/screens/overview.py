@@ -6,8 +6,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Static
 
-from msgctl.operations import Snapshot
-from msgctl.operations.snapshot import BUCKETS, PriorityRow
+from msgctl.operations.snapshot import BUCKETS, PriorityRow, Snapshot
 from msgctl.tui.screens.facts import facts
 from msgctl.tui.text import count, rate, span, sparkline, wrapped
 from msgctl.tui.widgets.chart import Chart, stretch

@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from msgctl.events import Event
+from msgctl.events.event import Event
 from msgctl.messages import Turn
 from msgctl.tui.screens.timeline import clock_ms, timeline
 from msgctl.tui.text import clean, clock, masked

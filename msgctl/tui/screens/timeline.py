@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msgctl.events import Event
+from msgctl.events.event import Event
 from msgctl.tui.text import clock
 
 STEPS = (

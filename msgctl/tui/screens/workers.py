@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 
-from msgctl.operations import Snapshot
+from msgctl.operations.snapshot import Snapshot
 from msgctl.tui.screens.facts import gauge
 from msgctl.tui.widgets.pane import Pane, caption, detail
 from msgctl.tui.widgets.table import HIDDEN, Heading, Row, Table

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from textual.widgets import Static
 
-from msgctl.operations import Snapshot
-from msgctl.redisdb import describe
-from msgctl.rqueue import Stats
+from msgctl.operations.snapshot import Snapshot
+from msgctl.redisdb.connection import describe
+from msgctl.rqueue.queue import Stats
 from msgctl.tui.desk import Desk
 from msgctl.tui.text import clean, clock, count, short, span
 

@@ -10,7 +10,7 @@ from msgctl.tui.text import clean
 from msgctl.tui.widgets.table import Table
 
 if TYPE_CHECKING:
-    from msgctl.operations import Snapshot
+    from msgctl.operations.snapshot import Snapshot
     from msgctl.tui.desk import Desk
 
 NOT_RECORDED = "A recording holds the overview, the workers and the channels; this is not in it."
