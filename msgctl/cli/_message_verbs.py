@@ -13,8 +13,9 @@ from msgctl.cli._confirm import confirm
 from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_json, print_listing
 from msgctl.cli._query import DryRun, Every, Ids, Limit, Reason, Yes, choose, named, no_such_message
 from msgctl.cli._session import Session, run
-from msgctl.cli._time import ago, parse_duration, rfc3339
+from msgctl.cli._time import ago, rfc3339
 from msgctl.contracts import queue_name
+from msgctl.durations import parse_duration
 from msgctl.errors import Incomplete, InvalidInput, TryLater
 from msgctl.messages import State
 from msgctl.operations.counting import counted

@@ -10,7 +10,7 @@ import typer
 
 from msgctl.cli._complete import complete_agents, complete_groups, complete_ids
 from msgctl.cli._session import Session
-from msgctl.cli._time import parse_duration
+from msgctl.durations import parse_duration
 from msgctl.errors import InvalidInput, NotFound, NothingMatched
 from msgctl.messages import Channel, State
 from msgctl.operations.query import Query

@@ -10,8 +10,8 @@ from msgctl.cli._acts import note_act
 from msgctl.cli._output import Output, Shape, note, print_listing
 from msgctl.cli._query import Reason, unasked
 from msgctl.cli._session import Session, run
-from msgctl.cli._time import parse_duration, span
 from msgctl.contracts import queue_name
+from msgctl.durations import format_duration, parse_duration
 from msgctl.errors import TryLater
 from msgctl.messages import PRIORITIES
 from msgctl.operations.counting import counted
@@ -46,7 +46,7 @@ def list_queues(context: typer.Context, output: Output = Shape.TABLE) -> None:
                 "active": row.active,
                 "delayed": row.delayed,
                 "oldestSeconds": row.oldest,
-                "oldest": span(row.oldest) if row.oldest is not None else None,
+                "oldest": format_duration(row.oldest) if row.oldest is not None else None,
                 "paused": queue_name(row.priority) in paused,
             }
             for row in snapshot.priorities

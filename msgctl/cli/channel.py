@@ -11,8 +11,8 @@ from msgctl.cli._noun import noun
 from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_listing, print_record
 from msgctl.cli._query import Reason, unasked
 from msgctl.cli._session import Session, run
-from msgctl.cli._time import parse_duration
 from msgctl.delivery.advice import OWN
+from msgctl.durations import parse_duration
 from msgctl.errors import Incomplete, InvalidInput
 from msgctl.messages import Channel
 from msgctl.operations.channels import TEST_TEXT, ChannelState

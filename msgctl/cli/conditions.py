@@ -10,7 +10,7 @@ import typer
 from msgctl.cli._output import RecordOutput, RecordShape, print_json, print_listing
 from msgctl.cli._output import Shape as ListShape
 from msgctl.cli._session import Session, run
-from msgctl.cli._time import parse_duration
+from msgctl.durations import parse_duration
 from msgctl.errors import Incomplete, TryLater
 from msgctl.operations.expression import Expression, Finding, measure
 

@@ -18,7 +18,8 @@ from msgctl.cli._sending import Order, print_outcomes, send_all
 from msgctl.cli._session import Session, run
 from msgctl.cli._sheet import as_sheet
 from msgctl.cli._story import print_standings, print_story, print_story_record
-from msgctl.cli._time import parse_duration, rfc3339
+from msgctl.cli._time import rfc3339
+from msgctl.durations import parse_duration
 from msgctl.errors import InvalidInput
 from msgctl.messages import DEFAULT_PRIORITY, Channel
 

@@ -16,7 +16,7 @@ from msgctl.cli._noun import noun
 from msgctl.cli._output import RecordOutput, RecordShape, note, print_json, print_record, print_table, print_text
 from msgctl.cli._query import Reason
 from msgctl.cli._session import Session, run, where_it_was_looked
-from msgctl.cli._time import parse_duration
+from msgctl.durations import parse_duration
 from msgctl.errors import NothingMatched
 from msgctl.messages import State
 from msgctl.operations.counting import counted

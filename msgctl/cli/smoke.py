@@ -13,7 +13,7 @@ from msgctl.cli._context import context_of
 from msgctl.cli._door import address_of
 from msgctl.cli._output import RecordOutput, RecordShape, print_json, print_listing
 from msgctl.cli._output import Shape as ListShape
-from msgctl.cli._time import parse_duration
+from msgctl.durations import parse_duration
 from msgctl.errors import Incomplete, InvalidInput, Refused
 from msgctl.intake import UUID_PATTERN
 from msgctl.messages import Channel

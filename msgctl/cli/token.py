@@ -10,7 +10,8 @@ from msgctl import tokens
 from msgctl.cli._context import context_of
 from msgctl.cli._noun import noun
 from msgctl.cli._output import RecordOutput, RecordShape, note, print_json, print_record, print_text
-from msgctl.cli._time import parse_duration, rfc3339, span
+from msgctl.cli._time import rfc3339
+from msgctl.durations import format_duration, parse_duration
 from msgctl.errors import Unauthorized
 
 app = noun("Tokens for the gateway.")
@@ -55,7 +56,7 @@ def inspect(
     print_record(record, output, schema="msgctl.token/1")
     if not accepted:
         raise Unauthorized(f"The gateway refuses it: {_why(moment)}")
-    note(f"Good for {span((moment or 0) / 1000 - time.time())} more.")
+    note(f"Good for {format_duration((moment or 0) / 1000 - time.time())} more.")
 
 
 def _why(expires_at: float | None) -> str:

@@ -13,7 +13,8 @@ from msgctl.cli._noun import noun
 from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_listing, print_record
 from msgctl.cli._query import Reason, unasked
 from msgctl.cli._session import Session, run
-from msgctl.cli._time import ago, parse_duration
+from msgctl.cli._time import ago
+from msgctl.durations import parse_duration
 from msgctl.errors import InvalidInput, NotFound, NothingMatched, TryLater
 from msgctl.rqueue.claims import Order
 

@@ -1,27 +1,29 @@
 """The small language of `assert` and `wait`: `waiting<100 and age(p1)<30s and failed_rate<5%`.
 
     expression = comparison { ("and" | "or") comparison }       `and` binds closer than `or`; no parentheses
-    comparison = name ( "<" | "<=" | ">" | ">=" | "==" | "!=" ) number
-    number     = digits [ "." digits ] [ "%" | "s" | "m" | "h" | "d" ]
+    comparison = name ( "<" | "<=" | ">" | ">=" | "==" | "!=" ) value
+    value      = number | number "%" | duration       `5`, `2.5%`, `30s`, `1h30m`
 
 Names: waiting, active, completed, failed (or dlq), delayed, paused, total, backlog (what is not over),
 failed_rate (failed of total), workers, subscribers, undelivered, and age(p1) … age(p10) and age(any), the seconds
-that the head of a queue has waited. It looks only at what has a bounded cost.
+that the head of a queue has waited. A percentage fits `failed_rate` alone and a duration fits an age alone; a bare
+number fits all. It looks only at what has a bounded cost.
 """
 
 import operator
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from msgctl.durations import parse_duration
 from msgctl.errors import InvalidInput
 from msgctl.messages import PRIORITIES, Record
 
-COMPARISON = re.compile(r"\s*([a-z_]+(?:\(\w+\))?)\s*(<=|>=|==|!=|<|>)\s*(\d+(?:\.\d+)?)(%|s|m|h|d)?\s*")
+COMPARISON = re.compile(r"\s*([a-z_]+(?:\(\w+\))?)\s*(<=|>=|==|!=|<|>)\s*(\d[\w.]*%?)\s*")
 SINGLE = re.compile(r"(?<![<>=!])=(?!=)")
-UNITS = {"": 1.0, "%": 0.01, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -30,6 +32,8 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
+SHARE, AGE = "failed_rate", "age("
+"""The name of the only share, and how the names of times begin."""
 COUNTS = ("waiting", "active", "completed", "failed", "delayed", "paused", "total")
 NAMES = (
     *COUNTS,
@@ -104,17 +108,44 @@ async def measure(look: Any) -> dict[str, float]:
 
 
 def _parse(text: str) -> Comparison:
-    found = COMPARISON.fullmatch(text)
-    if not found:
-        meant = SINGLE.sub("==", text.strip())
-        hint = (
-            f"did you mean {meant}?" if COMPARISON.fullmatch(meant) else "write e.g. waiting<100 or age(p1)<30s."
-        )
-        raise InvalidInput(f"{text.strip()!r} is no comparison; {hint}")
-    name, sign, number, unit = found.groups(default="")
+    text = text.strip()
+    parts = _split(text)
+    if parts is None:
+        meant = SINGLE.sub("==", text)
+        hint = f"did you mean {meant}?" if _split(meant) else "write e.g. waiting<100 or age(p1)<30s."
+        raise InvalidInput(f"{text!r} is no comparison; {hint}")
+    name, sign, value = parts
     if name not in NAMES:
         raise InvalidInput(f"There is no {name!r} to compare; there are {', '.join(NAMES)}.")
-    return Comparison(text.strip(), name, sign, float(number) * UNITS[unit])
+    return Comparison(text, name, sign, _read_value(name, value))
+
+
+def _split(text: str) -> tuple[str, str, str] | None:
+    """Split a comparison into its name, its sign and its value; None if it is not one."""
+    found = COMPARISON.fullmatch(text)
+    if not found:
+        return None
+    name, sign, value = found.groups()
+    with suppress(InvalidInput):
+        parse_duration(value.removesuffix("%"))
+        return None if value[-2:-1].isalpha() and value.endswith("%") else (name, sign, value)
+    return None
+
+
+def _read_value(name: str, text: str) -> float:
+    """Read the value that `name` is compared with.
+
+    Raises:
+        InvalidInput: its unit does not fit what the name measures.
+    """
+    example = f"write e.g. {name}<{'5%' if name == SHARE else '30s' if name.startswith(AGE) else '5'}."
+    if text.endswith("%"):
+        if name != SHARE:
+            raise InvalidInput(f"{name} is not a share, so {text} does not fit it; {example}")
+        return float(text.removesuffix("%")) / 100
+    if text[-1].isalpha() and not name.startswith(AGE):
+        raise InvalidInput(f"{name} is not a time, so {text} does not fit it; {example}")
+    return parse_duration(text)
 
 
 def _judge(comparison: Comparison, values: Mapping[str, float]) -> Finding:

@@ -1,16 +1,14 @@
 """The words a listing of messages is filtered by: `state:failed channel:web since:15m`."""
 
-import re
 from typing import Any
 
 import msgspec
 
+from msgctl.durations import parse_duration
 from msgctl.errors import InvalidInput
 from msgctl.messages import PRIORITIES, Channel, State
 
 WORDS = ("state", "channel", "agent", "user", "priority", "error", "since")
-SPAN = re.compile(r"(\d+)([smhdw]?)")
-SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 class Query(msgspec.Struct, kw_only=True, frozen=True):
@@ -71,16 +69,9 @@ def _read_priority(text: str) -> int:
     return int(text)
 
 
-def _read_since(text: str) -> float:
-    found = SPAN.fullmatch(text)
-    if not found:
-        raise InvalidInput(f"{text!r} is no duration; write 90 or 90s, 15m, 2h or 7d.")
-    return int(found[1]) * SECONDS[found[2]]
-
-
 _READ: dict[str, Any] = {
     "state": _read_state,
     "channel": _read_channel,
     "priority": _read_priority,
-    "since": _read_since,
+    "since": parse_duration,
 }

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from msgctl.durations import parse_duration
 from msgctl.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def _id(app: "Dashboard", rest: str) -> None:
 
 def _interval(app: "Dashboard", rest: str) -> None:
     try:
-        app.set_pace(float(rest))
-    except ValueError:
+        app.set_pace(parse_duration(rest))
+    except InvalidInput:
         raise InvalidInput("Say how many seconds: interval 5") from None
 
 

@@ -1,8 +1,9 @@
 """The overview as lines of plain text, without a terminal's arts."""
 
+from msgctl.durations import format_duration
 from msgctl.operations.snapshot import Snapshot
 from msgctl.tui.screens.facts import facts
-from msgctl.tui.text import clock, count, rate, span
+from msgctl.tui.text import clock, count, rate
 
 HEAD = f"{'pri':>3} {'waiting':>9} {'active':>7} {'delayed':>8} {'oldest':>7} {'in/s':>7} {'out/s':>7}"
 
@@ -17,7 +18,7 @@ def page(snapshot: Snapshot) -> list[str]:
     lines += ["", HEAD]
     lines += [
         f"{row.priority:>3} {count(row.waiting):>9} {count(row.active):>7} {count(row.delayed):>8}"
-        f" {span(row.oldest):>7} {rate(row.rate_in):>7} {rate(row.rate_out):>7}"
+        f" {format_duration(row.oldest):>7} {rate(row.rate_in):>7} {rate(row.rate_out):>7}"
         for row in snapshot.priorities
     ]
     total = (

@@ -15,7 +15,6 @@ BARS = " ▁▂▃▄▅▆▇█"
 MASK = "(masked)"
 DAY = 86_400_000
 """Milliseconds."""
-UNITS = (("d", 86_400), ("h", 3600), ("m", 60))
 
 
 def clean(text: object, *, keep: str = "") -> str:
@@ -78,16 +77,6 @@ def rate(number: float | None) -> str:
         return "-"
     digits = 0 if number >= 100 or number == 0 else 1 if number >= 1 else 2
     return f"{number:,.{digits}f}"
-
-
-def span(seconds: float | None) -> str:
-    """A duration in the largest unit that fits."""
-    if seconds is None:
-        return "-"
-    for unit, size in UNITS:
-        if seconds >= size:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:.0f}s"
 
 
 def clock(milliseconds: float | None, *, date: bool = False) -> str:

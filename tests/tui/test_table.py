@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from textual.app import App, ComposeResult
 
-from msgctl.tui.text import clean, masked, moment, short, span, sparkline, wrapped
+from msgctl.tui.text import clean, masked, moment, short, sparkline, wrapped
 from msgctl.tui.widgets.chart import line, stretch
 from msgctl.tui.widgets.table import HIDDEN, Heading, Row, Table
 
@@ -113,9 +113,8 @@ def test_texts_are_cleaned() -> None:
 
 
 def test_small_arts() -> None:
-    """Anything but nothing is seen; spans and counts are short; a day ago is a date."""
+    """Anything but nothing is seen; counts are short; a day ago is a date."""
     assert sparkline([0, 1, 1000]) == " ▁█"
-    assert [span(one) for one in (None, 5, 90, 7200, 90_000)] == ["-", "5s", "2m", "2h", "1d"]
     assert [short(one) for one in (9999, 12_345, 999_999, 1_234_567)] == ["9,999", "12k", "1000k", "1.23M"]
     assert [moment(0, 1), moment(1000, 2000), moment(1000, 90_000_000)] == ["-", "00:00:01", "01 Jan"]
     assert stretch([1, 2], 5) == [1, 1, 1, 2, 2]

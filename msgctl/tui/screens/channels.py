@@ -6,11 +6,12 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from msgctl.durations import format_duration
 from msgctl.errors import MsgctlError
 from msgctl.messages import Channel
 from msgctl.operations.snapshot import Snapshot
 from msgctl.tui.screens.facts import breaker_state, channel_state
-from msgctl.tui.text import clock, count, span
+from msgctl.tui.text import clock, count
 from msgctl.tui.widgets.pane import Pane, caption, detail
 from msgctl.tui.widgets.questions import Confirmation
 from msgctl.tui.widgets.table import HIDDEN, Heading, Row, Table
@@ -71,7 +72,7 @@ class ChannelsPane(Pane):
             wait = (known.next_send or 0) / 1000 - self.desk.clock() if known else 0
             facts = (
                 count(known.held) if known else "-",
-                span(wait) if wait > 0 else "-",
+                format_duration(wait) if wait > 0 else "-",
                 clock(known.failed_at) if known else "-",
                 " ".join(filter(None, (known.last_error, known.advice))) if known else "",
             )

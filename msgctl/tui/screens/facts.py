@@ -1,7 +1,8 @@
 """What the overview says in words: health, workers, answer times, channels, breakers."""
 
+from msgctl.durations import format_duration
 from msgctl.operations.snapshot import BreakerRow, ChannelRow, Snapshot
-from msgctl.tui.text import clean, count, span
+from msgctl.tui.text import clean, count
 
 
 def facts(snapshot: Snapshot, *, compact: bool = False) -> list[str]:
@@ -32,7 +33,7 @@ def channel_state(row: ChannelRow) -> str:
 
 def breaker_state(row: BreakerRow) -> str:
     """In words, trouble in capitals."""
-    return f"OPEN for {span(row.seconds)}" if row.seconds else "HALF-OPEN, probing"
+    return f"OPEN for {format_duration(row.seconds)}" if row.seconds else "HALF-OPEN, probing"
 
 
 def gauge(used: int, slots: int | None) -> str:

@@ -6,9 +6,10 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Static
 
+from msgctl.durations import format_duration
 from msgctl.operations.snapshot import BUCKETS, PriorityRow, Snapshot
 from msgctl.tui.screens.facts import facts
-from msgctl.tui.text import count, rate, span, sparkline, wrapped
+from msgctl.tui.text import count, rate, sparkline, wrapped
 from msgctl.tui.widgets.chart import Chart, stretch
 from msgctl.tui.widgets.pane import Pane
 from msgctl.tui.widgets.table import HIDDEN, ROOMY, Heading, Row, Table
@@ -67,5 +68,5 @@ class OverviewPane(Pane):
 
 def _row(row: PriorityRow, peak: int, width: int) -> Row:
     counts = (row.priority, count(row.waiting), count(row.active), count(row.delayed))
-    speeds = (span(row.oldest), rate(row.rate_in), rate(row.rate_out))
+    speeds = (format_duration(row.oldest), rate(row.rate_in), rate(row.rate_out))
     return Row(str(row.priority), (*counts, *speeds, sparkline(stretch(row.trend, width), peak)))

@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 from textual.widgets import Static
 
+from msgctl.durations import format_duration
 from msgctl.operations.snapshot import Snapshot
 from msgctl.redisdb.connection import describe
 from msgctl.rqueue.queue import Stats
 from msgctl.tui.desk import Desk
-from msgctl.tui.text import clean, clock, count, short, span
+from msgctl.tui.text import clean, clock, count, short
 
 STATES = ("waiting", "active", "completed", "failed", "delayed", "paused")
 
@@ -61,7 +62,7 @@ class Banner(Static):
         self.display = bool(troubles)
         if troubles:
             since = (
-                f"last good {clock(last_good * 1000)} UTC, {span(now - last_good)} ago"
+                f"last good {clock(last_good * 1000)} UTC, {format_duration(now - last_good)} ago"
                 if last_good
                 else "never good yet"
             )

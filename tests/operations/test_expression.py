@@ -1,0 +1,51 @@
+"""The conditions of `assert` and `wait`: what they mean, and what is refused."""
+
+import pytest
+
+from msgctl.errors import InvalidInput
+from msgctl.operations.expression import NAMES, Expression
+
+CALM = dict.fromkeys(NAMES, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "holds"),
+    [
+        ("waiting<100", {"waiting": 99}, True),
+        ("waiting<100", {"waiting": 100}, False),
+        ("failed_rate<5%", {"failed_rate": 0.049}, True),
+        ("failed_rate<2.5%", {"failed_rate": 0.025}, False),
+        ("failed_rate<0.05", {"failed_rate": 0.049}, True),
+        ("failed_rate==57%", {"failed_rate": 0.57}, True),
+        ("age(p1)<30", {"age(p1)": 29}, True),
+        ("age(p1)<30s", {"age(p1)": 30}, False),
+        ("age(any) <= 1h30m", {"age(any)": 5400}, True),
+        ("age(any)<1w", {"age(any)": 604_800}, False),
+        ("dlq==1 and waiting<9 or workers>5", {"dlq": 2, "workers": 6}, True),
+    ],
+)
+def test_a_condition_compares_each_name_with_its_value(text: str, values: dict[str, float], holds: bool) -> None:
+    """Numbers for all, percentages for the share, durations for the ages."""
+    assert Expression(text).judge(CALM | values)[0] is holds
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("waiting<5%", "waiting is not a share, so 5% does not fit it; write e.g. waiting<5."),
+        ("age(p1)<5%", "age(p1) is not a share, so 5% does not fit it; write e.g. age(p1)<30s."),
+        ("waiting<5m", "waiting is not a time, so 5m does not fit it; write e.g. waiting<5."),
+        ("failed_rate<1h30m", "failed_rate is not a time, so 1h30m does not fit it; write e.g. failed_rate<5%."),
+        ("load<1", "There is no 'load' to compare"),
+        ("waiting=5", "did you mean waiting==5?"),
+        ("waiting<1.2.3", "'waiting<1.2.3' is no comparison; write e.g."),
+        ("age(p1)<5y", "'age(p1)<5y' is no comparison; write e.g."),
+        ("failed_rate<5s%", "'failed_rate<5s%' is no comparison; write e.g."),
+        ("waiting", "'waiting' is no comparison; write e.g."),
+    ],
+)
+def test_a_condition_that_makes_no_sense_is_refused(text: str, words: str) -> None:
+    """A unit that does not fit the quantity is an error, and the error shows what fits."""
+    with pytest.raises(InvalidInput) as refused:
+        Expression(text)
+    assert words in str(refused.value)
