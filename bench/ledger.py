@@ -3,9 +3,9 @@
     python -m bench.ledger [--count 5000] [--rounds 7]
 
 Each round enqueues, claims and commits so many messages twice: once by the scripts as they are, once by the same
-scripts with an empty `note`. Counted are CPU seconds, Redis's by its own account and this process's: a busy
-machine disturbs little. Told is the median of the rounds. The projector then carries the events of each round into
-PostgreSQL.
+scripts with an empty `record_event`. Counted are CPU seconds, Redis's by its own account and this process's: a
+busy machine disturbs little. Told is the median of the rounds. The projector then carries the events of each round
+into PostgreSQL.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from msgctl.rqueue.claims import Claims
 from msgctl.stack.postgres import Postgres
 
 SCRIPTS: Sequence[Script] = (queue.ENQUEUE, claims.CLAIM, claims.COMMIT)
-NOTE = re.compile(r"(local function note\([^\n]*\n)[^\n]*XADD[^\n]*\n")
+NOTE = re.compile(r"(local function record_event\([^\n]*\n)[^\n]*XADD[^\n]*\n")
 AT_ONCE = 10
 """Messages claimed and committed side by side, as a worker with ten slots does."""
 
@@ -129,7 +129,7 @@ def _as_it_is() -> Iterator[None]:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """The scripts with a `note` that notes nothing."""
+    """The scripts with a `record_event` that records nothing."""
     kept = [(script, script.text, script.sha) for script in SCRIPTS]
     for script, text, _ in kept:
         body, count = NOTE.subn(r"\1", text)

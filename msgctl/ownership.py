@@ -1,7 +1,7 @@
 """Whose something is: the one decision behind every route and frame that names a thing of some user.
 
 What belongs to another user does not exist for this one, and who asks cannot tell the two apart. Where decision
-and write must be one step, Redis decides: `belongs` in redisdb/prelude.lua, the same comparison.
+and write must be one step, Redis decides: `is_owner` in redisdb/lua/common.lua, the same comparison.
 """
 
 from collections.abc import Callable

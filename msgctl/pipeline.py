@@ -16,7 +16,8 @@ the commit itself has done so.
 
 A step that fails ends the attempt. `retry.decide` says what becomes of the message: another attempt after a pause,
 a wait for something that is down, or the dead letters. Of those its sender's sockets are told, by the same stream
-(`rqueue/fail.lua`). `msgctl dlq replay` gives one a fresh budget, and it begins anew (`rqueue/replay.lua`).
+(`rqueue/lua/fail.lua`). `msgctl dlq replay` gives one a fresh budget, and it starts over
+(`rqueue/lua/replay.lua`).
 """
 
 import asyncio

@@ -12,7 +12,7 @@ from msgctl.config.sources import known_settings
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("msgctl/**/*.py"), *ROOT.glob("daemons/**/*.py")])
-SCRIPTS = sorted(ROOT.glob("msgctl/**/*.lua"))
+SCRIPTS = sorted([*ROOT.glob("msgctl/**/*.lua"), *ROOT.glob("daemons/**/*.lua")])
 README = (ROOT / "README.md").read_text("utf-8")
 SHAPELESS = {"utils", "util", "common", "helpers", "helper", "manager", "misc", "core"}
 

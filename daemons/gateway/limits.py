@@ -15,7 +15,7 @@ from msgctl.redisdb.script import Script
 from msgctl.tiers import Tiers
 from msgctl.tokens import Claims
 
-SPEND = Script.beside(__file__, "spend")
+SPEND = Script.beside(__file__, "rate_limit")
 MINUTE = 60.0
 
 

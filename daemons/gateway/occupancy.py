@@ -14,7 +14,7 @@ from msgctl.redisdb.connection import unavailable_as_error
 from msgctl.redisdb.script import Script
 from msgctl.tokens import Claims
 
-OCCUPY = Script.beside(__file__, "occupy")
+OCCUPY = Script.beside(__file__, "connection_limit")
 LIFE = 2_592_000_000
 """Milliseconds a count is kept that nobody renews: as long as a socket may live, 30 days."""
 RETRY_AFTER = 10.0

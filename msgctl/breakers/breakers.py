@@ -21,8 +21,8 @@ from msgctl.redisdb.batch import Batch
 from msgctl.redisdb.connection import unavailable_as_error
 from msgctl.redisdb.script import Script
 
-REPORT = Script.beside(__file__, "report")
-LOOK = Script.beside(__file__, "look")
+REPORT = Script.beside(__file__, "record_calls")
+LOOK = Script.beside(__file__, "read_breakers")
 WINDOW_MS = 30_000
 PROBE = 30.0
 """Seconds after which a probe that nobody has heard of since is another's to make: its worker may be dead."""

@@ -12,7 +12,7 @@ from msgctl.redisdb import RedisClient
 from msgctl.redisdb.connection import dedicated
 from msgctl.redisdb.script import Script
 
-ADOPT = Script.beside(__file__, "adopt")
+ADOPT = Script.beside(__file__, "import_response")
 
 REMEMBERED = 86_400_000
 """Milliseconds within which a repeated publication is recognised."""

@@ -8,7 +8,7 @@ from msgctl.messages import Channel
 from msgctl.redisdb import RedisClient
 from msgctl.redisdb.script import Script
 
-FAULT = Script.beside(__file__, "fault")
+FAULT = Script.beside(__file__, "record_failure")
 
 log = logs.get(__name__)
 

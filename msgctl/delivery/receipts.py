@@ -3,7 +3,7 @@
 from msgctl.redisdb import RedisClient
 from msgctl.redisdb.script import Script
 
-RECEIPT = Script.beside(__file__, "receipt")
+RECEIPT = Script.beside(__file__, "status_update")
 
 
 class Receipts:

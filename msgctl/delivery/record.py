@@ -18,9 +18,9 @@ from msgctl.messages import Record, Response
 from msgctl.redisdb import RedisClient
 from msgctl.redisdb.script import Script
 
-BEGIN = Script.beside(__file__, "begin")
-SETTLE = Script.beside(__file__, "settle")
-POSTPONE = Script.beside(__file__, "postpone")
+BEGIN = Script.beside(__file__, "begin_attempt")
+SETTLE = Script.beside(__file__, "finish_attempt")
+POSTPONE = Script.beside(__file__, "reschedule")
 
 NO_GATES = SendLimits()
 LEAST_TTL = 86_400.0

@@ -17,8 +17,8 @@ from msgctl.redisdb.batch import Batch
 from msgctl.redisdb.connection import unavailable_as_error
 from msgctl.redisdb.script import Script
 
-BEAT = Script.beside(__file__, "beat")
-ENROLL = Script.beside(__file__, "enroll")
+BEAT = Script.beside(__file__, "gateway_heartbeat")
+ENROLL = Script.beside(__file__, "register_socket")
 
 CHUNK = 500
 """Sockets whose lives one round trip prolongs."""

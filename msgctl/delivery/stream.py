@@ -19,8 +19,8 @@ from msgctl.redisdb import RedisClient
 from msgctl.redisdb.connection import dedicated
 from msgctl.redisdb.script import Script
 
-TEND = Script.beside(__file__, "tend")
-LEAVE = Script.beside(__file__, "leave")
+TEND = Script.beside(__file__, "maintain_stream")
+LEAVE = Script.beside(__file__, "deregister_subscriber")
 
 BATCH = 100
 """Entries read at once."""

@@ -15,7 +15,7 @@ from msgctl.redisdb import RedisClient
 from msgctl.redisdb.script import Script
 
 ROUTE = Script.beside(__file__, "route")
-INHERIT = Script.beside(__file__, "inherit")
+INHERIT = Script.beside(__file__, "reroute_frames")
 
 INHERITED = 500
 """Frames of one silent gateway that one look goes through."""

@@ -26,7 +26,7 @@ from msgctl.redisdb import RedisClient
 from msgctl.redisdb.connection import unavailable_as_error
 from msgctl.redisdb.script import Script
 
-BODIES = Script.beside(__file__, "bodies")
+BODIES = Script.beside(__file__, "read_bodies")
 BATCH = 2000
 """Events carried in one transaction."""
 AT_ONCE = 200

@@ -12,7 +12,7 @@ from msgctl.redisdb import RedisClient
 from msgctl.redisdb.connection import unavailable_as_error
 from msgctl.redisdb.script import Script
 
-AMEND = Script.beside(__file__, "amend")
+AMEND = Script.beside(__file__, "retry_or_drop")
 FIELDS = ("state", "attempts", "providerId", "code", "text", "endedAt")
 
 

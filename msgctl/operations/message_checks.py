@@ -11,8 +11,8 @@ from msgctl.redisdb import RedisClient
 from msgctl.redisdb.connection import unavailable_as_error
 from msgctl.redisdb.script import Script
 
-EXAMINE = Script.beside(__file__, "examine")
-EXAMINE_RUNS = Script.beside(__file__, "examine_runs")
+EXAMINE = Script.beside(__file__, "check_messages")
+EXAMINE_RUNS = Script.beside(__file__, "check_runs")
 
 BATCH = 100
 """Messages examined in one call."""

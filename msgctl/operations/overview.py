@@ -22,7 +22,7 @@ from msgctl.redisdb import RedisClient
 from msgctl.redisdb.connection import unavailable_as_error
 from msgctl.redisdb.script import Script
 
-SAMPLE = Script.beside(__file__, "sample")
+SAMPLE = Script.beside(__file__, "sample_backlog")
 SAMPLED = 50
 """Entries of the durable stream that one look reads."""
 RATE_BUCKETS = 3

@@ -9,7 +9,7 @@ from msgctl.redisdb import RedisClient
 from msgctl.redisdb.connection import unavailable_as_error
 from msgctl.redisdb.script import Script
 
-EXAMINE_QUEUE = Script.beside(__file__, "examine_queue")
+EXAMINE_QUEUE = Script.beside(__file__, "check_queue")
 
 SLICE = 500
 """Ids of a queue looked at in one call."""

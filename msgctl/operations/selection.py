@@ -18,7 +18,7 @@ from msgctl.redisdb.script import Script
 from msgctl.rqueue.job import STATES
 from msgctl.tasks import ahead
 
-READ = Script.beside(__file__, "read")
+READ = Script.beside(__file__, "read_summaries")
 Rows = tuple[Sequence[str], list[list[str]]]
 """Ids, and what `READ` says of each: empty where there is no such message, short where its text lacks the part."""
 BATCH = 250

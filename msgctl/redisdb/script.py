@@ -1,8 +1,13 @@
-"""Lua scripts: one file each, run atomically by Redis, their key names taken from `contracts`."""
+"""Load, compose and run the Lua scripts: one file each, run atomically by Redis.
+
+Scripts and libraries live in the `lua` folder of the package that owns them. A library is a file whose first line
+begins with `-- LIBRARY`; it holds functions alone. A script calls a library function by its bare name: `compose`
+puts the functions that a script needs in front of it, and writes out the key names of `contracts`.
+"""
 
 import hashlib
 import re
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,11 +16,12 @@ from redis.exceptions import NoScriptError
 from msgctl.contracts import LUA_NAMES
 from msgctl.redisdb.client import RedisClient, RedisPipeline
 
+PACKAGE = Path(__file__).parents[1]
+LIBRARY = "-- LIBRARY"
 FUNCTION = re.compile(r"^local function (\w+)\(.*?^end$", re.MULTILINE | re.DOTALL)
-PRELUDE = {
-    found[1]: found[0] for found in FUNCTION.finditer(Path(__file__).with_name("prelude.lua").read_text("utf-8"))
-}
 NAME = re.compile(r"\bK\.(\w+)")
+COMMENT_OR_STRING = re.compile(r"--[^\n]*|'[^'\n]*'")
+WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 
 
 class Script:
@@ -24,7 +30,7 @@ class Script:
     No KEYS are declared, since a script finds most of its keys on its way; hence one Redis, not Redis Cluster.
 
     Args:
-        body: Lua that may use `K.NAME` for the names of `contracts` and the functions of `prelude.lua`.
+        body: Lua that may use `K.name` for the names of `contracts` and the functions of all libraries.
     """
 
     def __init__(self, body: str) -> None:
@@ -42,8 +48,8 @@ class Script:
 
     @classmethod
     def beside(cls, module_file: str, name: str) -> Self:
-        """The script `name`.lua in the folder of a module, e.g. `Script.beside(__file__, "claim")`."""
-        return cls(Path(module_file).with_name(f"{name}.lua").read_text("utf-8"))
+        """Load `lua/name.lua` from the folder of a module, e.g. `Script.beside(__file__, "claim")`."""
+        return cls((Path(module_file).parent / "lua" / f"{name}.lua").read_text("utf-8"))
 
     async def __call__(self, redis: RedisClient, *args: str | bytes | float) -> Any:
         """Run it with `args` as ARGV, by its hash; if Redis does not know it, by its text."""
@@ -66,16 +72,34 @@ class Script:
 
 
 def compose(body: str) -> str:
-    """The script as Redis gets it: names written out, and only those functions of the prelude that it uses.
+    """Return the script as Redis gets it: key names written out, preceded by the library functions that it uses.
 
-    Redis runs all of the text at each call: a table of all names and closures of all functions take longer
+    Redis runs all of the text at each call. A table of all names and closures of all functions would take longer
     than what many a script does.
+
+    Raises:
+        KeyError: the script uses a name that `contracts` does not have.
     """
-    needed: set[str] = set()
-    texts = [body]
-    while texts:
-        used = {word for word in re.findall(r"\w+", texts.pop()) if word in PRELUDE} - needed
-        needed |= used
-        texts += [PRELUDE[name] for name in used]
-    text = "\n".join([*(PRELUDE[name] for name in PRELUDE if name in needed), body])
-    return NAME.sub(lambda found: f"'{LUA_NAMES[found[1]]}'", text)
+    available = library_functions()
+    chosen: dict[str, str] = {}
+
+    def add_functions_of(text: str) -> None:
+        for name in words(text):
+            if name in available and name not in chosen and available[name] != text:
+                add_functions_of(available[name])  # Lua sees only the local functions above
+                chosen[name] = available[name]
+
+    add_functions_of(body)
+    return NAME.sub(lambda found: f"'{LUA_NAMES[found[1]]}'", "\n".join([*chosen.values(), body]))
+
+
+@cache
+def library_functions() -> dict[str, str]:
+    """Return the text of each library function of `msgctl` by its name; names are unique across the libraries."""
+    texts = (path.read_text("utf-8") for path in sorted(PACKAGE.glob("**/lua/*.lua")))
+    return {found[1]: found[0] for text in texts if text.startswith(LIBRARY) for found in FUNCTION.finditer(text)}
+
+
+def words(lua: str) -> list[str]:
+    """Return the identifiers of a Lua text in order, each once; field names, comments and strings are left out."""
+    return list(dict.fromkeys(WORD.findall(COMMENT_OR_STRING.sub("", lua))))

@@ -17,7 +17,7 @@ from msgctl.redisdb.connection import unavailable_as_error
 from msgctl.redisdb.script import Script
 
 AUDIT = Script.beside(__file__, "audit")
-FORGET = Script.beside(__file__, "forget")
+FORGET = Script.beside(__file__, "prune_workers")
 
 BATCH = 200
 """Conversations looked at in one call."""

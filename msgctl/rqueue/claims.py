@@ -19,12 +19,12 @@ from msgctl.retry import GiveUp, RetryLater
 
 CLAIM = Script.beside(__file__, "claim")
 COMMIT = Script.beside(__file__, "commit")
-DISOWN = Script.beside(__file__, "disown")
+DISOWN = Script.beside(__file__, "requeue_unknown")
 FAIL = Script.beside(__file__, "fail")
-HAND_BACK = Script.beside(__file__, "hand_back")
+HAND_BACK = Script.beside(__file__, "requeue")
 HEARTBEAT = Script.beside(__file__, "heartbeat")
 PARK = Script.beside(__file__, "park")
-TEND = Script.beside(__file__, "tend")
+TEND = Script.beside(__file__, "maintain")
 
 log = logs.get(__name__)
 

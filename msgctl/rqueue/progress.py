@@ -11,7 +11,7 @@ from msgctl.redisdb.connection import unavailable_as_error
 from msgctl.redisdb.script import Script
 from msgctl.rqueue.claims import Claimed, progress_event
 
-PROGRESS = Script.beside(__file__, "progress")
+PROGRESS = Script.beside(__file__, "update_progress")
 HOLD = 0.02
 """Seconds a note waits for others. A message that is committed within them takes its notes along, which saves
 three of eight round trips at 50 messages a second."""

@@ -18,10 +18,10 @@ from msgctl.rqueue.job import Job, job_data
 
 CANCEL = Script.beside(__file__, "cancel")
 ENQUEUE = Script.beside(__file__, "enqueue")
-LINK = Script.beside(__file__, "link")
+LINK = Script.beside(__file__, "link_replacement")
 PAUSE = Script.beside(__file__, "pause")
 REPLAY = Script.beside(__file__, "replay")
-REMOVE = Script.beside(__file__, "remove")
+REMOVE = Script.beside(__file__, "delete_jobs")
 
 
 Outcome = Literal["replayed", "missing", "not_failed"]

@@ -36,7 +36,7 @@ def response(
 
 
 class Replies:
-    """Writes what `msgctl/rqueue/commit.lua` and `bury` write.
+    """Writes what `commit.lua` and `dead_letter` of `msgctl/rqueue/lua` write.
 
     Args:
         redis: where to.

@@ -59,7 +59,7 @@ def test_every_event_of_every_script_has_a_sentence() -> None:
     """Whatever the last event is, the story ends in words and not in a code."""
     noted = {"sent", "delivery_failed", "unknown"}  # by the state of a delivery that is settled
     for script in Path(contracts.__file__).parent.rglob("*.lua"):
-        for what in re.findall(r"\bnote\([\w.(\[\])]+, ([^,]+),?", script.read_text("utf-8")):
+        for what in re.findall(r"\brecord_event\([\w.(\[\])]+, ([^,]+),?", script.read_text("utf-8")):
             noted |= set(re.findall(r"(?<!== )'([a-z_]+)'", what))
     assert noted == set(STANDING) | REMARKS
 

@@ -11,9 +11,9 @@ def test_names_are_written_out_and_functions_come_along_as_needed() -> None:
     text = compose("return {holds_lease(ARGV[1], 1), K.mailbox}")
     assert f"'{contracts.LEASES}'" in text
     assert f"'{contracts.MAILBOX}'" in text
-    assert "function advance" not in text
+    assert "function advance_conversation" not in text
     text = compose("make_ready(ARGV[1], now_ms(), false)")
-    assert "function wake" in text
+    assert "function wake_idle_worker" in text
     assert "K." not in text
 
 

@@ -1,0 +1,41 @@
+-- LIBRARY: functions of the response stream.
+
+-- Give a response the next number of its conversation: into the stream, and among the replies that can be had again.
+-- `draft` is a JSON object without its closing brace: number and stream entry are known only here.
+-- `hand_over` may deliver it: from number and body to how many sockets it reached, or nil, and the subscriber does.
+-- Returns number, entry, the whole response, and what `hand_over` said.
+local function append_numbered_response(conversation, channel, draft, keep, ttl_ms, hand_over)
+  local key, replies = K.conversation .. conversation, K.replies .. conversation
+  local seq = redis.call('HINCRBY', key, 'seq', 1)
+  local stored = draft .. ',"seq":' .. seq
+  local fields = {'kind', 'response', 'channel', channel, 'body', stored .. '}'}
+  local reached = hand_over and hand_over(seq, stored .. '}')
+  if reached then fields[7], fields[8] = 'reached', reached end
+  local entry = redis.call('XADD', K.responses, '*', unpack(fields))
+  local complete = stored .. ',"streamId":"' .. entry .. '"}'
+  redis.call('ZADD', replies, seq, complete)
+  if seq > keep then
+    redis.call('ZREMRANGEBYSCORE', replies, '-inf', seq - keep)
+    redis.call('HSET', key, 'floor', seq - keep)
+  end
+  redis.call('PEXPIRE', replies, ttl_ms)
+  redis.call('PEXPIRE', key, ttl_ms)
+  return seq, entry, complete, reached
+end
+
+-- What has no number and is for the sockets of a conversation stands before the replies that are committed later:
+-- until it is routed, COMMIT hands none of them over.
+local function mark_unrouted(conversation, entry)
+  local key = K.conversation .. conversation
+  if redis.call('EXISTS', key) == 1 then redis.pcall('HSET', key, 'untold', entry) end
+end
+
+-- What Redis knows of the consumer group of the responses, or nil if there is none.
+local function read_consumer_group()
+  if redis.call('EXISTS', K.responses) == 0 then return nil end
+  for _, group in ipairs(redis.call('XINFO', 'GROUPS', K.responses)) do
+    local facts = {}
+    for i = 1, #group, 2 do facts[group[i]] = group[i + 1] end
+    if facts.name == K.responses_group then return facts end
+  end
+end

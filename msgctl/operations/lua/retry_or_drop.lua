@@ -1,0 +1,46 @@
+-- AMEND: a person sends a delivery that failed, or may have arrived, once more; or drops one that is not over.
+--
+--   msgctl:delivery:ID   HASH    → NEW, with all its tries before it; or FAILED
+--   msgctl:postponed     ZSET    gains it, due now; or loses it
+--   msgctl:held:CHANNEL  ZSET    loses it
+--
+-- ARGV: what (retry, drop), 1 to say only what it would do, ids.
+-- Safe to send twice, but for what a second run of a retry says. Returns for each id what came of it.
+local what, dry = ARGV[1], ARGV[2] == '1'
+local now = now_ms()
+local outcomes = {}
+
+local function retry(id, key, record)
+  if record[1] ~= 'FAILED' and record[1] ~= 'UNKNOWN' then return string.lower(record[1]) end
+  if not record[2] then return 'body_gone' end
+  if dry then return 'would_retry' end
+  redis.call('HSET', key, 'state', 'NEW', 'attempts', 0, 'resends', 0, 'retriedAt', now)
+  redis.call('HDEL', key, 'endedAt', 'code', 'text', 'receipt', 'receiptAt')
+  redis.call('ZADD', K.postponed, now, id)
+  record_event(id, 'postponed', 'operator', 'again_ms', 0)
+  return 'retried'
+end
+
+local function drop(id, key, record)
+  if record[1] ~= 'NEW' and (record[1] ~= 'UNKNOWN' or record[4]) then return string.lower(record[1]) end
+  if dry then return 'would_drop' end
+  redis.call('HSET', key, 'state', record[1] == 'NEW' and 'FAILED' or 'UNKNOWN', 'endedAt', now,
+    'code', 'dropped', 'text', 'A person dropped it.')
+  redis.call('ZREM', K.postponed, id)
+  redis.call('ZREM', K.held .. (record[3] or ''), id)
+  record_event(id, record[1] == 'NEW' and 'delivery_failed' or 'unknown', 'operator', 'code', 'dropped')
+  return 'dropped'
+end
+
+for i = 3, #ARGV do
+  local key = K.delivery .. ARGV[i]
+  local record = redis.call('HMGET', key, 'state', 'body', 'channel', 'endedAt')
+  if not record[1] then
+    outcomes[#outcomes + 1] = 'missing'
+  elseif record[3] == 'web' then
+    outcomes[#outcomes + 1] = 'web'
+  else
+    outcomes[#outcomes + 1] = (what == 'retry' and retry or drop)(ARGV[i], key, record)
+  end
+end
+return outcomes

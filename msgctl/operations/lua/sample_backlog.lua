@@ -1,0 +1,52 @@
+-- SAMPLE: how long the newest answers took, and what is still to be delivered, by channel. Bounded, reads only.
+--
+--   msgctl:responses     STREAM  the newest answers; what nobody has read yet; what is being sent
+--   msgctl:postponed     ZSET    what waits for its next try …
+--   msgctl:delivery:ID   HASH    … and on which channel
+--
+-- ARGV: how many entries of each kind to look at.
+-- Returns {{ms, …}, {channel, how many, channel, …}, undelivered in all, 1 if some of them were not looked at}.
+local limit = tonumber(ARGV[1])
+local times, waiting, looked_at = {}, {}, 0
+
+local function count_channel(channel)
+  looked_at = looked_at + 1
+  if channel then waiting[channel] = (waiting[channel] or 0) + 1 end
+end
+
+-- A stream entry's fields, as a table.
+local function facts(entry)
+  local found = {}
+  for i = 1, #entry[2], 2 do found[entry[2][i]] = entry[2][i + 1] end
+  return found
+end
+
+if redis.call('EXISTS', K.responses) == 0 then return {times, {}, 0, 0} end
+
+-- The last mention is the worker's own: what a customer put into channelMetadata stands before it.
+for _, entry in ipairs(redis.call('XREVRANGE', K.responses, '+', '-', 'COUNT', limit)) do
+  local took = string.match(facts(entry).body or '', '.*"processingTime":(%d+)')
+  if took then times[#times + 1] = tonumber(took) end
+end
+
+local total = redis.call('ZCARD', K.postponed)
+local group = read_consumer_group()
+if group then
+  total = total + group.pending + (group.lag or 0)
+  for _, entry in ipairs(redis.call('XRANGE', K.responses, '(' .. group['last-delivered-id'], '+', 'COUNT', limit)) do
+    count_channel(facts(entry).channel)
+  end
+  for _, pending in ipairs(redis.call('XPENDING', K.responses, K.responses_group, '-', '+', limit)) do
+    local entry = redis.call('XRANGE', K.responses, pending[1], pending[1])[1]
+    count_channel(entry and facts(entry).channel)
+  end
+end
+for _, id in ipairs(redis.call('ZRANGE', K.postponed, 0, limit - 1)) do
+  count_channel(redis.call('HGET', K.delivery .. id, 'channel'))
+end
+
+local by_channel = {}
+for channel, count in pairs(waiting) do
+  by_channel[#by_channel + 1], by_channel[#by_channel + 2] = channel, count
+end
+return {times, by_channel, total, total > looked_at and 1 or 0}

@@ -1,0 +1,36 @@
+-- FAIL: an attempt ended without an answer. The message waits for another, or becomes a dead letter.
+--
+--   msgctl:leases             ZSET  the fence: without the lease nothing is written
+--   rq:job:ID                 HASH  scheduled or failed; attempts, holds, the error, and this run's own record
+--   rq:scheduled:messages:P   ZSET  by the second it is due again; it stays the head of its conversation
+--   rq:failed:messages:P      ZSET  the dead letters, by the second they expire
+--
+-- ARGV: id, run, delay in ms (negative: never again), charged 1|0, error JSON, record JSON of this run,
+--       TTL of a dead letter in ms, failure JSON for its sender, class and code of the error, `step:ms,…`.
+-- Safe to send twice. Returns 1, or 0 if the lease is lost.
+local id, run, delay, charged = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local job = K.rq_job .. id
+if not holds_lease(id, run) then
+  return redis.call('HEXISTS', job, K.field_run .. run)
+end
+local now = now_ms()
+local fields = redis.call('HMGET', job, 'origin', 'worker_name')
+release_lease(id, run, fields[1], fields[2])
+redis.call('HSET', job, K.field_error, ARGV[5], K.field_run .. run, ARGV[6])
+if charged == 1 then
+  redis.call('HINCRBY', job, K.field_attempts, 1)
+  redis.call('HSET', job, K.field_holds, 0)
+else
+  -- An outage may hold a message a thousand times: its last word is enough.
+  if redis.call('HINCRBY', job, K.field_holds, 1) > 1 then redis.call('HDEL', job, K.field_run .. (run - 1)) end
+end
+record_event(id, charged == 1 and 'failed' or 'held', fields[2], 'run', run, 'class', ARGV[9], 'code', ARGV[10],
+  'again_ms', delay, 'steps', ARGV[11])
+if delay >= 0 then
+  redis.call('HSET', job, 'status', 'scheduled')
+  redis.call('ZADD', K.rq_scheduled .. fields[1], (now + delay) / 1000, id)
+else
+  update_worker(fields[2], 'HINCRBY', 'failed_job_count', 1)
+  dead_letter(id, now, tonumber(ARGV[7]), ARGV[8], fields[2], ARGV[10])
+end
+return 1

@@ -1,0 +1,15 @@
+-- HAND BACK: a worker that stops gives its messages to the others, and nothing is charged.
+--
+-- ARGV: id, run, id, run, …   Returns how many were handed back; a lost lease is not one of them.
+local now, count = now_ms(), 0
+for i = 1, #ARGV, 2 do
+  local id, run = ARGV[i], ARGV[i + 1]
+  if holds_lease(id, run) then
+    local fields = redis.call('HMGET', K.rq_job .. id, 'origin', 'worker_name')
+    release_lease(id, run, fields[1], fields[2])
+    make_ready(id, now, true)
+    record_event(id, 'handed_back', fields[2], 'run', run)
+    count = count + 1
+  end
+end
+return count
