@@ -4,10 +4,10 @@ from functools import cached_property
 from typing import Any
 
 import msgctl.operations as rooms
-from msgctl.config import Settings
-from msgctl.events import Ledger
-from msgctl.redisdb import RedisClient
-from msgctl.rqueue import Queue, Stats
+from msgctl.config.settings import Settings
+from msgctl.events.ledger import Ledger
+from msgctl.redisdb.client import RedisClient
+from msgctl.rqueue.queue import Queue, Stats
 
 
 class Operations:
