@@ -9,7 +9,7 @@ import msgspec
 from bench.contender import Usage
 from bench.measure import RedisWork
 from bench.servers import Place
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 
 
 class Cost(msgspec.Struct, frozen=True):

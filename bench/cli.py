@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -14,7 +14,7 @@ from bench import letters, messages, report
 from bench.measure import RedisWork, median
 from bench.servers import Place, place
 from msgctl import contracts
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 
 LOOKS = {
@@ -96,7 +96,7 @@ async def main(arguments: argparse.Namespace) -> None:
 async def _look(here: Place, redis: RedisClient, command: str, goal: str, rounds: int) -> Look:
     await redis.config_set("slowlog-log-slower-than", WORTH_LOGGING)
     await redis.config_set("slowlog-max-len", 10_000)
-    await cast("Any", redis.slowlog_reset())
+    await redis.slowlog_reset()
     before = await RedisWork.so_far(redis)
     runs = [await _run(here, command) for _ in range(1 if "--yes" in command else rounds)]
     work = await RedisWork.so_far(redis) - before
@@ -133,7 +133,7 @@ async def _run(here: Place, command: str) -> tuple[int, float, float]:
 
 async def _slow(redis: RedisClient) -> list[dict[str, Any]]:
     """What the slow log has of the command under test, without what asked for it."""
-    entries: list[dict[str, Any]] = await cast("Any", redis.slowlog_get(10_000))
+    entries: list[dict[str, Any]] = await redis.slowlog_get(10_000)
     return [entry for entry in entries if _name(entry["command"]) not in OURS]
 
 

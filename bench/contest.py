@@ -8,7 +8,7 @@ from bench import report
 from bench.children import Cost, run_contender
 from bench.measure import median
 from bench.servers import Place
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 
 CONTENDERS = {
     "rq-fork": "RQ `Worker`",

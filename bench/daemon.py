@@ -14,7 +14,7 @@ from bench.measure import RedisWork, cpu_seconds, peak_memory
 from bench.servers import Place
 from msgctl import contracts
 from msgctl.postgres.migrations import migrate
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.stack.daemon import Daemon
 from msgctl.stack.postgres import Postgres
 from msgctl.stack.supervisor import Supervisor

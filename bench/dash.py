@@ -12,14 +12,14 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from bench import report
 from bench.measure import RedisWork, cpu_seconds
 from bench.servers import Place, place
 from msgctl.operations.entrance import Operations
 from msgctl.operations.query import Query
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.redisdb.script import compose
 from msgctl.rqueue.queue import Queue
@@ -62,7 +62,7 @@ async def fill(redis: RedisClient, jobs: int, dead: int) -> None:
     script = compose(FILL)
     for start in range(0, jobs + dead, BATCH):
         end = min(start + BATCH, jobs + dead)
-        await cast("Any", redis.eval(script, 0, start, end - 1, jobs, seconds, TEXT, ERROR))
+        await redis.eval(script, 0, start, end - 1, jobs, seconds, TEXT, ERROR)
 
 
 async def measure(where: Place, redis: RedisClient) -> list[list[str]]:

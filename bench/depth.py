@@ -10,7 +10,7 @@ from bench import messages, report
 from bench.measure import RedisWork, quantile, slowest
 from bench.servers import Place
 from msgctl.config.settings import Settings
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.claims import Claimed, Claims
 
 SHALLOW = 1_000

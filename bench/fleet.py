@@ -14,7 +14,7 @@ from bench import peers
 from bench.measure import cpu_seconds, descendants, peak_memory
 from bench.servers import SECRET, Place
 from msgctl import contracts
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.stack import ports
 from msgctl.stack.daemon import Daemon
 from msgctl.stack.process import stop

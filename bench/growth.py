@@ -10,7 +10,7 @@ from bench import messages, report
 from bench.children import run_contender
 from bench.measure import RedisWork, median
 from bench.servers import Place
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.claims import Claims
 
 WORKERS = (1, 2, 4, 8)

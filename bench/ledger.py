@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import uvloop
@@ -30,7 +30,7 @@ from msgctl.config.settings import Settings
 from msgctl.events.projector import Projector
 from msgctl.postgres.database import Database
 from msgctl.postgres.migrations import migrate
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.redisdb.script import Script
 from msgctl.rqueue import claims, queue
@@ -108,8 +108,8 @@ async def _project(redis: RedisClient, projector: Projector, postgres: Postgres,
 
 async def _bytes_an_event(redis: RedisClient, settings: Settings, count: int) -> float:
     await _work(redis, settings, count, silent=False)
-    size = await cast("Any", redis.memory_usage(contracts.EVENTS, samples=0))
-    return float(size) / (3 * count)
+    size = await redis.memory_usage(contracts.EVENTS, samples=0)
+    return float(size or 0) / (3 * count)
 
 
 async def _microseconds_an_event(redis: RedisClient) -> float:

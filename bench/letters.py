@@ -7,7 +7,7 @@ import msgspec
 from bench import messages
 from msgctl.config.settings import Settings
 from msgctl.messages import Failure
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.retry import GiveUp
 from msgctl.rqueue.claims import Claimed, Claims
 

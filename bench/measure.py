@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import msgspec
 
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from msgctl.config.settings import Settings
 from msgctl.messages import Draft, Message, Reply, Turn
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.claims import Claimed, Claims, Committed
 from msgctl.rqueue.queue import Queue
 

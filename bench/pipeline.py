@@ -23,7 +23,7 @@ from bench.load import AGENTS, run_load
 from bench.measure import RedisWork, cpu_seconds, descendants, machine_busy, median
 from bench.servers import SECRET, Place, place
 from msgctl.postgres.migrations import migrate
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.stack.postgres import Postgres
 

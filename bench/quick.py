@@ -16,7 +16,7 @@ from bench.load import AGENTS, Outcome, run_load
 from bench.measure import RedisWork
 from bench.servers import Place, place
 from msgctl.postgres.migrations import migrate
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.stack.postgres import Postgres
 

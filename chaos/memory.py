@@ -14,7 +14,7 @@ from pathlib import Path
 import requests
 
 from bench.measure import memory
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 
 LOOK = 0.5
 """Seconds between two samples."""

@@ -16,7 +16,7 @@ from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.messages import Message
 from msgctl.postgres.migrations import migrate
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.rqueue.queue import Queue, Stats, Verdict
 from msgctl.stack.n8n import N8nStandIn

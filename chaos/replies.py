@@ -5,7 +5,7 @@ from typing import Any
 
 from msgctl import contracts
 from msgctl.messages import Channel, Reply, Response
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 
 USER = "chaos"
 KEPT = 3600

@@ -20,7 +20,7 @@ from chaos.replies import USER, Replies, name_of
 from chaos.silence import Silent
 from msgctl import contracts, tokens
 from msgctl.messages import Channel
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.stack import ports
 from msgctl.tasks import cancel
 from tests.processes import PATIENCE, Daemon

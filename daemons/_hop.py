@@ -16,7 +16,7 @@ from collections.abc import Collection
 from daemons._pace import Pace
 from msgctl.config.settings import Settings
 from msgctl.operations.whereabouts import Stage, Whereabouts, locate
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 
 WORKER = frozenset({Stage.QUEUED, Stage.RUNNING})
 SUBSCRIBER = frozenset({Stage.UNREAD, Stage.UNSETTLED})

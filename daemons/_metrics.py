@@ -10,7 +10,7 @@ from msgctl.config.settings import Settings
 from msgctl.metrics import definitions as metrics
 from msgctl.metrics.registry import CONTENT_TYPE, render
 from msgctl.operations.measuring import Gauges
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.tasks import cancel
 
 PULSE = 0.25

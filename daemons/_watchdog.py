@@ -20,7 +20,7 @@ from daemons._pace import Pace
 from msgctl import contracts, logs, notify
 from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable, Unavailable
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import knock
 from msgctl.tasks import cancel
 

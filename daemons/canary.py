@@ -9,7 +9,7 @@ from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
 from msgctl.errors import MsgctlError
 from msgctl.operations.canary import Canary
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.tasks import cancel
 
 INTERVAL = 1.0

@@ -9,7 +9,7 @@ from msgctl.config.settings import Settings
 from msgctl.errors import ConfigurationError, Unavailable
 from msgctl.events.projector import BATCH, Projector
 from msgctl.postgres.database import Database
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.tasks import cancel
 
 REST = 1.0

@@ -22,7 +22,7 @@ from msgctl.delivery.router import Router, handlers
 from msgctl.delivery.stream import ResponseStream
 from msgctl.http.client import HttpClient
 from msgctl.http.ssrf_guard import guarded_connector
-from msgctl.redisdb.connection import connect, unavailable_as_error
+from msgctl.redisdb.connection import connect
 from msgctl.redisdb.safety import check_durability
 from msgctl.tasks import cancel
 
@@ -53,9 +53,8 @@ async def serve(settings: Settings, life: Life) -> None:
         adoption = Adoption(redis, settings)
         stack.push_async_callback(adoption.close)
         router = Router(redis, settings, stream, handlers(settings, client, guarded_client))
-        with unavailable_as_error(settings):
-            await stream.ensure_group()
-            await stream.tend()
+        await stream.ensure_group()
+        await stream.tend()
         await stack.enter_async_context(projecting(redis, settings))
         await stack.enter_async_context(singing(redis, settings))
         await stack.enter_async_context(measured(redis, settings))
@@ -95,12 +94,10 @@ async def _run(
             stream.recover()  # what was not handed on is pending here
             raise
 
-    tending = asyncio.create_task(
-        _for_ever(settings, "tend the stream", _tend_step(settings, stream, router, pace))
-    )
+    tending = asyncio.create_task(_for_ever("tend the stream", _tend_step(settings, stream, router, pace)))
     hearing = [
-        asyncio.create_task(_for_ever(settings, "read the stream", read)),
-        asyncio.create_task(_for_ever(settings, "hear foreign publishers", adoption.listen)),
+        asyncio.create_task(_for_ever("read the stream", read)),
+        asyncio.create_task(_for_ever("hear foreign publishers", adoption.listen)),
     ]
     stopped = asyncio.create_task(life.stopping.wait())
     await asyncio.wait([stopped, tending, *hearing], return_when=asyncio.FIRST_COMPLETED)
@@ -112,7 +109,7 @@ async def _run(
     tasks = (tending, draining, *hearing)
     failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception()]
     await cancel(*(task for task in (draining, hurried, stopped, tending) if not task.done()))
-    await Outage(settings, "leave").attempt(stream.leave)
+    await Outage("leave").attempt(stream.leave)
     for task in failed:
         task.result()
 
@@ -139,8 +136,8 @@ def _tend_step(
     return tend
 
 
-async def _for_ever(settings: Settings, what: str, step: Callable[[], Awaitable[None]]) -> None:
-    outage = Outage(settings, what)
+async def _for_ever(what: str, step: Callable[[], Awaitable[None]]) -> None:
+    outage = Outage(what)
     while True:
         await outage.attempt(step)
 

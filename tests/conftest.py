@@ -20,7 +20,7 @@ import redis as sync_redis
 from msgctl import logs
 from msgctl.config.settings import Settings
 from msgctl.postgres.migrations import migrate
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.stack.n8n import N8nStandIn
 from msgctl.stack.postgres import DATABASE, Postgres

@@ -5,7 +5,7 @@ import pytest
 from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.messages import Message
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.retry import GiveUp
 from msgctl.rqueue.claims import Claimed, Claims
 from msgctl.rqueue.queue import Queue

@@ -41,7 +41,7 @@ from msgctl.delivery.sockets import Sockets
 from msgctl.inbound.reception import Reception
 from msgctl.intake import Intake
 from msgctl.operations.entrance import Operations
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.redisdb.safety import check_durability
 from msgctl.rqueue.queue import Queue

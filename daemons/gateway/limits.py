@@ -8,9 +8,8 @@ from typing import NamedTuple
 from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable, TryLater
 from msgctl.intake import Allowance
-from msgctl.redisdb import RedisClient
 from msgctl.redisdb.batch import Batch
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 from msgctl.tiers import Tiers
 from msgctl.tokens import Claims
@@ -96,7 +95,7 @@ class Limits:
         if not self._limits.requests:
             return None
         limit = self._limits.requests * (await self.tier_of(claims)).factor
-        with suppress(RedisUnavailable), unavailable_as_error(self._settings):
+        with suppress(RedisUnavailable):
             async with asyncio.timeout(self._settings.redis.timeout):
                 granted, remaining, wait, reset = await self._batch.run(SPEND, claims.user_id, limit)
             quota = Quota(limit, remaining, reset / 1000)

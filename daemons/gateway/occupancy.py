@@ -8,9 +8,8 @@ from daemons.gateway.limits import Limits
 from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable, TryLater
-from msgctl.redisdb import RedisClient
 from msgctl.redisdb.batch import Batch
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 from msgctl.tokens import Claims
 
@@ -71,7 +70,7 @@ class Occupancy:
         # Three beats of another gateway may fail before what it holds is forgotten.
         silence = int(self._settings.gateway.socket_ttl * 2000)
         crowded = any(self._held[holder] > bound for holder, bound in bounds.items())
-        with suppress(RedisUnavailable), unavailable_as_error(self._settings):
+        with suppress(RedisUnavailable):
             crowded = crowded or await self._batch.run(OCCUPY, self._gateway, silence, LIFE, *words)
         if crowded:
             raise TryLater("As many sockets are open as may be.", retry_after=RETRY_AFTER)
@@ -81,7 +80,7 @@ class Occupancy:
         if not held:
             del self._held[holder]
         key = contracts.OCCUPANTS + holder
-        with suppress(RedisUnavailable), unavailable_as_error(self._settings):
+        with suppress(RedisUnavailable):
             if held:
                 await self._batch.command("HSET", key, self._gateway, held)
                 await self._batch.command("PEXPIRE", key, LIFE)

@@ -1,7 +1,7 @@
 """Progress of messages, listened to only while a socket of this gateway asked for it."""
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -11,7 +11,7 @@ from msgctl.config.settings import Settings
 from msgctl.contracts import PROGRESS_CHANNEL
 from msgctl.errors import RedisUnavailable
 from msgctl.messages import Record
-from msgctl.redisdb.connection import dedicated, unavailable_as_error
+from msgctl.redisdb.connection import dedicated
 
 log = logs.get(__name__)
 
@@ -73,12 +73,11 @@ class ProgressFeed:
         client = dedicated(self._settings, blocking=PATIENCE)
         listener = client.pubsub(ignore_subscribe_messages=True)
         try:
-            with unavailable_as_error(self._settings):
-                await listener.subscribe(PROGRESS_CHANNEL)
-                while self._wanted.is_set():
-                    self._hand_on(await listener.get_message(timeout=PATIENCE))
+            await listener.subscribe(PROGRESS_CHANNEL)
+            while self._wanted.is_set():
+                self._hand_on(await listener.get_message(timeout=PATIENCE))
         finally:
-            await cast("Any", listener).aclose()
+            await listener.aclose()
             await client.aclose()
 
     def _hand_on(self, message: dict[str, Any] | None) -> None:

@@ -3,12 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, cast
 
 from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable, Unavailable
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.safety import Watch
 from msgctl.tasks import cancel
 
@@ -60,8 +58,7 @@ class Standing:
             raise Unavailable("The gateway is stopping.")
         try:
             async with asyncio.timeout(PATIENCE):
-                with unavailable_as_error(self._settings):
-                    await cast("Any", self._redis.ping())
+                await self._redis.ping()
         except TimeoutError:
             raise RedisUnavailable("Redis does not answer within a second.") from None
 

@@ -2,15 +2,13 @@
 
 import hashlib
 import secrets
-from typing import Any, cast
 
 import msgspec
 
 from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.errors import Unauthorized
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.tokens import Claims
 
 LIFETIME = 30
@@ -36,8 +34,7 @@ class Tickets:
             RedisUnavailable: it could not be kept.
         """
         ticket = secrets.token_urlsafe(32)
-        with unavailable_as_error(self._settings):
-            await self._redis.set(_key(ticket), msgspec.json.encode(claims), ex=LIFETIME)
+        await self._redis.set(_key(ticket), msgspec.json.encode(claims), ex=LIFETIME)
         return ticket
 
     async def redeem(self, ticket: str) -> Claims:
@@ -48,8 +45,7 @@ class Tickets:
                 asks for another, whereas a ticket that works twice would be none.
             RedisUnavailable: it could not be looked up.
         """
-        with unavailable_as_error(self._settings):
-            stored = await cast("Any", self._redis.getdel(_key(ticket)))
+        stored = await self._redis.getdel(_key(ticket))
         if stored is None:
             raise Unauthorized("The ticket is unknown, used or too old.")
         return msgspec.json.decode(stored, type=Claims)

@@ -8,7 +8,7 @@ tend   ── each second: heartbeat, promote, reap
 import asyncio
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -21,7 +21,7 @@ from msgctl import contracts, logs
 from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.pipeline import Pipeline
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.claims import Claims
 from msgctl.rqueue.progress import Progress
 from msgctl.tasks import cancel
@@ -153,7 +153,7 @@ class WorkLoop:
                 filled = await self._fill(slots)
                 reply_lost = False
                 if not filled:
-                    await cast("Any", self._waiting.blpop([self._wake_key], timeout=WAKE_BLOCK))
+                    await self._waiting.blpop([self._wake_key], timeout=WAKE_BLOCK)
             except (RedisUnavailable, RedisError, OSError) as outage:
                 if not reply_lost:
                     log.warning("Redis client error: cannot claim", error=str(outage))

@@ -16,9 +16,8 @@ from msgctl.errors import (
     WorkflowTimeout,
     WorkflowUnreachable,
 )
-from msgctl.redisdb import RedisClient
 from msgctl.redisdb.batch import Batch
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 
 REPORT = Script.beside(__file__, "record_calls")
@@ -80,8 +79,7 @@ class Breakers:
             RedisUnavailable: Redis does not answer.
         """
         await asyncio.gather(*map(self._report, list(self._successes)))  # one round trip for all of them
-        with unavailable_as_error(self._settings):
-            found = await LOOK(self._redis)
+        found = await LOOK(self._redis)
         now = time.monotonic()
         self._open = {found[i]: now + found[i + 1] / 1000 for i in range(0, len(found), 2)}
 
@@ -91,9 +89,8 @@ class Breakers:
         if remaining <= 0:
             key = f"{contracts.BREAKER}{workflow}{contracts.BREAKER_PROBE}"
             longest = round(min(self._settings.n8n.timeout, PROBE) * 1000)
-            with unavailable_as_error(self._settings):
-                if await self._redis.set(key, "1", nx=True, px=longest):
-                    return
+            if await self._redis.set(key, "1", nx=True, px=longest):
+                return
         raise BreakerOpen(
             "This workflow keeps failing and is left alone for a while.", retry_after=max(remaining, 1.0)
         )
@@ -109,12 +106,11 @@ class Breakers:
         successes = self._successes.pop(workflow, 0)
         breaker = self._settings.breaker
         try:
-            with unavailable_as_error(self._settings):
-                remaining = await self._batch.run(
-                    REPORT,
-                    *(workflow, successes, failures, breaker.streak, breaker.ratio, breaker.calls, WINDOW_MS),
-                    *(round(breaker.pause * 1000), round(breaker.cap * 1000)),
-                )
+            remaining = await self._batch.run(
+                REPORT,
+                *(workflow, successes, failures, breaker.streak, breaker.ratio, breaker.calls, WINDOW_MS),
+                *(round(breaker.pause * 1000), round(breaker.cap * 1000)),
+            )
         except RedisUnavailable:
             self._successes[workflow] += successes
             raise

@@ -15,7 +15,7 @@ from msgctl.config.settings import Settings
 from msgctl.config.sources import DEFAULT_FILES, Loaded
 from msgctl.errors import RedisUnavailable
 from msgctl.operations.entrance import Operations
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.rqueue.queue import Queue
 

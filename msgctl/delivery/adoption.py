@@ -1,14 +1,14 @@
 """Responses that another program publishes on `pubsub:response:*` enter the durable stream, once."""
 
 import re
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from msgctl import contracts, logs
 from msgctl.config.settings import Settings
 from msgctl.messages import IDENTIFIER_PATTERN, Draft, Response
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import dedicated
 from msgctl.redisdb.script import Script
 
@@ -83,7 +83,7 @@ class Adoption:
         conversation = response.conversation_id
         user = response.user_id
         if user is None:
-            user = await cast("Any", self._redis.hget(contracts.CONVERSATION + conversation, "user"))
+            user = await self._redis.hget(contracts.CONVERSATION + conversation, "user")
         adopted = await ADOPT(
             self._redis,
             response.channel,

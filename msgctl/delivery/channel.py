@@ -5,7 +5,7 @@ from msgctl.channels.send_limits import SendLimits
 from msgctl.config.settings import Settings
 from msgctl.errors import DeliveryFailed, FaultClass, ProviderRejected
 from msgctl.messages import Channel
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 
 FAULT = Script.beside(__file__, "record_failure")

@@ -79,7 +79,7 @@ class Delivering:
         self, entry: Entry, response: Response, gates: SendLimits, token: str, *, resend: bool = False
     ) -> Turn | Doubt | None:
         """The turn of this response; None if it is over, or waits in Redis."""
-        outage = Outage(self._settings, "begin a delivery")
+        outage = Outage("begin a delivery")
         while True:
             verdict = await outage.insist(
                 lambda: self._records.begin(
@@ -111,7 +111,7 @@ class Delivering:
         return await self._arrived(entry, response, turn, provider_id, parts)
 
     async def _arrived(self, entry: Entry, response: Response, turn: Turn, provider_id: str, parts: int) -> bool:
-        outage = Outage(self._settings, "record a delivery")
+        outage = Outage("record a delivery")
         if turn.part + 1 < parts:
             return await outage.insist(lambda: self._records.part_sent(entry, turn, provider_id))
         await outage.insist(lambda: self._records.sent(entry, turn, provider_id))
@@ -142,7 +142,7 @@ class Delivering:
         self, entry: Entry, response: Response, gates: SendLimits, turn: Turn, failure: DeliveryFailed
     ) -> None:
         """Give it another try later, hold it, or end it."""
-        outage = Outage(self._settings, "record a failed delivery")
+        outage = Outage("record a failed delivery")
         doubtful = isinstance(failure, DeliveryUnknown) and not self._sender.idempotent
         decision = self._doubts.decide(response, turn) if doubtful else self._patience.decide(turn, failure)
         later = decision if isinstance(decision, RetryLater) else None
@@ -182,7 +182,7 @@ class Delivering:
             return await self._arrived(entry, response, turn, outcome.provider_id, outcome.parts)
         if isinstance(outcome, CheckLater):
             due = outcome.due
-            await Outage(self._settings, "postpone a delivery").insist(
+            await Outage("postpone a delivery").insist(
                 lambda: self._records.postpone(entry, response.to_json(), due=due, token=turn.token)
             )
             return False
@@ -195,7 +195,7 @@ class Delivering:
 
     async def _end(self, entry: Entry, response: Response, turn: Turn, failure: DeliveryFailed) -> None:
         state = DeliveryState.UNKNOWN if isinstance(failure, DeliveryUnknown) else DeliveryState.FAILED
-        await Outage(self._settings, "record the end of a delivery").insist(
+        await Outage("record the end of a delivery").insist(
             lambda: self._records.ended(entry, turn, state, failure, response.to_json())
         )
 

@@ -9,7 +9,7 @@ from redis.exceptions import ResponseError
 from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.delivery.outage import Outage
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import dedicated
 
 BATCH = 200
@@ -51,7 +51,7 @@ class Inbox:
 
     async def frames(self) -> AsyncIterator[list[Frame]]:
         """Batches of frames for ever; an outage of Redis only delays them."""
-        outage = Outage(self._settings, "read the inbox")
+        outage = Outage("read the inbox")
         async with dedicated(self._settings, blocking=BLOCK) as waiting:
             while True:
                 entries = await outage.attempt(lambda: self._read(waiting))

@@ -6,7 +6,7 @@ from typing import Any
 from msgctl import contracts
 from msgctl.clock import timestamp
 from msgctl.messages import Channel, Reply, Response
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 
 
 async def put_notice(

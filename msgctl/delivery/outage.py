@@ -7,9 +7,7 @@ from typing import TypeVar
 from redis.exceptions import RedisError
 
 from msgctl import logs
-from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
-from msgctl.redisdb.connection import unavailable_as_error
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds."""
@@ -22,20 +20,17 @@ class Outage:
     """What one task knows of an outage.
 
     Args:
-        settings: where Redis is.
         what: what the task does, for the log.
     """
 
-    def __init__(self, settings: Settings, what: str) -> None:
-        self._settings = settings
+    def __init__(self, what: str) -> None:
         self._what = what
         self._pause = 0.0
 
     async def attempt(self, step: Callable[[], Awaitable[Result]]) -> Result | None:
         """Do one step; if Redis fails it, log the beginning of the outage, pause, and return None."""
         try:
-            with unavailable_as_error(self._settings):
-                result = await step()
+            result = await step()
         except (RedisUnavailable, RedisError) as error:
             await self._wait(error)
             return None

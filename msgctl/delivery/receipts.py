@@ -1,6 +1,6 @@
 """What providers tell of a message after it was sent: delivered, read, failed."""
 
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 
 RECEIPT = Script.beside(__file__, "status_update")

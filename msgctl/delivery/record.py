@@ -15,7 +15,7 @@ from msgctl.config.settings import Settings
 from msgctl.delivery.entry import Entry
 from msgctl.errors import DeliveryFailed
 from msgctl.messages import Record, Response
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 
 BEGIN = Script.beside(__file__, "begin_attempt")

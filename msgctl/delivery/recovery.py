@@ -6,7 +6,7 @@ from msgctl import contracts, logs
 from msgctl.config.settings import Settings
 from msgctl.delivery.record import record_ttl
 from msgctl.metrics import definitions as metrics
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 
 RECOVER = Script.beside(__file__, "recover")

@@ -18,7 +18,7 @@ from msgctl.delivery.stream import ResponseStream
 from msgctl.delivery.web import Web
 from msgctl.http.client import HttpClient
 from msgctl.messages import Channel, Failure, Response
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 
 OVERFLOW_PAUSE = 1000
 """Milliseconds after which a delivery comes back that found no room in its channel."""

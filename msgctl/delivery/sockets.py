@@ -12,9 +12,8 @@ from msgctl.config.settings import Settings
 from msgctl.delivery.inbox import Frame, Inbox
 from msgctl.messages import Channel, Response
 from msgctl.ownership import demand_own
-from msgctl.redisdb import RedisClient
 from msgctl.redisdb.batch import Batch
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 
 BEAT = Script.beside(__file__, "gateway_heartbeat")
@@ -74,11 +73,10 @@ class Sockets:
         """
         self._users.pop(socket_id, None)
         joined = self._joined.pop(socket_id, set()) | set(conversation_ids)
-        with unavailable_as_error(self._settings):
-            await asyncio.gather(
-                self._batch.command("DEL", contracts.SOCKET + socket_id),
-                *(self._batch.command("SREM", contracts.SOCKETS + each, socket_id) for each in joined),
-            )
+        await asyncio.gather(
+            self._batch.command("DEL", contracts.SOCKET + socket_id),
+            *(self._batch.command("SREM", contracts.SOCKETS + each, socket_id) for each in joined),
+        )
 
     async def join(self, socket_id: str, conversation_id: str) -> None:
         """A socket is to get what the conversation's responses name no socket for.
@@ -96,8 +94,7 @@ class Sockets:
             RedisUnavailable: Redis does not answer; what is routed goes to its own user's sockets all the same.
         """
         self._joined[socket_id].discard(conversation_id)
-        with unavailable_as_error(self._settings):
-            await self._batch.command("SREM", contracts.SOCKETS + conversation_id, socket_id)
+        await self._batch.command("SREM", contracts.SOCKETS + conversation_id, socket_id)
 
     async def beat(self, socket_ids: Collection[str]) -> None:
         """Prolong the lives of these sockets and of this gateway; to be called each third of `socket_ttl`.
@@ -120,14 +117,13 @@ class Sockets:
             NotFound: the conversation is another user's.
             RedisUnavailable: Redis does not answer.
         """
-        with unavailable_as_error(self._settings):
-            async with self._redis.pipeline(transaction=True) as pipeline:
-                pipeline.hmget(contracts.CONVERSATION + conversation_id, ["user", "floor", "seq"])
-                pipeline.zrangebyscore(contracts.REPLIES + conversation_id, f"({after_seq}", "+inf")
-                (owner, floor, last), replies = await pipeline.execute()
-            began_anew = owner is not None and after_seq > int(last or 0)
-            if began_anew:
-                replies = await self._redis.zrange(contracts.REPLIES + conversation_id, 0, -1)
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.hmget(contracts.CONVERSATION + conversation_id, ["user", "floor", "seq"])
+            pipeline.zrangebyscore(contracts.REPLIES + conversation_id, f"({after_seq}", "+inf")
+            (owner, floor, last), replies = await pipeline.execute()
+        began_anew = owner is not None and after_seq > int(last or 0)
+        if began_anew:
+            replies = await self._redis.zrange(contracts.REPLIES + conversation_id, 0, -1)
         if owner is None:
             return Missed()
         demand_own("conversation", owner, user_id, str)
@@ -147,8 +143,7 @@ class Sockets:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        with unavailable_as_error(self._settings):
-            await BEAT(self._redis, self._gateway, FORGOTTEN)
+        await BEAT(self._redis, self._gateway, FORGOTTEN)
 
     async def lost_frames(self) -> int:
         """How many frames for these sockets were dropped since this was asked last.
@@ -158,15 +153,13 @@ class Sockets:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        with unavailable_as_error(self._settings):
-            return await self._inbox.lost(self._redis)
+        return await self._inbox.lost(self._redis)
 
     async def _prolong(self, socket_ids: list[str]) -> None:
-        with unavailable_as_error(self._settings):
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                for socket_id in socket_ids:
-                    pipeline.pexpire(contracts.SOCKET + socket_id, self._ttl)
-                alive = await pipeline.execute()
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for socket_id in socket_ids:
+                pipeline.pexpire(contracts.SOCKET + socket_id, self._ttl)
+            alive = await pipeline.execute()
         forgotten = [socket_id for socket_id, known in zip(socket_ids, alive, strict=True) if not known]
         await asyncio.gather(
             *(self._enroll(each, self._users.get(each, ""), *self._joined.get(each, ())) for each in forgotten)
@@ -174,5 +167,4 @@ class Sockets:
 
     async def _enroll(self, socket_id: str, user_id: str, *conversation_ids: str) -> None:
         lives = self._ttl, int(self._settings.history.ttl * 1000)
-        with unavailable_as_error(self._settings):
-            await self._batch.run(ENROLL, socket_id, self._gateway, user_id, *lives, *conversation_ids)
+        await self._batch.run(ENROLL, socket_id, self._gateway, user_id, *lives, *conversation_ids)

@@ -15,7 +15,7 @@ from msgctl.config.settings import Settings
 from msgctl.delivery.entry import Entry, read_entry
 from msgctl.delivery.recovery import Recovery
 from msgctl.messages import Channel
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import dedicated
 from msgctl.redisdb.script import Script
 

@@ -11,7 +11,7 @@ from msgctl.delivery.entry import Entry
 from msgctl.delivery.record import record_ttl
 from msgctl.messages import Failure, Response, named_socket
 from msgctl.metrics import definitions as metrics
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 
 ROUTE = Script.beside(__file__, "route")

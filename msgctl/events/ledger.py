@@ -1,13 +1,11 @@
 """The ledger in Redis: the newest events, as they come."""
 
 from collections.abc import AsyncIterator, Collection
-from typing import Any, cast
 
 from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.events.event import Event
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 
 SLICE = 1000
 """Events read in one call, so that Redis serves others meanwhile."""
@@ -29,8 +27,7 @@ class Ledger:
 
     async def after(self, entry: str, most: int = SLICE) -> list[Event]:
         """The next events behind an entry, oldest first."""
-        with unavailable_as_error(self._settings):
-            found = await cast("Any", self._redis).xrange(contracts.EVENTS, min=f"({entry}", max="+", count=most)
+        found = await self._redis.xrange(contracts.EVENTS, min=f"({entry}", max="+", count=most)
         return [Event.from_entry(entry, fields) for entry, fields in found]
 
     async def all_after(self, entry: str) -> AsyncIterator[list[Event]]:
@@ -41,8 +38,7 @@ class Ledger:
 
     async def newest(self, most: int) -> list[Event]:
         """The last events, oldest first."""
-        with unavailable_as_error(self._settings):
-            found = await cast("Any", self._redis).xrevrange(contracts.EVENTS, count=most)
+        found = await self._redis.xrevrange(contracts.EVENTS, count=most)
         return [Event.from_entry(entry, fields) for entry, fields in reversed(found)]
 
     async def about(self, message_ids: Collection[str], conversation_id: str | None, entry: str) -> list[Event]:

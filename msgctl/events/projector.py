@@ -22,8 +22,7 @@ from msgctl.events.event import Event
 from msgctl.events.ledger import Ledger
 from msgctl.events.partitions import Partitions
 from msgctl.postgres.database import Connection, Database
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 
 BODIES = Script.beside(__file__, "read_bodies")
@@ -135,8 +134,7 @@ class Projector:
         rows: list[dict[str, Any]] = []
         for first in range(0, len(events), AT_ONCE):
             asked = events[first : first + AT_ONCE]
-            with unavailable_as_error(self._settings):
-                found = await BODIES(self._redis, *(event.message_id for event in asked))
+            found = await BODIES(self._redis, *(event.message_id for event in asked))
             rows += [
                 {
                     "message_id": event.message_id,
@@ -151,9 +149,8 @@ class Projector:
 
     async def _tell(self, entry: str) -> None:
         """Tell Redis how far PostgreSQL has come, and the log if something was cut before it came."""
-        with unavailable_as_error(self._settings):
-            await self._redis.set(contracts.EVENTS_PROJECTED, entry)
-            lost = int(await self._redis.get(contracts.EVENTS_LOST) or 0)
+        await self._redis.set(contracts.EVENTS_PROJECTED, entry)
+        lost = int(await self._redis.get(contracts.EVENTS_LOST) or 0)
         if lost > self._lost:
             log.error("Events were cut before PostgreSQL had them: raise events.stream", events=lost)
         self._lost = lost

@@ -12,8 +12,7 @@ from msgctl.delivery.receipts import Receipts
 from msgctl.errors import Conflict, InvalidInput, NotFound, Unavailable
 from msgctl.intake import AgentDirectory, Intake, Submission
 from msgctl.metrics import definitions as metrics
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 
 REMEMBERED = 8 * 86_400
 """Seconds a webhook is known for; Meta repeats what failed for 7 days."""
@@ -49,13 +48,12 @@ class Reception:
             Unavailable: it could not be, now; the provider will repeat it.
             TryLater: the conversation is full; likewise.
         """
-        with unavailable_as_error(self._settings):
-            if isinstance(brought, StatusUpdate):
-                await self._receipts.note(
-                    brought.message_id, brought.provider_id, brought.status, brought.code, advise(brought.code)
-                )
-            else:
-                await self._take_once(brought)
+        if isinstance(brought, StatusUpdate):
+            await self._receipts.note(
+                brought.message_id, brought.provider_id, brought.status, brought.code, advise(brought.code)
+            )
+        else:
+            await self._take_once(brought)
 
     async def _take_once(self, brought: InboundText | InboundOther) -> None:
         key = contracts.INBOUND + brought.message_id

@@ -9,15 +9,14 @@ has arrived; observers of `pubsub:response:web` see its reply.
 import time
 import uuid
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from msgctl import contracts
 from msgctl.clock import timestamp
 from msgctl.config.settings import Settings
 from msgctl.delivery.record import find
 from msgctl.messages import CANARY_AGENT, Message, State
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue, Verdict
 
 if TYPE_CHECKING:
@@ -51,8 +50,7 @@ class Canary:
         Raises:
             RedisUnavailable, PostgresUnavailable: try again.
         """
-        with unavailable_as_error(self._settings):
-            under_way = await cast("Any", self._redis.hgetall(contracts.CANARY))
+        under_way = await self._redis.hgetall(contracts.CANARY)
         if under_way.get("id"):
             await self._notice(under_way)
         elif _now() - float(under_way.get("sentAt", 0)) >= self._settings.canary.interval * 1000:
@@ -60,24 +58,20 @@ class Canary:
 
     async def _notice(self, under_way: Mapping[str, str]) -> None:
         message_id = under_way["id"]
-        with unavailable_as_error(self._settings):
-            delivery = await find(self._redis, message_id)
+        delivery = await find(self._redis, message_id)
         if delivery is not None and str(delivery.state) in ARRIVED:
-            with unavailable_as_error(self._settings):
-                await cast("Any", self._redis.hset(contracts.CANARY, mapping={"arrivedAt": _now(), "id": ""}))
+            await self._redis.hset(contracts.CANARY, mapping={"arrivedAt": _now(), "id": ""})
             await self._queue.remove("finished", _now() + 1000, [message_id])
             return
         job = await self._queue.find(message_id)
         lost = job is None or job.state is State.FAILED
         if lost or _now() - float(under_way.get("sentAt", 0)) > LONGEST * 1000:
-            with unavailable_as_error(self._settings):
-                await cast("Any", self._redis.hset(contracts.CANARY, "id", ""))
+            await self._redis.hset(contracts.CANARY, "id", "")
 
     async def _send(self, before: Mapping[str, str]) -> None:
         ttl = max(1000, round(self._settings.canary.interval * 500))
-        with unavailable_as_error(self._settings):
-            if not await self._redis.set(contracts.CANARY_SENDING, "1", nx=True, px=ttl):
-                return
+        if not await self._redis.set(contracts.CANARY_SENDING, "1", nx=True, px=ttl):
+            return
         message = await self._message()
         if message is None:
             return
@@ -86,12 +80,10 @@ class Canary:
             "sentAt": _now(),
             "since": before.get("since") or _now(),
         }
-        with unavailable_as_error(self._settings):
-            await cast("Any", self._redis.hset(contracts.CANARY, mapping=facts))
+        await self._redis.hset(contracts.CANARY, mapping=facts)
         enqueued = await self._queue.enqueue(message, digest=message.digest())
         if enqueued.verdict is not Verdict.ACCEPTED:
-            with unavailable_as_error(self._settings):
-                await cast("Any", self._redis.hset(contracts.CANARY, "id", ""))
+            await self._redis.hset(contracts.CANARY, "id", "")
 
     async def _message(self) -> Message | None:
         agent_id, user_id = CANARY_AGENT, USER

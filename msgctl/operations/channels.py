@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from typing import Any, cast
+from typing import Any
 
 from msgctl import contracts
 from msgctl.channels.send_limits import Bucket
@@ -16,8 +16,7 @@ from msgctl.delivery.record import find
 from msgctl.errors import InvalidInput
 from msgctl.messages import Channel, Record
 from msgctl.operations.overview import SAMPLE, SAMPLED
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 
 ADDRESS = {Channel.TELEGRAM: "chatId", Channel.WHATSAPP: "to", Channel.API: "callbackUrl"}
 """The `channelMetadata` that says where to."""
@@ -69,10 +68,9 @@ class Channels:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        with unavailable_as_error(self._settings):
-            _, flat, _, _ = await SAMPLE(self._redis, SAMPLED)
-            backlog = dict(zip(flat[::2], flat[1::2], strict=True))
-            return tuple([await self._state(channel, backlog.get(channel, 0)) for channel in Channel])
+        _, flat, _, _ = await SAMPLE(self._redis, SAMPLED)
+        backlog = dict(zip(flat[::2], flat[1::2], strict=True))
+        return tuple([await self._state(channel, backlog.get(channel, 0)) for channel in Channel])
 
     async def pause(self, channel: Channel) -> bool:
         """Hold what is for a channel; False if it was paused before.
@@ -81,10 +79,9 @@ class Channels:
             RedisUnavailable: Redis does not answer.
         """
         key = contracts.CHANNEL_STATE + _phone(channel)
-        with unavailable_as_error(self._settings):
-            new = await cast("Any", self._redis.hsetnx(key, "pausedAt", int(time.time() * 1000)))
-            if new:
-                await cast("Any", self._redis.hset(key, "reason", "operator"))
+        new = await self._redis.hsetnx(key, "pausedAt", int(time.time() * 1000))
+        if new:
+            await self._redis.hset(key, "reason", "operator")
         return bool(new)
 
     async def resume(self, channel: Channel) -> bool:
@@ -95,8 +92,7 @@ class Channels:
         """
         key = contracts.CHANNEL_STATE + _phone(channel)
         fields = ("pausedAt", "reason", "streak", "openings", "openUntil")
-        with unavailable_as_error(self._settings):
-            gone = await cast("Any", self._redis.hdel(key, *fields))
+        gone = await self._redis.hdel(key, *fields)
         return bool(gone)
 
     async def test(
@@ -120,16 +116,15 @@ class Channels:
         metadata = {ADDRESS[_phone(channel)]: address} | ({"provider": provider} if provider else {})
         if sender:
             metadata["bot" if channel is Channel.TELEGRAM else "from"] = sender
-        with unavailable_as_error(self._settings):
-            await put_notice(
-                self._redis,
-                text,
-                message_id=identifier,
-                conversation_id=identifier,
-                channel=channel,
-                metadata=metadata,
-                author="test",
-            )
+        await put_notice(
+            self._redis,
+            text,
+            message_id=identifier,
+            conversation_id=identifier,
+            channel=channel,
+            metadata=metadata,
+            author="test",
+        )
         return identifier
 
     async def outcome(self, message_id: str, patience: float) -> dict[str, Any]:
@@ -140,8 +135,7 @@ class Channels:
         """
         deadline = time.monotonic() + patience
         while True:
-            with unavailable_as_error(self._settings):
-                record = await find(self._redis, message_id)
+            record = await find(self._redis, message_id)
             if (record and record.ended_at) or time.monotonic() > deadline:
                 break
             await asyncio.sleep(LOOK_INTERVAL)
@@ -160,11 +154,10 @@ class Channels:
         }
 
     async def _is_held(self, channel: str, message_id: str) -> bool:
-        with unavailable_as_error(self._settings):
-            return await self._redis.zscore(contracts.HELD + channel, message_id) is not None
+        return await self._redis.zscore(contracts.HELD + channel, message_id) is not None
 
     async def _state(self, channel: Channel, backlog: int) -> ChannelState:
-        found: dict[str, str] = await cast("Any", self._redis.hgetall(contracts.CHANNEL_STATE + channel))
+        found: dict[str, str] = await self._redis.hgetall(contracts.CHANNEL_STATE + channel)
         held = await self._redis.zcard(contracts.HELD + channel)
         now = int(time.time() * 1000)
         open_until = int(float(found.get("openUntil", 0)))

@@ -1,13 +1,12 @@
 """Forgetting messages that are over, before their time of retention has come."""
 
 from collections.abc import AsyncIterator
-from typing import Any, Literal, cast
+from typing import Literal
 
 from msgctl.config.settings import Settings
 from msgctl.contracts import FIELD_FINISHED, job_key
 from msgctl.messages import State
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 
 Over = Literal[State.COMPLETED, State.FAILED]
@@ -41,9 +40,8 @@ class Cleaning:
         async for ids in self._queue.ended_ids(RQ_STATUS[state]):
             pipeline = self._redis.pipeline(transaction=False)
             for message_id in ids:
-                cast("Any", pipeline.hget(job_key(message_id), FIELD_FINISHED))
-            with unavailable_as_error(self._settings):
-                ended = await pipeline.execute()
+                pipeline.hget(job_key(message_id), FIELD_FINISHED)
+            ended = await pipeline.execute()
             matching = [
                 message_id
                 for message_id, at in zip(ids, ended, strict=True)

@@ -1,15 +1,14 @@
 """The newest deliveries, with what became of each."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.messages import Record
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 
 AMEND = Script.beside(__file__, "retry_or_drop")
@@ -57,15 +56,14 @@ class Deliveries:
             RedisUnavailable: Redis does not answer.
         """
         last = next(iter(self._entries), None)
-        with unavailable_as_error(self._settings):
-            since = f"({last}" if last else "-"
-            found = await cast("Any", self._redis).xrevrange(contracts.RESPONSES, min=since, count=limit)
-            fresh = {str(stream_id): _entry(fields) for stream_id, fields in found}
-            self._entries = dict(list(_once(fresh | self._entries).items())[:limit])
-            pipeline: Any = self._redis.pipeline(transaction=False)
-            for _, message_id, _ in self._entries.values():
-                pipeline.hmget(contracts.DELIVERY + message_id, FIELDS)
-            records = await pipeline.execute() if self._entries else []
+        since = f"({last}" if last else "-"
+        found = await self._redis.xrevrange(contracts.RESPONSES, min=since, count=limit)
+        fresh = {str(stream_id): _entry(fields) for stream_id, fields in found}
+        self._entries = dict(list(_once(fresh | self._entries).items())[:limit])
+        pipeline: Any = self._redis.pipeline(transaction=False)
+        for _, message_id, _ in self._entries.values():
+            pipeline.hmget(contracts.DELIVERY + message_id, FIELDS)
+        records = await pipeline.execute() if self._entries else []
         return [
             _delivery(stream_id, entry, record)
             for (stream_id, entry), record in zip(self._entries.items(), records, strict=True)
@@ -96,8 +94,7 @@ class Deliveries:
         return await self._amend("drop", message_ids, dry_run=dry_run)
 
     async def _amend(self, what: str, message_ids: Sequence[str], *, dry_run: bool) -> dict[str, str]:
-        with unavailable_as_error(self._settings):
-            outcomes = await AMEND(self._redis, what, int(dry_run), *message_ids)
+        outcomes = await AMEND(self._redis, what, int(dry_run), *message_ids)
         return dict(zip(message_ids, outcomes, strict=True))
 
 

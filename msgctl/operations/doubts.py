@@ -1,14 +1,12 @@
 """What a strict look at the pipeline's health minds, beyond what makes it unhealthy for everybody."""
 
 import time
-from typing import Any, cast
 
 from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.operations.counting import counted
 from msgctl.operations.health import Reason
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 
 
@@ -36,10 +34,9 @@ class Doubts:
         if paused := await self._queue.paused():
             text = f"Nobody claims from {', '.join(paused)}. Go on: msgctl queue resume"
             reasons.append(Reason(code="paused", message=text))
-        with unavailable_as_error(self._settings):
-            breakers: dict[str, str] = await cast("Any", self._redis.hgetall(contracts.BREAKERS))
-            parked = await cast("Any", self._redis.hlen(contracts.PARKED))
-            quarantined = await cast("Any", self._redis.llen(contracts.RQ_QUEUE + contracts.QUARANTINE))
+        breakers: dict[str, str] = await self._redis.hgetall(contracts.BREAKERS)
+        parked = await self._redis.hlen(contracts.PARKED)
+        quarantined = await self._redis.llen(contracts.RQ_QUEUE + contracts.QUARANTINE)
         for workflow, fields in sorted(breakers.items()):
             if int(fields.partition(" ")[0]) / 1000 > time.time():
                 text = f"The workflow {workflow} keeps failing and is not called. See: msgctl dlq groups"

@@ -1,7 +1,6 @@
 """Why a message has not run yet: what stands between it and a worker, the nearest obstacle first."""
 
 import time
-from typing import Any, cast
 
 from msgctl import contracts
 from msgctl.config.settings import Settings
@@ -10,8 +9,7 @@ from msgctl.intake import AgentDirectory
 from msgctl.messages import PRIORITIES, Record, State
 from msgctl.operations.health import Reason
 from msgctl.operations.workers import Workers
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.job import Job
 from msgctl.rqueue.queue import Queue
 
@@ -70,11 +68,8 @@ class Explaining:
 
     async def _place(self, job: Job) -> list[Reason]:
         message = job.message
-        with unavailable_as_error(self._settings):
-            head = await cast("Any", self._redis.lindex(contracts.MAILBOX + message.conversation_id, 0))
-            quarantined = await cast(
-                "Any", self._redis.hget(contracts.job_key(message.message_id), contracts.FIELD_QUARANTINED)
-            )
+        head = await self._redis.lindex(contracts.MAILBOX + message.conversation_id, 0)
+        quarantined = await self._redis.hget(contracts.job_key(message.message_id), contracts.FIELD_QUARANTINED)
         if head and head != message.message_id:
             text = f"It waits behind {head}, the head of its conversation. See: msgctl message why {head}"
             return [Reason(code="behind_conversation", message=text)]
@@ -88,12 +83,11 @@ class Explaining:
 
     async def _ahead(self, message_id: str, priority: int) -> int | str:
         queue = contracts.RQ_QUEUE + contracts.queue_name(priority)
-        with unavailable_as_error(self._settings):
-            place = await cast("Any", self._redis.lpos(queue, message_id, maxlen=FAR))
-            pipeline = self._redis.pipeline(transaction=False)
-            for sooner in PRIORITIES[: priority - 1]:
-                cast("Any", pipeline.llen(contracts.RQ_QUEUE + contracts.queue_name(sooner)))
-            before = sum(await pipeline.execute())
+        place = await self._redis.lpos(queue, message_id, maxlen=FAR)
+        pipeline = self._redis.pipeline(transaction=False)
+        for sooner in PRIORITIES[: priority - 1]:
+            pipeline.llen(contracts.RQ_QUEUE + contracts.queue_name(sooner))
+        before = sum(await pipeline.execute())
         return f"More than {FAR}" if place is None else before + int(place)
 
     async def _crew(self, job: Job) -> list[Reason]:
@@ -121,8 +115,7 @@ class Explaining:
             return [Reason(code="postgres_down", message=f"Its agent cannot be looked up: {error.message}")]
         if agent is None:
             return [Reason(code="agent_gone", message="Its agent is gone; it will become a dead letter.")]
-        with unavailable_as_error(self._settings):
-            found = await cast("Any", self._redis.hget(contracts.BREAKERS, agent.webhook_path))
+        found = await self._redis.hget(contracts.BREAKERS, agent.webhook_path)
         seconds = int(found.partition(" ")[0]) / 1000 - time.time() if found else 0
         if seconds <= 0:
             return []
@@ -131,8 +124,7 @@ class Explaining:
 
     async def _pause(self, job: Job) -> Reason:
         key = contracts.RQ_SCHEDULED + contracts.queue_name(job.message.priority)
-        with unavailable_as_error(self._settings):
-            due = await self._redis.zscore(key, job.message.message_id)
+        due = await self._redis.zscore(key, job.message.message_id)
         seconds = max(0.0, due - time.time()) if due else 0
         text = f"{_error(job)}. It is tried again in {seconds:.0f} s, after {job.attempts} charged attempts."
         return Reason(code="limited" if "429" in _error(job) else "retry_pause", message=text)

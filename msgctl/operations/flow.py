@@ -6,8 +6,7 @@ from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.messages import PRIORITIES
 from msgctl.operations.snapshot import BUCKET, BUCKETS
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 
 
 class Mark(NamedTuple):
@@ -82,8 +81,7 @@ class Flow:
         for since, until in spans:
             for key, ttl in self._registries:
                 pipeline.zcount(key, since + ttl, _later(until, ttl))
-        with unavailable_as_error(self._settings):
-            counts: list[int] = await pipeline.execute()
+        counts: list[int] = await pipeline.execute()
         width = len(self._registries)
         return [counts[i : i + width] for i in range(0, len(counts), width)]
 

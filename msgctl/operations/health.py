@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from typing import Any, cast
 
 import msgspec
 
@@ -13,8 +12,7 @@ from msgctl.messages import Record
 from msgctl.operations.canary import canary_age
 from msgctl.operations.counting import counted
 from msgctl.operations.whereabouts import locate
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient, no_answer
 from msgctl.redisdb.safety import Watch
 from msgctl.rqueue.queue import Queue, Stats
 
@@ -57,11 +55,11 @@ class Checkup:
         So is one that hangs: whoever probes waits for `redis.timeout` once, not for each question and repetition.
         """
         try:
-            with unavailable_as_error(self._settings):
-                async with asyncio.timeout(self._settings.redis.timeout):
-                    stats, oldest, workers, subscribers, others = await self._look()
-        except RedisUnavailable as error:
-            reason = Reason(code="redis_unavailable", message=error.message)
+            async with asyncio.timeout(self._settings.redis.timeout):
+                stats, oldest, workers, subscribers, others = await self._look()
+        except (RedisUnavailable, TimeoutError) as error:
+            fault = error if isinstance(error, RedisUnavailable) else no_answer(error, self._redis.address)
+            reason = Reason(code="redis_unavailable", message=fault.message)
             return Health(healthy=False, stats=None, reasons=[reason])
         reasons = [*self._absences(workers, subscribers), *self._excesses(stats, oldest), *others]
         return Health(healthy=not reasons, stats=stats, reasons=reasons)
@@ -86,19 +84,17 @@ class Checkup:
         return len(await self._live_subscribers())
 
     async def _live_subscribers(self) -> list[str]:
-        with unavailable_as_error(self._settings):
-            beats: dict[str, str] = await cast("Any", self._redis.hgetall(SUBSCRIBERS))
+        beats = await self._redis.hgetall(SUBSCRIBERS)
         since = (time.time() - SILENCE) * 1000
         return [name for name, beat in beats.items() if float(beat) > since]
 
     async def _silence(self) -> list[Reason]:
         """Whether the canary is late, and where it is."""
         limits = self._settings.canary
-        with unavailable_as_error(self._settings):
-            age = canary_age(await cast("Any", self._redis.hgetall(CANARY)))
-            if not limits.interval or age is None or age <= limits.late:
-                return []
-            where = await locate(self._redis)
+        age = canary_age(await self._redis.hgetall(CANARY))
+        if not limits.interval or age is None or age <= limits.late:
+            return []
+        where = await locate(self._redis)
         text = f"No synthetic message has arrived for {age:.0f} s, longer than {limits.late:.0f} s."
         return [Reason(code="canary_late", message=f"{text} {where.sentence}.")]
 

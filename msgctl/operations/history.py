@@ -1,14 +1,11 @@
 """What was said in a conversation, for an operator; a worker gets the same with its claim."""
 
-from typing import Any, cast
-
 import msgspec
 
 from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.messages import Turn
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 
 _decoder = msgspec.json.Decoder(Turn)
 
@@ -34,6 +31,5 @@ class History:
         turns = self._settings.history.turns
         if not turns:
             return []
-        with unavailable_as_error(self._settings):
-            stored = await cast("Any", self._redis.lrange(contracts.HISTORY + conversation_id, -turns, -1))
+        stored = await self._redis.lrange(contracts.HISTORY + conversation_id, -turns, -1)
         return [_decoder.decode(turn) for turn in stored]

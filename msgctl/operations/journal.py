@@ -12,8 +12,7 @@ from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.errors import NotFound
 from msgctl.messages import Record
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 
 KEPT = 10_000
 """Acts that are kept, about."""
@@ -87,16 +86,12 @@ class Journal:
             "before": before,
             "after": after,
         }
-        with unavailable_as_error(self._settings):
-            entry = await self._redis.xadd(
-                contracts.JOURNAL, {"act": msgspec.json.encode(body).decode()}, maxlen=KEPT
-            )
+        entry = await self._redis.xadd(contracts.JOURNAL, {"act": msgspec.json.encode(body).decode()}, maxlen=KEPT)
         return str(entry)
 
     async def newest(self, limit: int) -> list[Act]:
         """The newest acts, newest first."""
-        with unavailable_as_error(self._settings):
-            found = cast("Entries", await self._redis.xrevrange(contracts.JOURNAL, count=limit))
+        found = cast("Entries", await self._redis.xrevrange(contracts.JOURNAL, count=limit))
         return [_act(entry, fields) for entry, fields in found]
 
     async def find(self, entry: str) -> Act:
@@ -106,8 +101,7 @@ class Journal:
             NotFound: there is no such entry.
         """
         known = entry if entry.partition("-")[0].isdecimal() else "0-1"
-        with unavailable_as_error(self._settings):
-            found = cast("Entries", await self._redis.xrange(contracts.JOURNAL, known, known))
+        found = cast("Entries", await self._redis.xrange(contracts.JOURNAL, known, known))
         if not found:
             raise NotFound("The journal has no such entry. See: msgctl journal list")
         return _act(entry, found[0][1])

@@ -1,14 +1,13 @@
 """Verification of keys (I6): each has an owner or expires, so that memory comes back to where it was."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.messages import Channel
 from msgctl.operations.findings import Suspect, suspect
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 
 OWN = "msgctl:"
 STANDING = {
@@ -65,15 +64,13 @@ class Ownership:
         pipeline = self._redis.pipeline(transaction=False)
         for key in keys:
             pipeline.pttl(key)
-        with unavailable_as_error(self._settings):
-            times = await pipeline.execute()
+        times = await pipeline.execute()
         return [key for key, left in zip(keys, times, strict=True) if left == -1]
 
     async def _has_owner(self, key: str) -> bool:
         for prefix, ask in self._owners():
             if key.startswith(prefix):
-                with unavailable_as_error(self._settings):
-                    return bool(await ask(key.removeprefix(prefix)))
+                return bool(await ask(key.removeprefix(prefix)))
         return False
 
     def _owners(self) -> list[tuple[str, Callable[[str], Any]]]:
@@ -89,7 +86,7 @@ class Ownership:
         return await self._redis.zscore(contracts.LEASES, member) is not None
 
     async def _is_running(self, message_id: str) -> bool:
-        runs = await cast("Any", self._redis.hget(contracts.job_key(message_id), contracts.FIELD_RUNS))
+        runs = await self._redis.hget(contracts.job_key(message_id), contracts.FIELD_RUNS)
         return await self._holds_lease(f"{message_id}:{runs}")
 
     async def _stands_for_something(self, name: str) -> bool:
@@ -101,5 +98,5 @@ class Ownership:
         """A worker's own hash must expire; the set of its runs may last as long as one of them holds a lease."""
         if not name.endswith(contracts.RQ_WORKER_EXECUTIONS):
             return False
-        runs = await cast("Any", self._redis.smembers(contracts.RQ_WORKER + name))
+        runs = await self._redis.smembers(contracts.RQ_WORKER + name)
         return any([await self._holds_lease(run) for run in runs])

@@ -9,8 +9,7 @@ from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.messages import PRIORITIES, Record, State
 from msgctl.operations.query import Query
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.job import STATES
 
 BUDGET = 600
@@ -78,10 +77,9 @@ class Listing:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        with unavailable_as_error(self._settings):
-            entries, total = await self._candidates(query)
-            items = await self._read(entries, query)
-            (seconds, _) = await self._redis.time()
+        entries, total = await self._candidates(query)
+        items = await self._read(entries, query)
+        (seconds, _) = await self._redis.time()
         matching = [item for item in items if _answers(item, query, seconds)]
         matching.sort(key=lambda item: (-item.at, item.message_id))
         return Found(items=matching[:limit], looked_at=len(entries), total=total)

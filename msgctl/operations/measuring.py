@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -12,8 +12,7 @@ from msgctl.errors import RedisUnavailable
 from msgctl.messages import PRIORITIES
 from msgctl.metrics import gauges
 from msgctl.operations.canary import canary_age
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.safety import is_durable
 from msgctl.rqueue.queue import Queue
 
@@ -55,8 +54,7 @@ class Gauges:
 
     async def _measure_redis(self) -> None:
         begun = time.monotonic()
-        with unavailable_as_error(self._settings):
-            info = await self._redis.info("memory", "persistence")
+        info = await self._redis.info("memory", "persistence")
         gauges.REDIS_ROUND_TRIP.set(time.monotonic() - begun)
         gauges.REDIS_UP.set(1)
         gauges.REDIS_DURABLE.set(int(is_durable(info)))
@@ -70,10 +68,9 @@ class Gauges:
         waits = await self._queue.oldest_waits()
         pipeline = self._redis.pipeline(transaction=False)
         for queue in contracts.QUEUES:
-            cast("Any", pipeline.llen(contracts.RQ_QUEUE + queue))
+            pipeline.llen(contracts.RQ_QUEUE + queue)
             pipeline.zcard(contracts.RQ_DEFERRED + queue)
-        with unavailable_as_error(self._settings):
-            counts = await pipeline.execute()
+        counts = await pipeline.execute()
         for priority, queued, deferred in zip(PRIORITIES, counts[::2], counts[1::2], strict=True):
             gauges.WAITING.labels(priority).set(queued + deferred)
             gauges.OLDEST.labels(priority).set(waits.get(priority, 0))
@@ -81,13 +78,12 @@ class Gauges:
     async def _measure_daemons(self) -> None:
         gauges.WORKERS.set(len(await self._queue.live_workers()))
         pipeline = self._redis.pipeline(transaction=False)
-        cast("Any", pipeline.hvals(contracts.SUBSCRIBERS))
-        cast("Any", pipeline.hvals(contracts.GATEWAYS))
-        cast("Any", pipeline.llen(contracts.RQ_QUEUE + contracts.QUARANTINE))
-        cast("Any", pipeline.hvals(contracts.BREAKERS))
+        pipeline.hvals(contracts.SUBSCRIBERS)
+        pipeline.hvals(contracts.GATEWAYS)
+        pipeline.llen(contracts.RQ_QUEUE + contracts.QUARANTINE)
+        pipeline.hvals(contracts.BREAKERS)
         pipeline.zcard(contracts.POSTPONED)
-        with unavailable_as_error(self._settings):
-            subscribers, gateways, quarantined, breakers, postponed = await pipeline.execute()
+        subscribers, gateways, quarantined, breakers, postponed = await pipeline.execute()
         now = time.time() * 1000
         gauges.SUBSCRIBERS.set(sum(float(beat) > now - SILENCE for beat in subscribers))
         within = max(SILENCE, self._settings.gateway.socket_ttl * 1000)
@@ -97,10 +93,9 @@ class Gauges:
         gauges.POSTPONED.set(postponed)
 
     async def _measure_ledger(self) -> None:
-        with unavailable_as_error(self._settings):
-            newest = await cast("Any", self._redis).xrevrange(contracts.EVENTS, count=1)
-            projected, lost = await self._redis.mget(contracts.EVENTS_PROJECTED, contracts.EVENTS_LOST)
-            canary = await cast("Any", self._redis.hgetall(contracts.CANARY))
+        newest = await self._redis.xrevrange(contracts.EVENTS, count=1)
+        projected, lost = await self._redis.mget(contracts.EVENTS_PROJECTED, contracts.EVENTS_LOST)
+        canary = await self._redis.hgetall(contracts.CANARY)
         behind = _milliseconds(newest[0][0]) - _milliseconds(projected) if newest and projected else 0
         gauges.LEDGER_LAG.set(max(0, behind) / 1000)
         gauges.EVENTS_LOST.set(int(lost or 0))

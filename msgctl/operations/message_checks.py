@@ -2,13 +2,11 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, cast
 
 from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.operations.findings import Suspect, suspect
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 
 EXAMINE = Script.beside(__file__, "check_messages")
@@ -43,8 +41,7 @@ class Places:
         found: list[Suspect] = []
         limits = self._settings.retry.policy().most_attempts, self._settings.worker.max_crashes + 1
         for ids in _batches([key.removeprefix(contracts.RQ_JOB) for key in keys]):
-            with unavailable_as_error(self._settings):
-                rows = await EXAMINE(self._redis, *limits, *ids)
+            rows = await EXAMINE(self._redis, *limits, *ids)
             for message_id, place, *faults in rows:
                 if place not in {"foreign", "gone"}:
                     self._tally[place] += 1
@@ -75,10 +72,9 @@ class Identities:
         ids = [key.removeprefix(contracts.IDENTITY) for key in keys]
         for message_id in ids:
             pipeline.exists(contracts.IDENTITY + message_id)
-            cast("Any", pipeline.hexists(contracts.IDENTITY + message_id, contracts.IDENTITY_REMOVED))
+            pipeline.hexists(contracts.IDENTITY + message_id, contracts.IDENTITY_REMOVED)
             pipeline.exists(contracts.job_key(message_id))
-        with unavailable_as_error(self._settings):
-            answers = await pipeline.execute()
+        answers = await pipeline.execute()
         facts = zip(answers[::3], answers[1::3], answers[2::3], strict=True)
         return [
             suspect(
@@ -106,16 +102,14 @@ class Runs:
         found: list[Suspect] = []
         for key in keys:
             async for members in self._members(key):
-                with unavailable_as_error(self._settings):
-                    faults = await EXAMINE_RUNS(self._redis, PAST_LEASE, *members)
+                faults = await EXAMINE_RUNS(self._redis, PAST_LEASE, *members)
                 found += [suspect(key, "I4", member, problem) for member, problem in faults]
         return found
 
     async def _members(self, key: str) -> AsyncIterator[tuple[str, ...]]:
         cursor = -1
         while cursor != 0:
-            with unavailable_as_error(self._settings):
-                cursor, entries = await self._redis.zscan(key, max(cursor, 0), count=BATCH)
+            cursor, entries = await self._redis.zscan(key, max(cursor, 0), count=BATCH)
             for batch in _batches([str(member) for member, _ in entries]):
                 yield batch
 

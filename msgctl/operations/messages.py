@@ -1,6 +1,6 @@
 """One message: where it is, and everything known of it."""
 
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -10,8 +10,7 @@ from msgctl.delivery.record import find as find_delivery
 from msgctl.errors import NotFound
 from msgctl.messages import Message, Response, State
 from msgctl.ownership import demand_own
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.job import Job
 from msgctl.rqueue.queue import Queue
 
@@ -72,12 +71,11 @@ class Messages:
     async def reply(self, message_id: str) -> str | None:
         """The text that answered a message; None if it was not answered, or its reply is no longer kept."""
         fields = (contracts.FIELD_COMMITTED, contracts.FIELD_MESSAGE)
-        with unavailable_as_error(self._settings):
-            committed, message = await cast("Any", self._redis.hmget(contracts.job_key(message_id), fields))
-            if not committed or not message:
-                return None
-            conversation, seq = _message.decode(message).conversation_id, committed.split(" ")[1]
-            kept: Any = await self._redis.zrangebyscore(contracts.REPLIES + conversation, seq, seq)
+        committed, message = await self._redis.hmget(contracts.job_key(message_id), fields)
+        if not committed or not message:
+            return None
+        conversation, seq = _message.decode(message).conversation_id, committed.split(" ")[1]
+        kept: Any = await self._redis.zrangebyscore(contracts.REPLIES + conversation, seq, seq)
         responses = map(_response.decode, kept)
         return next((one.response.message for one in responses if one.message_id == message_id), None)
 
@@ -93,8 +91,7 @@ class Messages:
         return {"messageId": message_id, **found["delivery"]}
 
     async def _delivery(self, message_id: str, fields: tuple[str, ...] = ()) -> dict[str, Any]:
-        with unavailable_as_error(self._settings):
-            found = await find_delivery(self._redis, message_id)
+        found = await find_delivery(self._redis, message_id)
         if found is None:
             return {}
         known: dict[str, Any] = msgspec.to_builtins(found)

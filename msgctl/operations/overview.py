@@ -1,7 +1,7 @@
 """The one reader of the overview: a few round trips, none of which walks what grows with the queue."""
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
 from msgctl import contracts
 from msgctl.config.settings import Settings
@@ -18,8 +18,7 @@ from msgctl.operations.snapshot import (
     WorkerRow,
 )
 from msgctl.operations.workers import Workers
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 
 SAMPLE = Script.beside(__file__, "sample_backlog")
@@ -55,8 +54,7 @@ class Overview:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        with unavailable_as_error(self._settings):
-            seconds, microseconds = await self._redis.time()
+        seconds, microseconds = await self._redis.time()
         now = seconds + microseconds / 1e6
         health, workers, (times, backlogs, undelivered, partial), standings, breakers = await asyncio.gather(
             self._checkup.run(), self._workers.alive(), self._sample(), self._standings(), self._breakers(now)
@@ -85,44 +83,39 @@ class Overview:
     async def _counts(self) -> list[Counts]:
         pipeline = self._redis.pipeline(transaction=False)
         for queue in contracts.QUEUES:
-            cast("Any", pipeline.llen(contracts.RQ_QUEUE + queue))
+            pipeline.llen(contracts.RQ_QUEUE + queue)
             for registry in (contracts.RQ_DEFERRED, contracts.RQ_WIP, contracts.RQ_SCHEDULED):
                 pipeline.zcard(registry + queue)
-        with unavailable_as_error(self._settings):
-            found = await pipeline.execute()
+        found = await pipeline.execute()
         return [
             (queued + deferred, active, delayed)
             for queued, deferred, active, delayed in zip(*(found[i::4] for i in range(4)), strict=True)
         ]
 
     async def _ages(self, now: float) -> list[float | None]:
-        with unavailable_as_error(self._settings):
-            pipeline = self._redis.pipeline(transaction=False)
-            for queue in contracts.QUEUES:
-                cast("Any", pipeline.lindex(contracts.RQ_QUEUE + queue, 0))
-            heads = await pipeline.execute()
-            for head in heads:
-                cast("Any", pipeline.hget(contracts.job_key(head or ""), contracts.FIELD_READY))
-            return [max(0.0, now - int(ready) / 1000) if ready else None for ready in await pipeline.execute()]
+        pipeline = self._redis.pipeline(transaction=False)
+        for queue in contracts.QUEUES:
+            pipeline.lindex(contracts.RQ_QUEUE + queue, 0)
+        heads = await pipeline.execute()
+        for head in heads:
+            pipeline.hget(contracts.job_key(head or ""), contracts.FIELD_READY)
+        return [max(0.0, now - int(ready) / 1000) if ready else None for ready in await pipeline.execute()]
 
     async def _sample(self) -> tuple[AnswerTimes | None, dict[str, int], int, bool]:
-        with unavailable_as_error(self._settings):
-            times, flat, total, partial = await SAMPLE(self._redis, SAMPLED)
+        times, flat, total, partial = await SAMPLE(self._redis, SAMPLED)
         return _answer_times(times), dict(zip(flat[::2], flat[1::2], strict=True)), total, bool(partial)
 
     async def _standings(self) -> list[tuple[dict[str, str], int]]:
         """What is noted of each channel, and how many deliveries it holds."""
         pipeline = self._redis.pipeline(transaction=False)
         for channel in Channel:
-            cast("Any", pipeline.hgetall(contracts.CHANNEL_STATE + channel))
+            pipeline.hgetall(contracts.CHANNEL_STATE + channel)
             pipeline.zcard(contracts.HELD + channel)
-        with unavailable_as_error(self._settings):
-            found = await pipeline.execute()
+        found = await pipeline.execute()
         return list(zip(found[::2], found[1::2], strict=True))
 
     async def _breakers(self, now: float) -> list[BreakerRow]:
-        with unavailable_as_error(self._settings):
-            found: dict[str, str] = await cast("Any", self._redis.hgetall(contracts.BREAKERS))
+        found: dict[str, str] = await self._redis.hgetall(contracts.BREAKERS)
         rows = []
         for workflow, fields in sorted(found.items()):
             until, _, openings = fields.partition(" ")

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.operations.findings import Suspect, suspect
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 
 EXAMINE_QUEUE = Script.beside(__file__, "check_queue")
@@ -35,10 +34,9 @@ class Lines:
         found: list[Suspect] = []
         start, length = 0, SLICE
         while length == SLICE:
-            with unavailable_as_error(self._settings):
-                length, *faults = await EXAMINE_QUEUE(
-                    self._redis, key.removeprefix(contracts.RQ_QUEUE), start, start + SLICE - 1
-                )
+            length, *faults = await EXAMINE_QUEUE(
+                self._redis, key.removeprefix(contracts.RQ_QUEUE), start, start + SLICE - 1
+            )
             found += [suspect(key, "I4", message_id, problem) for message_id, problem in faults]
             start += SLICE
         return found

@@ -13,8 +13,7 @@ from msgctl.events.event import EventState, fold
 from msgctl.events.ledger import Ledger
 from msgctl.messages import Message, Record, State
 from msgctl.postgres.database import Database
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue, Verdict
 
 LOOKS = 3
@@ -130,8 +129,7 @@ class Rebuilding:
         """Messages that Redis knows and PostgreSQL does not."""
         found, cursor = list[str](), -1
         while cursor != 0:
-            with unavailable_as_error(self._settings):
-                cursor, keys = await self._redis.scan(max(cursor, 0), f"{contracts.RQ_JOB}*", SCAN, "hash")
+            cursor, keys = await self._redis.scan(max(cursor, 0), f"{contracts.RQ_JOB}*", SCAN, "hash")
             ids = [str(key).removeprefix(contracts.RQ_JOB) for key in keys]
             known = await archive.known(ids) if ids else set()
             found += [one for one in ids if one not in known]

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -15,8 +15,7 @@ from msgctl.messages import Channel, Record, State
 from msgctl.operations.cancelling import CANCELLED
 from msgctl.operations.dead_letters import Replay
 from msgctl.operations.selection import Summary
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.job import STATES
 from msgctl.rqueue.queue import Queue
 
@@ -173,9 +172,8 @@ class Replaying:
     async def _states(self, ids: Sequence[str]) -> list[State | None]:
         pipeline = self._redis.pipeline(transaction=False)
         for message_id in ids:
-            cast("Any", pipeline.hget(contracts.job_key(message_id), "status"))
-        with unavailable_as_error(self._settings):
-            return [STATES.get(status or "") for status in await pipeline.execute()]
+            pipeline.hget(contracts.job_key(message_id), "status")
+        return [STATES.get(status or "") for status in await pipeline.execute()]
 
 
 async def _without_agent(found: Sequence[Summary], agents: AgentDirectory) -> set[tuple[str, str]]:

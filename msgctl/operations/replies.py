@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from redis.asyncio.client import PubSub
@@ -12,8 +12,8 @@ from msgctl.config.settings import Settings
 from msgctl.contracts import CONVERSATION_CHANNEL, REPLIES
 from msgctl.messages import Response, State
 from msgctl.operations.messages import Messages
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import dedicated, unavailable_as_error
+from msgctl.redisdb.client import RedisClient
+from msgctl.redisdb.connection import dedicated
 
 NAP = 1.0
 """Seconds after which the state is looked at even if nothing was published: Pub/Sub may lose a word, and a
@@ -45,10 +45,9 @@ class Replies:
         client = dedicated(self._settings, blocking=NAP)
         listener = client.pubsub()
         try:
-            with unavailable_as_error(self._settings):
-                yield Watch(self._redis, listener, self._messages)
+            yield Watch(self._redis, listener, self._messages)
         finally:
-            await cast("Any", listener).aclose()
+            await listener.aclose()
             await client.aclose()
 
 
@@ -83,7 +82,7 @@ class Watch:
 
     async def _response(self, conversation_id: str, message_id: str) -> dict[str, Any]:
         """The kept response; the newest of its conversation are looked at, since it came just now."""
-        kept = await cast("Any", self._redis.zrange(REPLIES + conversation_id, 0, 99, desc=True))
+        kept = await self._redis.zrange(REPLIES + conversation_id, 0, 99, desc=True)
         responses = (msgspec.json.decode(entry, type=Response) for entry in kept)
         found = next((response for response in responses if response.message_id == message_id), None)
         return {"response": msgspec.to_builtins(found.response)} if found else {}

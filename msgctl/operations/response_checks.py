@@ -2,15 +2,14 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.operations.findings import Suspect, suspect
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 
 BATCH = 200
 """Entries of the stream read in one call."""
@@ -72,8 +71,7 @@ class Stream:
     async def _responses(self, key: str) -> AsyncIterator[tuple[str, Carried, int]]:
         start = "-"
         while True:
-            with unavailable_as_error(self._settings):
-                entries: Any = await self._redis.xrange(key, start, count=BATCH)
+            entries: Any = await self._redis.xrange(key, start, count=BATCH)
             for entry_id, fields in entries:
                 carried = _read(fields.get("body", "")) if fields.get("kind") == "response" else None
                 if carried is not None and carried.seq is not None:
@@ -98,8 +96,7 @@ class Conversations:
         """What is wrong in these conversations."""
         found: list[Suspect] = []
         for key in keys:
-            with unavailable_as_error(self._settings):
-                stored: Any = await self._redis.zrange(key, 0, -1, withscores=True)
+            stored: Any = await self._redis.zrange(key, 0, -1, withscores=True)
             replies = [(int(score), carried) for body, score in stored if (carried := _read(body))]
             records = await self._records([carried.message_id for _, carried in replies])
             found += _faults(key, replies, records)
@@ -108,12 +105,8 @@ class Conversations:
     async def _records(self, message_ids: Sequence[str]) -> list[Mapping[str, str]]:
         pipeline = self._redis.pipeline(transaction=False)
         for message_id in message_ids:
-            cast(
-                "Any",
-                pipeline.hmget(contracts.DELIVERY + message_id, "state", "createdAt", "sendingAt", "retriedAt"),
-            )
-        with unavailable_as_error(self._settings):
-            answers = await pipeline.execute() if message_ids else []
+            pipeline.hmget(contracts.DELIVERY + message_id, "state", "createdAt", "sendingAt", "retriedAt")
+        answers = await pipeline.execute() if message_ids else []
         return [
             dict(zip(("state", "createdAt", "sendingAt", "retriedAt"), answer, strict=True)) for answer in answers
         ]

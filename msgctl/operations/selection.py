@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -12,8 +12,7 @@ from msgctl.messages import PRIORITIES, Record, State
 from msgctl.operations.listing import SOURCES
 from msgctl.operations.query import Query
 from msgctl.operations.signatures import group_of, signature
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 from msgctl.rqueue.job import STATES
 from msgctl.tasks import ahead
@@ -94,8 +93,7 @@ class Selection:
                 pipeline.llen(key).lrange(key, -share, -1)
             else:
                 pipeline.zcard(key).zrange(key, 0, share - 1, desc=kind != "oldest")
-        with unavailable_as_error(self._settings):
-            answers = await pipeline.execute()
+        answers = await pipeline.execute()
         ids = list(dict.fromkeys(_message_id(member) for members in answers[1::2] for member in members))
         items = [item async for batch in self.read(ids, query) for item in batch]
         items.sort(key=lambda item: (-item.at, item.message_id))
@@ -125,8 +123,7 @@ class Selection:
     async def _choose(
         self, fetched: AsyncGenerator[Rows], query: Query, gone: list[str] | None
     ) -> AsyncIterator[list[Summary]]:
-        with unavailable_as_error(self._settings):
-            now, _ = await self._redis.time()
+        now, _ = await self._redis.time()
         async with ahead(fetched) as batches:
             async for ids, rows in batches:
                 if gone is not None:
@@ -138,8 +135,7 @@ class Selection:
         part = msgspec.json.encode(query.match or "").decode()[1:-1]
         for start in range(0, len(ids), BATCH):
             batch = ids[start : start + BATCH]
-            with unavailable_as_error(self._settings):
-                yield batch, await READ(self._redis, part, *batch)
+            yield batch, await READ(self._redis, part, *batch)
 
     async def _walk(self, query: Query) -> AsyncGenerator[Rows]:
         async with ahead(self._ids(query)) as batches:
@@ -155,15 +151,13 @@ class Selection:
     async def _walk_set(self, key: str) -> AsyncIterator[list[str]]:
         cursor = -1
         while cursor != 0:
-            with unavailable_as_error(self._settings):
-                cursor, entries = await self._redis.zscan(key, max(cursor, 0), count=SCAN)
+            cursor, entries = await self._redis.zscan(key, max(cursor, 0), count=SCAN)
             yield [_message_id(str(member)) for member, _ in entries]
 
     async def _walk_list(self, key: str) -> AsyncIterator[list[str]]:
         start, found = 0, ["…"]
         while found:
-            with unavailable_as_error(self._settings):
-                found = await cast("Any", self._redis.lrange(key, start, start + BATCH - 1))
+            found = await self._redis.lrange(key, start, start + BATCH - 1)
             start += BATCH
             yield found
 

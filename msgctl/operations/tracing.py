@@ -15,7 +15,7 @@ from msgctl.operations.advice import NEEDS_WORKER, Standing, stand
 from msgctl.operations.explaining import Explaining
 from msgctl.operations.health import Checkup
 from msgctl.postgres.database import Database
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 
 NAP = 0.5
 """Seconds between two looks while a story is followed."""

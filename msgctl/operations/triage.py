@@ -8,8 +8,7 @@ import msgspec
 from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.messages import Record
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 
 WINDOW = 800
 """Dead letters that one look groups, the newest."""
@@ -86,10 +85,9 @@ class Triage:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        with unavailable_as_error(self._settings):
-            seen = [window, *await self._glance()]
-            if self._groups is None or seen != self._seen:
-                self._groups, self._seen = await self._group(window, total=sum(seen[1::2])), seen
+        seen = [window, *await self._glance()]
+        if self._groups is None or seen != self._seen:
+            self._groups, self._seen = await self._group(window, total=sum(seen[1::2])), seen
         return self._groups
 
     def forget(self, message_id: str) -> None:

@@ -20,8 +20,7 @@ from msgctl.operations.key_checks import Ownership
 from msgctl.operations.message_checks import Identities, Places, Runs
 from msgctl.operations.queue_checks import Lines
 from msgctl.operations.response_checks import Conversations, Stream
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.audit import Audit
 
 WALK = 500
@@ -96,8 +95,7 @@ class Verification:
         seen: set[int] = set()
         cursor = -1
         while cursor != 0:
-            with unavailable_as_error(self._settings):
-                cursor, keys = await self._redis.scan(max(cursor, 0), count=WALK)
+            cursor, keys = await self._redis.scan(max(cursor, 0), count=WALK)
             fresh = [str(key) for key in keys if hash(key) not in seen]
             seen.update(map(hash, fresh))
             yield fresh

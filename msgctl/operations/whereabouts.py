@@ -1,13 +1,13 @@
 """Where the canary is now: at which hop of its way, and in whose hands."""
 
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 
 from redis.exceptions import ResponseError
 
 from msgctl import contracts
 from msgctl.messages import Record
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 
 FAR = 1000
 """Messages of the first queue that are looked through for it."""
@@ -48,7 +48,7 @@ async def locate(redis: RedisClient) -> Whereabouts:
     Raises:
         RedisError: Redis does not answer.
     """
-    message_id = await cast("Any", redis.hget(contracts.CANARY, "id"))
+    message_id = await redis.hget(contracts.CANARY, "id")
     if not message_id:
         return Whereabouts(stage=Stage.NONE)
     stage, holder = await _find(redis, message_id)
@@ -57,7 +57,7 @@ async def locate(redis: RedisClient) -> Whereabouts:
 
 async def _find(redis: RedisClient, message_id: str) -> tuple[Stage, str]:
     fields = ("status", "worker_name", contracts.FIELD_COMMITTED)
-    status, worker, committed = await cast("Any", redis.hmget(contracts.job_key(message_id), *fields))
+    status, worker, committed = await redis.hmget(contracts.job_key(message_id), *fields)
     if status == "started":
         return Stage.RUNNING, worker or ""
     if status == "queued":
@@ -74,8 +74,8 @@ async def _is_to_be_had(redis: RedisClient, message_id: str) -> bool:
     queue = contracts.QUEUES[0]
     async with redis.pipeline(transaction=False) as pipeline:
         pipeline.exists(contracts.RQ_SUSPENDED)
-        cast("Any", pipeline.sismember(contracts.PAUSED, queue))
-        cast("Any", pipeline.lpos(contracts.RQ_QUEUE + queue, message_id, maxlen=FAR))
+        pipeline.sismember(contracts.PAUSED, queue)
+        pipeline.lpos(contracts.RQ_QUEUE + queue, message_id, maxlen=FAR)
         suspended, paused, place = await pipeline.execute()
     return not suspended and not paused and place is not None
 

@@ -1,7 +1,7 @@
 """The workers that are alive, and what each has in hand."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from msgctl.config.settings import Settings
 from msgctl.contracts import (
@@ -13,8 +13,7 @@ from msgctl.contracts import (
     RQ_WORKER,
     RQ_WORKER_EXECUTIONS,
 )
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.claims import Order
 from msgctl.rqueue.queue import Queue
 
@@ -45,11 +44,10 @@ class Workers:
         names = await self._queue.live_workers()
         pipeline = self._redis.pipeline(transaction=False)
         for name in names:
-            cast("Any", pipeline.hmget(RQ_WORKER + name, FIELDS))
-            cast("Any", pipeline.smembers(RQ_WORKER + name + RQ_WORKER_EXECUTIONS))
+            pipeline.hmget(RQ_WORKER + name, FIELDS)
+            pipeline.smembers(RQ_WORKER + name + RQ_WORKER_EXECUTIONS)
             pipeline.get(ORDER + name)
-        with unavailable_as_error(self._settings):
-            answers = await pipeline.execute()
+        answers = await pipeline.execute()
         each = zip(answers[::3], answers[1::3], answers[2::3], strict=True)
         return [_describe(name, *answer) for name, answer in zip(names, each, strict=True)]
 
@@ -58,14 +56,13 @@ class Workers:
 
         `seconds` it has run, `leaseSeconds` it may still commit without a sign of life; null: unknown.
         """
-        with unavailable_as_error(self._settings):
-            members = sorted(await cast("Any", self._redis.smembers(RQ_WORKER + name + RQ_WORKER_EXECUTIONS)))
-            pipeline = self._redis.pipeline(transaction=False)
-            for member in members:
-                cast("Any", pipeline.hget(RQ_EXECUTION + member, "created_at"))
-                pipeline.zscore(LEASES, member)
-            seconds, microseconds = await self._redis.time()
-            answers = await pipeline.execute()
+        members = sorted(await self._redis.smembers(RQ_WORKER + name + RQ_WORKER_EXECUTIONS))
+        pipeline = self._redis.pipeline(transaction=False)
+        for member in members:
+            pipeline.hget(RQ_EXECUTION + member, "created_at")
+            pipeline.zscore(LEASES, member)
+        seconds, microseconds = await self._redis.time()
+        answers = await pipeline.execute()
         now = seconds + microseconds / 1e6
         return [
             {
@@ -92,9 +89,8 @@ class Workers:
                 pipeline.delete(ORDER + name)
             else:
                 pipeline.set(ORDER + name, order, ex=ORDER_LASTS)
-                cast("Any", pipeline.srem(IDLE_WORKERS, name))  # a wake-up would be lost on it
-        with unavailable_as_error(self._settings):
-            await pipeline.execute()
+                pipeline.srem(IDLE_WORKERS, name)  # a wake-up would be lost on it
+        await pipeline.execute()
 
 
 def _describe(name: str, fields: list[str | None], running: set[str], order: str | None) -> dict[str, Any]:

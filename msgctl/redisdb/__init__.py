@@ -8,7 +8,6 @@ from msgctl.redisdb.connection import (
     dedicated,
     describe,
     knock,
-    unavailable_as_error,
 )
 from msgctl.redisdb.safety import Watch, check_durability, is_durable
 from msgctl.redisdb.script import Script
@@ -27,5 +26,4 @@ __all__ = [
     "describe",
     "is_durable",
     "knock",
-    "unavailable_as_error",
 ]

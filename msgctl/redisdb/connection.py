@@ -1,8 +1,6 @@
 """Connections to Redis, each kind with the timeouts its use can bear."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from redis import Redis as BlockingRedis
@@ -13,7 +11,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.redisdb import sentinels
-from msgctl.redisdb.client import FAULTS, RedisClient, as_unavailable, no_answer
+from msgctl.redisdb.client import RedisClient, no_answer
 from msgctl.redisdb.lane import PlainLane, SecureLane
 
 RESEND = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3)
@@ -89,17 +87,6 @@ def describe(settings: Settings) -> str:
     if redis.sentinels:
         return f"{redis.sentinel_service}/{redis.database} of the Sentinels {', '.join(redis.sentinels)}"
     return f"redis://{redis.host}:{redis.port}/{redis.database}"
-
-
-@contextmanager
-def unavailable_as_error(settings: Settings) -> Iterator[None]:
-    """Turn redis-py's connection faults, and a Redis that refuses writes, into `RedisUnavailable`."""
-    try:
-        yield
-    except FAULTS as error:
-        if unavailable := as_unavailable(error, describe(settings)):
-            raise unavailable from error
-        raise
 
 
 def _pool(settings: Settings, **manner: Any) -> BlockingConnectionPool:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         def hvals(self, name: KeyT) -> Awaitable[list[str]]: ...  # type: ignore[override]
         def lindex(self, name: KeyT, index: int) -> Awaitable[str | None]: ...
         def lrange(self, name: KeyT, start: int, end: int) -> Awaitable[list[str]]: ...  # type: ignore[override]
+        def lpos(self, name: KeyT, value: str, *, maxlen: int | None = None) -> Awaitable[int | None]: ...  # type: ignore[override]
         def mget(self, keys: Any, *args: EncodableT) -> Awaitable[list[str | None]]: ...  # type: ignore[override]
         def ping(self, **kwargs: Any) -> Awaitable[bool]: ...
         def script_load(self, script: Any) -> Awaitable[str]: ...
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
         def xrevrange(  # type: ignore[override]
             self, name: KeyT, max: Any = "+", min: Any = "-", count: int | None = None
         ) -> Awaitable[Entries]: ...
+        def zrange(  # type: ignore[override]
+            self, name: KeyT, start: EncodableT, end: EncodableT, **options: Any
+        ) -> Awaitable[list[Any]]: ...
 
     class DecodedPipeline(Pipeline):
         def __init__(self, pool: Any, callbacks: Any, transaction: bool, shard_hint: str | None) -> None: ...  # noqa: FBT001

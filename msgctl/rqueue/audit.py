@@ -7,13 +7,12 @@ backup that was read in. It walks by SCAN and in slices, so that Redis serves ot
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any, cast
+from typing import cast
 
 from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.messages import Record
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 
 AUDIT = Script.beside(__file__, "audit")
@@ -56,8 +55,7 @@ class Audit:
 
     async def is_due(self) -> bool:
         """Whether it is time for an audit and this caller shall make it: one a minute among all workers."""
-        with unavailable_as_error(self._settings):
-            taken = await self._redis.set(contracts.AUDITED, "1", px=round(INTERVAL * 1000), nx=True)
+        taken = await self._redis.set(contracts.AUDITED, "1", px=round(INTERVAL * 1000), nx=True)
         return bool(taken)
 
     async def run(self, *, mend: bool) -> list[Stuck]:
@@ -78,8 +76,7 @@ class Audit:
     async def forget_workers(self) -> int:
         """Strike workers that died without a word off RQ's registers; how many."""
         names = (*contracts.QUEUES, contracts.QUARANTINE)
-        with unavailable_as_error(self._settings):
-            return cast("int", await FORGET(self._redis, *names))
+        return cast("int", await FORGET(self._redis, *names))
 
     async def absent(self, queue: str, message_ids: Iterable[str]) -> set[str]:
         """Those of `message_ids` that are not in a queue and were not while this was found out.
@@ -89,8 +86,7 @@ class Audit:
         """
         missing, start = set(message_ids), 0
         while missing:
-            with unavailable_as_error(self._settings):
-                ids = await cast("Any", self._redis.lrange(contracts.RQ_QUEUE + queue, -start - SLICE, -start - 1))
+            ids = await self._redis.lrange(contracts.RQ_QUEUE + queue, -start - SLICE, -start - 1)
             missing.difference_update(ids)
             if len(ids) < SLICE:
                 break
@@ -100,8 +96,7 @@ class Audit:
     async def _mailboxes(self) -> AsyncIterator[list[tuple[str, str]]]:
         cursor, pattern = -1, contracts.MAILBOX + "*"
         while cursor != 0:
-            with unavailable_as_error(self._settings):
-                cursor, keys = await self._redis.scan(max(cursor, 0), pattern, 1000, "list")
+            cursor, keys = await self._redis.scan(max(cursor, 0), pattern, 1000, "list")
             for start in range(0, len(keys), BATCH):
                 yield [(str(key).removeprefix(contracts.MAILBOX), "") for key in keys[start : start + BATCH]]
 
@@ -110,8 +105,7 @@ class Audit:
         found: list[Stuck] = []
         for start in range(0, len(conversations), BATCH):
             arguments = [part for pair in conversations[start : start + BATCH] for part in pair]
-            with unavailable_as_error(self._settings):
-                rows = await AUDIT(self._redis, int(mend), *arguments)
+            rows = await AUDIT(self._redis, int(mend), *arguments)
             found += [Stuck(*row) for row in rows]
         return found
 

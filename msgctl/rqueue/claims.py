@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
@@ -11,9 +11,8 @@ from msgctl import contracts, logs
 from msgctl.config.settings import Settings
 from msgctl.messages import Draft, Failure, Message, Reply, Turn, named_socket
 from msgctl.metrics import definitions as metrics
-from msgctl.redisdb import RedisClient
 from msgctl.redisdb.batch import Batch
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 from msgctl.retry import GiveUp, RetryLater
 
@@ -115,8 +114,7 @@ class Claims:
         """
         max_wait, ticket = round(self._settings.worker.max_wait * 1000), secrets.token_hex(8)
         manner = (self._lease, max_wait, int(quarantine), ticket, self._settings.history.turns)
-        with unavailable_as_error(self._settings):
-            rows = await self._batch.run(CLAIM, self._worker, slots, *manner, first=True)  # slots stand idle
+        rows = await self._batch.run(CLAIM, self._worker, slots, *manner, first=True)  # slots stand idle
         claimed = []
         for message_id, run, text, attempts, snoozes, conversation_id, kept, turns in rows:
             message = _read(text)
@@ -135,8 +133,7 @@ class Claims:
             state: `busy` or `idle`, as RQ's tools show it.
         """
         ttl = round(self._settings.worker.lease + SILENCE)
-        with unavailable_as_error(self._settings):
-            known, *lost = await HEARTBEAT(self._redis, self._worker, self._lease, ttl, state, *leases)
+        known, *lost = await HEARTBEAT(self._redis, self._worker, self._lease, ttl, state, *leases)
         self.registered = bool(known)
         return cast("list[str]", lost)
 
@@ -161,24 +158,23 @@ class Claims:
             execution: n8n's id of the execution, where it tells one.
         """
         history = self._settings.history
-        with unavailable_as_error(self._settings):
-            row = await self._batch.run(
-                COMMIT,
-                claimed.message.message_id,
-                claimed.run,
-                response.to_json()[:-1],
-                turns[0].to_json(),
-                turns[1].to_json(),
-                history.turns,
-                history.replies,
-                round(history.ttl * 1000),
-                round(self._settings.retention.completed * 1000),
-                progress_event(claimed.message),
-                steps,
-                execution,
-                " ".join(map(str, passed)),
-                named_socket(response),
-            )
+        row = await self._batch.run(
+            COMMIT,
+            claimed.message.message_id,
+            claimed.run,
+            response.to_json()[:-1],
+            turns[0].to_json(),
+            turns[1].to_json(),
+            history.turns,
+            history.replies,
+            round(history.ttl * 1000),
+            round(self._settings.retention.completed * 1000),
+            progress_event(claimed.message),
+            steps,
+            execution,
+            " ".join(map(str, passed)),
+            named_socket(response),
+        )
         return Committed(*row) if row else None
 
     async def fail(
@@ -204,45 +200,41 @@ class Claims:
             steps: how long each step took, `step:ms,…`, for the ledger.
         """
         later = decision if isinstance(decision, RetryLater) else None
-        with unavailable_as_error(self._settings):
-            kept = await self._batch.run(
-                FAIL,
-                claimed.message.message_id,
-                claimed.run,
-                round(later.delay * 1000) if later else -1,
-                int(later.counts_as_attempt) if later else 1,
-                error,
-                record,
-                round(self._settings.retention.failed * 1000),
-                failure.to_json(),
-                fault,
-                failure.code,
-                steps,
-            )
+        kept = await self._batch.run(
+            FAIL,
+            claimed.message.message_id,
+            claimed.run,
+            round(later.delay * 1000) if later else -1,
+            int(later.counts_as_attempt) if later else 1,
+            error,
+            record,
+            round(self._settings.retention.failed * 1000),
+            failure.to_json(),
+            fault,
+            failure.code,
+            steps,
+        )
         return bool(kept)
 
     async def hand_back(self, claimed: Sequence[Claimed]) -> int:
         """Give messages to the other workers, charging nothing; how many were still ours."""
         arguments = [part for one in claimed for part in (one.message.message_id, one.run)]
-        with unavailable_as_error(self._settings):
-            return cast("int", await HAND_BACK(self._redis, *arguments))
+        return cast("int", await HAND_BACK(self._redis, *arguments))
 
     async def disown(self, known: Sequence[str]) -> int:
         """After the reply of a claim got lost: hand back what Redis says we run and is not in `known` (`id:run`).
 
         It goes the way of the claims, one after the other, so that none is still on its way behind it.
         """
-        with unavailable_as_error(self._settings):
-            return cast("int", await self._batch.run(DISOWN, self._worker, *known))
+        return cast("int", await self._batch.run(DISOWN, self._worker, *known))
 
     async def tend(self) -> Tended:
         """Promote what is due, reap what lost its worker, expire what is over."""
         worker, keep = self._settings.worker, self._settings.retention
-        with unavailable_as_error(self._settings):
-            row = await TEND(
-                self._redis,
-                *(200, worker.max_crashes, round(keep.failed * 1000), CRASH, self._settings.events.stream),
-            )
+        row = await TEND(
+            self._redis,
+            *(200, worker.max_crashes, round(keep.failed * 1000), CRASH, self._settings.events.stream),
+        )
         tended = Tended(*row)
         metrics.CRASHES.inc(tended.reaped)
         metrics.DEAD_LETTERS.inc(tended.buried)
@@ -251,30 +243,26 @@ class Claims:
     async def keep_quarantine(self, seconds: float) -> bool:
         """Become, or stay, the one worker that works the quarantine; False if another is."""
         keeper, ttl = contracts.QUARANTINE_KEEPER, round(seconds * 1000)
-        with unavailable_as_error(self._settings):
-            if await self._redis.set(keeper, self._worker, px=ttl, nx=True):
-                return True
-            if await self._redis.get(keeper) != self._worker:
-                return False
-            return bool(await self._redis.pexpire(keeper, ttl))
+        if await self._redis.set(keeper, self._worker, px=ttl, nx=True):
+            return True
+        if await self._redis.get(keeper) != self._worker:
+            return False
+        return bool(await self._redis.pexpire(keeper, ttl))
 
     async def _park(self, message_id: str, run: int) -> None:
         """Set a message aside that cannot be read; its conversation goes on without it."""
         log.error("A job hash cannot be read and is parked", messageId=message_id)
-        with unavailable_as_error(self._settings):
-            await PARK(self._redis, message_id, run)
+        await PARK(self._redis, message_id, run)
 
     async def order(self) -> Order | None:
         """What an operator told this worker, if that is still in force."""
-        with unavailable_as_error(self._settings):
-            told = await self._redis.get(contracts.ORDER + self._worker)
+        told = await self._redis.get(contracts.ORDER + self._worker)
         return Order(told) if told in set(Order) else None
 
     async def retire(self) -> None:
         """Be woken no more."""
-        with unavailable_as_error(self._settings):
-            await cast("Any", self._redis.srem(contracts.IDLE_WORKERS, self._worker))
-            await self._redis.delete(contracts.WAKE + self._worker, contracts.CLAIMED + self._worker)
+        await self._redis.srem(contracts.IDLE_WORKERS, self._worker)
+        await self._redis.delete(contracts.WAKE + self._worker, contracts.CLAIMED + self._worker)
 
 
 def _read(text: str) -> Message | None:

@@ -6,8 +6,7 @@ from contextlib import suppress
 from msgctl import logs
 from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 from msgctl.rqueue.claims import Claimed, progress_event
 
@@ -68,5 +67,4 @@ class Progress:
         for claimed, passed in notes.values():
             message = claimed.message
             arguments += (message.message_id, claimed.run, " ".join(map(str, passed)), progress_event(message))
-        with unavailable_as_error(self._settings):
-            await PROGRESS(self._redis, *arguments)
+        await PROGRESS(self._redis, *arguments)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import msgspec
 
@@ -10,9 +10,8 @@ from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.messages import PRIORITIES, Message, Record
 from msgctl.metrics import definitions as metrics
-from msgctl.redisdb import RedisClient
 from msgctl.redisdb.batch import Batch
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 from msgctl.rqueue.job import Job, job_data
 
@@ -93,67 +92,62 @@ class Queue:
             max_backlog: messages its user may have under way; 0: no bound.
         """
         keep, history = self._settings.retention, self._settings.history
-        with unavailable_as_error(self._settings):
-            verdict, message_id, conversation_id = await self._batch.run(
-                ENQUEUE,
-                message.message_id,
-                message.user_id,
-                message.conversation_id,
-                contracts.queue_name(message.priority),
-                message.to_json(),
-                digest,
-                job_data(message.message_id),
-                f"message {message.message_id}",
-                message.channel,
-                message.priority,
-                idempotency_key,
-                _milliseconds(keep.identity),
-                _milliseconds(history.ttl),
-                history.max_mailbox,
-                self._actor,
-                max_backlog,
-            )
+        verdict, message_id, conversation_id = await self._batch.run(
+            ENQUEUE,
+            message.message_id,
+            message.user_id,
+            message.conversation_id,
+            contracts.queue_name(message.priority),
+            message.to_json(),
+            digest,
+            job_data(message.message_id),
+            f"message {message.message_id}",
+            message.channel,
+            message.priority,
+            idempotency_key,
+            _milliseconds(keep.identity),
+            _milliseconds(history.ttl),
+            history.max_mailbox,
+            self._actor,
+            max_backlog,
+        )
         if verdict == Verdict.ACCEPTED:
             metrics.ACCEPTED.labels(message.priority).inc()
         return Enqueued(Verdict(verdict), message_id, conversation_id)
 
     async def find(self, message_id: str) -> Job | None:
         """One message, or None if Redis does not know it."""
-        with unavailable_as_error(self._settings):
-            fields = await cast("Any", self._redis.hgetall(contracts.job_key(message_id)))
+        fields = await self._redis.hgetall(contracts.job_key(message_id))
         return Job.from_hash(fields)
 
     async def find_many(self, message_ids: Sequence[str]) -> list[Job | None]:
         """Several messages in one round trip, in the order asked for."""
         pipeline = self._redis.pipeline(transaction=False)
         for message_id in message_ids:
-            cast("Any", pipeline.hgetall(contracts.job_key(message_id)))
-        with unavailable_as_error(self._settings):
-            return [Job.from_hash(fields) for fields in await pipeline.execute()]
+            pipeline.hgetall(contracts.job_key(message_id))
+        return [Job.from_hash(fields) for fields in await pipeline.execute()]
 
     async def untold(self, message_ids: Sequence[str]) -> set[str]:
         """Those whose delivery is still to be made."""
         pipeline = self._redis.pipeline(transaction=False)
         for message_id in message_ids:
-            cast("Any", pipeline.zscore(contracts.POSTPONED, message_id))
-        with unavailable_as_error(self._settings):
-            due = await pipeline.execute() if message_ids else []
+            pipeline.zscore(contracts.POSTPONED, message_id)
+        due = await pipeline.execute() if message_ids else []
         return {message_id for message_id, at in zip(message_ids, due, strict=True) if at is not None}
 
     async def stats(self) -> Stats:
         """Count the messages in each state, in one round trip and without walking any of them."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.exists(contracts.RQ_SUSPENDED)
-        cast("Any", pipeline.smembers(contracts.PAUSED))
-        cast("Any", pipeline.llen(contracts.RQ_QUEUE + contracts.QUARANTINE))
+        pipeline.smembers(contracts.PAUSED)
+        pipeline.llen(contracts.RQ_QUEUE + contracts.QUARANTINE)
         for queue in contracts.QUEUES:
-            cast("Any", pipeline.llen(contracts.RQ_QUEUE + queue))
+            pipeline.llen(contracts.RQ_QUEUE + queue)
             for registry in (contracts.RQ_DEFERRED, contracts.RQ_WIP, contracts.RQ_FINISHED):
                 pipeline.zcard(registry + queue)
             pipeline.zcard(contracts.RQ_FAILED + queue)
             pipeline.zcard(contracts.RQ_SCHEDULED + queue)
-        with unavailable_as_error(self._settings):
-            suspended, names, quarantined, *counts = await pipeline.execute()
+        suspended, names, quarantined, *counts = await pipeline.execute()
         backlogs = dict(zip(contracts.QUEUES, map(sum, zip(counts[::6], counts[1::6], strict=True)), strict=True))
         active, completed, failed, delayed = (sum(counts[i::6]) for i in range(2, 6))
         waiting = quarantined + sum(backlogs.values())
@@ -174,26 +168,24 @@ class Queue:
 
     async def oldest_waits(self) -> dict[int, float]:
         """Seconds the head of each queue has waited, by priority; those where nothing waits are left out."""
-        with unavailable_as_error(self._settings):
-            pipeline = self._redis.pipeline(transaction=False)
-            cast("Any", pipeline.time())
-            for queue in contracts.QUEUES:
-                cast("Any", pipeline.lindex(contracts.RQ_QUEUE + queue, 0))
-            (seconds, microseconds), *heads = await pipeline.execute()
-            for head in heads:
-                cast("Any", pipeline.hget(contracts.job_key(head or ""), contracts.FIELD_READY))
-            ready = zip(PRIORITIES, await pipeline.execute(), strict=True)
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.time()
+        for queue in contracts.QUEUES:
+            pipeline.lindex(contracts.RQ_QUEUE + queue, 0)
+        (seconds, microseconds), *heads = await pipeline.execute()
+        for head in heads:
+            pipeline.hget(contracts.job_key(head or ""), contracts.FIELD_READY)
+        ready = zip(PRIORITIES, await pipeline.execute(), strict=True)
         now = seconds + microseconds / 1e6
         return {priority: max(0.0, now - int(value) / 1000) for priority, value in ready if value}
 
     async def live_workers(self) -> list[str]:
         """Names of the workers whose heartbeat has not run out."""
-        with unavailable_as_error(self._settings):
-            keys = sorted(await cast("Any", self._redis.smembers(contracts.RQ_WORKERS)))
-            pipeline = self._redis.pipeline(transaction=False)
-            for key in keys:
-                cast("Any", pipeline.hmget(key, "last_heartbeat", "death"))
-            alive = await pipeline.execute() if keys else []
+        keys = sorted(await self._redis.smembers(contracts.RQ_WORKERS))
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in keys:
+            pipeline.hmget(key, "last_heartbeat", "death")
+        alive = await pipeline.execute() if keys else []
         return [
             key.removeprefix(contracts.RQ_WORKER)
             for key, (heartbeat, death) in zip(keys, alive, strict=True)
@@ -205,8 +197,7 @@ class Queue:
         pipeline = self._redis.pipeline(transaction=False)
         for queue in contracts.QUEUES:
             pipeline.zrange(contracts.RQ_FAILED + queue, 0, limit + offset - 1, desc=True, withscores=True)
-        with unavailable_as_error(self._settings):
-            registries: list[list[tuple[str, float]]] = await pipeline.execute()
+        registries: list[list[tuple[str, float]]] = await pipeline.execute()
         found = sorted((entry for entries in registries for entry in entries), key=lambda entry: -entry[1])
         return [message_id for message_id, _ in found[offset : offset + limit]]
 
@@ -216,11 +207,10 @@ class Queue:
 
     async def replay_many(self, message_ids: Sequence[str]) -> list[Outcome]:
         """The same for some hundreds at once, in one atomic step; what is missing stops nothing."""
-        with unavailable_as_error(self._settings):
-            return cast(
-                "list[Outcome]",
-                await REPLAY(self._redis, _milliseconds(self._settings.history.ttl), *message_ids),
-            )
+        return cast(
+            "list[Outcome]",
+            await REPLAY(self._redis, _milliseconds(self._settings.history.ttl), *message_ids),
+        )
 
     async def cancel(self, message_id: str, *, error: bytes, failure: bytes) -> str:
         """End a message that waits as a dead letter; `cancelled`, `missing`, or RQ's status of one that cannot be.
@@ -230,31 +220,26 @@ class Queue:
             error: JSON `{class, code, text, at}`.
             failure: JSON of a `Failure`, for its sender.
         """
-        with unavailable_as_error(self._settings):
-            ttl = _milliseconds(self._settings.retention.failed)
-            return cast("str", await CANCEL(self._redis, message_id, ttl, error, failure))
+        ttl = _milliseconds(self._settings.retention.failed)
+        return cast("str", await CANCEL(self._redis, message_id, ttl, error, failure))
 
     async def pause(self, queues: Sequence[str] = ()) -> None:
         """Let nobody claim from these queues any more; from none at all if no name is given."""
-        with unavailable_as_error(self._settings):
-            await PAUSE(self._redis, "pause", *queues)
+        await PAUSE(self._redis, "pause", *queues)
 
     async def resume(self, queues: Sequence[str] = ()) -> None:
         """Let workers claim from these queues again, and wake them; from all if no name is given."""
-        with unavailable_as_error(self._settings):
-            await PAUSE(self._redis, "resume", *queues)
+        await PAUSE(self._redis, "resume", *queues)
 
     async def paused(self) -> list[str]:
         """The queues nobody claims from, soonest first."""
-        with unavailable_as_error(self._settings):
-            suspended = await self._redis.exists(contracts.RQ_SUSPENDED)
-            names: set[str] = await cast("Any", self._redis.smembers(contracts.PAUSED))
+        suspended = await self._redis.exists(contracts.RQ_SUSPENDED)
+        names: set[str] = await self._redis.smembers(contracts.PAUSED)
         return [queue for queue in contracts.QUEUES if suspended or queue in names]
 
     async def link(self, message_id: str, edition: str) -> None:
         """Let a dead letter and the message that was sent in its place name each other; both are ids."""
-        with unavailable_as_error(self._settings):
-            await LINK(self._redis, message_id, edition)
+        await LINK(self._redis, message_id, edition)
 
     async def ended_ids(self, status: Literal["finished", "failed"]) -> AsyncIterator[list[str]]:
         """Walk the ids of messages that are over, in batches of some hundreds, without holding Redis up.
@@ -266,14 +251,12 @@ class Queue:
         for queue in contracts.QUEUES:
             cursor = -1
             while cursor != 0:
-                with unavailable_as_error(self._settings):
-                    cursor, entries = await self._redis.zscan(registry + queue, max(cursor, 0), count=500)
+                cursor, entries = await self._redis.zscan(registry + queue, max(cursor, 0), count=500)
                 yield [str(message_id) for message_id, _ in entries]
 
     async def remove(self, status: Literal["finished", "failed"], ended_before: int, ids: Sequence[str]) -> int:
         """Forget those of `ids` that ended with `status` before a time (Unix milliseconds); how many."""
-        with unavailable_as_error(self._settings):
-            return cast("int", await REMOVE(self._redis, status, ended_before, *ids))
+        return cast("int", await REMOVE(self._redis, status, ended_before, *ids))
 
 
 def _milliseconds(seconds: float) -> int:

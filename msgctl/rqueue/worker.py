@@ -8,7 +8,7 @@ from rq.worker import BaseWorker
 
 from msgctl.config.settings import Settings
 from msgctl.contracts import FIELD_SLOTS, QUEUES, RQ_WORKER
-from msgctl.redisdb.connection import connect_blocking, unavailable_as_error
+from msgctl.redisdb.connection import connect_blocking
 
 
 class RegisteredWorker(BaseWorker):
@@ -43,15 +43,13 @@ class Registration:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        with unavailable_as_error(self._settings):
-            await asyncio.to_thread(self._register)
+        await asyncio.to_thread(self._register)
 
     async def end(self) -> None:
         """Register its death, if it was born; safe to call twice."""
         worker, self._worker = self._worker, None
         if worker is not None:
-            with unavailable_as_error(self._settings):
-                await asyncio.to_thread(worker.register_death)
+            await asyncio.to_thread(worker.register_death)
         self._redis.close()
 
     def _register(self) -> None:

@@ -18,7 +18,7 @@ from msgctl.errors import PostgresUnavailable
 from msgctl.events.projector import Projector
 from msgctl.postgres.database import Database
 from msgctl.postgres.migrations import migrate
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from msgctl.stack.ports import free_port
 from tests.processes import until

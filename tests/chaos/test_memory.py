@@ -11,7 +11,7 @@ import pytest
 
 from chaos.memory import Samples, Slope, Watched, besides_peaks, slope
 from msgctl.config.settings import Settings
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.stack import ports
 from msgctl.tasks import cancel
 from tests.processes import Daemon, until

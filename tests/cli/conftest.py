@@ -14,7 +14,7 @@ import pytest
 
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.processes import PATIENCE, environment
 from tests.secrecy import SEARCH
 from tests.traffic import Traffic

@@ -3,7 +3,7 @@
 from typing import Any
 
 from msgctl import contracts
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.cli.conftest import Invoke
 
 

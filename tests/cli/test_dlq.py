@@ -4,7 +4,7 @@ import json
 
 from msgctl import contracts
 from msgctl.messages import State
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.cli.conftest import Invoke
 from tests.traffic import Traffic
 

@@ -10,7 +10,7 @@ from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.events.projector import Projector
 from msgctl.postgres.database import Database
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.cli.conftest import Invoke
 from tests.traffic import Traffic
 

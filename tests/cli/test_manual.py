@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgctl import contracts
 from msgctl.cli.manual import leaves, render
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.cli.conftest import Invoke
 from tests.traffic import Traffic
 

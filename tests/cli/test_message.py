@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from msgctl.messages import Channel
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.cli.conftest import Invoke
 from tests.processes import until
 from tests.rqueue.conftest import commit

@@ -12,7 +12,7 @@ from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
 from msgctl.messages import State
 from msgctl.operations.query import parse_query
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.cli.conftest import Invoke, Outcome, started
 from tests.processes import PATIENCE, Daemon, until
 from tests.rqueue.conftest import commit

@@ -8,7 +8,7 @@ from pathlib import Path
 from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.messages import State
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.cli.conftest import Invoke, started
 from tests.processes import PATIENCE, until
 from tests.traffic import Traffic

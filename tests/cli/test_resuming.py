@@ -2,7 +2,7 @@
 
 from msgctl import contracts
 from msgctl.config.settings import Settings
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.retry import GiveUp
 from msgctl.stack.n8n import N8nStandIn
 from tests.cli.conftest import Invoke

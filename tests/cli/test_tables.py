@@ -3,7 +3,7 @@
 import pytest
 
 from msgctl import contracts
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.cli.conftest import Invoke
 from tests.traffic import Traffic
 

@@ -1,7 +1,7 @@
 """`msgctl verify`."""
 
 from msgctl import contracts
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.cli.conftest import Invoke
 from tests.traffic import Traffic
 

@@ -15,7 +15,7 @@ from msgctl.delivery.stream import ResponseStream
 from msgctl.delivery.web import Web
 from msgctl.operations.canary import Canary
 from msgctl.operations.whereabouts import Stage, locate
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.retry import RetryLater
 from msgctl.rqueue.claims import Claimed, Claims
 from msgctl.rqueue.queue import Queue

@@ -13,7 +13,7 @@ from msgctl.config.settings import Settings
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.delivery.sockets import Sockets
 from msgctl.messages import Channel
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.stack.valkey import Valkey
 from tests.delivery.providers import Providers

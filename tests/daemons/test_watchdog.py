@@ -16,7 +16,7 @@ from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.notify import Readiness
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from msgctl.stack.ports import free_port
 from msgctl.stack.valkey import Valkey

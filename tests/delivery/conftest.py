@@ -7,7 +7,7 @@ import redis as sync_redis
 
 from msgctl.config.settings import Settings
 from msgctl.http.client import HttpClient
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.stack.valkey import Valkey
 from tests.delivery.providers import Providers
 from tests.delivery.replies import Replies

@@ -7,7 +7,7 @@ import msgspec
 
 from msgctl import contracts
 from msgctl.messages import Channel, Failure, Reply, Response
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 
 NUMBERS = itertools.count(1)
 

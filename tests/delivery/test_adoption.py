@@ -11,7 +11,7 @@ from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.delivery.adoption import Adoption
 from msgctl.messages import Channel, Response
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.tasks import cancel
 from tests.delivery.replies import Replies, response
 from tests.processes import until

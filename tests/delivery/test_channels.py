@@ -14,7 +14,7 @@ from msgctl.messages import Channel
 from msgctl.operations.channels import Channels
 from msgctl.operations.channels import ChannelState as Seen
 from msgctl.operations.deliveries import Deliveries
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.delivery.desk import Desk
 from tests.delivery.providers import Providers
 from tests.delivery.replies import Replies, response

@@ -8,7 +8,7 @@ from msgctl.config.settings import Settings
 from msgctl.delivery.receipts import Receipts
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.messages import Channel
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.delivery.desk import Desk
 from tests.delivery.providers import Answer, Providers
 from tests.delivery.replies import Replies, response

@@ -8,7 +8,7 @@ from msgctl.events.event import Event
 from msgctl.events.ledger import Ledger
 from msgctl.messages import Channel
 from msgctl.operations.channels import Channels
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.delivery.desk import Desk
 from tests.delivery.providers import Providers
 from tests.delivery.replies import Replies, response

@@ -12,7 +12,7 @@ from msgctl.delivery.adoption import Adoption
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.delivery.sockets import Sockets
 from msgctl.messages import Message
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.retry import GiveUp
 from msgctl.rqueue.claims import Claimed, Claims
 from msgctl.rqueue.queue import Queue

@@ -7,7 +7,7 @@ from aiohttp import web
 from msgctl.config.settings import Settings
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.messages import Channel
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.delivery.desk import Desk
 from tests.delivery.providers import Providers
 from tests.delivery.replies import Replies, response

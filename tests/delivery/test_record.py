@@ -15,7 +15,7 @@ from msgctl.errors import FaultClass, ProviderRejected
 from msgctl.http.client import HttpClient
 from msgctl.messages import Channel, Response
 from msgctl.metrics import definitions as metrics
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.retry import RetryLater
 from tests.delivery.desk import Desk
 from tests.delivery.providers import Providers

@@ -11,7 +11,7 @@ from msgctl.delivery.record import DeliveryState, find
 from msgctl.delivery.sockets import Sockets
 from msgctl.delivery.stream import ResponseStream
 from msgctl.messages import Channel, Response
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.delivery.desk import Desk
 from tests.delivery.providers import Providers
 from tests.delivery.replies import Replies, response

@@ -14,7 +14,7 @@ from msgctl.delivery.sockets import Sockets
 from msgctl.delivery.stream import ResponseStream
 from msgctl.delivery.web import Web
 from msgctl.messages import Channel, Response
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.tasks import cancel
 from tests.delivery.desk import Desk
 from tests.delivery.replies import Replies, response

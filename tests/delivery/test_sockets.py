@@ -12,7 +12,7 @@ from msgctl.config.settings import Settings
 from msgctl.delivery.sockets import Sockets
 from msgctl.errors import NotFound
 from msgctl.messages import Channel
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.tasks import cancel
 from tests.delivery.replies import Replies, response

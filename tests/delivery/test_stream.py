@@ -9,7 +9,7 @@ from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.delivery.entry import Entry
 from msgctl.delivery.stream import ResponseStream
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.delivery.replies import Replies, response
 from tests.processes import until
 

@@ -8,7 +8,7 @@ from msgctl.config.settings import Settings
 from msgctl.events.archive import Archive
 from msgctl.events.projector import Projector
 from msgctl.postgres.database import Database
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 
 

@@ -13,7 +13,7 @@ from msgctl.delivery.stream import ResponseStream
 from msgctl.delivery.web import Web
 from msgctl.events.event import Event
 from msgctl.events.ledger import Ledger
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import LIBRARY
 from msgctl.retry import RetryLater
 from msgctl.rqueue.claims import Claimed, Claims

@@ -20,7 +20,7 @@ from msgctl.messages import State
 from msgctl.operations.rebuilding import Rebuilding
 from msgctl.postgres.database import Database
 from msgctl.postgres.migrations import migrate
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.rqueue.claims import Claims
 from msgctl.rqueue.queue import Queue

@@ -15,7 +15,7 @@ from msgctl.operations.entrance import Operations
 from msgctl.operations.rebuilding import Rebuilding
 from msgctl.operations.tracing import Tracing
 from msgctl.postgres.database import Database
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from msgctl.stack.n8n import N8nStandIn
 from tests.processes import Daemon, until

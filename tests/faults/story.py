@@ -22,7 +22,7 @@ from msgctl.config.settings import Settings
 from msgctl.messages import Message, State
 from msgctl.operations.findings import Violation
 from msgctl.operations.verification import Verification
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.rqueue.claims import Claims
 from msgctl.rqueue.queue import Queue

@@ -14,7 +14,7 @@ from daemons.subscriber import serve as serve_subscriber
 from msgctl import tokens
 from msgctl.config.settings import Settings
 from msgctl.messages import Draft, Failure, Reply, Turn
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.retry import GiveUp
 from msgctl.rqueue.claims import Claimed, Claims
 from tests.processes import PATIENCE

@@ -10,7 +10,7 @@ from daemons.gateway.app import serve
 from msgctl.agents.agent import Agent
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.gateway.clients import Client, Pipeline, running
 
 

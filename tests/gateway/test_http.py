@@ -13,7 +13,7 @@ from msgctl import contracts, errors
 from msgctl.agents.agent import Agent
 from msgctl.config.settings import Settings
 from msgctl.operations.entrance import Operations
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.gateway.clients import Answer, Client, Pipeline, running
 from tests.processes import PATIENCE
 from tests.test_tokens import BAD_CLAIMS, forged, good_claims

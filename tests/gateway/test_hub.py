@@ -9,7 +9,7 @@ from daemons.gateway.session import Session
 from daemons.gateway.texts import choose
 from msgctl.config.settings import Settings
 from msgctl.delivery.sockets import Sockets
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.tokens import Claims
 from tests.processes import until
 

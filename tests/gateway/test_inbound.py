@@ -17,7 +17,7 @@ from msgctl.channels.send_limits import digest
 from msgctl.config.settings import Settings
 from msgctl.messages import Channel, Response
 from msgctl.metrics import definitions as metrics
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.gateway.clients import running
 from tests.gateway.test_webhooks import (
     APP_SECRET,

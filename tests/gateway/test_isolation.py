@@ -16,7 +16,7 @@ from msgctl import contracts
 from msgctl.agents.agent import Agent
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.gateway.clients import Chat, Client, Pipeline
 
 ABSENT = "00000000-0000-4000-8000-000000000000"

@@ -18,8 +18,8 @@ from msgctl.agents.agent import Agent
 from msgctl.config.settings import Settings
 from msgctl.delivery.sockets import FORGOTTEN, Sockets
 from msgctl.errors import Unavailable
-from msgctl.redisdb import RedisClient
 from msgctl.redisdb.batch import Batch
+from msgctl.redisdb.client import RedisClient
 from tests.gateway.clients import Client, Pipeline, running
 from tests.processes import until
 from tests.secrecy import JWT_SECRET

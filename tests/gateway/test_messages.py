@@ -12,7 +12,7 @@ from msgctl import contracts
 from msgctl.agents.agent import Agent
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.gateway.clients import Client, Pipeline
 from tests.processes import PATIENCE
 

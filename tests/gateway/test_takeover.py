@@ -14,7 +14,7 @@ from daemons.gateway.listener import ALL_HOPS, hear, let_nobody_new_in
 from msgctl import contracts, tokens
 from msgctl.agents.agent import Agent
 from msgctl.config.settings import Settings
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.gateway.clients import Client, running
 from tests.processes import PATIENCE, Daemon, until
 

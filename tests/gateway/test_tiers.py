@@ -9,7 +9,7 @@ import pytest
 from msgctl import contracts
 from msgctl.agents.agent import Agent
 from msgctl.config.settings import Settings
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.stack.postgres import Postgres
 from msgctl.tiers import Tiers
 from tests.gateway.clients import Client

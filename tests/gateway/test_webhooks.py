@@ -20,7 +20,7 @@ from msgctl.channels.send_limits import digest
 from msgctl.config.settings import Settings
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.messages import Channel, Message
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.gateway.clients import running
 
 SECRET = "a-secret_token-of-the-bot"

@@ -18,7 +18,7 @@ from msgctl.agents.agent import Agent
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
 from msgctl.messages import Channel, Reply, Response
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.gateway.clients import Chat, Client, Pipeline, running
 from tests.processes import until
 

@@ -8,7 +8,7 @@ from msgctl import contracts
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
 from msgctl.operations.health import Checkup
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from msgctl.stack.n8n import N8nStandIn
 from tests.monitoring.conftest import scrape, value

@@ -11,7 +11,7 @@ from msgctl import contracts
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
 from msgctl.metrics.registry import REGISTRY
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.stack.n8n import Behaviour, N8nStandIn
 from tests.monitoring.conftest import MONITORING, scrape, value
 from tests.processes import Daemon, until

@@ -12,7 +12,7 @@ from aiohttp import web
 from msgctl import spans
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.stack.n8n import N8nStandIn
 from msgctl.tokens import issue
 from tests.processes import Daemon, until

@@ -4,7 +4,7 @@ import pytest
 
 from msgctl.config.settings import Settings
 from msgctl.operations.entrance import Operations
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from tests.traffic import traffic
 

@@ -15,7 +15,7 @@ from msgctl.delivery.web import Web
 from msgctl.events.event import Event
 from msgctl.operations.advice import BY_CODE, REMARKS, STANDING, Standing, stand
 from msgctl.operations.entrance import Operations
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.retry import RetryLater
 from msgctl.rqueue.claims import Claims
 from msgctl.rqueue.queue import Queue

@@ -6,7 +6,7 @@ from msgctl import contracts
 from msgctl.errors import InvalidInput, Refused
 from msgctl.messages import State
 from msgctl.operations.entrance import Operations
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.traffic import Traffic
 
 

@@ -7,7 +7,7 @@ import pytest
 from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.operations.entrance import Operations
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.rqueue.queue import Queue
 from tests.traffic import Traffic

@@ -8,7 +8,7 @@ from msgctl.operations.flow import Flow
 from msgctl.operations.listing import shares
 from msgctl.operations.query import Query
 from msgctl.operations.snapshot import BUCKET
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.retry import GiveUp
 from tests.rqueue.conftest import failure
 from tests.traffic import Traffic

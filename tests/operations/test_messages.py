@@ -7,7 +7,7 @@ import pytest
 from msgctl import contracts
 from msgctl.errors import NotFound
 from msgctl.operations.entrance import Operations
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from tests.traffic import ERROR, Traffic
 
 

@@ -11,7 +11,7 @@ from msgctl.messages import State
 from msgctl.operations.entrance import Operations
 from msgctl.operations.query import Query
 from msgctl.operations.replaying import Pace
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.retry import GiveUp
 from msgctl.rqueue.claims import Claims
 from tests.rqueue.conftest import commit, failure

@@ -9,8 +9,8 @@ from redis.exceptions import RedisError as RedisPyError
 
 from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
-from msgctl.redisdb import RedisClient
 from msgctl.redisdb.batch import Batch
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect, dedicated, describe, knock
 from msgctl.redisdb.script import Script
 from msgctl.stack.valkey import Valkey

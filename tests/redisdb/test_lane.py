@@ -8,7 +8,7 @@ from redis.asyncio import Connection
 from redis.exceptions import DataError
 
 from msgctl.config.settings import Settings
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.redisdb.lane import PlainLane
 

@@ -21,7 +21,7 @@ from msgctl.events.projector import Projector
 from msgctl.messages import Message
 from msgctl.operations.rebuilding import Rebuilding
 from msgctl.postgres.database import Database
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.rqueue.queue import Queue
 from msgctl.stack.valkey import _find_program

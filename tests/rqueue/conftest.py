@@ -7,7 +7,7 @@ import pytest
 
 from msgctl.config.settings import Settings
 from msgctl.messages import Draft, Failure, Message, Reply, Turn
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.claims import Claimed, Claims, Committed
 from msgctl.rqueue.queue import Enqueued, Queue
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from msgctl.config.settings import Settings
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from tests.processes import Daemon, until
 from tests.redisdb.test_sentinel import message

@@ -8,7 +8,7 @@ from textual.pilot import Pilot
 
 from msgctl.config.settings import Settings
 from msgctl.operations.entrance import Operations
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from msgctl.tui.app import Dashboard
 from msgctl.tui.desk import Desk

@@ -1,7 +1,7 @@
 """The channels: how each stands, and who may stop it and let it go on."""
 
 from msgctl import contracts
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.tui.desk import Desk
 from tests.processes import until
 from tests.traffic import Traffic

@@ -4,7 +4,7 @@ import msgspec
 
 from msgctl import contracts
 from msgctl.messages import State
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from msgctl.tui.desk import Desk
 from tests.traffic import Traffic

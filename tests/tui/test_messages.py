@@ -2,7 +2,7 @@
 
 from msgctl import contracts
 from msgctl.messages import Message
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from msgctl.tui.desk import Desk
 from tests.rqueue.conftest import commit

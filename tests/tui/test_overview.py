@@ -2,7 +2,7 @@
 
 from msgctl import contracts
 from msgctl.contracts import BREAKERS
-from msgctl.redisdb import RedisClient
+from msgctl.redisdb.client import RedisClient
 from msgctl.tui.desk import Desk
 from tests.traffic import Traffic
 from tests.tui.conftest import looking

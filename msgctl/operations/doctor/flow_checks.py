@@ -1,7 +1,6 @@
 """Messages and those who work them under the doctor's eyes: backlog, failures, replies that reach nobody."""
 
 import time
-from typing import Any, cast
 
 from msgctl import contracts
 from msgctl.config.settings import Settings
@@ -11,8 +10,7 @@ from msgctl.operations.health import SILENCE
 from msgctl.operations.signatures import group_of
 from msgctl.operations.snapshot import Snapshot
 from msgctl.operations.triage import Groups
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 
 
 def check_backlog(snapshot: Snapshot, settings: Settings, paused: list[str]) -> Finding:
@@ -62,12 +60,11 @@ def check_failures(groups: Groups, snapshot: Snapshot, settings: Settings) -> Fi
     return warning("failures", "dead_letters", what, why=why, mend=mend)
 
 
-async def check_crew(redis: RedisClient, settings: Settings, snapshot: Snapshot) -> list[Finding]:
+async def check_crew(redis: RedisClient, snapshot: Snapshot) -> list[Finding]:
     """Workers, subscribers and gateways; without one of the latter two a WebSocket gets no reply."""
-    with unavailable_as_error(settings):
-        subscribers = await cast("Any", redis.hvals(contracts.SUBSCRIBERS))
-        gateways = await cast("Any", redis.hvals(contracts.GATEWAYS))
-        registered = await cast("Any", redis.scard(contracts.RQ_WORKERS))
+    subscribers = await redis.hvals(contracts.SUBSCRIBERS)
+    gateways = await redis.hvals(contracts.GATEWAYS)
+    registered = await redis.scard(contracts.RQ_WORKERS)
     since = (time.time() - SILENCE) * 1000
     listening = sum(float(beat) > since for beat in subscribers)
     doors = sum(float(beat) > since for beat in gateways)

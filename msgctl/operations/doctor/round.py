@@ -1,7 +1,6 @@
 """The doctor's round: every check, a cause before what it causes; and what is safe to mend."""
 
 import time
-from typing import Any, cast
 
 from msgctl import contracts
 from msgctl.agents.store import Agents
@@ -24,8 +23,7 @@ from msgctl.operations.overview import Overview
 from msgctl.operations.triage import Triage
 from msgctl.operations.verification import Verification
 from msgctl.postgres.migrations import migrate
-from msgctl.redisdb import RedisClient
-from msgctl.redisdb.connection import unavailable_as_error
+from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.audit import Audit
 from msgctl.rqueue.queue import Queue
 
@@ -68,7 +66,7 @@ class Doctor:
             thorough: look at every message for a broken promise, which takes its time.
         """
         settings = self._settings
-        found = await check_redis(self._redis, settings)
+        found = await check_redis(self._redis)
         if found[0].level is not Level.TROUBLE or found[0].code != "redis_down":
             found += await self._examine_flow(thorough=thorough)
         found += await check_postgres(settings)
@@ -85,11 +83,9 @@ class Doctor:
         """
         match fix:
             case "noeviction":
-                with unavailable_as_error(self._settings):
-                    await self._redis.config_set("maxmemory-policy", "noeviction")
+                await self._redis.config_set("maxmemory-policy", "noeviction")
             case "appendonly":
-                with unavailable_as_error(self._settings):
-                    await self._redis.config_set("appendonly", "yes")
+                await self._redis.config_set("appendonly", "yes")
             case "migrate":
                 await migrate(self._settings)
             case "ghosts":
@@ -99,7 +95,7 @@ class Doctor:
 
     async def _examine_flow(self, *, thorough: bool) -> list[Finding]:
         snapshot, groups = await self._overview.read(), await self._triage.look()
-        found = await check_crew(self._redis, self._settings, snapshot)
+        found = await check_crew(self._redis, snapshot)
         found.append(check_backlog(snapshot, self._settings, await self._queue.paused()))
         found.append(check_failures(groups, snapshot, self._settings))
         if thorough:
@@ -119,10 +115,9 @@ class Doctor:
     async def _forget_ghosts(self) -> None:
         await Audit(self._redis, self._settings).forget_workers()
         since = (time.time() - SILENCE) * 1000
-        with unavailable_as_error(self._settings):
-            beats: dict[str, str] = await cast("Any", self._redis.hgetall(contracts.SUBSCRIBERS))
-            if silent := [name for name, beat in beats.items() if float(beat) <= since]:
-                await cast("Any", self._redis.hdel(contracts.SUBSCRIBERS, *silent))
+        beats: dict[str, str] = await self._redis.hgetall(contracts.SUBSCRIBERS)
+        if silent := [name for name, beat in beats.items() if float(beat) <= since]:
+            await self._redis.hdel(contracts.SUBSCRIBERS, *silent)
 
 
 async def _webhooks(agents: Agents) -> list[str]:
