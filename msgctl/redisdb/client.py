@@ -1,6 +1,8 @@
 """The client of Redis, whose commands raise `RedisUnavailable` in every state in which Redis cannot serve."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from redis import exceptions
@@ -144,6 +146,24 @@ def as_unavailable(error: Exception, address: str) -> RedisUnavailable | None:
     if refused and isinstance(error, exceptions.ResponseError):
         return RedisUnavailable(f"Redis at {address} refuses writes: {error}")
     return None
+
+
+@contextmanager
+def outages_translated(address: str) -> Iterator[None]:
+    """Translate the outages of another client than `RedisClient`, such as the blocking one that RQ's code uses.
+
+    Args:
+        address: where Redis is.
+
+    Raises:
+        RedisUnavailable: Redis did not answer, or refused a command because of its state.
+    """
+    try:
+        yield
+    except FAULTS as error:
+        if unavailable := as_unavailable(error, address):
+            raise unavailable from error
+        raise
 
 
 def no_answer(error: Exception, address: str) -> RedisUnavailable:

@@ -8,7 +8,8 @@ from rq.worker import BaseWorker
 
 from msgctl.config.settings import Settings
 from msgctl.contracts import FIELD_SLOTS, QUEUES, RQ_WORKER
-from msgctl.redisdb.connection import connect_blocking
+from msgctl.redisdb.client import outages_translated
+from msgctl.redisdb.connection import connect_blocking, describe
 
 
 class RegisteredWorker(BaseWorker):
@@ -31,7 +32,7 @@ class Registration:
     """
 
     def __init__(self, settings: Settings, name: str, slots: int = 1) -> None:
-        self._settings = settings
+        self._address = describe(settings)
         self._name = name
         self._slots = slots
         self._redis = connect_blocking(settings)
@@ -43,13 +44,15 @@ class Registration:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        await asyncio.to_thread(self._register)
+        with outages_translated(self._address):
+            await asyncio.to_thread(self._register)
 
     async def end(self) -> None:
         """Register its death, if it was born; safe to call twice."""
         worker, self._worker = self._worker, None
         if worker is not None:
-            await asyncio.to_thread(worker.register_death)
+            with outages_translated(self._address):
+                await asyncio.to_thread(worker.register_death)
         self._redis.close()
 
     def _register(self) -> None:

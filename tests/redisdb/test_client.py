@@ -13,6 +13,7 @@ from msgctl.redisdb.batch import Batch
 from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect, dedicated, describe, knock
 from msgctl.redisdb.script import Script
+from msgctl.rqueue.worker import Registration
 from msgctl.stack.valkey import Valkey
 
 WRITE = Script("return redis.call('SET', 'k', ARGV[1])")
@@ -40,7 +41,7 @@ async def client(own: Settings) -> AsyncIterator[RedisClient]:
 
 
 async def test_unreachable_redis_is_named(settings: Settings) -> None:
-    """A command, a pipeline, a subscription and a script raise the same error, and keep its cause."""
+    """A command, a pipeline, a subscription, a script and RQ's code raise the same error, and keep its cause."""
     gone = settings.model_copy(update={"redis": settings.redis.model_copy(update={"port": 9, "timeout": 1.0})})
     async with dedicated(gone, blocking=0) as redis, redis.pubsub() as subscription:
         pipeline = redis.pipeline(transaction=False)
@@ -52,6 +53,7 @@ async def test_unreachable_redis_is_named(settings: Settings) -> None:
             WRITE(redis, "v"),
             Batch(redis).command(*WRITES),
             knock(gone),
+            Registration(gone, "w1").begin(),
         ):
             with pytest.raises(RedisUnavailable) as caught:
                 await attempt
