@@ -10,7 +10,6 @@ import msgspec
 from msgctl import contracts, logs
 from msgctl.config.settings import Settings
 from msgctl.messages import Draft, Failure, Message, Reply, Turn, named_socket
-from msgctl.metrics import definitions as metrics
 from msgctl.redisdb.batch import Batch
 from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
@@ -112,6 +111,8 @@ class Claims:
             slots: how many may be taken, at least 1.
             quarantine: take from the quarantine and from nowhere else; such a worker is not woken.
         """
+        from msgctl.metrics import definitions as metrics  # noqa: PLC0415 - commands read claims, and count none
+
         max_wait, ticket = round(self._settings.worker.max_wait * 1000), secrets.token_hex(8)
         manner = (self._lease, max_wait, int(quarantine), ticket, self._settings.history.turns)
         rows = await self._batch.run(CLAIM, self._worker, slots, *manner, first=True)  # slots stand idle
@@ -230,6 +231,8 @@ class Claims:
 
     async def tend(self) -> Tended:
         """Promote what is due, reap what lost its worker, expire what is over."""
+        from msgctl.metrics import definitions as metrics  # noqa: PLC0415 - as above
+
         worker, keep = self._settings.worker, self._settings.retention
         row = await TEND(
             self._redis,
