@@ -78,7 +78,7 @@ async def _drain(settings: Settings, count: int, finish: Finished) -> None:
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(connect(settings))
         waiting = await stack.enter_async_context(dedicated(settings, blocking=WAKE_BLOCK))
-        claims, progress = Claims(redis, settings, name), Progress(redis, settings)
+        claims, progress = Claims(redis, settings, name), Progress(redis)
         pipeline = NoSteps(claims, count, finish)
         registration = Registration(settings, name)
         await registration.begin()

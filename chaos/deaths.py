@@ -73,7 +73,7 @@ async def deaths(place: Place, plan: Plan) -> Report:
         await asyncio.sleep(plan.lease)
         await cancel(sending)
         await place.all_over(sender.sent)
-    seconds = await _follow(Ledger(place.redis, place.settings), crew.kills)
+    seconds = await _follow(Ledger(place.redis), crew.kills)
     return Report(
         kills=plan.kills,
         orphans=len(seconds),

@@ -179,7 +179,7 @@ class _Trial:
     async def _events_after(self, back: float) -> dict[str, list[Event]]:
         """By message: what the ledger tells since Redis is back, oldest first."""
         found: defaultdict[str, list[Event]] = defaultdict(list)
-        ledger = Ledger(self._place.redis, self._place.settings)
+        ledger = Ledger(self._place.redis)
         async for events in ledger.all_after(f"{back:.0f}-0"):
             for event in events:
                 found[event.message_id].append(event)

@@ -35,7 +35,7 @@ class Bench:
         self.pipeline = Pipeline(
             settings,
             claims=self.claims,
-            progress=Progress(redis, settings),
+            progress=Progress(redis),
             agents=agents,
             breakers=Breakers(redis, settings),
             workflow=workflow,

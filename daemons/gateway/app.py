@@ -105,7 +105,7 @@ class Gateway:
         register = Sockets(redis, settings, name)
         self._settings = settings
         self._texts = choose(settings)
-        self._tickets = Tickets(redis, settings)
+        self._tickets = Tickets(redis)
         self.keys = PublishedKeys(verifier, settings)
         limits = Limits(redis, settings, tiers)
         self._credentials = Credentials(verifier, self._tickets, self.keys, limits)

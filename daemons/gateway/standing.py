@@ -21,12 +21,11 @@ class Standing:
 
     Args:
         redis: what it cannot serve without.
-        settings: where Redis is.
+        settings: `redis.*`.
     """
 
     def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self._redis = redis
-        self._settings = settings
         self._watch = Watch(redis, settings)
         self.stopping = False
 

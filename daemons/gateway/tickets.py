@@ -6,7 +6,6 @@ import secrets
 import msgspec
 
 from msgctl import contracts
-from msgctl.config.settings import Settings
 from msgctl.errors import Unauthorized
 from msgctl.redisdb.client import RedisClient
 from msgctl.tokens import Claims
@@ -20,12 +19,10 @@ class Tickets:
 
     Args:
         redis: where they are kept, by their digest: who reads Redis cannot use one.
-        settings: where Redis is.
     """
 
-    def __init__(self, redis: RedisClient, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
-        self._settings = settings
 
     async def issue(self, claims: Claims) -> str:
         """A ticket for the holder of a token; what it opens ends when that token does.

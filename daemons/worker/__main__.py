@@ -53,7 +53,7 @@ async def serve(settings: Settings, life: Life, *, quarantine: int | None = None
         if not settings.redis.accept_data_loss:
             await check_durability(redis, settings)
         pace = Pace()
-        claims, progress = Claims(redis, settings, name), Progress(redis, settings)
+        claims, progress = Claims(redis, settings, name), Progress(redis)
         breakers = Breakers(redis, settings)
         pipeline = Pipeline(
             settings,
@@ -71,7 +71,7 @@ async def serve(settings: Settings, life: Life, *, quarantine: int | None = None
             chores.append(Parent(quarantine, life).look)
         else:
             await stack.enter_async_context(measured(redis, settings))
-            await stack.enter_async_context(auditing(Audit(redis, settings)))
+            await stack.enter_async_context(auditing(Audit(redis)))
         loop = WorkLoop(
             settings,
             name,

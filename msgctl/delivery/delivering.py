@@ -39,7 +39,6 @@ class Delivering:
     """
 
     def __init__(self, settings: Settings, records: Records, channels: Channels, sender: ChannelSender) -> None:
-        self._settings = settings
         self._patience = Patience(settings, sender)
         self._doubts = Doubts(settings, sender)
         self._records = records

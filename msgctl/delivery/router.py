@@ -61,7 +61,6 @@ class Router:
         stream: ResponseStream,
         by_channel: Mapping[Channel, ChannelSender],
     ) -> None:
-        self._settings = settings
         self._stream = stream
         self._web = Web(redis, settings)
         self._records = Records(redis, settings)

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Collection
 
 from msgctl import contracts
-from msgctl.config.settings import Settings
 from msgctl.events.event import Event
 from msgctl.redisdb.client import RedisClient
 
@@ -16,14 +15,12 @@ class Ledger:
 
     Args:
         redis: a client of `redisdb.connect`.
-        settings: names Redis in errors.
 
     Each method raises RedisUnavailable when Redis does not answer.
     """
 
-    def __init__(self, redis: RedisClient, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
-        self._settings = settings
 
     async def after(self, entry: str, most: int = SLICE) -> list[Event]:
         """The next events behind an entry, oldest first."""

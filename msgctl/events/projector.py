@@ -60,7 +60,7 @@ class Projector:
         self._redis = redis
         self._settings = settings
         self._database = database
-        self._ledger = Ledger(redis, settings)
+        self._ledger = Ledger(redis)
         self._partitions = Partitions()
         self._next_cleaning = 0.0
         self._lost = 0

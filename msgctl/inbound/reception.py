@@ -29,7 +29,7 @@ class Reception:
 
     Args:
         redis: a client of `redisdb.connect`.
-        settings: where Redis is.
+        settings: `inbound.unreadable`.
         intake: accepts messages.
         agents: whose they are.
     """

@@ -50,7 +50,7 @@ class Operations:
     doubts = cached_property(lambda self: rooms.Doubts(self.settings, self.redis, self.queue))
     tracing = cached_property(lambda self: rooms.Tracing(self.settings, self.redis, self.checkup, self.explaining))
     rebuilding = cached_property(lambda self: rooms.Rebuilding(self.settings, self.redis))
-    ledger = cached_property(lambda self: Ledger(self.redis, self.settings))
+    ledger = cached_property(lambda self: Ledger(self.redis))
     doctor = cached_property(
         lambda self: rooms.Doctor(
             self.settings,

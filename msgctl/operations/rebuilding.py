@@ -57,7 +57,7 @@ class Rebuilding:
         self._settings = settings
         self._redis = redis
         self._queue = Queue(redis, settings, actor="restore")
-        self._ledger = Ledger(redis, settings)
+        self._ledger = Ledger(redis)
 
     async def compare(self) -> tuple[int, list[Difference]]:
         """How many messages were compared, and those whose live state is not what their events come to."""

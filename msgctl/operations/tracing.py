@@ -46,7 +46,7 @@ class Tracing:
 
     def __init__(self, settings: Settings, redis: RedisClient, checkup: Checkup, explaining: Explaining) -> None:
         self._settings = settings
-        self._ledger = Ledger(redis, settings)
+        self._ledger = Ledger(redis)
         self._checkup = checkup
         self._explaining = explaining
 

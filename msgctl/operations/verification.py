@@ -112,7 +112,7 @@ class Verification:
         return list(dict.fromkeys(one.violation for one in suspects))
 
     async def _stuck(self) -> list[Violation]:
-        found = await Audit(self._redis, self._settings).run(mend=False)
+        found = await Audit(self._redis).run(mend=False)
         return [Violation("I4", stuck.message_id, STUCK.get(stuck.fault, stuck.fault)) for stuck in found]
 
 

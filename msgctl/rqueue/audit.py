@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import cast
 
 from msgctl import contracts
-from msgctl.config.settings import Settings
 from msgctl.messages import Record
 from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
@@ -44,14 +43,12 @@ class Audit:
 
     Args:
         redis: a client of `redisdb.connect`.
-        settings: names Redis in errors.
 
     Each method raises RedisUnavailable when Redis does not answer.
     """
 
-    def __init__(self, redis: RedisClient, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
-        self._settings = settings
 
     async def is_due(self) -> bool:
         """Whether it is time for an audit and this caller shall make it: one a minute among all workers."""

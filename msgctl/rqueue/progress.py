@@ -4,7 +4,6 @@ import asyncio
 from contextlib import suppress
 
 from msgctl import logs
-from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
@@ -25,12 +24,10 @@ class Progress:
 
     Args:
         redis: a client of `redisdb.connect`.
-        settings: names Redis in errors.
     """
 
-    def __init__(self, redis: RedisClient, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
-        self._settings = settings
         self._notes: dict[str, tuple[Claimed, list[int]]] = {}
         self._noted = asyncio.Event()
 

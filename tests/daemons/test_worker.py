@@ -101,7 +101,7 @@ async def test_an_idle_worker_is_woken(settings: Settings, sender: Sender, redis
         for number in range(20):
             await sender.send(f"m{number}")
             await sender.reached(f"m{number}", State.COMPLETED)
-    told = [event for event in await Ledger(redis, settings).after("0-0") if event.what in {"accepted", "claimed"}]
+    told = [event for event in await Ledger(redis).after("0-0") if event.what in {"accepted", "claimed"}]
     waits = [
         claimed.order[0] - accepted.order[0] for accepted, claimed in pairwise(told) if claimed.what == "claimed"
     ]

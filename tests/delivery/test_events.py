@@ -18,7 +18,7 @@ from tests.delivery.test_record import ended
 
 async def story(redis: RedisClient, settings: Settings, message_id: str) -> list[Event]:
     """What the ledger tells of a message."""
-    return await Ledger(redis, settings).about([message_id], None, "0-0")
+    return await Ledger(redis).about([message_id], None, "0-0")
 
 
 async def test_a_delivery_that_is_held_and_let_go(

@@ -29,7 +29,7 @@ SECRET = "a text that no event may hold"
 @pytest.fixture
 def ledger(redis: RedisClient, settings: Settings) -> Ledger:
     """The ledger of the test's own Redis."""
-    return Ledger(redis, settings)
+    return Ledger(redis)
 
 
 async def story(ledger: Ledger, message_id: str) -> list[str]:

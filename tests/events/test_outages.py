@@ -69,7 +69,7 @@ async def archived(settings: Settings, ids: Sequence[str]) -> list[Event]:
 
 async def caught_up(settings: Settings, redis: RedisClient, ids: Sequence[str]) -> None:
     """Return once PostgreSQL has, of these messages, just what Redis has."""
-    ledger = Ledger(redis, settings)
+    ledger = Ledger(redis)
 
     async def same() -> bool:
         told = [event for one in ids for event in await ledger.about([one], None, "0-0")]
@@ -90,7 +90,7 @@ async def test_an_outage_of_postgres_loses_no_event_and_doubles_none(
         await kill(mortal)
         for name in names["meanwhile"]:
             await traffic.completed(name)
-        assert len(await Ledger(redis, own).after("0-0")) == 60
+        assert len(await Ledger(redis).after("0-0")) == 60
         await mortal.start()
         for name in names["after"]:
             await traffic.completed(name)
@@ -166,7 +166,7 @@ async def answered(redis: RedisClient, settings: Settings, ids: Sequence[str]) -
 
 async def caught_up_since(redis: RedisClient, settings: Settings) -> None:
     """Return once PostgreSQL stands at the newest event of this Redis."""
-    newest = (await Ledger(redis, settings).newest(1))[0].entry
+    newest = (await Ledger(redis).newest(1))[0].entry
 
     async def there() -> bool:
         async with Database(settings) as database:

@@ -41,7 +41,7 @@ async def test_events_are_carried_over_once_and_in_order(
     await traffic.completed("m")
     assert await projector.project() == 3
     assert await projector.project() == 0
-    assert await archive.of_message("m") == await Ledger(redis, settings).after("0-0")
+    assert await archive.of_message("m") == await Ledger(redis).after("0-0")
     assert await archive.of_conversation("of-m") == await archive.of_message("m")
 
 

@@ -23,7 +23,7 @@ QUEUE = contracts.RQ_QUEUE + "messages:5"
 def auditor(redis: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Audit:
     """An auditor that does not wait between its two looks: nothing moves here."""
     monkeypatch.setattr(audit, "SECOND_LOOK", 0.0)
-    return Audit(redis, settings)
+    return Audit(redis)
 
 
 async def test_conversations_in_play_are_left_alone(

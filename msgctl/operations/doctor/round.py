@@ -113,7 +113,7 @@ class Doctor:
         return trouble("promises", "promise_broken", what, why=why, mend="msgctl verify")
 
     async def _forget_ghosts(self) -> None:
-        await Audit(self._redis, self._settings).forget_workers()
+        await Audit(self._redis).forget_workers()
         since = (time.time() - SILENCE) * 1000
         beats: dict[str, str] = await self._redis.hgetall(contracts.SUBSCRIBERS)
         if silent := [name for name, beat in beats.items() if float(beat) <= since]:
