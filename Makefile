@@ -25,13 +25,13 @@ test: $(VENV)/.dev ## Run the whole suite against real servers it starts itself
 
 chaos: $(VENV)/.dev ## Kill, freeze, cut workers and Redis: are promises kept?
 	@MSGCTL_MODEL_EXAMPLES=$${MSGCTL_MODEL_EXAMPLES:-500} $(BIN)/pytest --timeout 1800 tests/rqueue/test_model.py
-	@$(BIN)/python -m chaos $(or $(ARGS),storm deaths poison pairs outages calls)
+	@$(BIN)/python -m tools.chaos $(or $(ARGS),storm deaths poison pairs outages calls)
 
 chaos-delivery: $(VENV)/.dev ## 10,000 replies to phones and browsers under kills: none missed
-	@ulimit -n 8192; $(BIN)/python -m chaos delivery gateways slow
+	@ulimit -n 8192; $(BIN)/python -m tools.chaos delivery gateways slow
 
 soak: $(VENV)/.dev ## Half an hour of load and kills; memory? (ARGS="--minutes 2")
-	@$(BIN)/python -m chaos.soak $(ARGS)
+	@$(BIN)/python -m tools.chaos.soak $(ARGS)
 
 test-systemd: $(VENV)/.runtime ## Boot a Debian; install, hurt, update, remove msgctl (root)
 	@tests/systemd/run.sh
@@ -40,22 +40,22 @@ deb: $(VENV)/.runtime ## Build dist/msgctl_VERSION_ARCH.deb, every wheel inside
 	@PYTHON=$(BIN)/python sh systemd/deb/build.sh
 
 bench: $(VENV)/.runtime ## The pipeline beside Bull, BullMQ and RQ (PEERS=folder of pipelines)
-	@$(BIN)/python -m bench.pipeline --write bench/RESULTS.md $(if $(PEERS),--peers $(PEERS)) $(ARGS)
+	@$(BIN)/python -m tools.bench.pipeline --write docs/benchmarks.md $(if $(PEERS),--peers $(PEERS)) $(ARGS)
 
 bench-queue: $(VENV)/.runtime ## The queue alone beside RQ: jobs a second, CPU, a million queued
-	@$(BIN)/python -m bench.queue --write bench/RESULTS.md $(ARGS)
+	@$(BIN)/python -m tools.bench.queue --write docs/benchmarks.md $(ARGS)
 
 bench-cli: $(VENV)/.runtime ## The command line against a million messages: its and Redis's time
-	@$(BIN)/python -m bench.cli --write bench/RESULTS.md $(ARGS)
+	@$(BIN)/python -m tools.bench.cli --write docs/benchmarks.md $(ARGS)
 
 bench-gateway: $(VENV)/.runtime ## 2,000 to 10,000 sockets and 500 POST/s at one gateway
-	@$(BIN)/python -m bench.gateway --write bench/RESULTS.md $(ARGS)
+	@$(BIN)/python -m tools.bench.gateway --write docs/benchmarks.md $(ARGS)
 
 bench-dash: $(VENV)/.runtime ## The dashboard over a million jobs: what a look costs, idling
-	@$(BIN)/python -m bench.dash --write bench/RESULTS.md $(ARGS)
+	@$(BIN)/python -m tools.bench.dash --write docs/benchmarks.md $(ARGS)
 
 bench-quick: $(VENV)/.runtime ## The ratios that hold on any machine, in three minutes
-	@$(BIN)/python -m bench.quick
+	@$(BIN)/python -m tools.bench.quick
 
 fuzz: $(VENV)/.dev ## Ask the gateway thousands of strange things, for minutes
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-1000} $(BIN)/pytest --timeout 3600 -n 2 tests/gateway/test_fuzz.py tests/gateway/test_schema.py $(ARGS)
@@ -63,7 +63,7 @@ fuzz: $(VENV)/.dev ## Ask the gateway thousands of strange things, for minutes
 check: $(VENV)/.dev ## Formatter, linter, types, import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy msgctl daemons tests bench
+	@$(BIN)/mypy msgctl daemons tools tests
 	@$(BIN)/lint-imports
 
 docs: $(VENV)/.runtime ## Write the man page msgctl(1) from the command tree
@@ -82,7 +82,7 @@ test-monitoring: $(VENV)/.dev ## A real Prometheus scrapes `msgctl up`; do its a
 	@$(BIN)/pytest tests/monitoring -m "monitoring or not monitoring" $(ARGS)
 
 screenshots: $(VENV)/.dev ## Draw the pictures of the dashboard anew
-	@$(BIN)/python -m tests.tui.pictures
+	@$(BIN)/python -m tests.support.screenshots
 
 clean: ## Remove the virtual environment and every cache
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -25,7 +25,15 @@ from msgctl.redisdb.connection import connect
 from msgctl.stack.n8n import N8nStandIn
 from msgctl.stack.postgres import DATABASE, Postgres
 from msgctl.stack.valkey import Valkey
-from tests.secrecy import API_KEY, CALLBACK_SECRET, JWT_SECRET, REDIS_PASSWORD, SEARCH, pytest_runtest_makereport
+from tests.support.secret_scan import (
+    API_KEY,
+    CALLBACK_SECRET,
+    JWT_SECRET,
+    REDIS_PASSWORD,
+    SEARCH,
+    pytest_runtest_makereport,
+)
+from tools.support.daemons import OUTPUT_LISTENERS
 
 __all__ = ["pytest_runtest_makereport"]
 
@@ -43,6 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.basetemp is None:
         config.option.basetemp = ROOT / ".pytest_cache" / f"run-{os.getpid()}"
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+    if SEARCH.hear not in OUTPUT_LISTENERS:
+        OUTPUT_LISTENERS.append(SEARCH.hear)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,7 +17,7 @@ from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
 from msgctl.stack.n8n import Behaviour, N8nStandIn
 from msgctl.tokens import issue
-from tests.processes import PATIENCE, Daemon
+from tools.support.daemons import PATIENCE, Daemon
 
 CONVERSATIONS = 20
 EACH_WAY = 1000

@@ -10,7 +10,7 @@ import pytest
 
 from msgctl.errors import ConfigurationError
 from msgctl.http_pool import AnswerTooLarge, Connection, ConnectionBroke, HttpPool
-from tests.processes import until
+from tools.support.daemons import until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

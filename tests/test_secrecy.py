@@ -10,15 +10,15 @@ from redis import Redis
 from msgctl.config.settings import Settings
 from msgctl.tokens import issue
 from tests.conftest import ROOT
-from tests.processes import Daemon
-from tests.secrecy import API_KEY, BOT_TOKEN, CALLBACK_SECRET, JWT_SECRET, SEARCH, Search
-from tests.traffic import Traffic, traffic
+from tests.support.messages import Traffic, traffic
+from tests.support.secret_scan import API_KEY, BOT_TOKEN, CALLBACK_SECRET, JWT_SECRET, SEARCH, Search
+from tools.support.daemons import Daemon
 
 __all__ = ["traffic"]
 
 LEAKING = """
 import logging, sys, pytest
-from tests.secrecy import SEARCH, pytest_runtest_makereport
+from tests.support.secret_scan import SEARCH, pytest_runtest_makereport
 
 def test_prints(): print("the key is {secret}")
 def test_logs(): logging.warning("the key is {secret}")
@@ -36,7 +36,7 @@ def test_is_innocent(): print("nothing of interest, and of no test before this o
 
 def test_a_leak_ends_a_run(tmp_path: Path) -> None:
     """Printed, logged, written or said by a daemon: four errors, none of a neighbour; the secret is not told."""
-    (tmp_path / "conftest.py").write_text("from tests.secrecy import pytest_runtest_makereport\n")
+    (tmp_path / "conftest.py").write_text("from tests.support.secret_scan import pytest_runtest_makereport\n")
     (tmp_path / "test_leaks.py").write_text(LEAKING.format(secret=API_KEY))
     pytest_alone = [sys.executable, "-m", "pytest", "-p", "no:randomly", "-c", "/dev/null", "--show-capture=no"]
     done = subprocess.run(

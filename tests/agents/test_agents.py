@@ -15,7 +15,7 @@ from msgctl.config.settings import Settings
 from msgctl.errors import ConfigurationError, InvalidInput, PostgresUnavailable
 from msgctl.postgres.migrations import migrate
 from msgctl.stack.postgres import Postgres
-from tests.processes import until
+from tools.support.daemons import until
 
 Sql = Callable[[str], Awaitable[list[TupleRow]]]
 

@@ -7,7 +7,7 @@ import pytest
 from msgctl.agents.agent import Agent
 from msgctl.errors import PostgresUnavailable
 from msgctl.postgres.cache import Cache
-from tests.processes import until
+from tools.support.daemons import until
 
 
 class Source:

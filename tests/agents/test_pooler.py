@@ -21,8 +21,8 @@ from msgctl.postgres.migrations import migrate
 from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from msgctl.stack.ports import free_port
-from tests.processes import until
 from tests.redisdb.test_sentinel import message
+from tools.support.daemons import until
 
 POOLER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 pytestmark = pytest.mark.skipif(POOLER is None, reason="pgbouncer is not installed: apt-get install pgbouncer")

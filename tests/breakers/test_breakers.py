@@ -9,7 +9,7 @@ from msgctl.breakers.breakers import Breakers
 from msgctl.config.settings import Settings
 from msgctl.errors import BadReply, BreakerOpen, FaultClass, RedisUnavailable, WorkflowRejected, WorkflowTimeout
 from msgctl.redisdb.connection import connect
-from tests.faults.proxy import Proxy
+from tools.support.fault_proxy import Proxy
 
 
 @pytest.fixture

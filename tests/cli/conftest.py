@@ -15,9 +15,9 @@ import pytest
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
 from msgctl.redisdb.client import RedisClient
-from tests.processes import PATIENCE, environment
-from tests.secrecy import SEARCH
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
+from tests.support.secret_scan import SEARCH
+from tools.support.daemons import PATIENCE, environment
 
 __all__ = ["Invoke", "Outcome", "agent_id", "msgctl", "started", "traffic"]
 

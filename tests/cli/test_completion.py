@@ -1,7 +1,7 @@
 """What the shell is told when someone presses Tab, as bash asks for it."""
 
 from tests.cli.conftest import Invoke, Outcome
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
 
 
 async def tab(msgctl: Invoke, line: str, **environ: str) -> Outcome:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from msgctl.config.settings import Settings
-from tests.processes import PATIENCE, environment
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
+from tools.support.daemons import PATIENCE, environment
 
 
 @pytest.mark.parametrize(("said", "code", "left"), [("y\n", 0, 0), ("n\n", 6, 1), ("\n", 6, 1)])

@@ -6,7 +6,7 @@ from msgctl import contracts
 from msgctl.messages import State
 from msgctl.redisdb.client import RedisClient
 from tests.cli.conftest import Invoke
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
 
 
 async def test_list_states_its_window(msgctl: Invoke, traffic: Traffic) -> None:

@@ -12,7 +12,7 @@ from msgctl.events.projector import Projector
 from msgctl.postgres.database import Database
 from msgctl.redisdb.client import RedisClient
 from tests.cli.conftest import Invoke
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from msgctl.cli.manual import leaves
 from tests.cli.conftest import Invoke, Outcome
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
 
 Case = tuple[str, int, str]
 """What is typed behind the command, the exit code, the schema of each JSON document; empty: nothing is printed."""

@@ -9,7 +9,7 @@ from msgctl import contracts
 from msgctl.cli.manual import leaves, render
 from msgctl.redisdb.client import RedisClient
 from tests.cli.conftest import Invoke
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
 
 ROOT = Path(__file__).parent.parent.parent
 GROUPS = """\

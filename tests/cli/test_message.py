@@ -7,9 +7,9 @@ import pytest
 from msgctl.messages import Channel
 from msgctl.redisdb.client import RedisClient
 from tests.cli.conftest import Invoke
-from tests.processes import until
 from tests.rqueue.conftest import commit
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
+from tools.support.daemons import until
 
 
 async def test_send_puts_a_message_into_the_queue(msgctl: Invoke, traffic: Traffic, agent_id: str) -> None:

@@ -14,9 +14,9 @@ from msgctl.messages import State
 from msgctl.operations.query import parse_query
 from msgctl.redisdb.client import RedisClient
 from tests.cli.conftest import Invoke, Outcome, started
-from tests.processes import PATIENCE, Daemon, until
 from tests.rqueue.conftest import commit
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
+from tools.support.daemons import PATIENCE, Daemon, until
 
 UNKNOWN = "5f0c7c1e-0000-4000-8000-000000000000"
 

@@ -10,8 +10,8 @@ from msgctl.config.settings import Settings
 from msgctl.messages import State
 from msgctl.redisdb.client import RedisClient
 from tests.cli.conftest import Invoke, started
-from tests.processes import PATIENCE, until
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
+from tools.support.daemons import PATIENCE, until
 
 
 async def states(traffic: Traffic, *message_ids: str) -> list[State | None]:

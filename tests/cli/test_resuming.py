@@ -6,9 +6,9 @@ from msgctl.redisdb.client import RedisClient
 from msgctl.retry import GiveUp
 from msgctl.stack.n8n import N8nStandIn
 from tests.cli.conftest import Invoke
-from tests.processes import Daemon, until
 from tests.rqueue.conftest import commit, failure
-from tests.traffic import ERROR, Traffic
+from tests.support.messages import ERROR, Traffic
+from tools.support.daemons import Daemon, until
 
 
 async def test_a_reply_that_n8n_gave_is_delivered(

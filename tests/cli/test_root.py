@@ -14,8 +14,8 @@ from msgctl.cli._lazy import load_command
 from msgctl.cli._root import ENTRIES
 from msgctl.config.settings import Settings
 from tests.cli.conftest import Invoke, started
-from tests.processes import PATIENCE, until
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
+from tools.support.daemons import PATIENCE, until
 
 HEAVY = {"redis", "psycopg", "pydantic", "rich", "msgspec", "asyncio", "structlog", "rq", "aiohttp"}
 

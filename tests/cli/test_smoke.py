@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 from msgctl.config.settings import Settings
 from msgctl.stack.n8n import N8nStandIn
 from tests.cli.conftest import Invoke
-from tests.processes import Daemon
+from tools.support.daemons import Daemon
 
 
 async def test_smoke_judges_what_a_customer_sees(

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from msgctl.config.settings import Settings
-from tests.processes import PATIENCE, environment
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
+from tools.support.daemons import PATIENCE, environment
 
 HEAVY = {
     "aiohttp",

@@ -15,7 +15,7 @@ from msgctl.config.settings import Settings
 from msgctl.stack.n8n import N8nStandIn
 from msgctl.stack.valkey import Valkey
 from tests.cli.conftest import Invoke, started
-from tests.processes import PATIENCE, Daemon, until
+from tools.support.daemons import PATIENCE, Daemon, until
 
 Environ = Mapping[str, str]
 

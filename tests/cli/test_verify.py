@@ -3,7 +3,7 @@
 from msgctl import contracts
 from msgctl.redisdb.client import RedisClient
 from tests.cli.conftest import Invoke
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
 
 
 async def test_verify_is_an_exit_code(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:

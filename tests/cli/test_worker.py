@@ -6,7 +6,7 @@ from msgctl.config.settings import Settings
 from msgctl.messages import State
 from msgctl.stack.n8n import Behaviour, N8nStandIn
 from tests.cli.conftest import Invoke
-from tests.processes import Daemon, until
+from tools.support.daemons import Daemon, until
 
 
 async def test_draining_tells_what_still_runs(

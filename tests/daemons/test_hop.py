@@ -19,9 +19,9 @@ from msgctl.redisdb.client import RedisClient
 from msgctl.retry import RetryLater
 from msgctl.rqueue.claims import Claimed, Claims
 from msgctl.rqueue.queue import Queue
-from tests.processes import until
 from tests.rqueue.conftest import commit, failure
-from tests.traffic import ERROR
+from tests.support.messages import ERROR
+from tools.support.daemons import until
 
 Make = Callable[..., Hop]
 

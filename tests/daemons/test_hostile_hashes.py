@@ -15,7 +15,7 @@ from msgctl.config.settings import Settings
 from msgctl.intake import Intake, Submission
 from msgctl.messages import State
 from msgctl.rqueue.queue import Queue
-from tests.processes import Daemon, until
+from tools.support.daemons import Daemon, until
 
 QUEUE = contracts.RQ_QUEUE + "messages:2"
 

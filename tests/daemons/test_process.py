@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from daemons import _process
-from tests.processes import until
+from tools.support.daemons import until
 
 
 class Ring:

@@ -20,7 +20,7 @@ from msgctl.intake import Intake, Submission
 from msgctl.operations.verification import Verification
 from msgctl.rqueue.queue import Queue
 from msgctl.stack.n8n import Behaviour, N8nStandIn
-from tests.processes import Daemon, until
+from tools.support.daemons import Daemon, until
 
 MESSAGES, CONVERSATIONS, READERS = 400, 40, 10
 

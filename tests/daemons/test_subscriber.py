@@ -16,9 +16,9 @@ from msgctl.messages import Channel
 from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.stack.valkey import Valkey
-from tests.delivery.providers import Providers
-from tests.delivery.replies import Replies, response
-from tests.processes import Daemon, until
+from tests.support.providers import Providers
+from tests.support.replies import Replies, response
+from tools.support.daemons import Daemon, until
 
 CHAT = {"chatId": 42}
 

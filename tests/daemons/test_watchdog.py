@@ -20,8 +20,8 @@ from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from msgctl.stack.ports import free_port
 from msgctl.stack.valkey import Valkey
-from tests.processes import PATIENCE, Daemon, environment
 from tests.redisdb.test_sentinel import message
+from tools.support.daemons import PATIENCE, Daemon, environment
 
 
 async def _busy() -> str:

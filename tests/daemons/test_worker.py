@@ -27,7 +27,7 @@ from msgctl.messages import State
 from msgctl.rqueue.claims import Order
 from msgctl.rqueue.queue import Queue
 from msgctl.stack.n8n import Behaviour, N8nStandIn
-from tests.processes import Daemon, until
+from tools.support.daemons import Daemon, until
 
 
 class Sender:

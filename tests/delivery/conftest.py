@@ -9,9 +9,9 @@ from msgctl.config.settings import Settings
 from msgctl.http.client import HttpClient
 from msgctl.redisdb.client import RedisClient
 from msgctl.stack.valkey import Valkey
-from tests.delivery.providers import Providers
-from tests.delivery.replies import Replies
-from tests.secrecy import SEARCH
+from tests.support.providers import Providers
+from tests.support.replies import Replies
+from tests.support.secret_scan import SEARCH
 
 DATABASE = 8
 SECRET = "whsec_bXNnY3RsIHRlc3RzIGNhbGxiYWNrIHNlY3JldCE="

@@ -13,8 +13,8 @@ from msgctl.delivery.adoption import Adoption
 from msgctl.messages import Channel, Response
 from msgctl.redisdb.client import RedisClient
 from msgctl.tasks import cancel
-from tests.delivery.replies import Replies, response
-from tests.processes import until
+from tests.support.replies import Replies, response
+from tools.support.daemons import until
 
 FOREIGN = {
     "messageId": "foreign-1",

@@ -17,9 +17,9 @@ from msgctl.config.settings import Settings
 from msgctl.errors import BadAddress, DeliveryUnknown, FaultClass, ProviderRejected
 from msgctl.http.client import MAX_ANSWER, HttpClient
 from msgctl.messages import Channel, Response
-from tests.delivery.providers import Providers
-from tests.delivery.replies import response
-from tests.processes import PATIENCE
+from tests.support.providers import Providers
+from tests.support.replies import response
+from tools.support.daemons import PATIENCE
 
 
 @pytest.fixture

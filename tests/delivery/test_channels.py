@@ -15,11 +15,11 @@ from msgctl.operations.channels import Channels
 from msgctl.operations.channels import ChannelState as Seen
 from msgctl.operations.deliveries import Deliveries
 from msgctl.redisdb.client import RedisClient
-from tests.delivery.desk import Desk
-from tests.delivery.providers import Providers
-from tests.delivery.replies import Replies, response
 from tests.delivery.test_record import ended
-from tests.processes import until
+from tests.support.providers import Providers
+from tests.support.replies import Replies, response
+from tests.support.subscriber import Desk
+from tools.support.daemons import until
 
 CHAT = {"chatId": 42}
 TO = {"to": "+5511999990000"}

@@ -9,11 +9,11 @@ from msgctl.delivery.receipts import Receipts
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.messages import Channel
 from msgctl.redisdb.client import RedisClient
-from tests.delivery.desk import Desk
-from tests.delivery.providers import Answer, Providers
-from tests.delivery.replies import Replies, response
 from tests.delivery.test_record import ended
-from tests.processes import until
+from tests.support.providers import Answer, Providers
+from tests.support.replies import Replies, response
+from tests.support.subscriber import Desk
+from tools.support.daemons import until
 
 CHAT = {"chatId": 42}
 TO = {"to": "+5511999990000"}

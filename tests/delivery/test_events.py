@@ -9,11 +9,11 @@ from msgctl.events.ledger import Ledger
 from msgctl.messages import Channel
 from msgctl.operations.channels import Channels
 from msgctl.redisdb.client import RedisClient
-from tests.delivery.desk import Desk
-from tests.delivery.providers import Providers
-from tests.delivery.replies import Replies, response
 from tests.delivery.test_channels import CHAT, TO, held
 from tests.delivery.test_record import ended
+from tests.support.providers import Providers
+from tests.support.replies import Replies, response
+from tests.support.subscriber import Desk
 
 
 async def story(redis: RedisClient, settings: Settings, message_id: str) -> list[Event]:

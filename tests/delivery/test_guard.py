@@ -14,7 +14,7 @@ from msgctl.errors import BadAddress, DeliveryFailed
 from msgctl.http.client import HttpClient
 from msgctl.http.ssrf_guard import PublicResolver, check_url, guarded_connector, is_public
 from msgctl.messages import Channel
-from tests.delivery.replies import response
+from tests.support.replies import response
 
 HOSTILE = [
     "http://{host}:{port}/",

@@ -8,11 +8,11 @@ from msgctl.config.settings import Settings
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.messages import Channel
 from msgctl.redisdb.client import RedisClient
-from tests.delivery.desk import Desk
-from tests.delivery.providers import Providers
-from tests.delivery.replies import Replies, response
 from tests.delivery.test_record import ended
-from tests.processes import until
+from tests.support.providers import Providers
+from tests.support.replies import Replies, response
+from tests.support.subscriber import Desk
+from tools.support.daemons import until
 
 CHAT = {"chatId": 42}
 

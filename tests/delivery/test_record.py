@@ -17,10 +17,10 @@ from msgctl.messages import Channel, Response
 from msgctl.metrics import definitions as metrics
 from msgctl.redisdb.client import RedisClient
 from msgctl.retry import RetryLater
-from tests.delivery.desk import Desk
-from tests.delivery.providers import Providers
-from tests.delivery.replies import Replies, response
-from tests.processes import until
+from tests.support.providers import Providers
+from tests.support.replies import Replies, response
+from tests.support.subscriber import Desk
+from tools.support.daemons import until
 
 CHAT = {"chatId": 42}
 

@@ -16,9 +16,9 @@ from msgctl.delivery.web import Web
 from msgctl.messages import Channel, Response
 from msgctl.redisdb.client import RedisClient
 from msgctl.tasks import cancel
-from tests.delivery.desk import Desk
-from tests.delivery.replies import Replies, response
-from tests.processes import until
+from tests.support.replies import Replies, response
+from tests.support.subscriber import Desk
+from tools.support.daemons import until
 
 
 async def inbox(redis: Any, gateway: str = "g1") -> list[tuple[str, str, int]]:

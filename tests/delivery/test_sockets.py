@@ -15,8 +15,8 @@ from msgctl.messages import Channel
 from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.tasks import cancel
-from tests.delivery.replies import Replies, response
-from tests.processes import PATIENCE, until
+from tests.support.replies import Replies, response
+from tools.support.daemons import PATIENCE, until
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from msgctl.config.settings import Settings
 from msgctl.delivery.entry import Entry
 from msgctl.delivery.stream import ResponseStream
 from msgctl.redisdb.client import RedisClient
-from tests.delivery.replies import Replies, response
-from tests.processes import until
+from tests.support.replies import Replies, response
+from tools.support.daemons import until
 
 STREAM, GROUP = contracts.RESPONSES, contracts.RESPONSES_GROUP
 

@@ -8,8 +8,8 @@ from msgctl.config.settings import Settings
 from msgctl.errors import BadAddress, DeliveryUnknown, FaultClass, ProviderRejected, ProviderUnreachable
 from msgctl.http.client import HttpClient
 from msgctl.messages import Channel
-from tests.delivery.providers import Answer, Providers
-from tests.delivery.replies import response
+from tests.support.providers import Answer, Providers
+from tests.support.replies import response
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from msgctl.config.settings import Settings
 from msgctl.errors import BadAddress, DeliveryFailed, DeliveryUnknown, FaultClass
 from msgctl.http.client import HttpClient
 from msgctl.messages import Channel
-from tests.delivery.providers import Providers
-from tests.delivery.replies import response
+from tests.support.providers import Providers
+from tests.support.replies import response
 
 TO = {"to": "5511999990000"}
 BY_TWILIO = TO | {"provider": "twilio"}

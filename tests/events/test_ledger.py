@@ -19,7 +19,7 @@ from msgctl.retry import RetryLater
 from msgctl.rqueue.claims import Claimed, Claims
 from msgctl.rqueue.queue import Queue
 from tests.rqueue.conftest import commit, failure
-from tests.traffic import ERROR, Traffic, traffic
+from tests.support.messages import ERROR, Traffic, traffic
 
 __all__ = ["traffic"]
 

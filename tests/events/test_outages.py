@@ -28,8 +28,8 @@ from msgctl.stack.n8n import N8nStandIn
 from msgctl.stack.postgres import Postgres
 from msgctl.stack.server import Server
 from msgctl.stack.valkey import Valkey
-from tests.processes import Daemon, until
-from tests.traffic import Traffic, traffic
+from tests.support.messages import Traffic, traffic
+from tools.support.daemons import Daemon, until
 
 __all__ = ["traffic"]
 

@@ -18,8 +18,8 @@ from msgctl.postgres.database import Database
 from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from msgctl.stack.n8n import N8nStandIn
-from tests.processes import Daemon, until
-from tests.traffic import Traffic, traffic
+from tests.support.messages import Traffic, traffic
+from tools.support.daemons import Daemon, until
 
 __all__ = ["traffic"]
 

@@ -9,8 +9,8 @@ from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
 from msgctl.operations import verification
 from msgctl.stack.n8n import N8nStandIn
-from tests.faults.proxy import Fault
-from tests.faults.story import Story
+from tools.support.fault_proxy import Fault
+from tools.support.scenario import Story
 
 
 @pytest.fixture

@@ -5,23 +5,23 @@
 
 from pathlib import Path
 
-from chaos import delivery, gateways, slow
-from chaos.place import place
+from tools.chaos import gateway_kills, slow_clients, subscriber_kills
+from tools.chaos.environment import place
 
 
 async def test_nothing_is_missed_or_doubled(tmp_path: Path) -> None:
     """600 replies, 4 kills -9: each arrived, none twice that is not marked, each conversation in order."""
     async with place(tmp_path) as where:
-        report = await delivery.DeliveryStorm(where, delivery.SHORT).rage()
+        report = await subscriber_kills.DeliveryStorm(where, subscriber_kills.SHORT).rage()
     assert (report.missed, report.doubled, report.inversions) == (0, 0, 0), report
-    assert report.kills == delivery.SHORT.kills
+    assert report.kills == subscriber_kills.SHORT.kills
     assert report.verdict.holds, report.verdict.violations
 
 
 async def test_browsers_miss_and_double_nothing(tmp_path: Path) -> None:
     """600 replies to 20 clients, 4 kills -9 of gateways and subscribers: each client has each, once."""
     async with place(tmp_path) as where:
-        report = await gateways.GatewayStorm(where, gateways.SHORT).rage()
+        report = await gateway_kills.GatewayStorm(where, gateway_kills.SHORT).rage()
     assert (report.missed, report.doubled, report.not_recovered) == (0, 0, 0), report
     assert report.verdict.holds, report.verdict.violations
 
@@ -29,8 +29,8 @@ async def test_browsers_miss_and_double_nothing(tmp_path: Path) -> None:
 async def test_who_does_not_read_costs_the_others_nothing(tmp_path: Path) -> None:
     """F20: 40 clients that read nothing are closed (4408), 5 on a dead line dropped; nothing is lost."""
     async with place(tmp_path) as where:
-        report = await slow.SlowClients(where, slow.SHORT).run()
+        report = await slow_clients.SlowClients(where, slow_clients.SHORT).run()
     assert report.closed_4408 > 0, report
     assert (report.others_missed, report.lost_after_resume) == (0, 0), report
-    assert report.megabytes_each <= slow.MOST_MEMORY, report
-    assert report.dark in (0, slow.SHORT.dark)
+    assert report.megabytes_each <= slow_clients.MOST_MEMORY, report
+    assert report.dark in (0, slow_clients.SHORT.dark)

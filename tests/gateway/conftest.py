@@ -11,7 +11,7 @@ from msgctl.agents.agent import Agent
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
 from msgctl.redisdb.client import RedisClient
-from tests.gateway.clients import Client, Pipeline, running
+from tests.support.gateway_clients import Client, Pipeline, running
 
 
 @pytest.fixture(autouse=True)

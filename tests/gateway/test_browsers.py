@@ -10,7 +10,7 @@ from websockets.typing import Origin
 
 from daemons.gateway.app import serve
 from msgctl.config.settings import Settings
-from tests.gateway.clients import Client, running
+from tests.support.gateway_clients import Client, running
 
 PAGE = "https://chat.example.com"
 FOREIGN = [

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 
 from msgctl.agents.agent import Agent
-from tests.gateway.clients import Client
-from tests.processes import PATIENCE
+from tests.support.gateway_clients import Client
+from tools.support.daemons import PATIENCE
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "20"))
 """How many of each kind are tried: few in `make test`, many in `make fuzz`."""

@@ -11,7 +11,7 @@ from msgctl.config.settings import Settings
 from msgctl.delivery.sockets import Sockets
 from msgctl.redisdb.client import RedisClient
 from msgctl.tokens import Claims
-from tests.processes import until
+from tools.support.daemons import until
 
 NEWS = '{"messageId":"m","conversationId":"c","userId":"ana","progress":%d}'
 

@@ -18,7 +18,6 @@ from msgctl.config.settings import Settings
 from msgctl.messages import Channel, Response
 from msgctl.metrics import definitions as metrics
 from msgctl.redisdb.client import RedisClient
-from tests.gateway.clients import running
 from tests.gateway.test_webhooks import (
     APP_SECRET,
     FORM,
@@ -33,6 +32,7 @@ from tests.gateway.test_webhooks import (
     tell_twilio,
     update,
 )
+from tests.support.gateway_clients import running
 
 SORRY = "Sorry, I can only read text."
 

@@ -17,7 +17,7 @@ from msgctl.agents.agent import Agent
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
 from msgctl.redisdb.client import RedisClient
-from tests.gateway.clients import Chat, Client, Pipeline
+from tests.support.gateway_clients import Chat, Client, Pipeline
 
 ABSENT = "00000000-0000-4000-8000-000000000000"
 ROUNDS = 30

@@ -18,8 +18,8 @@ from msgctl.config.settings import Settings
 from msgctl.redisdb.connection import connect
 from msgctl.stack.ports import free_port
 from msgctl.stack.valkey import Valkey
-from tests.gateway.clients import Client, Pipeline, running
-from tests.processes import Daemon, until
+from tests.support.gateway_clients import Client, Pipeline, running
+from tools.support.daemons import Daemon, until
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from msgctl.delivery.sockets import FORGOTTEN, Sockets
 from msgctl.errors import Unavailable
 from msgctl.redisdb.batch import Batch
 from msgctl.redisdb.client import RedisClient
-from tests.gateway.clients import Client, Pipeline, running
-from tests.processes import until
-from tests.secrecy import JWT_SECRET
+from tests.support.gateway_clients import Client, Pipeline, running
+from tests.support.secret_scan import JWT_SECRET
+from tools.support.daemons import until
 
 Clients = Callable[..., Client]
 

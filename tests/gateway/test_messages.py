@@ -13,8 +13,8 @@ from msgctl.agents.agent import Agent
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
 from msgctl.redisdb.client import RedisClient
-from tests.gateway.clients import Client, Pipeline
-from tests.processes import PATIENCE
+from tests.support.gateway_clients import Client, Pipeline
+from tools.support.daemons import PATIENCE
 
 UUID_LENGTH = 36
 ABSENT = "00000000-0000-4000-8000-000000000000"

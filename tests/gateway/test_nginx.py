@@ -19,8 +19,8 @@ from daemons.gateway.app import serve
 from msgctl.agents.agent import Agent
 from msgctl.config.settings import Settings
 from tests.conftest import ROOT
-from tests.gateway.clients import Client, running
-from tests.processes import until
+from tests.support.gateway_clients import Client, running
+from tools.support.daemons import until
 
 EXAMPLE = ROOT / "examples" / "nginx.conf"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")

@@ -9,7 +9,7 @@ import pytest
 from daemons.gateway.docs import ASSETS
 from daemons.gateway.openapi import PREFIX, describe
 from msgctl.agents.agent import Agent
-from tests.gateway.clients import Client
+from tests.support.gateway_clients import Client
 
 
 def references(node: Any) -> set[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from daemons.gateway.outbox import MAX_SIZE, Outbox
-from tests.processes import until
+from tools.support.daemons import until
 
 
 class Peer:

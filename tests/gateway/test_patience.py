@@ -10,8 +10,8 @@ import pytest
 from daemons.gateway.app import serve
 from msgctl.agents.agent import Agent
 from msgctl.config.settings import Settings
-from tests.gateway.clients import Client, running
-from tests.processes import PATIENCE
+from tests.support.gateway_clients import Client, running
+from tools.support.daemons import PATIENCE
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -18,8 +18,8 @@ from daemons.gateway.outbox import Outbox
 from daemons.gateway.protocols import CUT, SocketProtocol
 from daemons.gateway.texts import choose
 from msgctl.config.settings import Settings
-from tests.gateway.clients import Client, ReportedLife
-from tests.processes import PATIENCE, until
+from tests.support.gateway_clients import Client, ReportedLife
+from tools.support.daemons import PATIENCE, until
 
 Serve = Callable[[Scope, Send], Awaitable[Any]]
 

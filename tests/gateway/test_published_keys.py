@@ -17,7 +17,7 @@ from daemons.gateway.jwks import PublishedKeys
 from msgctl.config.settings import Settings
 from msgctl.errors import ConfigurationError, Unauthorized
 from msgctl.tokens import Verifier
-from tests.gateway.clients import Client, running
+from tests.support.gateway_clients import Client, running
 
 
 class Provider:

@@ -9,8 +9,8 @@ from msgctl import tokens
 from msgctl.agents.agent import Agent
 from msgctl.config.settings import Settings
 from tests.conftest import ROOT
-from tests.gateway.schema_hooks import AGENT
-from tests.processes import Daemon
+from tests.support.schema_hooks import AGENT
+from tools.support.daemons import Daemon
 
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "8")
 """How many requests of each kind are made: few in `make test`, many in `make fuzz`."""
@@ -43,7 +43,7 @@ async def test_the_gateway_is_what_its_document_says(settings: Settings, agent: 
             cwd=tmp_path,
             env={
                 **os.environ,
-                "SCHEMATHESIS_HOOKS": "tests.gateway.schema_hooks",
+                "SCHEMATHESIS_HOOKS": "tests.support.schema_hooks",
                 "PYTHONPATH": str(ROOT),
                 AGENT: agent.id,
             },

@@ -15,8 +15,8 @@ from msgctl import contracts, tokens
 from msgctl.agents.agent import Agent
 from msgctl.config.settings import Settings
 from msgctl.redisdb.client import RedisClient
-from tests.gateway.clients import Client, running
-from tests.processes import PATIENCE, Daemon, until
+from tests.support.gateway_clients import Client, running
+from tools.support.daemons import PATIENCE, Daemon, until
 
 STREAMS = 8
 NEWCOMERS = 40

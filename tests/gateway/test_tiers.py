@@ -12,9 +12,9 @@ from msgctl.config.settings import Settings
 from msgctl.redisdb.client import RedisClient
 from msgctl.stack.postgres import Postgres
 from msgctl.tiers import Tiers
-from tests.gateway.clients import Client
 from tests.gateway.test_limits import gateways
-from tests.processes import until
+from tests.support.gateway_clients import Client
+from tools.support.daemons import until
 
 TIERS = ["premium:10:2", "gold:3:4"]
 

@@ -21,7 +21,7 @@ from msgctl.config.settings import Settings
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.messages import Channel, Message
 from msgctl.redisdb.client import RedisClient
-from tests.gateway.clients import running
+from tests.support.gateway_clients import running
 
 SECRET = "a-secret_token-of-the-bot"
 APP_SECRET = "the secret of the app"

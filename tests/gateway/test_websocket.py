@@ -19,8 +19,8 @@ from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
 from msgctl.messages import Channel, Reply, Response
 from msgctl.redisdb.client import RedisClient
-from tests.gateway.clients import Chat, Client, Pipeline, running
-from tests.processes import until
+from tests.support.gateway_clients import Chat, Client, Pipeline, running
+from tools.support.daemons import until
 
 
 async def test_the_dialogue_of_the_contract(client: Client, agent: Agent, pipeline: Pipeline) -> None:

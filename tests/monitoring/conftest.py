@@ -14,7 +14,7 @@ from msgctl.config.settings import Settings
 from msgctl.metrics import definitions, gauges
 from msgctl.metrics.registry import REGISTRY
 from msgctl.stack import ports
-from tests.secrecy import SEARCH
+from tests.support.secret_scan import SEARCH
 
 MONITORING = Path(__file__).parents[2] / "monitoring"
 SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(\{[^}]*\})? (\S+)$", re.MULTILINE)

@@ -12,7 +12,7 @@ from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from msgctl.stack.n8n import N8nStandIn
 from tests.monitoring.conftest import scrape, value
-from tests.processes import Daemon, until
+from tools.support.daemons import Daemon, until
 
 
 def with_canary(settings: Settings, **canary: object) -> Settings:

@@ -18,9 +18,9 @@ from msgctl.stack import ports
 from msgctl.stack.n8n import Behaviour, N8nStandIn
 from msgctl.stack.recorder import Fault, Recorder
 from msgctl.tokens import issue
-from tests.processes import Daemon, until
-from tests.secrecy import API_KEY, BOT_TOKEN, CALLBACK_SECRET, CLOUD_TOKEN, JWT_SECRET, SEARCH
-from tests.traffic import Traffic, traffic
+from tests.support.messages import Traffic, traffic
+from tests.support.secret_scan import API_KEY, BOT_TOKEN, CALLBACK_SECRET, CLOUD_TOKEN, JWT_SECRET, SEARCH
+from tools.support.daemons import Daemon, until
 
 __all__ = ["traffic"]
 

@@ -14,8 +14,8 @@ from msgctl.metrics.registry import REGISTRY
 from msgctl.redisdb.client import RedisClient
 from msgctl.stack.n8n import Behaviour, N8nStandIn
 from tests.monitoring.conftest import MONITORING, scrape, value
-from tests.processes import Daemon, until
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
+from tools.support.daemons import Daemon, until
 
 USER = "a-user-whom-no-metric-names"
 Give = Callable[[], Settings]

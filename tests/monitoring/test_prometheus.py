@@ -24,7 +24,7 @@ from redis.asyncio import Redis
 from msgctl import contracts
 from msgctl.stack import ports
 from tests.monitoring.conftest import MONITORING
-from tests.processes import until
+from tools.support.daemons import until
 
 AGENT = ["agent", "add", "--user", "ana", "--name", "A", "--webhook", "chat", "-o", "json"]
 pytestmark = [pytest.mark.monitoring, pytest.mark.timeout(600)]

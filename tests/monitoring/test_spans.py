@@ -15,7 +15,7 @@ from msgctl.config.settings import Settings
 from msgctl.redisdb.client import RedisClient
 from msgctl.stack.n8n import N8nStandIn
 from msgctl.tokens import issue
-from tests.processes import Daemon, until
+from tools.support.daemons import Daemon, until
 
 pytest.importorskip("opentelemetry.sdk", reason="the extra `tracing` is not installed")
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest

@@ -6,7 +6,7 @@ from msgctl.config.settings import Settings
 from msgctl.operations.entrance import Operations
 from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
-from tests.traffic import traffic
+from tests.support.messages import traffic
 
 __all__ = ["operations", "traffic"]
 

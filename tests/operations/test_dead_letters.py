@@ -7,7 +7,7 @@ from msgctl.errors import InvalidInput, Refused
 from msgctl.messages import State
 from msgctl.operations.entrance import Operations
 from msgctl.redisdb.client import RedisClient
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
 
 
 async def test_dead_letters_are_listed_with_their_error(traffic: Traffic, operations: Operations) -> None:

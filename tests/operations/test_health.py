@@ -10,7 +10,7 @@ from msgctl.operations.entrance import Operations
 from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.rqueue.queue import Queue
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
 
 
 def judged_by(settings: Settings, redis: RedisClient, **limits: Any) -> Operations:

@@ -11,7 +11,7 @@ from msgctl.operations.snapshot import BUCKET
 from msgctl.redisdb.client import RedisClient
 from msgctl.retry import GiveUp
 from tests.rqueue.conftest import failure
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
 
 OTHER = b'{"class":"final","code":"n8n_timeout","text":"n8n gave no answer.","at":"2026-01-01T00:00:09.000Z"}'
 

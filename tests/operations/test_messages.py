@@ -8,7 +8,7 @@ from msgctl import contracts
 from msgctl.errors import NotFound
 from msgctl.operations.entrance import Operations
 from msgctl.redisdb.client import RedisClient
-from tests.traffic import ERROR, Traffic
+from tests.support.messages import ERROR, Traffic
 
 
 async def test_the_status_of_a_waiting_message_is_the_contracts(traffic: Traffic, operations: Operations) -> None:

@@ -15,7 +15,7 @@ from msgctl.redisdb.client import RedisClient
 from msgctl.retry import GiveUp
 from msgctl.rqueue.claims import Claims
 from tests.rqueue.conftest import commit, failure
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
 
 LETTERS = Query(state=State.FAILED)
 

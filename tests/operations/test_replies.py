@@ -4,7 +4,7 @@ import asyncio
 
 from msgctl.operations.entrance import Operations
 from tests.rqueue.conftest import commit
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
 
 PATIENCE = 30.0
 

@@ -14,7 +14,7 @@ from msgctl.delivery.web import Web
 from msgctl.messages import State
 from msgctl.operations import verification
 from msgctl.operations.entrance import Operations
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
 
 Damage = Callable[[Any], Awaitable[object]]
 

@@ -26,7 +26,7 @@ from msgctl.redisdb.connection import connect
 from msgctl.rqueue.queue import Queue
 from msgctl.stack.valkey import _find_program
 from tests.conftest import ROOT
-from tests.processes import until
+from tools.support.daemons import until
 
 EXAMPLE = ROOT / "systemd" / "redis" / "sentinel.conf"
 SERVICE = "msgctl-test"

@@ -22,8 +22,8 @@ from msgctl.stack.ports import free_port
 from msgctl.stack.valkey import Valkey
 from tests.conftest import ROOT
 from tests.gateway.test_nginx import write_certificate
-from tests.processes import until
 from tests.redisdb.test_sentinel import message
+from tools.support.daemons import until
 
 EXAMPLE = ROOT / "systemd" / "redis" / "tls.conf"
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")

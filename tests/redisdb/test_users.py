@@ -24,9 +24,9 @@ from msgctl.rqueue.queue import Queue
 from msgctl.rqueue.worker import Registration
 from msgctl.stack.ports import free_port
 from tests.conftest import ROOT
-from tests.gateway.clients import Client
-from tests.processes import PATIENCE, Daemon, environment, until
 from tests.redisdb.test_sentinel import message, server
+from tests.support.gateway_clients import Client
+from tools.support.daemons import PATIENCE, Daemon, environment, until
 
 USERS = ROOT / "systemd" / "redis" / "users.acl"
 ROLES = ["worker", "subscriber", "gateway", "operator"]

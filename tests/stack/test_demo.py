@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from msgctl.stack.demo_board import STEPS
-from tests.stack.watching import children, is_alive, wait_until
+from tests.support.watching import children, is_alive, wait_until
 
 DEMO = [sys.executable, "-m", "msgctl", "demo"]
 

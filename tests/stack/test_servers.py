@@ -19,7 +19,7 @@ from msgctl.stack import ports, postgres, server, valkey
 from msgctl.stack.identity import Identity
 from msgctl.stack.postgres import Postgres
 from msgctl.stack.valkey import Valkey
-from tests.stack.watching import is_alive, owner, wait_until
+from tests.support.watching import is_alive, owner, wait_until
 
 START_BOTH = """
 import asyncio, sys

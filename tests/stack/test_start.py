@@ -11,8 +11,8 @@ import requests
 
 from msgctl.config.settings import Settings
 from msgctl.stack import ports
-from tests.processes import environment
-from tests.stack.watching import wait_until, words
+from tests.support.watching import wait_until, words
+from tools.support.daemons import environment
 
 START = [sys.executable, "-m", "msgctl", "start"]
 

@@ -20,9 +20,9 @@ import requests
 from msgctl.config.settings import Settings
 from msgctl.stack import ports
 from msgctl.stack.valkey import Valkey
-from tests.processes import environment
-from tests.secrecy import SEARCH
-from tests.stack.watching import children, is_alive, wait_until, words
+from tests.support.secret_scan import SEARCH
+from tests.support.watching import children, is_alive, wait_until, words
+from tools.support.daemons import environment
 
 MSGCTL = [sys.executable, "-m", "msgctl"]
 """The command line, under the interpreter that runs the tests."""

@@ -12,9 +12,9 @@ import pytest
 from msgctl.config.settings import Settings
 from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
-from tests.processes import Daemon, until
 from tests.redisdb.test_sentinel import message
 from tests.systemd.test_units import FOLDER
+from tools.support.daemons import Daemon, until
 
 LOGROTATE = shutil.which("logrotate") or shutil.which("logrotate", path="/usr/sbin")
 LINE = '"messageId":"m-1"'

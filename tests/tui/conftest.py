@@ -12,8 +12,8 @@ from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from msgctl.tui.app import Dashboard
 from msgctl.tui.desk import Desk
-from tests.processes import until
-from tests.traffic import traffic
+from tests.support.messages import traffic
+from tools.support.daemons import until
 
 NAMED = {" ": "space", ":": "colon", "_": "underscore", "-": "minus", "/": "slash"}
 """Keys that Textual calls by a name."""

@@ -3,9 +3,9 @@
 from msgctl import contracts
 from msgctl.redisdb.client import RedisClient
 from msgctl.tui.desk import Desk
-from tests.processes import until
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
 from tests.tui.conftest import looking
+from tools.support.daemons import until
 
 
 async def test_pause_and_resume_ask_and_are_written_down(desk: Desk, redis: RedisClient) -> None:

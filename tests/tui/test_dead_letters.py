@@ -7,7 +7,7 @@ from msgctl.messages import State
 from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from msgctl.tui.desk import Desk
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
 from tests.tui.conftest import looking
 
 

@@ -17,9 +17,9 @@ from msgctl.tui.screens.help import INDENT, HelpScreen
 from msgctl.tui.screens.message import MessageScreen
 from msgctl.tui.widgets.questions import Confirmation, Rewriting
 from msgctl.tui.widgets.table import Table
-from tests.processes import until
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
 from tests.tui.conftest import NAMED, looking
+from tools.support.daemons import until
 
 
 async def test_every_tab_by_its_number_by_arrows_and_by_the_mouse(desk: Desk) -> None:

@@ -6,7 +6,7 @@ from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from msgctl.tui.desk import Desk
 from tests.rqueue.conftest import commit
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
 from tests.tui.conftest import looking
 
 EVIL = "\x1b]0;owned\x07\x1b[2J[bold red]x[/] token=abc123 \u202egnp"

@@ -4,7 +4,7 @@ from msgctl import contracts
 from msgctl.contracts import BREAKERS
 from msgctl.redisdb.client import RedisClient
 from msgctl.tui.desk import Desk
-from tests.traffic import Traffic
+from tests.support.messages import Traffic
 from tests.tui.conftest import looking
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from msgctl.config.settings import Settings
-from tests.tui.pictures import FOLDER, SIZES, draw
+from tests.support.screenshots import FOLDER, SIZES, draw
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")

@@ -8,9 +8,9 @@ import pytest
 from msgctl.errors import ConfigurationError, InvalidInput
 from msgctl.tui.desk import Desk
 from msgctl.tui.tape import Player, Recorder
-from tests.processes import until
+from tests.support.dashboard_sample import AT, sample
 from tests.tui.conftest import looking
-from tests.tui.sample import AT, sample
+from tools.support.daemons import until
 
 
 async def record(path: Path, count: int, longest: int = 1000) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from msgctl.config.settings import Settings
-from tests.processes import PATIENCE, environment
+from tools.support.daemons import PATIENCE, environment
 
 
 async def test_without_a_terminal_it_says_what_to_do() -> None:

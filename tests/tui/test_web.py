@@ -12,9 +12,9 @@ import pytest
 from msgctl.config.settings import Settings
 from msgctl.tui.web.place import Place, is_loopback
 from tests.cli.conftest import started
-from tests.processes import PATIENCE, until
-from tests.traffic import Traffic, traffic
-from tests.tui.browser import CHROMIUM, browsing
+from tests.support.browser import CHROMIUM, browsing
+from tests.support.messages import Traffic, traffic
+from tools.support.daemons import PATIENCE, until
 
 __all__ = ["traffic"]
 

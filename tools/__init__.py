@@ -1,0 +1,1 @@
+"""What is never shipped: benchmarks, fault injection, and what they share with the tests."""

@@ -1,0 +1,1 @@
+"""What the tests, `tools.bench` and `tools.chaos` share: daemons as processes, faults before Redis, a scenario."""
