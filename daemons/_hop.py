@@ -60,7 +60,7 @@ class Hop:
             patience: seconds in which it need not move anything.
 
         Raises:
-            RedisError: Redis does not answer.
+            RedisUnavailable: Redis does not answer.
         """
         if not self._settings.canary.interval:
             return ""

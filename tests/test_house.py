@@ -13,6 +13,18 @@ from msgctl.config.sources import known_settings
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("msgctl/**/*.py"), *ROOT.glob("daemons/**/*.py")])
 SCRIPTS = sorted([*ROOT.glob("msgctl/**/*.lua"), *ROOT.glob("daemons/**/*.lua")])
+REDIS_PY = {
+    "daemons/_watchdog.py": {"RedisError"},  # an error reply is no sign of life either
+    "daemons/worker/loop.py": {"RedisError"},  # an error reply must not end the claiming
+    "msgctl/delivery/inbox.py": {"ResponseError"},  # no such key
+    "msgctl/delivery/outage.py": {"RedisError"},  # an error reply must not end a task
+    "msgctl/delivery/stream.py": {"ResponseError"},  # NOGROUP, BUSYGROUP
+    "msgctl/delivery/web.py": {"NoScriptError"},  # loads the script and repeats its pipeline
+    "msgctl/operations/doctor/redis_checks.py": {"NoPermissionError"},  # a finding
+    "msgctl/operations/whereabouts.py": {"ResponseError"},  # NOGROUP, no such key
+    "msgctl/stack/valkey.py": {"NoBackoff", "Redis", "Retry", "exceptions"},  # asks the server it started
+}
+"""What modules outside `msgctl.redisdb` import of redis-py, and why; its errors of outages are not among them."""
 README = (ROOT / "README.md").read_text("utf-8")
 SHAPELESS = {"utils", "util", "common", "helpers", "helper", "manager", "misc", "core"}
 
@@ -32,6 +44,21 @@ def test_a_literal_key_stands_in_contracts_only(path: Path) -> None:
     found = _string_literals(text) if path.suffix == ".py" else re.findall(r"'([^'\n]*)'", _uncommented(text))
     literal = [one for one in found if re.match(r"(rq|msgctl|pubsub):\S", one)]
     assert not literal, f"{path.name} spells out {literal}; use msgctl.contracts"
+
+
+def test_redis_outages_are_translated_in_one_place() -> None:
+    """`RedisClient` raises `RedisUnavailable`, so nobody else opens a client, or catches redis-py's own errors."""
+    used: dict[str, set[str]] = {}
+    for path in SOURCES:
+        name = str(path.relative_to(ROOT))
+        if name.startswith("msgctl/redisdb/"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "redis":
+                used.setdefault(name, set()).update(alias.name for alias in node.names)
+            elif isinstance(node, ast.Import) and any(one.name.split(".")[0] == "redis" for one in node.names):
+                used.setdefault(name, set()).add("the whole package")
+    assert used == REDIS_PY
 
 
 def test_the_makefile_fits_a_terminal() -> None:

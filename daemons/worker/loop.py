@@ -154,7 +154,7 @@ class WorkLoop:
                 reply_lost = False
                 if not filled:
                     await self._waiting.blpop([self._wake_key], timeout=WAKE_BLOCK)
-            except (RedisUnavailable, RedisError, OSError) as outage:
+            except (RedisUnavailable, RedisError) as outage:
                 if not reply_lost:
                     log.warning("Redis client error: cannot claim", error=str(outage))
                 reply_lost = True

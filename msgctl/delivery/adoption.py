@@ -50,7 +50,7 @@ class Adoption:
         """Wait for one publication, and adopt it if it is foreign.
 
         Raises:
-            RedisError: Redis does not answer; call again.
+            RedisUnavailable: Redis does not answer; call again.
         """
         if not self._subscribed:
             await self._pubsub.psubscribe(contracts.RESPONSE_CHANNEL + "*")

@@ -31,7 +31,7 @@ async def put_notice(
         author: stands in the place of an agent's id.
 
     Raises:
-        RedisError: Redis does not answer.
+        RedisUnavailable: Redis does not answer.
     """
     response = Response(
         message_id=message_id,

@@ -38,7 +38,7 @@ class Recovery:
         """Put back what is lost, unless another subscriber is at it; to be repeated until nothing is doubtful.
 
         Raises:
-            RedisError: Redis does not answer.
+            RedisUnavailable: Redis does not answer.
         """
         if not await self._redis.set(contracts.RESPONSES_RECOVERING, 1, nx=True, px=ALONE):
             return

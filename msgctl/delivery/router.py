@@ -74,7 +74,7 @@ class Router:
         """Hand on a batch: web at once, the others into their lanes.
 
         Raises:
-            RedisError: Redis does not answer; what is not in a lane is still pending.
+            RedisUnavailable: Redis does not answer; what is not in a lane is still pending.
         """
         web = [entry for entry in entries if entry.channel is Channel.WEB]
         others = [entry for entry in entries if entry.channel is not Channel.WEB]
@@ -90,7 +90,7 @@ class Router:
         """What is to be done each second besides reading.
 
         Raises:
-            RedisError: Redis does not answer.
+            RedisUnavailable: Redis does not answer.
         """
         await self._web.inherit()
 

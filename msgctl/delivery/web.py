@@ -45,7 +45,7 @@ class Web:
         the next one of its conversation.
 
         Raises:
-            RedisError: Redis does not answer; all of it may be done again.
+            RedisUnavailable: Redis does not answer; all of it may be done again.
         """
         waiting = [entry for entry in entries if not entry.reached]
         results = await self._run(waiting)
@@ -68,7 +68,7 @@ class Web:
         """Give what waits for a gateway that fell silent to sockets elsewhere; to be called each second.
 
         Raises:
-            RedisError: Redis does not answer.
+            RedisUnavailable: Redis does not answer.
         """
         moved = await INHERIT(self._redis, self._gone_after, INHERITED)
         if moved:

@@ -6,13 +6,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-from redis.asyncio.client import PubSub
 
 from msgctl.config.settings import Settings
 from msgctl.contracts import CONVERSATION_CHANNEL, REPLIES
 from msgctl.messages import Response, State
 from msgctl.operations.messages import Messages
-from msgctl.redisdb.client import RedisClient
+from msgctl.redisdb.client import RedisClient, RedisSubscription
 from msgctl.redisdb.connection import dedicated
 
 NAP = 1.0
@@ -54,7 +53,7 @@ class Replies:
 class Watch:
     """An ear for replies in as many conversations as are asked for."""
 
-    def __init__(self, redis: RedisClient, listener: PubSub, messages: Messages) -> None:
+    def __init__(self, redis: RedisClient, listener: RedisSubscription, messages: Messages) -> None:
         self._redis = redis
         self._listener = listener
         self._messages = messages

@@ -46,7 +46,7 @@ async def locate(redis: RedisClient) -> Whereabouts:
         redis: a client of `redisdb.connect`.
 
     Raises:
-        RedisError: Redis does not answer.
+        RedisUnavailable: Redis does not answer.
     """
     message_id = await redis.hget(contracts.CANARY, "id")
     if not message_id:

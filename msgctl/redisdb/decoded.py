@@ -14,7 +14,7 @@ Entries = list[tuple[str, dict[str, str]]]
 """Entries of a stream, each with its id and fields."""
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Mapping
 
     from redis.typing import EncodableT, FieldT, KeyT
 
@@ -26,6 +26,14 @@ if TYPE_CHECKING:
         def hget(self, name: KeyT, key: FieldT) -> Awaitable[str | None]: ...
         def hgetall(self, name: KeyT) -> Awaitable[dict[str, str]]: ...  # type: ignore[override]
         def hmget(self, name: KeyT, keys: Any, *args: FieldT) -> Awaitable[list[str | None]]: ...  # type: ignore[override]
+        def hset(
+            self,
+            name: KeyT,
+            key: Any = None,
+            value: Any = None,
+            mapping: Mapping[Any, Any] | None = None,
+            items: Any = None,
+        ) -> Awaitable[int]: ...
         def hvals(self, name: KeyT) -> Awaitable[list[str]]: ...  # type: ignore[override]
         def lindex(self, name: KeyT, index: int) -> Awaitable[str | None]: ...
         def lrange(self, name: KeyT, start: int, end: int) -> Awaitable[list[str]]: ...  # type: ignore[override]

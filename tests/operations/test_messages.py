@@ -1,7 +1,5 @@
 """Looking at one message."""
 
-from typing import Any, cast
-
 import pytest
 
 from msgctl import contracts
@@ -47,7 +45,7 @@ async def test_a_completed_message_has_no_error(
 ) -> None:
     """What an earlier attempt met is in its record, and no longer the state of the message."""
     await traffic.completed("m")
-    await cast("Any", redis).hset(contracts.RQ_JOB + "m", contracts.FIELD_ERROR, ERROR)
+    await redis.hset(contracts.RQ_JOB + "m", contracts.FIELD_ERROR, ERROR)
     assert "error" not in await operations.status("m")
 
 
@@ -57,7 +55,7 @@ async def test_the_status_tells_of_the_delivery(
     """Its state and the provider's id, once there is a record of it."""
     await traffic.completed("m")
     record = {"state": "SENT", "channel": "telegram", "providerId": "42", "attempts": "1"}
-    await cast("Any", redis).hset(contracts.DELIVERY + "m", mapping=record)
+    await redis.hset(contracts.DELIVERY + "m", mapping=record)
     assert (await operations.status("m"))["delivery"] == {"state": "SENT", "providerId": "42"}
 
 

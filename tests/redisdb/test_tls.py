@@ -6,7 +6,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -119,7 +119,7 @@ async def test_every_kind_of_connection_is_encrypted_and_checks_whom_it_speaks_t
         await registration.end()
         waiting = await stack.enter_async_context(dedicated(own, blocking=1))
         await client.rpush("msgctl:test", "told")
-        assert await cast("Any", waiting.blpop(["msgctl:test"], timeout=1)) == ("msgctl:test", "told")
+        assert await waiting.blpop(["msgctl:test"], timeout=1) == ("msgctl:test", "told")
 
         stranger = encrypted(settings, port, tmp_path / "other" / "cert.pem")
         for wrong in (stranger, encrypted(settings, port, tmp_path / "cert.pem", host="127.0.0.1")):
