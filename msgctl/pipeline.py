@@ -47,6 +47,15 @@ from msgctl.metrics import definitions as metrics
 from msgctl.metrics.steps import Steps
 from msgctl.rqueue.claims import Claimed, Claims
 from msgctl.rqueue.progress import Progress
+from msgctl.steps import (
+    CALL_WORKFLOW,
+    DONE,
+    FIND_AGENT,
+    PREPARE_PAYLOAD,
+    PUBLISH_RESPONSE,
+    READ_HISTORY,
+    Step,
+)
 from msgctl.workflow import Answer, Workflow, prepare_payload
 
 log = logs.get(__name__)
@@ -114,19 +123,19 @@ class Pipeline:
     async def _take_steps(self, claimed: Claimed, steps: Steps) -> None:
         message = claimed.message
 
-        self._reach(claimed, steps, 10, "agent", "Finding the agent")
+        self._reach(claimed, steps, FIND_AGENT)
         agent = await self._find_agent(message)
 
-        self._reach(claimed, steps, 20, "history", "Reading the history")
+        self._reach(claimed, steps, READ_HISTORY)
         history = claimed.history  # CLAIM has brought it along, which saves a round trip to Redis
 
-        self._reach(claimed, steps, 30, "payload", "Preparing the payload")
+        self._reach(claimed, steps, PREPARE_PAYLOAD)
         payload = prepare_payload(agent, message, history)
 
-        self._reach(claimed, steps, 50, "n8n", "Calling n8n")
+        self._reach(claimed, steps, CALL_WORKFLOW)
         answer = Answer(claimed.kept) if claimed.kept else await self._call(agent, message, payload)
 
-        self._reach(claimed, steps, 80, "publish", "Publishing the response")
+        self._reach(claimed, steps, PUBLISH_RESPONSE)
         response = _respond(message, answer.reply, milliseconds=steps.milliseconds)
         turns, passed = _turns(message, response), self._progress.take(claimed)
         with spans.of("publish", message.message_id, kind="producer"):
@@ -140,7 +149,7 @@ class Pipeline:
 
         steps.end()
         metrics.ATTEMPTS.labels("completed").inc()
-        log.info("Message completed", progress=100, seq=committed.seq, ms=response.processing_time)
+        log.info(DONE.event, progress=DONE.progress, seq=committed.seq, ms=response.processing_time)
 
     async def _call(self, agent: Agent, message: Message, payload: bytes) -> Answer:
         if agent.id == CANARY_AGENT:
@@ -157,11 +166,11 @@ class Pipeline:
             raise AgentGone("The agent was deleted, disabled or given to another user since.")
         return agent
 
-    def _reach(self, claimed: Claimed, steps: Steps, progress: int, step: str, doing: str) -> None:
-        steps.begin(step)
-        log.debug(doing, progress=progress)
-        if progress < 80:  # the commit itself tells of 80 and 100
-            self._progress.note(claimed, progress)
+    def _reach(self, claimed: Claimed, steps: Steps, step: Step) -> None:
+        steps.begin(step.name)
+        log.debug(step.event, progress=step.progress)
+        if step is not PUBLISH_RESPONSE:  # the commit itself reports the last two
+            self._progress.note(claimed, step.progress)
 
     async def _end_attempt(self, claimed: Claimed, failure: AttemptFailed, steps: Steps) -> None:
         decision = retry.decide(

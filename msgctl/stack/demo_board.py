@@ -12,8 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-STEPS = {10: "agent", 20: "history", 30: "payload", 50: "n8n", 80: "publish", 100: "done"}
-"""The six steps of the pipeline by the progress that each one reports."""
+from msgctl.steps import CALL_WORKFLOW, DONE, FIND_AGENT, PUBLISH_RESPONSE, STEPS
 
 
 @dataclass
@@ -76,7 +75,7 @@ class Board:
     def step(self, message_id: str, progress: int) -> None:
         """A worker has reached a step, and so all before it, of which a hurried report may say nothing."""
         row = self.rows.get(message_id)
-        for reached, name in STEPS.items():
+        for reached, name, *_ in STEPS:
             if row is not None and reached <= progress and reached not in row.progress:
                 row.progress[reached] = time.monotonic()
                 self._tell(row, f"{reached:3d} %  {name}")
@@ -116,22 +115,25 @@ class Board:
         self._console.print(table)
 
     def _own_time(self) -> float:
-        """Milliseconds from step to step without the wait for n8n, which lies between 50 and 80."""
+        """Milliseconds from step to step, without the wait for n8n."""
+        first, asked, answered, done = (
+            one.progress for one in (FIND_AGENT, CALL_WORKFLOW, PUBLISH_RESPONSE, DONE)
+        )
         own = [
-            (row.progress[50] - row.progress[10] + row.progress[100] - row.progress[80]) * 1000
+            (row.progress[asked] - row.progress[first] + row.progress[done] - row.progress[answered]) * 1000
             for row in self.rows.values()
-            if row.progress.keys() >= STEPS.keys()
+            if row.progress.keys() >= {step.progress for step in STEPS}
         ]
         return statistics.median(own) if own else 0.0
 
     def _draw(self) -> Table:
         table = Table("channel", "message", box=box.SIMPLE_HEAD, padding=0)
-        for progress, step in STEPS.items():
+        for progress, step, *_ in STEPS:
             table.add_column(f"{progress}\n{step}", justify="center")
         table.add_column("state")
         table.add_column("ms", justify="right", min_width=5)
         for row in self.rows.values():
-            marks = [Text("●", "green") if progress in row.progress else Text("·", "dim") for progress in STEPS]
+            marks = [Text("●", "green") if step.progress in row.progress else Text("·", "dim") for step in STEPS]
             state = Text(row.state, "bold green" if row.reply else "yellow")
             table.add_row(row.channel, row.message_id[:8], *marks, state, str(row.milliseconds))
         return table

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from msgctl.stack.demo_board import STEPS
+from msgctl.steps import STEPS
 from tests.support.watching import children, is_alive, wait_until
 
 DEMO = [sys.executable, "-m", "msgctl", "demo"]
@@ -42,7 +42,7 @@ def test_everything_is_answered_and_nothing_is_left(variables: dict[str, str]) -
     for message_id, progress in re.findall(r"^\S+\s+([0-9a-f]{8})\s+(\d+) %", shown.stdout, re.MULTILINE):
         steps.setdefault(message_id, []).append(int(progress))
     assert len(steps) == 7
-    assert all(progress == list(STEPS) for progress in steps.values())
+    assert all(progress == [step.progress for step in STEPS] for progress in steps.values())
     for channel in ("REST", "WebSocket", "whatsapp", "telegram", "api"):
         assert re.search(rf"^{channel}\s+\S+\s+answered after \d+ ms", shown.stdout, re.MULTILINE)
     assert "I remember 4 turns" in shown.stdout

@@ -3,17 +3,8 @@
 from typing import Any
 
 from msgctl.events.event import Event
+from msgctl.steps import STEPS
 from msgctl.tui.text import clock
-
-STEPS = (
-    (10, "agent", "find the agent"),
-    (20, "history", "read the history"),
-    (30, "payload", "prepare the payload"),
-    (50, "n8n", "call the workflow"),
-    (80, "publish", "publish the response"),
-    (100, "", "done"),
-)
-"""Progress, the ledger's name, the words for people."""
 
 
 def timeline(found: dict[str, Any], events: list[Event], accepted: int) -> list[str]:
@@ -39,7 +30,7 @@ def timeline(found: dict[str, Any], events: list[Event], accepted: int) -> list[
 def _steps(found: dict[str, Any], times: dict[str, tuple[int, int]]) -> list[str]:
     progress, state = found["progress"], found["state"]
     lines = []
-    for percent, name, words in STEPS:
+    for percent, name, _, words in STEPS:
         here = percent == progress < 100
         mark = "!" if here and state == "failed" else ">" if here and state == "active" else "x"
         note = {"!": "  <- it stopped here", ">": "  <- it is here"}.get(mark, "")
