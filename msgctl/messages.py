@@ -5,7 +5,7 @@ Python names are snake_case, the wire's are camelCase (`messageId`); msgspec tra
 
 import hashlib
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import msgspec
 
@@ -128,6 +128,25 @@ class Failure(Record, kw_only=True, frozen=True):
     channel_metadata: dict[str, Any] = msgspec.field(default_factory=dict)
     code: str
     timestamp: str
+
+    @classmethod
+    def for_message(cls, message: Message, code: str, *, timestamp: str) -> Self:
+        """Build what the sender of a message is told.
+
+        Args:
+            message: the message that ended.
+            code: the code of the error that ended it.
+            timestamp: when it ended, RFC 3339.
+        """
+        return cls(
+            message_id=message.message_id,
+            conversation_id=message.conversation_id,
+            user_id=message.user_id,
+            channel=message.channel,
+            channel_metadata=message.channel_metadata,
+            code=code,
+            timestamp=timestamp,
+        )
 
 
 def named_socket(event: Draft | Failure) -> str:

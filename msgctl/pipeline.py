@@ -180,7 +180,6 @@ class Pipeline:
             snoozes=claimed.snoozes,
             chance=random.random(),
         )
-        message = claimed.message
         await self._progress.tell(claimed)
         error = {"class": failure.fault, "code": failure.code, "text": failure.message, "at": timestamp()}
         record = {**error, "startedAt": steps.began, "run": claimed.run, "ms": steps.milliseconds}
@@ -190,7 +189,7 @@ class Pipeline:
                 decision,
                 error=msgspec.json.encode(error),
                 record=msgspec.json.encode(record),
-                failure=_apologise(message, failure),
+                failure=Failure.for_message(claimed.message, failure.code, timestamp=timestamp()),
                 fault=failure.fault,
                 steps=steps.summary,
             )
@@ -246,18 +245,6 @@ def _turns(message: Message, response: Draft) -> tuple[Turn, Turn]:
     return (
         Turn(role="user", content=message.message, timestamp=message.timestamp),
         Turn(role="assistant", content=response.response.message, timestamp=response.timestamp),
-    )
-
-
-def _apologise(message: Message, failure: AttemptFailed) -> Failure:
-    return Failure(
-        message_id=message.message_id,
-        conversation_id=message.conversation_id,
-        user_id=message.user_id,
-        channel=message.channel,
-        channel_metadata=message.channel_metadata,
-        code=failure.code,
-        timestamp=timestamp(),
     )
 
 

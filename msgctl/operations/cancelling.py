@@ -45,15 +45,7 @@ class Cancelling:
         text = f"An operator ended it{f': {reason}' if reason else '.'}"
         error = {"class": "final", "code": CANCELLED, "text": text, "at": now}
         message = job.message
-        failure = Failure(
-            message_id=message.message_id,
-            conversation_id=message.conversation_id,
-            user_id=message.user_id,
-            channel=message.channel,
-            channel_metadata=message.channel_metadata,
-            code=CANCELLED,
-            timestamp=now,
-        )
+        failure = Failure.for_message(message, CANCELLED, timestamp=now)
         outcome = await self._queue.cancel(
             message.message_id, error=msgspec.json.encode(error), failure=failure.to_json()
         )

@@ -177,16 +177,7 @@ class Pipeline:
     async def fail(self) -> Claimed:
         """Let the next message end in the dead letters."""
         claimed = await self.claim()
-        message = claimed.message
-        failure = Failure(
-            message_id=message.message_id,
-            conversation_id=message.conversation_id,
-            user_id=message.user_id,
-            channel=message.channel,
-            channel_metadata=message.channel_metadata,
-            code="n8n_rejected",
-            timestamp="2026-02-02T10:00:05.000Z",
-        )
+        failure = Failure.for_message(claimed.message, "n8n_rejected", timestamp="2026-02-02T10:00:05.000Z")
         error = b'{"class":"final","code":"n8n_rejected","text":"n8n answered 400."}'
         assert await self._claims.fail(claimed, GiveUp(), error=error, record=b"{}", failure=failure)
         return claimed

@@ -35,13 +35,5 @@ async def _fail(claims: Claims, claimed: Claimed, number: int) -> None:
     code, text = CAUSES[number % len(CAUSES)]
     error = {"class": "final", "code": code, "text": text.format(n=number), "at": claimed.message.timestamp}
     record = msgspec.json.encode(error)
-    message = claimed.message
-    failure = Failure(
-        message_id=message.message_id,
-        conversation_id=message.conversation_id,
-        user_id=message.user_id,
-        channel=message.channel,
-        code=code,
-        timestamp=message.timestamp,
-    )
+    failure = Failure.for_message(claimed.message, code, timestamp=claimed.message.timestamp)
     await claims.fail(claimed, GiveUp(), error=record, record=record, failure=failure)
