@@ -33,6 +33,21 @@ class Channel(StrEnum):
     API = "api"
 
 
+DIGEST_V1 = (
+    ("messageId", "message_id"),
+    ("conversationId", "conversation_id"),
+    ("agentId", "agent_id"),
+    ("userId", "user_id"),
+    ("message", "message"),
+    ("channel", "channel"),
+    ("channelMetadata", "channel_metadata"),
+    ("priority", "priority"),
+)
+"""The fields that count in version 1 of a message's digest: their names in the digested JSON, and in `Message`."""
+DIGEST_V1_CONSTANTS = {"timestamp": ""}
+"""What the digested JSON of version 1 holds besides, the same for every message."""
+
+
 class State(StrEnum):
     """Where a message is in its life, as the outside sees it."""
 
@@ -66,13 +81,17 @@ class Message(Record, kw_only=True, frozen=True):
     """When it was accepted, RFC 3339 in UTC."""
 
     def digest(self) -> str:
-        """SHA-256, in hex, of all that a repeated request must repeat: everything but when it came.
+        """Return the SHA-256, in hex, of what a repeated request must repeat: the fields of `DIGEST_V1`.
 
-        The conversation counts only as the client gave it, so `intake` passes the digest of a message whose
-        generated ids are blank. The order of names in an object does not count either, as in all JSON.
+        A repetition may reach a later version of this program, so the digest of a message never changes: a new
+        field stays out of it. If a new field must count, it goes into a second version of the digest, used only
+        for messages that set it.
+
+        The conversation counts only as the client gave it: `intake` passes the digest of a message whose generated
+        ids are blank. The order of names in an object does not count, as in all JSON.
         """
-        blank = msgspec.structs.replace(self, timestamp="")
-        return hashlib.sha256(msgspec.json.encode(blank, order="sorted")).hexdigest()
+        repeated = {wire_name: getattr(self, name) for wire_name, name in DIGEST_V1}
+        return hashlib.sha256(msgspec.json.encode(repeated | DIGEST_V1_CONSTANTS, order="sorted")).hexdigest()
 
 
 class Turn(Record, kw_only=True, frozen=True):
