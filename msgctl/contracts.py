@@ -35,6 +35,7 @@ JOB_FUNCTION = "msgctl.rqueue.job.refuse"
 # Our fields in the job hash, beside RQ's.
 FIELD_MESSAGE = "msgctl_message"  # the Message as JSON
 FIELD_USER = "msgctl_user"
+FIELD_AGENT = "msgctl_agent"  # absent in jobs of earlier versions: there only the message names it
 FIELD_DIGEST = "msgctl_digest"  # of what a repetition must repeat: the identity may expire before this hash
 FIELD_KEY = "msgctl_key"  # the `msgctl:idempotency:` key that stands for it, if its client gave one
 FIELD_CONVERSATION = "msgctl_conversation"

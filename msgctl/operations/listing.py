@@ -54,6 +54,12 @@ class Found(Record, kw_only=True, frozen=True):
     """Messages of the states and priorities asked for."""
 
 
+class _NamedAgent(msgspec.Struct, rename="camel", frozen=True):
+    agent_id: str
+
+
+_named_agent = msgspec.json.Decoder(_NamedAgent)
+
 Entry = tuple[str, float | None]
 """A message's id, and for one that is over the second it is forgotten: if it is over anew it has another."""
 
@@ -107,17 +113,26 @@ class Listing:
         return list(found.items()), sum(sizes)
 
     async def _read(self, entries: list[Entry], query: Query) -> list[Item]:
-        if query.agent:  # it stands in the message, which is read for this alone
-            rows = await self._rows(entries, (*FIELDS, contracts.FIELD_MESSAGE))
-            wanted = f'"agentId":{msgspec.json.encode(query.agent).decode()},'
-            pairs = zip(entries, rows, strict=True)
-            return [item for entry, row in pairs if wanted in (row[-1] or "") and (item := _item(entry[0], row))]
+        if query.agent:
+            entries = await self._of_agent(entries, query.agent)
         unread = [entry for entry in entries if entry not in self._over]
         rows = await self._rows(unread, FIELDS)
         fresh = {entry: item for entry, row in zip(unread, rows, strict=True) if (item := _item(entry[0], row))}
         known = {entry: self._over[entry] for entry in entries if entry in self._over}
         self._over = known | {entry: item for entry, item in fresh.items() if entry[1] is not None}
         return [*known.values(), *fresh.values()]
+
+    async def _of_agent(self, entries: list[Entry], agent_id: str) -> list[Entry]:
+        """Return the entries of an agent; the message is read only where an earlier version wrote the job."""
+        agents = [row[0] for row in await self._rows(entries, (contracts.FIELD_AGENT,))]
+        unnamed = [entry for entry, agent in zip(entries, agents, strict=True) if agent is None]
+        rows = await self._rows(unnamed, (contracts.FIELD_MESSAGE,))
+        named = {entry: _agent_in(row[0]) for entry, row in zip(unnamed, rows, strict=True)}
+        return [
+            entry
+            for entry, agent in zip(entries, agents, strict=True)
+            if agent_id == (named[entry] if agent is None else agent)
+        ]
 
     async def _rows(self, entries: list[Entry], fields: tuple[str, ...]) -> list[list[str | None]]:
         pipeline: Any = self._redis.pipeline(transaction=False)
@@ -143,6 +158,14 @@ def shares(sizes: list[int], budget: int) -> list[int]:
         given[place] = min(sizes[place], left // (len(sizes) - rank))
         left -= given[place]
     return given
+
+
+def _agent_in(message: str | None) -> str:
+    """Return the agent that a stored message names; empty where it cannot be read."""
+    try:
+        return _named_agent.decode(message or "").agent_id
+    except msgspec.MsgspecError:
+        return ""
 
 
 def _item(message_id: str, row: list[str | None]) -> Item | None:

@@ -109,6 +109,7 @@ class Queue:
             history.max_mailbox,
             self._actor,
             max_backlog,
+            message.agent_id,
         )
         if verdict == Verdict.ACCEPTED:
             from msgctl.metrics import definitions as metrics  # noqa: PLC0415 - 0.05 s, and few commands enqueue

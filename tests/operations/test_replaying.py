@@ -96,6 +96,7 @@ async def test_a_plan_says_why_each_is_skipped(
     await redis.hset(
         contracts.job_key("orphan"), contracts.FIELD_MESSAGE, str(text).replace('"agentId":"a"', '"agentId":"b"')
     )
+    await redis.hset(contracts.job_key("orphan"), contracts.FIELD_AGENT, "b")
     await traffic.waiting("cancelled")
     assert await operations.cancelling.cancel(["cancelled"]) == {"cancelled": "cancelled"}
     found = await operations.selection.all(Query())

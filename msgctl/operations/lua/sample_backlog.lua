@@ -23,10 +23,10 @@ end
 
 if redis.call('EXISTS', K.responses) == 0 then return {times, {}, 0, 0} end
 
--- The last mention is the worker's own: what a customer put into channelMetadata stands before it.
 for _, entry in ipairs(redis.call('XREVRANGE', K.responses, '+', '-', 'COUNT', limit)) do
-  local took = string.match(facts(entry).body or '', '.*"processingTime":(%d+)')
-  if took then times[#times + 1] = tonumber(took) end
+  local ok, response = pcall(cjson.decode, facts(entry).body or '')
+  local took = ok and type(response) == 'table' and response.processingTime
+  if type(took) == 'number' then times[#times + 1] = took end
 end
 
 local total = redis.call('ZCARD', K.postponed)

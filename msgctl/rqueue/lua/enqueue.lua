@@ -17,7 +17,7 @@ local id, user, conversation, queue = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local message, digest, data, description = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local channel, priority, idempotency_key = ARGV[9], ARGV[10], ARGV[11]
 local identity_ttl, conversation_ttl, max_mailbox = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
-local actor, max_backlog = ARGV[15], tonumber(ARGV[16])
+local actor, max_backlog, agent = ARGV[15], tonumber(ARGV[16]), ARGV[17]
 
 -- Whether the user has as many messages under way as it may have. What has ended is dropped only here, some at a
 -- time, so that nobody else has to keep the list true; what has not goes to its end, so that all get their turn.
@@ -75,7 +75,7 @@ redis.call('HSET', K.rq_job .. id,
   'created_at', when, 'data', data, 'origin', queue, 'description', description,
   'status', heads and 'queued' or 'deferred',
   K.field_message, message, K.field_user, user, K.field_digest, digest, K.field_conversation, conversation,
-  K.field_channel, channel, K.field_priority, priority, K.field_progress, 0,
+  K.field_channel, channel, K.field_agent, agent, K.field_priority, priority, K.field_progress, 0,
   unpack(heads and {'enqueued_at', when, K.field_ready, now} or {}))
 redis.call('SADD', K.rq_queues, K.rq_queue .. queue)
 redis.call('RPUSH', mailbox, id)

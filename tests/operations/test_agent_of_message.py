@@ -1,0 +1,74 @@
+"""The agent of a message is found by its name, wherever it stands in the JSON, in jobs of earlier versions too."""
+
+import json
+
+import pytest
+
+from msgctl import contracts
+from msgctl.config.settings import Settings
+from msgctl.operations.listing import Listing
+from msgctl.operations.query import Query
+from msgctl.operations.selection import Selection
+from msgctl.redisdb.client import RedisClient
+from tests.support.messages import Traffic
+
+
+async def reorder(redis: RedisClient, message_id: str, **more: object) -> None:
+    """Store the message of a job with its fields in reverse order, and others in front."""
+    key = contracts.job_key(message_id)
+    message = json.loads(await redis.hget(key, contracts.FIELD_MESSAGE) or "")
+    await redis.hset(key, contracts.FIELD_MESSAGE, json.dumps({**more, **dict(reversed(message.items()))}))
+
+
+async def age(redis: RedisClient, message_id: str) -> None:
+    """Make a job look as an earlier version wrote it: only the message names the agent."""
+    await redis.hdel(contracts.job_key(message_id), contracts.FIELD_AGENT)
+
+
+@pytest.fixture
+async def jobs(redis: RedisClient, traffic: Traffic) -> None:
+    """Four messages of agent `wanted`, new, old, and each reordered, and two of another agent."""
+    for name in ("new", "new_reordered", "old", "old_reordered"):
+        await traffic.waiting(name, agent="wanted")
+    for name in ("other", "old_other"):
+        await traffic.waiting(name, agent="another")
+    for name in ("new_reordered", "old_reordered", "old_other"):
+        await reorder(redis, name, channelMetadata={"agentId": "wanted"}, note='"agentId":"wanted",')
+    for name in ("old", "old_reordered", "old_other"):
+        await age(redis, name)
+
+
+WANTED = {"new", "new_reordered", "old", "old_reordered"}
+
+
+async def test_new_job_stores_its_agent(redis: RedisClient, traffic: Traffic) -> None:
+    """Listings need not read the message itself."""
+    await traffic.waiting("m", agent="wanted")
+    assert await redis.hget(contracts.job_key("m"), contracts.FIELD_AGENT) == "wanted"
+
+
+@pytest.mark.usefixtures("jobs")
+async def test_selection_finds_the_messages_of_an_agent(redis: RedisClient, settings: Settings) -> None:
+    """What another agent's customer wrote about this one does not count."""
+    found = await Selection(settings, redis).all(Query(agent="wanted"))
+    assert {(item.message_id, item.agent_id) for item in found} == {(name, "wanted") for name in WANTED}
+
+
+@pytest.mark.usefixtures("jobs")
+async def test_listing_finds_the_messages_of_an_agent(redis: RedisClient, settings: Settings) -> None:
+    """The same messages as the selection."""
+    found = await Listing(settings, redis).find(Query(agent="wanted"), 100)
+    assert {item.message_id for item in found.items} == WANTED
+
+
+async def test_message_that_cannot_be_read_has_no_agent(
+    redis: RedisClient, settings: Settings, traffic: Traffic
+) -> None:
+    """It is listed without one, and no search by agent fails."""
+    for name, stored in (("broken", "{"), ("list", "[1]"), ("number", '{"agentId": 7}')):
+        await traffic.waiting(name, agent="wanted")
+        await age(redis, name)
+        await redis.hset(contracts.job_key(name), contracts.FIELD_MESSAGE, stored)
+    found = await Selection(settings, redis).all(Query())
+    assert {item.agent_id for item in found} == {""}
+    assert not (await Listing(settings, redis).find(Query(agent="wanted"), 100)).items
