@@ -1,7 +1,6 @@
 """The frames for one gateway's sockets: a stream of its own, read as they come."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import msgspec
 from redis.exceptions import ResponseError
@@ -86,7 +85,7 @@ class Inbox:
     async def _read(self, waiting: RedisClient) -> list[tuple[str, dict[str, str]]]:
         """Drop what was read, whatever came since is kept; and wait for more. One round trip does both."""
         milliseconds, number = _position(self._last)
-        pipeline: Any = waiting.pipeline(transaction=False)
+        pipeline = waiting.pipeline(transaction=False)
         pipeline.execute_command("XTRIM", self._key, "MINID", f"{milliseconds}-{number + 1}")
         pipeline.execute_command(
             "XREAD", "BLOCK", int(BLOCK * 1000), "COUNT", BATCH, "STREAMS", self._key, self._last

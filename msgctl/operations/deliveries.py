@@ -1,7 +1,6 @@
 """The newest deliveries, with what became of each."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 
@@ -60,7 +59,7 @@ class Deliveries:
         found = await self._redis.xrevrange(contracts.RESPONSES, min=since, count=limit)
         fresh = {str(stream_id): _entry(fields) for stream_id, fields in found}
         self._entries = dict(list(_once(fresh | self._entries).items())[:limit])
-        pipeline: Any = self._redis.pipeline(transaction=False)
+        pipeline = self._redis.pipeline(transaction=False)
         for _, message_id, _ in self._entries.values():
             pipeline.hmget(contracts.DELIVERY + message_id, FIELDS)
         records = await pipeline.execute() if self._entries else []

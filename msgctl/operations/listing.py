@@ -96,7 +96,7 @@ class Listing:
         queues = [contracts.queue_name(p) for p in PRIORITIES if query.priority in (None, p)]
         states = [query.state] if query.state else list(State)
         sources = [(kind, key + queue) for state in states for kind, key in SOURCES[state] for queue in queues]
-        pipeline: Any = self._redis.pipeline(transaction=False)
+        pipeline = self._redis.pipeline(transaction=False)
         for kind, key in sources:
             _ = pipeline.llen(key) if kind == "list" else pipeline.zcard(key)
         sizes = await pipeline.execute()
@@ -135,10 +135,10 @@ class Listing:
         ]
 
     async def _rows(self, entries: list[Entry], fields: tuple[str, ...]) -> list[list[str | None]]:
-        pipeline: Any = self._redis.pipeline(transaction=False)
+        pipeline = self._redis.pipeline(transaction=False)
         for message_id, _ in entries:
             pipeline.hmget(contracts.job_key(message_id), fields)
-        return cast("list[list[str | None]]", await pipeline.execute() if entries else [])
+        return await pipeline.execute() if entries else []
 
 
 SOURCES: dict[State, list[tuple[str, str]]] = {

@@ -87,12 +87,14 @@ class Selection:
         """
         sources = _sources(query)
         share = limit if _is_plain(query) else max(BATCH, window // len(sources))
-        pipeline: Any = self._redis.pipeline(transaction=False)
+        pipeline = self._redis.pipeline(transaction=False)
         for kind, key in sources:
             if kind == "list":
-                pipeline.llen(key).lrange(key, -share, -1)
+                pipeline.llen(key)
+                pipeline.lrange(key, -share, -1)
             else:
-                pipeline.zcard(key).zrange(key, 0, share - 1, desc=kind != "oldest")
+                pipeline.zcard(key)
+                pipeline.zrange(key, 0, share - 1, desc=kind != "oldest")
         answers = await pipeline.execute()
         ids = list(dict.fromkeys(_message_id(member) for members in answers[1::2] for member in members))
         items = [item async for batch in self.read(ids, query) for item in batch]

@@ -1,7 +1,7 @@
 """The dead letters by what went wrong: one group a signature, which is the error without its particulars."""
 
 import re
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -97,12 +97,11 @@ class Triage:
 
     async def _glance(self) -> list[Any]:
         """What changes whenever a dead letter comes or goes, at a few microseconds."""
-        pipeline: Any = self._redis.pipeline(transaction=False)
+        pipeline = self._redis.pipeline(transaction=False)
         for queue in contracts.QUEUES:
-            pipeline.zcard(contracts.RQ_FAILED + queue).zrange(
-                contracts.RQ_FAILED + queue, 0, 0, desc=True, withscores=True
-            )
-        return cast("list[Any]", await pipeline.execute())
+            pipeline.zcard(contracts.RQ_FAILED + queue)
+            pipeline.zrange(contracts.RQ_FAILED + queue, 0, 0, desc=True, withscores=True)
+        return await pipeline.execute()
 
     async def _group(self, window: int, *, total: int) -> Groups:
         entries = await self._newest(window)
@@ -123,7 +122,7 @@ class Triage:
         return sorted(found, key=lambda entry: -entry[1])[:window]
 
     async def _learn(self, entries: list[Entry]) -> None:
-        pipeline: Any = self._redis.pipeline(transaction=False)
+        pipeline = self._redis.pipeline(transaction=False)
         for message_id, _ in entries:
             pipeline.hmget(contracts.job_key(message_id), FIELDS)
         rows = await pipeline.execute() if entries else []
