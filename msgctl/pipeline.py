@@ -20,11 +20,8 @@ a wait for something that is down, or the dead letters. Of those its sender's so
 (`rqueue/lua/replay.lua`).
 """
 
-import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 import msgspec
 
@@ -34,6 +31,7 @@ from msgctl.agents.store import Agents
 from msgctl.breakers.breakers import Breakers
 from msgctl.clock import timestamp
 from msgctl.config.settings import Settings
+from msgctl.delivery.outage import Outage
 from msgctl.errors import (
     AgentGone,
     AttemptFailed,
@@ -139,7 +137,7 @@ class Pipeline:
         response = _respond(message, answer.reply, milliseconds=steps.milliseconds)
         turns, passed = _turns(message, response), self._progress.take(claimed)
         with spans.of("publish", message.message_id, kind="producer"):
-            committed = await _insist(
+            committed = await _outage().insist(
                 lambda: self._claims.commit(
                     claimed, response, turns, passed=passed, steps=steps.summary, execution=answer.execution
                 )
@@ -183,7 +181,7 @@ class Pipeline:
         await self._progress.tell(claimed)
         error = {"class": failure.fault, "code": failure.code, "text": failure.message, "at": timestamp()}
         record = {**error, "startedAt": steps.began, "run": claimed.run, "ms": steps.milliseconds}
-        kept = await _insist(
+        kept = await _outage().insist(
             lambda: self._claims.fail(
                 claimed,
                 decision,
@@ -209,22 +207,13 @@ class Pipeline:
         )
 
 
-Written = TypeVar("Written")
-
-
-async def _insist(write: Callable[[], Awaitable[Written]]) -> Written:
+def _outage() -> Outage:
     """Write an outcome however long Redis is away: what n8n said may have cost ten seconds of a model.
 
-    The fence in the scripts makes it harmless to come late; the worker cancels it when it stops.
+    The fence in the scripts makes it harmless to come late; the worker cancels it when it stops. An error of the
+    script itself is not an outage: it ends the attempt.
     """
-    pause = 0.1
-    while True:
-        try:
-            return await write()
-        except RedisUnavailable as outage:
-            log.warning("An outcome waits for Redis", error=outage.message)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 2.0)
+    return Outage("write an outcome", event="An outcome waits for Redis", faults=(RedisUnavailable,))
 
 
 def _respond(message: Message, reply: Reply, *, milliseconds: int) -> Draft:

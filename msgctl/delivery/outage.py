@@ -21,17 +21,27 @@ class Outage:
 
     Args:
         what: what the task does, for the log.
+        event: the log event with which an outage begins.
+        faults: the errors that are waited out; all others are raised.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        event: str = "Redis client error: this task waits",
+        faults: tuple[type[Exception], ...] = (RedisUnavailable, RedisError),
+    ) -> None:
         self._what = what
+        self._event = event
+        self._faults = faults
         self._pause = 0.0
 
     async def attempt(self, step: Callable[[], Awaitable[Result]]) -> Result | None:
         """Do one step; if Redis fails it, log the beginning of the outage, pause, and return None."""
         try:
             result = await step()
-        except (RedisUnavailable, RedisError) as error:
+        except self._faults as error:
             await self._wait(error)
             return None
         if self._pause:
@@ -48,6 +58,6 @@ class Outage:
 
     async def _wait(self, error: Exception) -> None:
         if not self._pause:
-            log.warning("Redis client error: this task waits", task=self._what, error=str(error))
+            log.warning(self._event, task=self._what, error=str(error))
         self._pause = min(LONGEST_PAUSE, self._pause * 2 or FIRST_PAUSE)
         await asyncio.sleep(self._pause)
