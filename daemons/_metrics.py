@@ -11,7 +11,7 @@ from msgctl.metrics import definitions as metrics
 from msgctl.metrics.registry import CONTENT_TYPE, render
 from msgctl.operations.measuring import Gauges
 from msgctl.redisdb.client import RedisClient
-from msgctl.tasks import cancel
+from msgctl.tasks import background
 
 PULSE = 0.25
 """Seconds between two looks at the event loop."""
@@ -41,12 +41,11 @@ async def measured(redis: RedisClient, settings: Settings) -> AsyncIterator[None
         log.warning("No metrics: one daemon a port, set metrics.port", port=settings.metrics.port, error=problem)
         yield
         return
-    pulse = asyncio.create_task(door.pulse())
-    try:
-        yield
-    finally:
-        server.close()
-        await cancel(pulse)
+    async with background(door.pulse()):
+        try:
+            yield
+        finally:
+            server.close()
 
 
 class Door:

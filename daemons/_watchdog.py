@@ -22,7 +22,7 @@ from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable, Unavailable
 from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import knock
-from msgctl.tasks import cancel
+from msgctl.tasks import background
 
 PATIENCE = 30.0
 """Seconds without progress after which the watchdog is not fed any more."""
@@ -105,13 +105,9 @@ async def watched(
     if not seconds:
         yield
         return
-    feeding = asyncio.create_task(
-        _feed(Watchdog(settings, pace, status, hop=hop), min(seconds / 4, LONGEST_PAUSE))
-    )
-    try:
+    watchdog = Watchdog(settings, pace, status, hop=hop)
+    async with background(_feed(watchdog, min(seconds / 4, LONGEST_PAUSE))):
         yield
-    finally:
-        await cancel(feeding)
 
 
 async def _feed(watchdog: Watchdog, pause: float) -> None:

@@ -10,7 +10,7 @@ from msgctl.config.settings import Settings
 from msgctl.errors import MsgctlError
 from msgctl.operations.canary import Canary
 from msgctl.redisdb.client import RedisClient
-from msgctl.tasks import cancel
+from msgctl.tasks import background
 
 INTERVAL = 1.0
 """Seconds between two looks whether it has arrived."""
@@ -24,12 +24,8 @@ async def singing(redis: RedisClient, settings: Settings) -> AsyncIterator[None]
     if not settings.canary.interval:
         yield
         return
-    async with Agents(settings) as agents:
-        task = asyncio.create_task(_look_for_ever(Canary(settings, redis, agents)))
-        try:
-            yield
-        finally:
-            await cancel(task)
+    async with Agents(settings) as agents, background(_look_for_ever(Canary(settings, redis, agents))):
+        yield
 
 
 async def _look_for_ever(canary: Canary) -> None:

@@ -10,7 +10,7 @@ from msgctl.errors import ConfigurationError, Unavailable
 from msgctl.events.projector import BATCH, Projector
 from msgctl.postgres.database import Database
 from msgctl.redisdb.client import RedisClient
-from msgctl.tasks import cancel
+from msgctl.tasks import background
 
 REST = 1.0
 """Seconds before the next look, unless there is a whole batch more to carry. A transaction for each event as it
@@ -30,12 +30,11 @@ async def projecting(redis: RedisClient, settings: Settings) -> AsyncIterator[No
     if not settings.events.project:
         yield
         return
-    async with Database(settings) as database:
-        task = asyncio.create_task(_project_for_ever(Projector(redis, settings, database)))
-        try:
-            yield
-        finally:
-            await cancel(task)
+    async with (
+        Database(settings) as database,
+        background(_project_for_ever(Projector(redis, settings, database))),
+    ):
+        yield
 
 
 async def _project_for_ever(projector: Projector) -> None:

@@ -1,7 +1,7 @@
-"""Ending asyncio tasks, and letting one run ahead of another."""
+"""Running asyncio tasks beside others, ahead of others, and ending them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -26,6 +26,16 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             raise error
+
+
+@asynccontextmanager
+async def background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run coroutines as tasks while the context lasts, then cancel them; a bug that ended one is raised then."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        yield
+    finally:
+        await cancel(*tasks)
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import msgspec
 
@@ -16,7 +16,7 @@ from msgctl.delivery.sockets import Sockets
 from msgctl.errors import RedisUnavailable
 from msgctl.messages import Failure, Response
 from msgctl.metrics import definitions as metrics
-from msgctl.tasks import cancel
+from msgctl.tasks import background
 
 log = logs.get(__name__)
 
@@ -59,15 +59,9 @@ class Hub:
         """How many sockets there are."""
         return len(self._connections)
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    def running(self) -> AbstractAsyncContextManager[None]:
         """Listen and beat until left."""
-        chores = (self._listen(), self._beat(), self._show_life(), self._progress.run())
-        tasks = [asyncio.create_task(chore) for chore in chores]
-        try:
-            yield
-        finally:
-            await cancel(*tasks)
+        return background(self._listen(), self._beat(), self._show_life(), self._progress.run())
 
     @asynccontextmanager
     async def holding(self, connection: Connection) -> AsyncIterator[None]:

@@ -9,7 +9,7 @@ import aiohttp
 
 from msgctl import logs
 from msgctl.config.settings import Settings
-from msgctl.tasks import cancel
+from msgctl.tasks import background
 from msgctl.tokens import Verifier
 
 log = logs.get(__name__)
@@ -49,11 +49,8 @@ class PublishedKeys:
             yield
             return
         await self._fetch()
-        task = asyncio.create_task(self._renew())
-        try:
+        async with background(self._renew()):
             yield
-        finally:
-            await cancel(task)
 
     async def look_again(self) -> None:
         """Fetch once more for a token whose key is unknown, but not again and again."""

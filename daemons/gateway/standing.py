@@ -1,14 +1,13 @@
 """Whether this gateway can serve, and go on to: for probes, new messages and new sockets."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 
 from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable, Unavailable
 from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.safety import Watch
-from msgctl.tasks import cancel
+from msgctl.tasks import background
 
 PATIENCE = 1.0
 """Seconds a probe may take."""
@@ -29,14 +28,9 @@ class Standing:
         self._watch = Watch(redis, settings)
         self.stopping = False
 
-    @asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
+    def watching(self) -> AbstractAsyncContextManager[None]:
         """Keep an eye on Redis until left."""
-        task = asyncio.create_task(self._look())
-        try:
-            yield
-        finally:
-            await cancel(task)
+        return background(self._look())
 
     def demand_room(self) -> None:
         """Pass if Redis has room for another message, and keeps it.

@@ -1,13 +1,12 @@
 """The auditor of the conversations, beside the work: once a minute, by one of all workers."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 from msgctl import logs
 from msgctl.errors import RedisUnavailable
 from msgctl.rqueue.audit import Audit
-from msgctl.tasks import cancel
+from msgctl.tasks import background
 
 INTERVAL = 5.0
 """Seconds between two questions whether it is time."""
@@ -15,14 +14,9 @@ INTERVAL = 5.0
 log = logs.get(__name__)
 
 
-@contextlib.asynccontextmanager
-async def auditing(audit: Audit) -> AsyncIterator[None]:
+def auditing(audit: Audit) -> AbstractAsyncContextManager[None]:
     """Audit for as long as the context lasts. A long audit holds up no heartbeat."""
-    task = asyncio.create_task(_audit_for_ever(audit))
-    try:
-        yield
-    finally:
-        await cancel(task)
+    return background(_audit_for_ever(audit))
 
 
 async def _audit_for_ever(audit: Audit) -> None:
