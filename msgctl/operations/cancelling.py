@@ -6,8 +6,8 @@ import msgspec
 
 from msgctl.clock import timestamp
 from msgctl.messages import Failure
+from msgctl.operations.context import Context
 from msgctl.rqueue.job import Job
-from msgctl.rqueue.queue import Queue
 
 CANCELLED = "cancelled"
 BATCH = 100
@@ -17,11 +17,11 @@ class Cancelling:
     """Cancels messages.
 
     Args:
-        queue: where they are.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, queue: Queue) -> None:
-        self._queue = queue
+    def __init__(self, context: Context) -> None:
+        self._queue = context.queue
 
     async def cancel(self, message_ids: Sequence[str], reason: str = "") -> dict[str, str]:
         """End messages that wait or are delayed.

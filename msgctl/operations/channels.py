@@ -15,8 +15,8 @@ from msgctl.delivery.notice import put_notice
 from msgctl.delivery.record import find
 from msgctl.errors import InvalidInput
 from msgctl.messages import Channel, Record
+from msgctl.operations.context import Context
 from msgctl.operations.overview import SAMPLE, SAMPLED
-from msgctl.redisdb.client import RedisClient
 
 ADDRESS = {Channel.TELEGRAM: "chatId", Channel.WHATSAPP: "to", Channel.API: "callbackUrl"}
 """The `channelMetadata` that says where to."""
@@ -54,13 +54,12 @@ class Channels:
     """Looks at the channels, and stops and starts them.
 
     Args:
-        settings: each provider's.
-        redis: a client of `redisdb.connect`.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient) -> None:
-        self._settings = settings
-        self._redis = redis
+    def __init__(self, context: Context) -> None:
+        self._settings = context.settings
+        self._redis = context.redis
 
     async def list(self) -> "tuple[ChannelState, ...]":
         """All of them.

@@ -3,11 +3,9 @@
 from collections.abc import AsyncIterator
 from typing import Literal
 
-from msgctl.config.settings import Settings
 from msgctl.contracts import FIELD_FINISHED, job_key
 from msgctl.messages import State
-from msgctl.redisdb.client import RedisClient
-from msgctl.rqueue.queue import Queue
+from msgctl.operations.context import Context
 
 Over = Literal[State.COMPLETED, State.FAILED]
 RQ_STATUS: dict[Over, Literal["finished", "failed"]] = {State.COMPLETED: "finished", State.FAILED: "failed"}
@@ -17,15 +15,12 @@ class Cleaning:
     """Counts and removes messages that ended before a time, in batches, so that Redis serves others meanwhile.
 
     Args:
-        settings: names Redis in errors.
-        redis: a client of `redisdb.connect`.
-        queue: on the same client.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient, queue: Queue) -> None:
-        self._settings = settings
-        self._redis = redis
-        self._queue = queue
+    def __init__(self, context: Context) -> None:
+        self._redis = context.redis
+        self._queue = context.queue
 
     async def count(self, state: Over, ended_before: int) -> int:
         """How many messages in this state ended before a Unix time in milliseconds."""

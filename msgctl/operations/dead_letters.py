@@ -9,8 +9,8 @@ import msgspec
 from msgctl.errors import Conflict, InvalidInput, NotFound, Refused
 from msgctl.intake import receipt
 from msgctl.messages import Message, State
+from msgctl.operations.context import Context
 from msgctl.rqueue.job import Job
-from msgctl.rqueue.queue import Queue
 
 BATCH = 100
 """Messages looked up or replayed at once."""
@@ -33,11 +33,11 @@ class DeadLetters:
     """Lists and replays them.
 
     Args:
-        queue: where they are.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, queue: Queue) -> None:
-        self._queue = queue
+    def __init__(self, context: Context) -> None:
+        self._queue = context.queue
 
     async def count(self) -> int:
         """How many there are."""

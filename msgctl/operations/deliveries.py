@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from msgctl import contracts
-from msgctl.config.settings import Settings
 from msgctl.messages import Record
-from msgctl.redisdb.client import RedisClient
+from msgctl.operations.context import Context
 from msgctl.redisdb.script import Script
 
 AMEND = Script.beside(__file__, "retry_or_drop")
@@ -39,13 +38,11 @@ class Deliveries:
     """Reads the durable stream from its end; keep one for as long as you look: it reads each entry once.
 
     Args:
-        settings: names Redis in errors.
-        redis: a client of `redisdb.connect`.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient) -> None:
-        self._settings = settings
-        self._redis = redis
+    def __init__(self, context: Context) -> None:
+        self._redis = context.redis
         self._entries: dict[str, tuple[str, str, str]] = {}
 
     async def newest(self, limit: int) -> list[Delivery]:

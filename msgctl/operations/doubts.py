@@ -3,26 +3,21 @@
 import time
 
 from msgctl import contracts
-from msgctl.config.settings import Settings
+from msgctl.operations.context import Context
 from msgctl.operations.counting import counted
 from msgctl.operations.health import Reason
-from msgctl.redisdb.client import RedisClient
-from msgctl.rqueue.queue import Queue
 
 
 class Doubts:
     """Looks for them.
 
     Args:
-        settings: names Redis in errors.
-        redis: a client of `redisdb.connect`.
-        queue: on the same client.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient, queue: Queue) -> None:
-        self._settings = settings
-        self._redis = redis
-        self._queue = queue
+    def __init__(self, context: Context) -> None:
+        self._redis = context.redis
+        self._queue = context.queue
 
     async def read(self) -> list[Reason]:
         """Each with the command that shows or mends it.

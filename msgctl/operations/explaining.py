@@ -3,15 +3,13 @@
 import time
 
 from msgctl import contracts
-from msgctl.config.settings import Settings
 from msgctl.errors import NotFound, PostgresUnavailable
 from msgctl.intake import AgentDirectory
 from msgctl.messages import PRIORITIES, Record, State
+from msgctl.operations.context import Context
 from msgctl.operations.health import Reason
 from msgctl.operations.workers import Workers
-from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.job import Job
-from msgctl.rqueue.queue import Queue
 
 FAR = 10_000
 """Messages of a queue that are looked through for a position."""
@@ -29,17 +27,13 @@ class Explaining:
     """Explains.
 
     Args:
-        settings: names Redis in errors.
-        redis: a client of `redisdb.connect`.
-        queue: on the same client.
-        workers: knows who is alive.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient, queue: Queue, workers: Workers) -> None:
-        self._settings = settings
-        self._redis = redis
-        self._queue = queue
-        self._workers = workers
+    def __init__(self, context: Context) -> None:
+        self._redis = context.redis
+        self._queue = context.queue
+        self._workers = Workers(context)
 
     async def why(self, message_id: str, agents: AgentDirectory) -> Explanation:
         """Say why a message is where it is.

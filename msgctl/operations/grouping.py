@@ -1,6 +1,7 @@
 """All dead letters of a query by the signature of their error: how many, since when, whom they hit, a sample."""
 
 from msgctl.messages import Record, State
+from msgctl.operations.context import Context
 from msgctl.operations.query import Query
 from msgctl.operations.selection import Selection, Summary
 from msgctl.operations.signatures import signature
@@ -28,11 +29,11 @@ class Grouping:
     """Groups dead letters.
 
     Args:
-        selection: finds them.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, selection: Selection) -> None:
-        self._selection = selection
+    def __init__(self, context: Context) -> None:
+        self._selection = Selection(context)
 
     async def read(self, query: Query) -> list[DeadGroup]:
         """The groups, the largest first."""

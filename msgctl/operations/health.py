@@ -5,16 +5,16 @@ import time
 
 import msgspec
 
-from msgctl.config.settings import Settings
 from msgctl.contracts import CANARY, SUBSCRIBERS
 from msgctl.errors import RedisUnavailable
 from msgctl.messages import Record
 from msgctl.operations.canary import canary_age
+from msgctl.operations.context import Context
 from msgctl.operations.counting import counted
 from msgctl.operations.whereabouts import locate
-from msgctl.redisdb.client import RedisClient, no_answer
+from msgctl.redisdb.client import no_answer
 from msgctl.redisdb.safety import Watch
-from msgctl.rqueue.queue import Queue, Stats
+from msgctl.rqueue.queue import Stats
 
 SILENCE = 10.0
 """Seconds without a sign of life after which a subscriber counts as dead."""
@@ -39,15 +39,13 @@ class Checkup:
     """Looks for what is wrong.
 
     Args:
-        settings: `health.*`, the limits.
-        redis: a client of `redisdb.connect`.
-        queue: on the same client.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient, queue: Queue) -> None:
-        self._settings = settings
-        self._redis = redis
-        self._queue = queue
+    def __init__(self, context: Context) -> None:
+        self._settings = context.settings
+        self._redis = context.redis
+        self._queue = context.queue
 
     async def run(self) -> Health:
         """Look at everything; a Redis that is down is a finding, not an error.

@@ -3,9 +3,8 @@
 import msgspec
 
 from msgctl import contracts
-from msgctl.config.settings import Settings
 from msgctl.messages import Turn
-from msgctl.redisdb.client import RedisClient
+from msgctl.operations.context import Context
 
 _decoder = msgspec.json.Decoder(Turn)
 
@@ -14,13 +13,12 @@ class History:
     """The last turns of each conversation, oldest first, as many as `history.turns` says.
 
     Args:
-        settings: `history.turns`; names Redis in errors.
-        redis: a client of `redisdb.connect`.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient) -> None:
-        self._settings = settings
-        self._redis = redis
+    def __init__(self, context: Context) -> None:
+        self._settings = context.settings
+        self._redis = context.redis
 
     async def read(self, conversation_id: str) -> list[Turn]:
         """The turns of one conversation.

@@ -9,10 +9,9 @@ from typing import Any, cast
 import msgspec
 
 from msgctl import contracts
-from msgctl.config.settings import Settings
 from msgctl.errors import NotFound
 from msgctl.messages import Record
-from msgctl.redisdb.client import RedisClient
+from msgctl.operations.context import Context
 
 KEPT = 10_000
 """Acts that are kept, about."""
@@ -46,13 +45,11 @@ class Journal:
     """Writes and reads it.
 
     Args:
-        settings: names Redis in errors.
-        redis: a client of `redisdb.connect`.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient) -> None:
-        self._settings = settings
-        self._redis = redis
+    def __init__(self, context: Context) -> None:
+        self._redis = context.redis
 
     async def note(
         self,

@@ -6,10 +6,9 @@ from typing import Any, cast
 import msgspec
 
 from msgctl import contracts
-from msgctl.config.settings import Settings
 from msgctl.messages import PRIORITIES, Record, State
+from msgctl.operations.context import Context
 from msgctl.operations.query import Query
-from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.job import STATES
 
 BUDGET = 600
@@ -68,13 +67,11 @@ class Listing:
     """Finds messages; keep one for as long as you look, since it reads those that are over once.
 
     Args:
-        settings: names Redis in errors.
-        redis: a client of `redisdb.connect`.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient) -> None:
-        self._settings = settings
-        self._redis = redis
+    def __init__(self, context: Context) -> None:
+        self._redis = context.redis
         self._over: dict[Entry, Item] = {}
 
     async def find(self, query: Query, limit: int) -> Found:

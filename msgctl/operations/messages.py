@@ -5,14 +5,12 @@ from typing import Any
 import msgspec
 
 from msgctl import contracts
-from msgctl.config.settings import Settings
 from msgctl.delivery.record import find as find_delivery
 from msgctl.errors import NotFound
 from msgctl.messages import Message, Response, State
+from msgctl.operations.context import Context
 from msgctl.ownership import demand_own
-from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.job import Job
-from msgctl.rqueue.queue import Queue
 
 _message = msgspec.json.Decoder(Message)
 _response = msgspec.json.Decoder(Response)
@@ -22,15 +20,12 @@ class Messages:
     """Looks up messages.
 
     Args:
-        settings: names Redis in errors.
-        redis: a client of `redisdb.connect`.
-        queue: on the same client.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient, queue: Queue) -> None:
-        self._settings = settings
-        self._redis = redis
-        self._queue = queue
+    def __init__(self, context: Context) -> None:
+        self._redis = context.redis
+        self._queue = context.queue
 
     async def status(self, message_id: str, *, user_id: str | None = None) -> dict[str, Any]:
         """`{messageId, state, progress, finishedOn, attempts, error?, delivery?}`.

@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 from msgctl import contracts
-from msgctl.config.settings import Settings
 from msgctl.messages import PRIORITIES, Channel
+from msgctl.operations.context import Context
 from msgctl.operations.flow import Flow
 from msgctl.operations.health import Checkup
 from msgctl.operations.snapshot import (
@@ -18,7 +18,6 @@ from msgctl.operations.snapshot import (
     WorkerRow,
 )
 from msgctl.operations.workers import Workers
-from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 
 SAMPLE = Script.beside(__file__, "sample_backlog")
@@ -35,18 +34,14 @@ class Overview:
     """Reads the pipeline at an instant; keep one for as long as you look, since it remembers what is over.
 
     Args:
-        settings: retention, limits of health.
-        redis: a client of `redisdb.connect`.
-        checkup: judges the health.
-        workers: knows who is alive.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient, checkup: Checkup, workers: Workers) -> None:
-        self._settings = settings
-        self._redis = redis
-        self._checkup = checkup
-        self._workers = workers
-        self._flow = Flow(redis, settings)
+    def __init__(self, context: Context) -> None:
+        self._redis = context.redis
+        self._checkup = Checkup(context)
+        self._workers = Workers(context)
+        self._flow = Flow(context.redis, context.settings)
 
     async def read(self) -> Snapshot:
         """Look at everything.

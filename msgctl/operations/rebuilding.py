@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from msgctl import contracts
-from msgctl.config.settings import Settings
 from msgctl.events.archive import Archive, Unfinished
 from msgctl.events.event import EventState, fold
 from msgctl.events.ledger import Ledger
 from msgctl.messages import Message, Record, State
+from msgctl.operations.context import Context
 from msgctl.postgres.database import Database
-from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue, Verdict
 
 LOOKS = 3
@@ -47,17 +46,16 @@ class Rebuilding:
     """Reads the ledger against Redis.
 
     Args:
-        settings: where both are, and retentions.
-        redis: a client of `redisdb.connect`.
+        context: the pipeline it works on.
 
     Each method raises RedisUnavailable, PostgresUnavailable, and ConfigurationError without the ledger's tables.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient) -> None:
-        self._settings = settings
-        self._redis = redis
-        self._queue = Queue(redis, settings, actor="restore")
-        self._ledger = Ledger(redis)
+    def __init__(self, context: Context) -> None:
+        self._settings = context.settings
+        self._redis = context.redis
+        self._queue = Queue(context.redis, context.settings, actor="restore")
+        self._ledger = Ledger(context.redis)
 
     async def compare(self) -> tuple[int, list[Difference]]:
         """How many messages were compared, and those whose live state is not what their events come to."""

@@ -8,16 +8,14 @@ from typing import Any
 import msgspec
 
 from msgctl import contracts
-from msgctl.config.settings import Settings
 from msgctl.errors import Incomplete, PostgresUnavailable
 from msgctl.intake import AgentDirectory
 from msgctl.messages import Channel, Record, State
 from msgctl.operations.cancelling import CANCELLED
+from msgctl.operations.context import Context
 from msgctl.operations.dead_letters import Replay
 from msgctl.operations.selection import Summary
-from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.job import STATES
-from msgctl.rqueue.queue import Queue
 
 BATCH = 200
 """Dead letters replayed in one step of Redis."""
@@ -70,15 +68,12 @@ class Replaying:
     """Plans and runs replays.
 
     Args:
-        settings: names Redis in errors.
-        redis: a client of `redisdb.connect`.
-        queue: on the same client.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient, queue: Queue) -> None:
-        self._settings = settings
-        self._redis = redis
-        self._queue = queue
+    def __init__(self, context: Context) -> None:
+        self._redis = context.redis
+        self._queue = context.queue
 
     async def plan(
         self,

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from msgctl.config.settings import Settings
 from msgctl.contracts import CONVERSATION_CHANNEL, REPLIES
 from msgctl.messages import Response, State
+from msgctl.operations.context import Context
 from msgctl.operations.messages import Messages
 from msgctl.redisdb.client import RedisClient, RedisSubscription
 from msgctl.redisdb.connection import dedicated
@@ -24,15 +24,13 @@ class Replies:
     """Watches conversations.
 
     Args:
-        settings: where Redis is.
-        redis: a client of `redisdb.connect`.
-        messages: tells the state of a message.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient, messages: Messages) -> None:
-        self._settings = settings
-        self._redis = redis
-        self._messages = messages
+    def __init__(self, context: Context) -> None:
+        self._settings = context.settings
+        self._redis = context.redis
+        self._messages = Messages(context)
 
     @asynccontextmanager
     async def watch(self) -> AsyncIterator["Watch"]:

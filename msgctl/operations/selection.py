@@ -7,12 +7,11 @@ from typing import Any
 import msgspec
 
 from msgctl import contracts
-from msgctl.config.settings import Settings
 from msgctl.messages import PRIORITIES, Record, State
+from msgctl.operations.context import Context
 from msgctl.operations.listing import SOURCES
 from msgctl.operations.query import Query
 from msgctl.operations.signatures import group_of, signature
-from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.script import Script
 from msgctl.rqueue.job import STATES
 from msgctl.tasks import ahead
@@ -66,13 +65,11 @@ class Selection:
     """Finds the messages of a query.
 
     Args:
-        settings: names Redis in errors.
-        redis: a client of `redisdb.connect`.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient) -> None:
-        self._settings = settings
-        self._redis = redis
+    def __init__(self, context: Context) -> None:
+        self._redis = context.redis
 
     async def newest(self, query: Query, limit: int, window: int = WINDOW) -> Window:
         """The newest messages of a query, from a bounded window.

@@ -5,17 +5,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import groupby
 
 from msgctl.agents.store import Agents
-from msgctl.config.settings import Settings
 from msgctl.errors import ConfigurationError, MsgctlError, NotFound, PostgresUnavailable
 from msgctl.events.archive import Archive
 from msgctl.events.event import Event
 from msgctl.events.ledger import Ledger
 from msgctl.messages import Record
 from msgctl.operations.advice import NEEDS_WORKER, Standing, stand
+from msgctl.operations.context import Context
 from msgctl.operations.explaining import Explaining
 from msgctl.operations.health import Checkup
 from msgctl.postgres.database import Database
-from msgctl.redisdb.client import RedisClient
 
 NAP = 0.5
 """Seconds between two looks while a story is followed."""
@@ -38,17 +37,14 @@ class Tracing:
     """Joins what PostgreSQL and Redis know.
 
     Args:
-        settings: where both are.
-        redis: a client of `redisdb.connect`.
-        checkup: tells whether workers and subscribers live.
-        explaining: tells what stands between a message and a worker.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient, checkup: Checkup, explaining: Explaining) -> None:
-        self._settings = settings
-        self._ledger = Ledger(redis)
-        self._checkup = checkup
-        self._explaining = explaining
+    def __init__(self, context: Context) -> None:
+        self._settings = context.settings
+        self._ledger = Ledger(context.redis)
+        self._checkup = Checkup(context)
+        self._explaining = Explaining(context)
 
     async def story(self, *, message_id: str = "", conversation_id: str = "") -> Story:
         """The story of a message, or of every message of a conversation.

@@ -6,9 +6,8 @@ from typing import Any
 import msgspec
 
 from msgctl import contracts
-from msgctl.config.settings import Settings
 from msgctl.messages import Record
-from msgctl.redisdb.client import RedisClient
+from msgctl.operations.context import Context
 
 WINDOW = 800
 """Dead letters that one look groups, the newest."""
@@ -67,13 +66,11 @@ class Triage:
     """Groups the newest dead letters; keep one for as long as you look, since it reads each of them once.
 
     Args:
-        settings: names Redis in errors.
-        redis: a client of `redisdb.connect`.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient) -> None:
-        self._settings = settings
-        self._redis = redis
+    def __init__(self, context: Context) -> None:
+        self._redis = context.redis
         self._known: dict[Entry, Letter] = {}
         self._seen: list[Any] = []
         """How many each registry held and which was its newest, when the groups were made."""

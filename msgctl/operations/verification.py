@@ -13,14 +13,13 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 
-from msgctl.config.settings import Settings
 from msgctl.messages import Record
+from msgctl.operations.context import Context
 from msgctl.operations.findings import Check, Suspect, Violation
 from msgctl.operations.key_checks import Ownership
 from msgctl.operations.message_checks import Identities, Places, Runs
 from msgctl.operations.queue_checks import Lines
 from msgctl.operations.response_checks import Conversations, Stream
-from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.audit import Audit
 
 WALK = 500
@@ -56,13 +55,12 @@ class Verification:
     """Checks the invariants; it only reads.
 
     Args:
-        settings: the limits that count.
-        redis: a client of `redisdb.connect`.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient) -> None:
-        self._settings = settings
-        self._redis = redis
+    def __init__(self, context: Context) -> None:
+        self._settings = context.settings
+        self._redis = context.redis
 
     async def run(self) -> Verdict:
         """Look at everything.

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from msgctl.config.settings import Settings
 from msgctl.contracts import (
     FIELD_SLOTS,
     IDLE_WORKERS,
@@ -13,9 +12,8 @@ from msgctl.contracts import (
     RQ_WORKER,
     RQ_WORKER_EXECUTIONS,
 )
-from msgctl.redisdb.client import RedisClient
+from msgctl.operations.context import Context
 from msgctl.rqueue.claims import Order
-from msgctl.rqueue.queue import Queue
 
 ORDER_LASTS = 86_400
 """Seconds after which an order that nobody took back is forgotten."""
@@ -26,15 +24,12 @@ class Workers:
     """Looks at RQ's registrations.
 
     Args:
-        settings: names Redis in errors.
-        redis: a client of `redisdb.connect`.
-        queue: on the same client.
+        context: the pipeline it works on.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient, queue: Queue) -> None:
-        self._settings = settings
-        self._redis = redis
-        self._queue = queue
+    def __init__(self, context: Context) -> None:
+        self._redis = context.redis
+        self._queue = context.queue
 
     async def alive(self) -> list[dict[str, Any]]:
         """Each live one as `{name, state, order, host, pid, bornAt, lastSeenAt, slots, running}`.

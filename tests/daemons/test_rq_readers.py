@@ -17,6 +17,7 @@ from msgctl import contracts
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
 from msgctl.intake import Intake, Submission
+from msgctl.operations.context import Context
 from msgctl.operations.verification import Verification
 from msgctl.rqueue.queue import Queue
 from msgctl.stack.n8n import Behaviour, N8nStandIn
@@ -136,4 +137,4 @@ async def test_ten_readers_change_nothing(settings: Settings, redis: Any, n8n: N
     runs = {job.message.message_id: job.runs for job in jobs}
     assert runs == {message_id: n8n.calls[message_id] for message_id in ids}
     assert [job.message.message_id for job in jobs if job.runs != 1 + len(job.records)] == []
-    assert (await Verification(settings, redis).run()).violations == []
+    assert (await Verification(Context(settings, redis)).run()).violations == []

@@ -13,6 +13,7 @@ from msgctl.delivery.record import DeliveryState, find
 from msgctl.messages import Channel
 from msgctl.operations.channels import Channels
 from msgctl.operations.channels import ChannelState as Seen
+from msgctl.operations.context import Context
 from msgctl.operations.deliveries import Deliveries
 from msgctl.redisdb.client import RedisClient
 from tests.delivery.test_record import ended
@@ -32,7 +33,7 @@ def changed(settings: Settings, section: str, **values: Any) -> Settings:
 
 async def channel_of(settings: Settings, redis: RedisClient, name: Channel) -> Seen:
     """What `channel list` says of one."""
-    return next(state for state in await Channels(settings, redis).list() if state.channel == name)
+    return next(state for state in await Channels(Context(settings, redis)).list() if state.channel == name)
 
 
 async def held(redis: RedisClient, channel: Channel, count: int) -> None:
@@ -98,7 +99,7 @@ async def test_a_paused_channel_holds_its_own_and_nobody_elses(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """While Telegram is paused WhatsApp goes on; resumed, all of it leaves in order, and nothing is charged."""
-    channels = Channels(settings, redis)
+    channels = Channels(Context(settings, redis))
     assert await channels.pause(Channel.TELEGRAM)
     assert not await channels.pause(Channel.TELEGRAM)
     async with Desk(settings):
@@ -145,7 +146,7 @@ async def test_bad_credentials_stop_the_channel(
         assert (state.state, state.reason, state.last_error) == ("paused", code, code)
         assert state.advice
         assert len(providers.requests) == 1
-        await Channels(settings, redis).resume(channel)
+        await Channels(Context(settings, redis)).resume(channel)
         for reply in (first, second):
             assert (await ended(redis, reply)).state is DeliveryState.SENT
     assert "Channel stopped" in "".join(capfd.readouterr())
@@ -231,7 +232,7 @@ async def test_a_person_retries_and_drops(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """What FAILED is sent once more by its kept body; what waits is given up; what is over is left as it is."""
-    deliveries = Deliveries(settings, redis)
+    deliveries = Deliveries(Context(settings, redis))
     providers.answers.extend([(403, {"ok": False}), web.Response(status=503, headers={"Retry-After": "3600"})])
     async with Desk(settings):
         failed = await replies.commit(response(Channel.TELEGRAM, CHAT))
@@ -257,7 +258,7 @@ async def test_a_person_retries_and_drops(
 
 async def test_a_test_of_a_paused_channel_says_so(settings: Settings, redis: RedisClient) -> None:
     """`channel test` does not leave a person wondering why nothing comes."""
-    channels = Channels(settings, redis)
+    channels = Channels(Context(settings, redis))
     await channels.pause(Channel.TELEGRAM)
     async with Desk(settings):
         test = await channels.test(Channel.TELEGRAM, "42")
@@ -275,5 +276,5 @@ async def test_a_delivery_is_listed_once(
     async with Desk(settings):
         reply = await replies.commit(response(Channel.TELEGRAM, CHAT))
         await ended(redis, reply)
-    listed = await Deliveries(settings, redis).newest(10)
+    listed = await Deliveries(Context(settings, redis)).newest(10)
     assert [(one.message_id, one.state, one.attempts) for one in listed] == [(reply.message_id, "SENT", 2)]

@@ -8,6 +8,7 @@ from msgctl.events.event import Event
 from msgctl.events.ledger import Ledger
 from msgctl.messages import Channel
 from msgctl.operations.channels import Channels
+from msgctl.operations.context import Context
 from msgctl.redisdb.client import RedisClient
 from tests.delivery.test_channels import CHAT, TO, held
 from tests.delivery.test_record import ended
@@ -25,7 +26,7 @@ async def test_a_delivery_that_is_held_and_let_go(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """Its channel is paused: it says so once, and again when it is its turn; then how it was sent."""
-    channels = Channels(settings, redis)
+    channels = Channels(Context(settings, redis))
     await channels.pause(Channel.TELEGRAM)
     async with Desk(settings):
         reply = await replies.commit(response(Channel.TELEGRAM, CHAT))

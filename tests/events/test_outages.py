@@ -17,6 +17,7 @@ from msgctl.events.archive import Archive
 from msgctl.events.event import Event
 from msgctl.events.ledger import Ledger
 from msgctl.messages import State
+from msgctl.operations.context import Context
 from msgctl.operations.rebuilding import Rebuilding
 from msgctl.postgres.database import Database
 from msgctl.postgres.migrations import migrate
@@ -141,13 +142,13 @@ async def test_a_redis_whose_data_are_gone_is_fed_again_and_everyone_is_answered
             await kill(server)
             shutil.rmtree(server.folder)
             await server.start()
-            outcomes = [one.outcome async for one in Rebuilding(lost, redis).restore(dry_run=False)]
+            outcomes = [one.outcome async for one in Rebuilding(Context(lost, redis)).restore(dry_run=False)]
             assert outcomes == ["restored"] * 10
             async with Daemon("worker", lost):
                 await answered(redis, lost, [f"open{number}" for number in range(10)])
             assert n8n.calls.total() - asked == 10
             await caught_up_since(redis, lost)
-            _, differences = await Rebuilding(lost, redis).compare()
+            _, differences = await Rebuilding(Context(lost, redis)).compare()
             gone = [(one.message_id, one.rebuilt, one.live) for one in differences]
             assert gone == [(f"over{number}", "completed", "") for number in range(5)]
 

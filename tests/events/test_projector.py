@@ -11,6 +11,7 @@ from msgctl.events.archive import Archive
 from msgctl.events.ledger import Ledger
 from msgctl.events.projector import Projector
 from msgctl.messages import State
+from msgctl.operations.context import Context
 from msgctl.operations.entrance import Operations
 from msgctl.operations.rebuilding import Rebuilding
 from msgctl.operations.tracing import Tracing
@@ -107,7 +108,7 @@ async def test_a_lost_redis_is_fed_again(
         await traffic.waiting(f"m{number}", conversation="c")
     await projector.project()
     await redis.flushdb()
-    rebuilding = Rebuilding(settings, redis)
+    rebuilding = Rebuilding(Context(settings, redis))
     dry = [one.outcome async for one in rebuilding.restore(dry_run=True)]
     assert dry == ["would_restore"] * 3
     assert await queue.find("m1") is None
@@ -128,7 +129,7 @@ async def test_rebuilding_agrees_with_a_sound_redis_and_finds_what_was_done_by_h
     await traffic.waiting("vanishes")
     await projector.project()
     await traffic.waiting("late")  # in Redis alone
-    rebuilding = Rebuilding(settings, redis)
+    rebuilding = Rebuilding(Context(settings, redis))
     assert (await rebuilding.compare())[1] == []
     await redis.hset(contracts.job_key("waits"), "status", "finished")
     await redis.delete(contracts.job_key("vanishes"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from msgctl import contracts
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
+from msgctl.operations.context import Context
 from msgctl.operations.health import Checkup
 from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
@@ -53,7 +54,7 @@ async def test_its_silence_is_seen(
 ) -> None:
     """Without a worker its age grows: a metric, and a reason to be unhealthy."""
     cared = with_canary(with_metrics(), late=0.2)
-    checkup = Checkup(cared, redis, Queue(redis, cared))
+    checkup = Checkup(Context(cared, redis, Queue(redis, cared)))
     async with Daemon("subscriber", cared):
 
         async def missed() -> bool:

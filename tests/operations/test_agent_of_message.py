@@ -6,6 +6,7 @@ import pytest
 
 from msgctl import contracts
 from msgctl.config.settings import Settings
+from msgctl.operations.context import Context
 from msgctl.operations.listing import Listing
 from msgctl.operations.query import Query
 from msgctl.operations.selection import Selection
@@ -50,14 +51,14 @@ async def test_new_job_stores_its_agent(redis: RedisClient, traffic: Traffic) ->
 @pytest.mark.usefixtures("jobs")
 async def test_selection_finds_the_messages_of_an_agent(redis: RedisClient, settings: Settings) -> None:
     """What another agent's customer wrote about this one does not count."""
-    found = await Selection(settings, redis).all(Query(agent="wanted"))
+    found = await Selection(Context(settings, redis)).all(Query(agent="wanted"))
     assert {(item.message_id, item.agent_id) for item in found} == {(name, "wanted") for name in WANTED}
 
 
 @pytest.mark.usefixtures("jobs")
 async def test_listing_finds_the_messages_of_an_agent(redis: RedisClient, settings: Settings) -> None:
     """The same messages as the selection."""
-    found = await Listing(settings, redis).find(Query(agent="wanted"), 100)
+    found = await Listing(Context(settings, redis)).find(Query(agent="wanted"), 100)
     assert {item.message_id for item in found.items} == WANTED
 
 
@@ -69,6 +70,6 @@ async def test_message_that_cannot_be_read_has_no_agent(
         await traffic.waiting(name, agent="wanted")
         await age(redis, name)
         await redis.hset(contracts.job_key(name), contracts.FIELD_MESSAGE, stored)
-    found = await Selection(settings, redis).all(Query())
+    found = await Selection(Context(settings, redis)).all(Query())
     assert {item.agent_id for item in found} == {""}
-    assert not (await Listing(settings, redis).find(Query(agent="wanted"), 100)).items
+    assert not (await Listing(Context(settings, redis)).find(Query(agent="wanted"), 100)).items

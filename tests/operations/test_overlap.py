@@ -6,6 +6,7 @@ from typing import Any
 from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.messages import State
+from msgctl.operations.context import Context
 from msgctl.operations.query import Query
 from msgctl.operations.selection import BATCH, SCAN, Selection
 
@@ -49,7 +50,7 @@ async def turns(number: int) -> None:
 async def test_the_next_batch_is_on_its_way_while_one_is_read(settings: Settings) -> None:
     """Each batch but the last comes with the question for the next already asked, and is one question."""
     redis: Any = Slow(scans=10)
-    selection = Selection(settings, redis)
+    selection = Selection(Context(settings, redis))
     on_their_way, sizes = [], []
     async for batch in selection.walk(Query(state=State.FAILED)):
         on_their_way.append(redis.asked - redis.answered)

@@ -19,6 +19,7 @@ from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.events.projector import Projector
 from msgctl.messages import Message
+from msgctl.operations.context import Context
 from msgctl.operations.rebuilding import Rebuilding
 from msgctl.postgres.database import Database
 from msgctl.redisdb.client import RedisClient
@@ -164,7 +165,7 @@ async def test_what_a_fail_over_forgets_is_named_and_put_back(tmp_path: Path, se
 
         lost = await missing(servers.settings, range(1, 41))
         assert lost == list(range(21, 41))
-        rebuilding = Rebuilding(servers.settings, client)
+        rebuilding = Rebuilding(Context(servers.settings, client))
         named = [one async for one in rebuilding.restore(dry_run=True) if one.outcome == "would_restore"]
         assert sorted(one.message_id for one in named) == sorted(f"m-{number}" for number in lost)
         outcomes = Counter([one.outcome async for one in rebuilding.restore(dry_run=False)])

@@ -21,6 +21,7 @@ from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.messages import Message
 from msgctl.operations import verification
+from msgctl.operations.context import Context
 from msgctl.operations.verification import Verification
 from msgctl.redisdb.connection import connect
 from msgctl.retry import GiveUp, RetryLater
@@ -103,7 +104,7 @@ class QueueMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """`verify` agrees with the model that all is well."""
         try:
-            verdict = self.run(Verification(self.settings, self.redis).run())
+            verdict = self.run(Verification(Context(self.settings, self.redis)).run())
             assert verdict.violations == []
         finally:
             self.run(self.redis.aclose())

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 from msgctl.messages import State
+from msgctl.operations.context import Context
 from msgctl.operations.verification import Verdict, Verification
 from msgctl.stack.n8n import Behaviour
 from tools.chaos.crashing_worker import POISON
@@ -74,5 +75,5 @@ async def poison(place: Place, plan: Plan) -> Report:
         innocents_in_quarantine=len(alone),
         deaths=deaths,
         seconds=time.monotonic() - begun,
-        verdict=await Verification(place.settings, place.redis).run(),
+        verdict=await Verification(Context(place.settings, place.redis)).run(),
     )

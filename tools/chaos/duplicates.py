@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
+from msgctl.operations.context import Context
 from msgctl.operations.verification import Verdict, Verification
 from msgctl.rqueue.queue import Verdict as Answer
 from msgctl.stack.n8n import Behaviour
@@ -66,5 +67,5 @@ async def pairs(place: Place, count: int) -> Report:
         runs=sum(job.runs for job in jobs),
         n8n_calls=place.n8n.calls.total(),
         seconds=time.monotonic() - begun,
-        verdict=await Verification(place.settings, place.redis).run(),
+        verdict=await Verification(Context(place.settings, place.redis)).run(),
     )

@@ -14,6 +14,7 @@ from websockets.exceptions import WebSocketException
 from msgctl import tokens
 from msgctl.config.settings import Settings
 from msgctl.messages import Channel
+from msgctl.operations.context import Context
 from msgctl.operations.verification import Verdict, Verification
 from msgctl.stack import ports
 from tools.chaos.environment import Place
@@ -196,7 +197,7 @@ class GatewayStorm:
             gaps=sum(follower.gaps for follower in followers),
             not_recovered=sum(follower.not_recovered for follower in followers),
             seconds=seconds,
-            verdict=await Verification(self._settings, self._redis).run(),
+            verdict=await Verification(Context(self._settings, self._redis)).run(),
         )
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 from msgctl.events.event import Event
 from msgctl.events.ledger import Ledger
+from msgctl.operations.context import Context
 from msgctl.operations.verification import Verdict, Verification
 from msgctl.stack.n8n import Behaviour
 from tools.chaos.environment import Place
@@ -97,7 +98,7 @@ async def outages(place: Place, plan: Plan) -> Report:
     async with Crew(place.settings, 2), Daemon("subscriber", place.settings):
         for number, (manner, seconds) in enumerate(plan):
             found.append(await _Trial(place, f"o{number}", manner, seconds).live())
-    return Report(found, await Verification(place.settings, place.redis).run())
+    return Report(found, await Verification(Context(place.settings, place.redis)).run())
 
 
 class _Trial:

@@ -27,6 +27,7 @@ from pydantic import SecretStr
 
 from msgctl import contracts
 from msgctl.config.settings import Settings
+from msgctl.operations.context import Context
 from msgctl.operations.verification import Verdict, Verification
 from msgctl.stack import ports
 from msgctl.tasks import cancel
@@ -141,7 +142,7 @@ class Soak:
                 # Of a run too short to warm up, its second half.
                 memory=samples.slopes(begun + min(max(WARMING, self._seconds / 3), self._seconds / 2)),
                 left=left,
-                verdict=await Verification(settings, self._place.redis).run(),
+                verdict=await Verification(Context(settings, self._place.redis)).run(),
             )
 
     async def _stall(self) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from msgctl import contracts
 from msgctl.messages import State
+from msgctl.operations.context import Context
 from msgctl.operations.verification import Verdict, Verification
 from msgctl.stack.n8n import Behaviour
 from tools.chaos.environment import Place
@@ -144,7 +145,7 @@ class Storm:
             n8n_needed=needed,
             n8n_called_too_often=place.n8n.calls.total() - needed,
             seconds=seconds,
-            verdict=await Verification(place.settings, place.redis).run(),
+            verdict=await Verification(Context(place.settings, place.redis)).run(),
         )
 
     async def _committed(self) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ from typing import Any
 from msgctl.config.settings import Settings
 from msgctl.delivery.record import DeliveryRecord, DeliveryState, find
 from msgctl.messages import Channel
+from msgctl.operations.context import Context
 from msgctl.operations.verification import Verdict, Verification
 from msgctl.stack.recorder import Recorder
 from tools.chaos.environment import Place
@@ -123,7 +124,7 @@ class DeliveryStorm:
             marked=len(marked),
             inversions=_inversions(sent, self._plan.conversations),
             seconds=seconds,
-            verdict=await Verification(settings, self._redis).run(),
+            verdict=await Verification(Context(settings, self._redis)).run(),
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from msgctl.events.event import Event
 from msgctl.events.ledger import Ledger
+from msgctl.operations.context import Context
 from msgctl.operations.verification import Verdict, Verification
 from msgctl.operations.workers import Workers
 from msgctl.stack.n8n import Behaviour
@@ -80,7 +81,7 @@ async def deaths(place: Place, plan: Plan) -> Report:
         at_work_again=quantile(seconds, 0.99),
         longest=max(seconds),
         limit=plan.lease + NOTICED,
-        verdict=await Verification(place.settings, place.redis).run(),
+        verdict=await Verification(Context(place.settings, place.redis)).run(),
     )
 
 
@@ -102,7 +103,7 @@ class _Sender:
 
 async def _all_work(place: Place, crew: Crew, plan: Plan) -> bool:
     """Whether each worker that there shall be is there, with something to do, and all of them with much."""
-    alive = await Workers(place.settings, place.redis, place.queue).alive()
+    alive = await Workers(Context(place.settings, place.redis, place.queue)).alive()
     running = {worker["pid"]: len(worker["running"]) for worker in alive}
     each = [running.get(pid, 0) for pid in crew.pids]
     busy = [running for running in each if running]

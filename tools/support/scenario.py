@@ -20,6 +20,7 @@ from daemons.worker.__main__ import serve
 from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.messages import Message, State
+from msgctl.operations.context import Context
 from msgctl.operations.findings import Violation
 from msgctl.operations.verification import Verification
 from msgctl.redisdb.client import RedisClient
@@ -200,7 +201,7 @@ class Story:
             if job is not None:
                 outcome.states[job.message.message_id] = job.state
                 outcome.crashes += job.crashes
-        outcome.violations = (await Verification(self.settings, redis).run()).violations
+        outcome.violations = (await Verification(Context(self.settings, redis)).run()).violations
 
 
 @asynccontextmanager

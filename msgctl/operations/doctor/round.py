@@ -4,8 +4,8 @@ import time
 
 from msgctl import contracts
 from msgctl.agents.store import Agents
-from msgctl.config.settings import Settings
 from msgctl.errors import MsgctlError
+from msgctl.operations.context import Context
 from msgctl.operations.counting import counted
 from msgctl.operations.doctor.finding import Finding, Level, fine, trouble
 from msgctl.operations.doctor.flow_checks import check_backlog, check_crew, check_failures
@@ -23,9 +23,7 @@ from msgctl.operations.overview import Overview
 from msgctl.operations.triage import Triage
 from msgctl.operations.verification import Verification
 from msgctl.postgres.migrations import migrate
-from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.audit import Audit
-from msgctl.rqueue.queue import Queue
 
 WEBHOOKS = 20
 """Agents' webhooks that are looked at."""
@@ -35,28 +33,16 @@ class Doctor:
     """Examines the pipeline, and mends what is safe.
 
     Args:
-        settings: what it is set to.
-        redis: a client of `redisdb.connect`.
-        queue: on the same client.
-        overview, triage, verification: its instruments.
+        context: the pipeline it works on.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        redis: RedisClient,
-        queue: Queue,
-        *,
-        overview: Overview,
-        triage: Triage,
-        verification: Verification,
-    ) -> None:
-        self._settings = settings
-        self._redis = redis
-        self._queue = queue
-        self._overview = overview
-        self._triage = triage
-        self._verification = verification
+    def __init__(self, context: Context) -> None:
+        self._settings = context.settings
+        self._redis = context.redis
+        self._queue = context.queue
+        self._overview = Overview(context)
+        self._triage = Triage(context)
+        self._verification = Verification(context)
 
     async def examine(self, agents: Agents, *, thorough: bool = True) -> list[Finding]:
         """Every finding, the sound ones too. What is down is a finding, never an error.
