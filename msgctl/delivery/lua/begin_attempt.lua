@@ -30,13 +30,6 @@ local function over(state)
   return {'over', state}
 end
 
--- Whether a stream entry is still to be delivered: not yet read by anyone, or read and not acknowledged.
-local function is_open(stream_id)
-  local group = read_consumer_group()
-  return not group or is_later_entry(stream_id, group['last-delivered-id'])
-    or #redis.call('XPENDING', K.responses, K.responses_group, stream_id, stream_id, 1) > 0
-end
-
 -- When to look again, if the response before this one in its conversation is not over; else nil.
 local function blocked_until()
   local before = redis.call('ZREVRANGEBYSCORE', K.replies .. conversation, '(' .. seq, '-inf', 'LIMIT', 0, 1)[1]
@@ -47,7 +40,7 @@ local function blocked_until()
   if state == 'NEW' or state == 'UNKNOWN' and not found[2] then
     return (tonumber(redis.call('ZSCORE', K.postponed, reply.messageId)) or now + 250) + 1
   end
-  if state == 'SENDING' or not state and is_open(reply.streamId) then return now + 250 end
+  if state == 'SENDING' or not state and is_undelivered(reply.streamId, read_consumer_group()) then return now + 250 end
 end
 
 -- The ms until every bucket has room.

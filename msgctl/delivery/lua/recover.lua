@@ -15,10 +15,8 @@ local group = read_consumer_group()
 local outcome = {0}
 
 -- Whether an entry is in the stream, and still to be delivered.
-local function is_open(entry)
-  if #redis.call('XRANGE', K.responses, entry, entry) == 0 then return false end
-  return not group or is_later_entry(entry, group['last-delivered-id'])
-    or #redis.call('XPENDING', K.responses, K.responses_group, entry, entry, 1) > 0
+local function is_in_stream(entry)
+  return #redis.call('XRANGE', K.responses, entry, entry) > 0 and is_undelivered(entry, group)
 end
 
 local function put_back(event, body, entry)
@@ -34,7 +32,7 @@ local function look(conversation, event, body, routed)
   local id = event.messageId
   local record = redis.call('HMGET', K.delivery .. id, 'state', 'endedAt', 'entry', 'sendingAt')
   local entry = record[3] or event.streamId
-  if record[2] or event.channel == 'web' and event.seq <= routed or is_open(entry) then return end
+  if record[2] or event.channel == 'web' and event.seq <= routed or is_in_stream(entry) then return end
   if redis.call('ZSCORE', K.postponed, id) or redis.call('ZSCORE', K.held .. event.channel, id) then return end
   if record[1] == 'SENDING' and now - tonumber(record[4]) < under_way_for then
     outcome[1] = outcome[1] + 1

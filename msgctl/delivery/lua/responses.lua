@@ -39,3 +39,10 @@ local function read_consumer_group()
     if facts.name == K.responses_group then return facts end
   end
 end
+
+-- Whether a stream entry is still to be delivered: no consumer has read it, or one has and has not acknowledged it.
+-- `group` is the result of `read_consumer_group`.
+local function is_undelivered(stream_id, group)
+  return not group or is_later_entry(stream_id, group['last-delivered-id'])
+    or #redis.call('XPENDING', K.responses, K.responses_group, stream_id, stream_id, 1) > 0
+end

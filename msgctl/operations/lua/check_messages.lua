@@ -12,12 +12,6 @@
 local max_attempts, max_crashes = tonumber(ARGV[1]), tonumber(ARGV[2])
 local group = read_consumer_group()
 
--- Whether the stream entry is still to be delivered: nobody has read it, or somebody has and is at it.
-local function is_open(stream_id)
-  return not group or is_later_entry(stream_id, group['last-delivered-id'])
-    or #redis.call('XPENDING', K.responses, K.responses_group, stream_id, stream_id, 1) > 0
-end
-
 local function words(list)
   local seen, count, doubled = {}, 0, false
   for word in string.gmatch(list or '', '[^,]+') do
@@ -42,7 +36,7 @@ local function delivery(id, committed, complain)
     complain('I1', 'its delivery is ' .. state .. ', and nothing will go on with it')
   end
   local stream_id = string.match(committed, '^%d+ %d+ (%d+%-%d+)$')
-  if not state and not (stream_id and is_open(stream_id)) then
+  if not state and not (stream_id and is_undelivered(stream_id, group)) then
     complain('I1', 'it was answered, and the answer is neither delivered nor still to deliver')
   end
   return 'delivering'
