@@ -18,7 +18,7 @@ from msgctl import logs
 from msgctl.config.settings import Settings
 from msgctl.delivery.adoption import Adoption
 from msgctl.delivery.outage import Outage
-from msgctl.delivery.router import Router, handlers
+from msgctl.delivery.router import Router, create_senders
 from msgctl.delivery.stream import ResponseStream
 from msgctl.http.client import HttpClient
 from msgctl.http.ssrf_guard import guarded_connector
@@ -52,7 +52,7 @@ async def serve(settings: Settings, life: Life) -> None:
         stack.push_async_callback(stream.close)
         adoption = Adoption(redis, settings)
         stack.push_async_callback(adoption.close)
-        router = Router(redis, settings, stream, handlers(settings, client, guarded_client))
+        router = Router(redis, settings, stream, create_senders(settings, client, guarded_client))
         await stream.ensure_group()
         await stream.tend()
         await stack.enter_async_context(projecting(redis, settings))

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Self
 
 import msgspec
 
+from msgctl.extensions import CHANNELS
+
 IDENTIFIER_PATTERN = r"^[A-Za-z0-9_-]{1,64}\Z"
 Identifier = Annotated[str, msgspec.Meta(pattern=IDENTIFIER_PATTERN)]
 """Id of a message or a conversation: 1 to 64 characters of A-Z a-z 0-9 _ -."""
@@ -27,10 +29,28 @@ CANARY_AGENT = "canary"
 class Channel(StrEnum):
     """Where a message came from and its response goes back to."""
 
+    # The members are the channels that msgctl ships. The name of a channel that an extension adds is a valid value
+    # too, though no member: to iterate over all channels, call `msgctl.channels.registry.channel_names`.
+
     WEB = "web"
     WHATSAPP = "whatsapp"
     TELEGRAM = "telegram"
     API = "api"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Channel | None":
+        """Return the value of a channel that an extension has added."""
+        if not isinstance(value, str) or value not in CHANNELS.names():
+            return None
+        if value not in _ADDED:
+            added = str.__new__(cls, value)
+            added._name_, added._value_ = value.upper(), value
+            _ADDED[value] = added
+        return _ADDED[value]
+
+
+_ADDED: dict[str, Channel] = {}
+"""One value a name, so that `is` compares them as it does members."""
 
 
 DIGEST_V1 = (

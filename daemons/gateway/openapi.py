@@ -7,8 +7,9 @@ import msgspec
 
 import msgctl
 from daemons.gateway.bodies import Accepted, Liveness, MessageStatus, Refusal, Success, Ticket
+from msgctl.channels.registry import channel_names
 from msgctl.intake import Submission
-from msgctl.messages import IDENTIFIER_PATTERN
+from msgctl.messages import IDENTIFIER_PATTERN, Channel
 from msgctl.operations.health import Health
 from msgctl.rqueue.queue import Stats
 
@@ -38,6 +39,7 @@ REFUSAL_HEADERS = {401: CHALLENGE, 429: RETRY_AFTER, 503: RETRY_AFTER}
 def describe() -> Schema:
     """The whole document."""
     schemas, components = msgspec.json.schema_components(STRUCTS, ref_template=PREFIX + "{name}")
+    components[Channel.__name__]["enum"] = sorted(channel_names())
     return {
         "openapi": "3.1.0",
         "info": {

@@ -1,17 +1,25 @@
-"""What a handler of a channel is."""
+"""What a channel is: the one description of it that all of msgctl loops over, and the protocol of its sender."""
 
-from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-from msgctl.channels.send_limits import SendLimits
+from msgctl.channels.error_codes import Code
+from msgctl.channels.send_limits import Bucket, SendLimits
+from msgctl.channels.webhook import Webhook
+from msgctl.config.section import Section
+from msgctl.config.settings import Settings
 from msgctl.messages import Response
+
+if TYPE_CHECKING:
+    from msgctl.http.client import HttpClient  # importing aiohttp takes 0.3 s, which the command line must not pay
 
 
 class ChannelSender(Protocol):
-    """Delivers responses to one channel; one file each."""
+    """Delivers responses to one channel."""
 
     idempotent: ClassVar[bool]
-    """Whether the receiver knows a second send for one, so that doubt may be resolved by sending again."""
+    """Whether the receiver deduplicates, so that an unknown outcome can be resolved by resending."""
 
     @property
     def schedule(self) -> Sequence[float] | None:
@@ -19,7 +27,7 @@ class ChannelSender(Protocol):
         ...
 
     def send_limits(self, response: Response) -> SendLimits:
-        """What stands before a send of this response.
+        """Return what a send of this response must respect.
 
         Raises:
             DeliveryFailed: it has no address.
@@ -27,11 +35,11 @@ class ChannelSender(Protocol):
         ...
 
     def unknown_policy(self, response: Response) -> str:
-        """What becomes of a send of doubtful fate: `resend`, `hold`, `reconcile` or `keep`."""
+        """Return what to do with a send of unknown outcome: `resend`, `hold`, `reconcile` or `keep`."""
         ...
 
     async def find_sent(self, response: Response, text: str, since: float) -> str | None:
-        """Ask the provider whether a part arrived; its id, or None where the provider knows that it did not.
+        """Ask the provider whether a part arrived; return its id, or None if the provider knows that it did not.
 
         Args:
             response: whose part it is.
@@ -44,7 +52,7 @@ class ChannelSender(Protocol):
         ...
 
     def parts(self, response: Response) -> list[str]:
-        """The text in as many parts as the provider's limit asks for.
+        """Return the text in as many parts as the provider's limit asks for.
 
         Raises:
             DeliveryFailed: there is nothing to send.
@@ -60,6 +68,74 @@ class ChannelSender(Protocol):
             first: whether it is the first one.
 
         Raises:
-            DeliveryFailed: it did not arrive, or nobody knows (`DeliveryUnknown`).
+            DeliveryFailed: it did not arrive, or its outcome is unknown (`DeliveryUnknown`).
         """
         ...
+
+
+class ReplyWindow(NamedTuple):
+    """How long after a customer's message a provider takes a free reply."""
+
+    seconds: float
+    closed: str
+    """The sentence that tells an operator that it is over."""
+
+
+class SettingsProblem(NamedTuple):
+    """A mistake in a channel's settings, as `msgctl doctor` reports it."""
+
+    what: str
+    why: str
+    """What follows from it."""
+    remedy: str
+    """The command or the setting that fixes it."""
+
+
+def _no_buckets(_: Settings) -> tuple[Bucket, ...]:
+    return ()
+
+
+def _no_problems(_: Settings) -> tuple[SettingsProblem, ...]:
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelSpec:
+    """Everything msgctl knows of one channel.
+
+    Args:
+        name: stands in messages, Redis keys, metrics and commands.
+        is_configured: whether there are credentials to send with.
+        create_sender: makes the sender from the settings, a client for the provider's and the operator's own
+            hosts, and a client that reaches public addresses only. It imports the sender's module when it is
+            called, because that takes aiohttp. None: responses go to the sockets of the gateways.
+        settings_model: validates the table `[channels.NAME]`, and every setting of it has a default; the validated
+            table is `settings.channels[NAME]`. None: there is none.
+        webhooks: where the provider calls.
+        address_field: the field of `channelMetadata` that says where to.
+        example_address: an address, as `msgctl channel test --to` takes it.
+        sender_field: the field of `channelMetadata` that chooses among several senders.
+        parse_address: turns the address of `msgctl channel test` into the field's value.
+        error_codes: by prefix of an error code, the provider's error numbers, e.g. `telegram` for `telegram_403`.
+        error_advice: one sentence for each further error code.
+        rate_buckets: the rates of everything that may send.
+        check_settings: what is wrong with the settings.
+        reply_window: None where a reply is taken at any time.
+        has_gone_urls: whether a URL that answers 410 is disabled.
+    """
+
+    name: str
+    is_configured: Callable[[Settings], bool]
+    create_sender: "Callable[[Settings, HttpClient, HttpClient], ChannelSender] | None" = None
+    settings_model: type[Section] | None = None
+    webhooks: tuple[Webhook, ...] = ()
+    address_field: str = ""
+    example_address: str = ""
+    sender_field: str = "from"
+    parse_address: Callable[[str], Any] = str
+    error_codes: Mapping[str, Mapping[int, Code]] = field(default_factory=dict)
+    error_advice: Mapping[str, str] = field(default_factory=dict)
+    rate_buckets: Callable[[Settings], Iterable[Bucket]] = _no_buckets
+    check_settings: Callable[[Settings], Iterable[SettingsProblem]] = _no_problems
+    reply_window: ReplyWindow | None = None
+    has_gone_urls: bool = False

@@ -6,12 +6,13 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from msgctl.channels.registry import find_channel
 from msgctl.cli._acts import note_act
 from msgctl.cli._noun import noun
 from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_listing, print_record
 from msgctl.cli._query import Reason, unasked
 from msgctl.cli._session import Session, run
-from msgctl.delivery.advice import OWN
+from msgctl.delivery.advice import own_advice
 from msgctl.durations import parse_duration
 from msgctl.errors import Incomplete, InvalidInput
 from msgctl.messages import Channel
@@ -27,12 +28,6 @@ COLUMNS = {
     "next": "next send",
     "trouble": "last error",
 }
-EXAMPLES = {
-    Channel.TELEGRAM: "123456789",
-    Channel.WHATSAPP: "+NUMBER, with the code of its country",
-    Channel.API: "https://example.org/replies",
-}
-"""Addresses, as `--to` takes them."""
 ENDED = {"SENT": 0, "KEPT": 0}
 Name = Annotated[Channel, typer.Argument(metavar="CHANNEL", help="Which: whatsapp, telegram or api.")]
 
@@ -90,8 +85,9 @@ def send_test(
 ) -> None:
     """Send a text by a channel, through the subscribers, and say how it ended; exit 4 if it did not arrive."""
     patience = parse_duration(timeout)
-    if not to and channel in EXAMPLES:
-        raise InvalidInput(f"Say where to: msgctl channel test {channel} --to {EXAMPLES[channel]}")
+    example = find_channel(channel).example_address
+    if not to and example:
+        raise InvalidInput(f"Say where to: msgctl channel test {channel} --to {example}")
 
     async def body(session: Session) -> dict[str, Any]:
         channels = session.operations.channels
@@ -101,7 +97,7 @@ def send_test(
     record = run(context, body)
     print_record(record, output, schema="msgctl.channel-test/1")
     if record["state"] not in ENDED:
-        reason = record["text"] if record["code"] in OWN else record["advice"]
+        reason = record["text"] if own_advice(record["code"]) else record["advice"]
         raise Incomplete(f"It is {record['state']}. {reason or record['advice'] or record['text']}".rstrip())
 
 

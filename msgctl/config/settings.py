@@ -3,13 +3,15 @@
 `config.example.toml` is this model written out; a test keeps the two equal.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from msgctl.config.channels import Callback, Delivery, Inbound, Telegram, Twilio, WhatsApp
 from msgctl.config.door import Auth, Gateway, Limits
 from msgctl.config.section import Count, Seconds, Section
+from msgctl.extensions import CHANNELS
 from msgctl.retry import RetryPolicy
 
 Rate = Annotated[float, Field(gt=0, le=10_000)]
@@ -239,3 +241,32 @@ class Settings(Section):
     tracing: Tracing = Tracing()
     health: Health = Health()
     logs: Logs = Logs()
+    channels: dict[str, Section] = Field(default={})
+    """The tables `[channels.NAME]` of channels that extensions add, each an instance of the extension's model."""
+
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _validate_channels(cls, tables: object) -> object:
+        """Validate each table by the model that its channel names."""
+        if not isinstance(tables, Mapping):
+            return tables
+        return {
+            name: table if isinstance(table, Section) else channel_model(name).model_validate(table)
+            for name, table in tables.items()
+        }
+
+
+def channel_model(name: str) -> type[Section]:
+    """Return the model of the table `[channels.NAME]`.
+
+    Raises:
+        ValueError: no extension adds such a channel, or it has no settings.
+        ConfigurationError: the extension cannot be loaded.
+    """
+    try:
+        model = CHANNELS.load(name).settings_model
+    except KeyError:
+        model = None
+    if not (isinstance(model, type) and issubclass(model, Section)):
+        raise ValueError(f"no installed extension adds a channel {name!r} that has settings")  # noqa: TRY004 - pydantic reports it
+    return model

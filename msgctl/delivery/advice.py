@@ -1,46 +1,56 @@
 """What a failure of a delivery means, in plain words, from the code that its record holds."""
 
-from msgctl.channels.callback import errors as callback_errors
-from msgctl.channels.error_codes import Meaning
-from msgctl.channels.telegram import errors as telegram_errors
-from msgctl.channels.whatsapp import cloud_errors, twilio_errors
+from collections.abc import Iterator, Mapping
 
-TABLES = {
-    "telegram": telegram_errors.CODES,
-    "whatsapp": cloud_errors.CODES,
-    "twilio": twilio_errors.CODES,
-    "callback": callback_errors.CODES,
-}
+from msgctl.channels.base import ChannelSpec
+from msgctl.channels.error_codes import Code, Meaning
+from msgctl.channels.registry import BUILT_IN, find_channel
+from msgctl.extensions import CHANNELS
+
 OWN = {
     "bad_address": "channelMetadata names no one it may be sent to; it will not be retried.",
     "not_configured": "The channel is not set up: see its section of the configuration.",
     "blank_reply": "The agent's reply was blank; there is nothing to send.",
-    "window_closed": "Outside the 24 h window; use a template; it will not be retried.",
-    "callback_gone": "The URL answered 410 before and is disabled for a while.",
     "provider_unreachable": "No connection to the provider: look at the network and its base_url; it is retried.",
     "delivery_unknown": "The provider gave no answer; it may have arrived.",
     "sender_lost": "The subscriber ended while it sent this; it may have arrived.",
-    "telegram_no_id": "Telegram answered without the id of a message; it may have arrived.",
-    "whatsapp_no_id": "Meta answered without the id of a message; it may have arrived.",
-    "twilio_no_id": "Twilio answered without the id of a message; it may have arrived.",
     "internal_error": "A fault of msgctl's own: see the log; it may have arrived.",
     "dropped": "A person dropped it.",
 }
 
 
+def own_advice(code: str) -> str:
+    """Return the advice for an error code that no provider gave, or nothing."""
+    if code in OWN or not code:
+        return OWN.get(code, "")
+    return next((spec.error_advice[code] for spec in _channels() if code in spec.error_advice), "")
+
+
 def advise(code: str) -> str:
-    """One line for people, e.g. `131047: Outside the 24 h window: … It will not be retried.`, or nothing."""
-    if code in OWN:
-        return OWN[code]
-    who, _, number = code.partition("_")
-    if not number.isdigit():
-        return ""
-    found = TABLES.get(who, {}).get(int(number))
-    if found is not None:
-        return f"{number}: {found.advice} {_sentence(found.meaning)}"
-    if int(number) >= 600:
+    """Return one line for people, e.g. `131047: Outside the 24 h window: … It will not be retried.`, or none."""
+    if code in OWN or not code:
+        return OWN.get(code, "")
+    who, _, number = code.rpartition("_")
+    for spec in _channels():
+        if code in spec.error_advice:
+            return spec.error_advice[code]
+        if who in spec.error_codes and number.isdigit():
+            return _explain(int(number), spec.error_codes[who])
+    return _explain(int(number), {}) if number.isdigit() and "_" not in who else ""
+
+
+def _channels() -> Iterator[ChannelSpec]:
+    """Yield the built-in channels, and only for a caller that has not found what it wants the others."""
+    yield from BUILT_IN
+    yield from map(find_channel, CHANNELS.names())
+
+
+def _explain(number: int, codes: Mapping[int, Code]) -> str:
+    if number in codes:
+        return f"{number}: {codes[number].advice} {_sentence(codes[number].meaning)}"
+    if number >= 600:
         return f"{number}: See the provider's documentation; the HTTP status decided whether it is tried again."
-    return f"{number}: {_sentence(Meaning.RETRY if int(number) >= 500 else Meaning.NEVER)}"
+    return f"{number}: {_sentence(Meaning.RETRY if number >= 500 else Meaning.NEVER)}"
 
 
 def _sentence(meaning: Meaning) -> str:

@@ -5,9 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from msgctl import logs
 from msgctl.channels.base import ChannelSender
-from msgctl.channels.callback.sender import CallbackSender
-from msgctl.channels.telegram.sender import TelegramSender
-from msgctl.channels.whatsapp.sender import WhatsAppSender
+from msgctl.channels.registry import all_channels
 from msgctl.config.settings import Settings
 from msgctl.delivery.channel import Channels
 from msgctl.delivery.delivering import Delivering
@@ -26,18 +24,23 @@ OVERFLOW_PAUSE = 1000
 log = logs.get(__name__)
 
 
-def handlers(settings: Settings, client: HttpClient, guarded_client: HttpClient) -> dict[Channel, ChannelSender]:
-    """The handler of each channel but web.
+def create_senders(
+    settings: Settings, client: HttpClient, guarded_client: HttpClient
+) -> dict[Channel, ChannelSender]:
+    """Create the sender of each channel but web.
 
     Args:
         settings: each provider's.
         client: calls providers and the operator's own hosts.
         guarded_client: calls public addresses alone.
+
+    Raises:
+        ConfigurationError: an extension cannot be loaded.
     """
     return {
-        Channel.WHATSAPP: WhatsAppSender(settings, client),
-        Channel.TELEGRAM: TelegramSender(settings, client),
-        Channel.API: CallbackSender(settings, client, guarded_client),
+        Channel(spec.name): spec.create_sender(settings, client, guarded_client)
+        for spec in all_channels()
+        if spec.create_sender
     }
 
 
@@ -51,7 +54,7 @@ class Router:
         redis: a client for short commands.
         settings: `delivery.*`.
         stream: where the entries come from.
-        by_channel: a handler for each channel but web.
+        by_channel: a sender for each channel but web.
     """
 
     def __init__(
@@ -65,8 +68,8 @@ class Router:
         self._web = Web(redis, settings)
         self._records = Records(redis, settings)
         self._deliverings = {
-            channel: Delivering(settings, self._records, Channels(redis, settings), handler)
-            for channel, handler in by_channel.items()
+            channel: Delivering(settings, self._records, Channels(redis, settings), sender)
+            for channel, sender in by_channel.items()
         }
         self._lanes = {channel: Lanes(settings.delivery.concurrency, self._work) for channel in by_channel}
 

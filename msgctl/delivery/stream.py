@@ -11,10 +11,10 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from msgctl import contracts, logs
+from msgctl.channels.registry import channel_names
 from msgctl.config.settings import Settings
 from msgctl.delivery.entry import Entry, read_entry
 from msgctl.delivery.recovery import Recovery
-from msgctl.messages import Channel
 from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import dedicated
 from msgctl.redisdb.script import Script
@@ -96,7 +96,9 @@ class ResponseStream:
 
     async def tend(self) -> None:
         """Say that this subscriber lives, put back what is due or lost, trim; to be called each second."""
-        lost = await TEND(self._redis, self._name, PUT_BACK, self._settings.max_stream, FORGOTTEN, *Channel)
+        lost = await TEND(
+            self._redis, self._name, PUT_BACK, self._settings.max_stream, FORGOTTEN, *channel_names()
+        )
         if lost < 0:
             await self.ensure_group()
         elif lost:

@@ -6,10 +6,8 @@ import uuid
 from typing import Any
 
 from msgctl import contracts
+from msgctl.channels.registry import channel_names, find_channel
 from msgctl.channels.send_limits import Bucket
-from msgctl.channels.telegram.sender import bot_rate
-from msgctl.channels.whatsapp.sender import number_rate
-from msgctl.config.settings import Settings
 from msgctl.delivery.advice import advise
 from msgctl.delivery.notice import put_notice
 from msgctl.delivery.record import find
@@ -18,8 +16,6 @@ from msgctl.messages import Channel, Record
 from msgctl.operations.context import Context
 from msgctl.operations.overview import SAMPLE, SAMPLED
 
-ADDRESS = {Channel.TELEGRAM: "chatId", Channel.WHATSAPP: "to", Channel.API: "callbackUrl"}
-"""The `channelMetadata` that says where to."""
 LOOK_INTERVAL = 0.1
 """Seconds between two looks at a delivery."""
 HELD = "The channel is paused or broken and holds it. See: msgctl channel list. Go on: msgctl channel resume"
@@ -69,7 +65,7 @@ class Channels:
         """
         _, flat, _, _ = await SAMPLE(self._redis, SAMPLED)
         backlog = dict(zip(flat[::2], flat[1::2], strict=True))
-        return tuple([await self._state(channel, backlog.get(channel, 0)) for channel in Channel])
+        return tuple([await self._state(channel, backlog.get(channel, 0)) for channel in channel_names()])
 
     async def pause(self, channel: Channel) -> bool:
         """Hold what is for a channel; False if it was paused before.
@@ -77,7 +73,7 @@ class Channels:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        key = contracts.CHANNEL_STATE + _phone(channel)
+        key = contracts.CHANNEL_STATE + _with_provider(channel)
         new = await self._redis.hsetnx(key, "pausedAt", int(time.time() * 1000))
         if new:
             await self._redis.hset(key, "reason", "operator")
@@ -89,7 +85,7 @@ class Channels:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        key = contracts.CHANNEL_STATE + _phone(channel)
+        key = contracts.CHANNEL_STATE + _with_provider(channel)
         fields = ("pausedAt", "reason", "streak", "openings", "openUntil")
         gone = await self._redis.hdel(key, *fields)
         return bool(gone)
@@ -103,18 +99,18 @@ class Channels:
             channel: by which.
             to: a chat's number, a phone number, a URL.
             text: what to send.
-            provider: WhatsAppSender: `cloud` or `twilio`; empty: as configured.
+            provider: WhatsApp: `cloud` or `twilio`; empty: as configured.
             sender: which bot or number sends it; empty: the first one.
 
         Raises:
             InvalidInput: the channel cannot be tested so.
             RedisUnavailable: Redis does not answer.
         """
-        address: Any = int(to) if channel is Channel.TELEGRAM and to.lstrip("-").isdigit() else to
+        spec = find_channel(_with_provider(channel))
         identifier = f"test-{uuid.uuid4()}"
-        metadata = {ADDRESS[_phone(channel)]: address} | ({"provider": provider} if provider else {})
+        metadata = {spec.address_field: spec.parse_address(to)} | ({"provider": provider} if provider else {})
         if sender:
-            metadata["bot" if channel is Channel.TELEGRAM else "from"] = sender
+            metadata[spec.sender_field] = sender
         await put_notice(
             self._redis,
             text,
@@ -159,14 +155,15 @@ class Channels:
         found: dict[str, str] = await self._redis.hgetall(contracts.CHANNEL_STATE + channel)
         held = await self._redis.zcard(contracts.HELD + channel)
         now = int(time.time() * 1000)
+        spec = find_channel(channel)
         open_until = int(float(found.get("openUntil", 0)))
         paused, broken = "pausedAt" in found, open_until > now
-        rates = [await self._free_at(bucket) for bucket in self._buckets(channel)]
+        rates = [await self._free_at(bucket) for bucket in spec.rate_buckets(self._settings)]
         next_send = max(open_until, min(rates, default=0))
         gone: Any = await self._redis.zrangebyscore(contracts.CALLBACKS_GONE, now, "+inf")
         return ChannelState(
             channel=channel,
-            configured=_is_configured(self._settings, channel),
+            configured=spec.is_configured(self._settings),
             state="paused" if paused else "broken" if broken else "open",
             backlog=backlog + held,
             held=held,
@@ -175,40 +172,17 @@ class Channels:
             last_error=found.get("code", ""),
             advice=advise(found.get("code", "")),
             failed_at=int(found["failedAt"]) if "failedAt" in found else None,
-            urls_gone=[member.partition(" ")[2] for member in gone] if channel is Channel.API else [],
+            urls_gone=[member.partition(" ")[2] for member in gone] if spec.has_gone_urls else [],
         )
 
     async def _free_at(self, bucket: Bucket) -> int:
         full = await self._redis.get(contracts.BUCKET + bucket.name)
         return int(float(full or 0) - bucket.interval * (bucket.burst - 1))
 
-    def _buckets(self, channel: Channel) -> "tuple[Bucket, ...]":
-        """The rates of each bot or number that may send."""
-        telegram, whatsapp, twilio = self._settings.telegram, self._settings.whatsapp, self._settings.twilio
-        if channel is Channel.TELEGRAM:
-            return tuple(bot_rate(bot, telegram.rate) for bot in telegram.bots)
-        if channel is not Channel.WHATSAPP:
-            return ()
-        by_twilio = whatsapp.provider == "twilio"
-        first, per_second = (
-            (twilio.sender, twilio.rate) if by_twilio else (whatsapp.phone_number_id, whatsapp.rate)
+
+def _with_provider(channel: Channel) -> Channel:
+    if find_channel(channel).create_sender is None:
+        raise InvalidInput(
+            f"Channel {channel} goes to the sockets that are open; it has no provider to pause or test."
         )
-        further = self._settings.inbound.agents("twilio" if by_twilio else "whatsapp")
-        return tuple(number_rate(whatsapp.provider, number, per_second) for number in (first, *further))
-
-
-def _phone(channel: Channel) -> Channel:
-    if channel is Channel.WEB:
-        raise InvalidInput("Channel web goes to the sockets that are open; it has no provider to pause or test.")
     return channel
-
-
-def _is_configured(settings: Settings, channel: Channel) -> bool:
-    whatsapp, twilio = settings.whatsapp, settings.twilio
-    cloud = bool(whatsapp.token.get_secret_value() and whatsapp.phone_number_id)
-    return {
-        Channel.WEB: True,
-        Channel.WHATSAPP: cloud or bool(twilio.auth_token.get_secret_value() and twilio.account_sid),
-        Channel.TELEGRAM: bool(settings.telegram.token.get_secret_value()),
-        Channel.API: bool(settings.callback.secret.get_secret_value()),
-    }[channel]

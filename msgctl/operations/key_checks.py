@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgctl import contracts
+from msgctl.channels.registry import channel_names
 from msgctl.config.settings import Settings
-from msgctl.messages import Channel
 from msgctl.operations.findings import Suspect, suspect
 from msgctl.redisdb.client import RedisClient
 
@@ -29,10 +29,15 @@ STANDING = {
     contracts.EVENTS_LOST,
     contracts.CANARY,
     contracts.CALLBACKS_GONE,
-    *(contracts.HELD + channel for channel in Channel),
-    *(contracts.CHANNEL_STATE + channel for channel in Channel),
 }
 """Keys of which there is one, for good."""
+
+
+def _channel_keys() -> frozenset[str]:
+    """Return the keys of which there is one a channel, for good."""
+    return frozenset(
+        prefix + name for prefix in (contracts.HELD, contracts.CHANNEL_STATE) for name in channel_names()
+    )
 
 
 class Ownership:
@@ -49,7 +54,9 @@ class Ownership:
         """Our prefix, and RQ's keys of single runs and workers."""
         if key.startswith((contracts.RQ_EXECUTION, contracts.RQ_EXECUTIONS, contracts.RQ_WORKER)):
             return True
-        return key.startswith(OWN) and not key.startswith(contracts.MAILBOX) and key not in STANDING
+        if not key.startswith(OWN) or key.startswith(contracts.MAILBOX) or key in STANDING:
+            return False
+        return key not in _channel_keys()
 
     async def look(self, keys: Sequence[str]) -> list[Suspect]:
         """Which of these keys nobody will ever remove."""

@@ -4,7 +4,8 @@ import asyncio
 from typing import Any
 
 from msgctl import contracts
-from msgctl.messages import PRIORITIES, Channel
+from msgctl.channels.registry import channel_names
+from msgctl.messages import PRIORITIES
 from msgctl.operations.context import Context
 from msgctl.operations.flow import Flow
 from msgctl.operations.health import Checkup
@@ -65,7 +66,7 @@ class Overview:
             workers=[_worker(one) for one in workers],
             channels=[
                 _channel(channel, backlogs.get(channel, 0), noted, held, now)
-                for channel, (noted, held) in zip(Channel, standings, strict=True)
+                for channel, (noted, held) in zip(channel_names(), standings, strict=True)
             ],
             undelivered=undelivered + sum(held for _, held in standings),
             backlog_is_partial=partial,
@@ -103,7 +104,7 @@ class Overview:
     async def _standings(self) -> list[tuple[dict[str, str], int]]:
         """What is noted of each channel, and how many deliveries it holds."""
         pipeline = self._redis.pipeline(transaction=False)
-        for channel in Channel:
+        for channel in channel_names():
             pipeline.hgetall(contracts.CHANNEL_STATE + channel)
             pipeline.zcard(contracts.HELD + channel)
         found = await pipeline.execute()

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from msgctl.channels.registry import channel_names
 from msgctl.durations import parse_duration
 from msgctl.errors import InvalidInput
 from msgctl.messages import PRIORITIES, Channel, State
@@ -58,9 +59,10 @@ def _read_state(text: str) -> State:
 
 
 def _read_channel(text: str) -> Channel:
-    if text not in set(Channel):
-        raise InvalidInput(f"There is no channel {text!r}; there are {', '.join(Channel)}.")
-    return Channel(text)
+    try:
+        return Channel(text)
+    except ValueError:
+        raise InvalidInput(f"There is no channel {text!r}; there are {', '.join(channel_names())}.") from None
 
 
 def _read_priority(text: str) -> int:

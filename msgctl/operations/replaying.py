@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 
 from msgctl import contracts
+from msgctl.channels.base import ReplyWindow
+from msgctl.channels.registry import find_channel
 from msgctl.errors import Incomplete, PostgresUnavailable
 from msgctl.intake import AgentDirectory
-from msgctl.messages import Channel, Record, State
+from msgctl.messages import Record, State
 from msgctl.operations.cancelling import CANCELLED
 from msgctl.operations.context import Context
 from msgctl.operations.dead_letters import Replay
@@ -25,8 +27,6 @@ LEAST = 10
 """Ends below which no share of failures is looked at."""
 LOOK_INTERVAL = 0.2
 """Seconds between two looks at a canary."""
-CUSTOMER_WINDOW = 24 * 3600.0
-"""Seconds after a customer's message within which WhatsApp takes a free answer."""
 
 
 class Skip(Record, kw_only=True, frozen=True):
@@ -187,6 +187,7 @@ async def _without_agent(found: Sequence[Summary], agents: AgentDirectory) -> se
 def _reason(item: Summary, gone: Collection[tuple[str, str]], named: Sequence[str]) -> tuple[str, str] | None:
     """The first reason against it, if there is one."""
     age = time.time() - item.accepted_at / 1000
+    window = _reply_window(item.channel)
     cancelled = (item.error or {}).get("code") == CANCELLED
     against = {
         ("already_answered", "It was answered."): item.state is State.COMPLETED,
@@ -195,11 +196,16 @@ def _reason(item: Summary, gone: Collection[tuple[str, str]], named: Sequence[st
         ("agent_gone", "Its agent was deleted, disabled or given to another user."): (
             (item.agent_id, item.user_id) in gone
         ),
-        ("window_closed", "WhatsApp's window of 24 h after the customer's message is closed."): (
-            item.channel == Channel.WHATSAPP and age > CUSTOMER_WINDOW
-        ),
+        ("window_closed", window.closed if window else ""): window is not None and age > window.seconds,
         ("not_retryable", "An operator cancelled it; name its id to replay it all the same."): (
             cancelled and item.message_id not in named
         ),
     }
     return next((reason for reason, holds in against.items() if holds), None)
+
+
+def _reply_window(channel: str) -> ReplyWindow | None:
+    try:
+        return find_channel(channel).reply_window
+    except KeyError:  # of an extension that is not installed here
+        return None

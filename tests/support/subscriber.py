@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from msgctl.config.settings import Settings
-from msgctl.delivery.router import Router, handlers
+from msgctl.delivery.router import Router, create_senders
 from msgctl.delivery.stream import ResponseStream
 from msgctl.http.client import HttpClient
 from msgctl.redisdb.connection import connect
@@ -25,7 +25,9 @@ class Desk:
         self._redis = connect(settings)
         self._poster = HttpClient(settings)
         self.stream = ResponseStream(self._redis, settings, name)
-        self.router = Router(self._redis, settings, self.stream, handlers(settings, self._poster, self._poster))
+        self.router = Router(
+            self._redis, settings, self.stream, create_senders(settings, self._poster, self._poster)
+        )
         self._tasks: list[asyncio.Task[Any]] = []
 
     async def __aenter__(self) -> Self:

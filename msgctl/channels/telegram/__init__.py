@@ -1,1 +1,52 @@
 """Channel `telegram`: the Bot API."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from msgctl.channels.base import ChannelSpec, SettingsProblem
+from msgctl.channels.telegram import errors, webhook
+from msgctl.channels.telegram.rate_limits import rate_buckets
+from msgctl.channels.webhook import Webhook
+from msgctl.config.settings import Settings
+
+if TYPE_CHECKING:
+    from msgctl.channels.telegram.sender import TelegramSender
+    from msgctl.http.client import HttpClient
+
+
+def _create_sender(settings: Settings, client: "HttpClient", _: "HttpClient") -> "TelegramSender":
+    from msgctl.channels.telegram.sender import TelegramSender  # noqa: PLC0415 - aiohttp takes 0.3 s
+
+    return TelegramSender(settings, client)
+
+
+def _check_settings(settings: Settings) -> Iterator[SettingsProblem]:
+    if lost := settings.inbound.agents("telegram").keys() - settings.telegram.bots.keys():
+        yield SettingsProblem(
+            f"[inbound] routes names bots without a token: {', '.join(sorted(lost))}.",
+            "What is written to them is answered, and the answer cannot be sent.",
+            "the bots' tokens, with spaces between, into [telegram] token",
+        )
+
+
+def _parse_chat(address: str) -> int | str:
+    return int(address) if address.lstrip("-").isdigit() else address
+
+
+CHANNEL = ChannelSpec(
+    name="telegram",
+    is_configured=lambda settings: bool(settings.telegram.token.get_secret_value()),
+    create_sender=_create_sender,
+    webhooks=(
+        Webhook("/webhooks/telegram", webhook.receive),
+        Webhook("/webhooks/telegram/{bot:int}", webhook.receive),
+    ),
+    address_field="chatId",
+    example_address="123456789",
+    sender_field="bot",
+    parse_address=_parse_chat,
+    error_codes={"telegram": errors.CODES},
+    error_advice={"telegram_no_id": "Telegram answered without the id of a message; it may have arrived."},
+    rate_buckets=rate_buckets,
+    check_settings=_check_settings,
+)

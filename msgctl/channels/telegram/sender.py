@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 import msgspec
 
 from msgctl.channels.error_codes import failure
-from msgctl.channels.send_limits import Bucket, SendLimits, digest, rate
+from msgctl.channels.send_limits import SendLimits, digest, rate
 from msgctl.channels.telegram.errors import CODES
+from msgctl.channels.telegram.rate_limits import bot_rate
 from msgctl.channels.text_splitter import split, utf16_units
 from msgctl.config.settings import Settings
 from msgctl.errors import BadAddress, DeliveryFailed, DeliveryUnknown
@@ -97,11 +98,6 @@ class TelegramSender:
             headers={"Content-Type": "application/json"},
             body=msgspec.json.encode(message),
         )
-
-
-def bot_rate(bot: str, per_second: float) -> Bucket:
-    """The rate of one bot, for all who send as it."""
-    return rate("bot", f"telegram:bot:{bot}", per_second)
 
 
 def _chat(response: Response) -> int | str:

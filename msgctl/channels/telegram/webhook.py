@@ -4,6 +4,7 @@ import hmac
 from typing import Any
 
 from msgctl.channels.inbound import InboundOther, InboundText, derive_id, kind_of, sanitize_text
+from msgctl.channels.webhook import WebhookRequest, WebhookResult, parse_json
 from msgctl.config.settings import Settings
 from msgctl.errors import MalformedBody, NotFound, Unauthorized
 from msgctl.messages import Channel
@@ -85,3 +86,10 @@ def read(settings: Settings, update: dict[str, Any], bot: str) -> InboundText | 
 
 def _first(settings: Settings) -> str:
     return next(iter(settings.telegram.bots), "")
+
+
+async def receive(settings: Settings, request: WebhookRequest) -> WebhookResult:
+    """Take one update."""
+    secret = request.headers.get("x-telegram-bot-api-secret-token", "")
+    bot = check(settings, secret, str(request.path_parameters.get("bot", "")))
+    return WebhookResult([read(settings, parse_json(await request.body()), bot)])

@@ -8,6 +8,8 @@ from msgctl.errors import BadAddress
 from msgctl.messages import Response
 
 E164 = re.compile(r"\+?([1-9][0-9]{6,14})\Z")
+STATUS_PATH = "/webhooks/twilio"
+"""Where Twilio reports the status of a message."""
 
 
 class Text(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from msgctl.channels.inbound import (
     kind_of,
     sanitize_text,
 )
+from msgctl.channels.webhook import WebhookRequest, WebhookResult, parse_json
 from msgctl.config.settings import Settings
 from msgctl.errors import NotFound, Unauthorized
 from msgctl.messages import Channel
@@ -138,3 +139,17 @@ def _values(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _records(found: object) -> list[dict[str, Any]]:
     return [record for record in found if isinstance(record, dict)] if isinstance(found, list) else []
+
+
+async def answer_challenge(settings: Settings, request: WebhookRequest) -> WebhookResult:
+    """Prove to Meta that this webhook is ours."""
+    asked = request.query
+    check_challenge(settings, asked.get("hub.mode", ""), asked.get("hub.verify_token", ""))
+    return WebhookResult(None, asked.get("hub.challenge", ""), "text/plain", {"x-content-type-options": "nosniff"})
+
+
+async def receive(settings: Settings, request: WebhookRequest) -> WebhookResult:
+    """Take texts and statuses, many at once."""
+    body = await request.body()
+    check(settings, request.headers.get("x-hub-signature-256", ""), body)
+    return WebhookResult(read(settings, parse_json(body)))

@@ -2,10 +2,11 @@
 
 from typing import ClassVar, Protocol
 
-from msgctl.channels.send_limits import Bucket, SendLimits, digest, rate
+from msgctl.channels.send_limits import Bucket, SendLimits, digest
 from msgctl.channels.text_splitter import split
 from msgctl.channels.whatsapp.addresses import Text, phone_number
 from msgctl.channels.whatsapp.cloud import WhatsAppCloud
+from msgctl.channels.whatsapp.rate_limits import number_rate
 from msgctl.channels.whatsapp.twilio import WhatsAppTwilio
 from msgctl.config.settings import Settings
 from msgctl.errors import BadAddress
@@ -108,11 +109,6 @@ class WhatsAppSender:
         if provider is None:
             raise BadAddress("channelMetadata.provider must be cloud or twilio.")
         return str(name), provider
-
-
-def number_rate(provider: str, number: str, per_second: float) -> Bucket:
-    """The rate of one number, for all who send from it."""
-    return rate("number", f"whatsapp:{provider}:{digest(number)}", per_second)
 
 
 def _addressed(provider: Provider, response: Response, body: str) -> Text:

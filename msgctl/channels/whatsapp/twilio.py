@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from msgctl.channels.error_codes import failure
-from msgctl.channels.whatsapp.addresses import Text
+from msgctl.channels.whatsapp.addresses import STATUS_PATH, Text
 from msgctl.channels.whatsapp.twilio_errors import CODES
 from msgctl.config.settings import Settings
 from msgctl.errors import BadAddress, DeliveryUnknown
@@ -16,8 +16,6 @@ from msgctl.http.client import Answer, HttpClient
 
 SKEW = 60.0
 """Seconds by which Twilio's clock and ours may differ."""
-STATUS_PATH = "/webhooks/twilio"
-"""Where the gateway hears of a message's status."""
 
 
 class WhatsAppTwilio:

@@ -14,12 +14,15 @@ from msgctl.channels.inbound import (
     kind_of,
     sanitize_text,
 )
+from msgctl.channels.webhook import WebhookRequest, WebhookResult, parse_form
 from msgctl.config.settings import Settings
 from msgctl.errors import NotFound, Unauthorized
 from msgctl.messages import Channel
 
 STATUSES = {"sent": "sent", "delivered": "delivered", "read": "read", "failed": "failed", "undelivered": "failed"}
 ADDRESS = "whatsapp:"
+NO_REPLY = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
+"""The answer to Twilio: nothing is to be sent at once."""
 
 
 def check(settings: Settings, signature: str, path: str, form: Mapping[str, str]) -> None:
@@ -86,3 +89,11 @@ def _said(settings: Settings, form: Mapping[str, str], sid: str) -> InboundText 
         kind = kind_of(form.get("MessageType") or form.get("MediaContentType0", "").partition("/")[0])
         return InboundOther(derive_id("tw", sid), Channel.WHATSAPP, kind, conversation, metadata, phone)
     return InboundText(derive_id("tw", sid), conversation, Channel.WHATSAPP, text, metadata, agent, phone)
+
+
+async def receive(settings: Settings, request: WebhookRequest) -> WebhookResult:
+    """Take one text, or one status."""
+    form = parse_form(await request.body())
+    check(settings, request.headers.get("x-twilio-signature", ""), request.target, form)
+    received = read(settings, form, request.query.get("messageId", ""))
+    return WebhookResult([received] if received else [], NO_REPLY, "text/xml")

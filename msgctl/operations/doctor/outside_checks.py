@@ -9,6 +9,7 @@ import psycopg
 import requests
 
 from msgctl import tokens
+from msgctl.channels.registry import channel_names, find_channel
 from msgctl.config.settings import Settings
 from msgctl.errors import ConfigurationError, MsgctlError
 from msgctl.operations.counting import counted
@@ -89,20 +90,18 @@ def check_keys(settings: Settings) -> list[Finding]:
         why = "Without it nobody can come in; a weak one lets anybody in."
         mend = "openssl rand -base64 48, into [auth] jwt_secret"
         found.append(trouble("token key", "weak_secret", error.message, why=why, mend=mend))
-    pairs = {
-        "whatsapp": (settings.whatsapp.token.get_secret_value(), settings.whatsapp.phone_number_id),
-        "twilio": (settings.twilio.auth_token.get_secret_value(), settings.twilio.account_sid),
-    }
-    for name, (secret, address) in pairs.items():
-        if bool(secret) != bool(address):
-            what = f"[{name}] is set in part: its secret or its account is missing."
-            why = "Every send over it fails."
-            found.append(trouble("credentials", "credentials_partial", what, why=why, mend="msgctl config show"))
-    if lost := settings.inbound.agents("telegram").keys() - settings.telegram.bots.keys():
-        what = f"[inbound] routes names bots without a token: {', '.join(sorted(lost))}."
-        why = "What is written to them is answered, and the answer cannot be sent."
-        mend = "the bots' tokens, with spaces between, into [telegram] token"
-        found.append(trouble("credentials", "credentials_partial", what, why=why, mend=mend))
+    for name in channel_names():
+        try:
+            spec = find_channel(name)
+        except ConfigurationError as error:
+            why = "No gateway and no subscriber starts while it is broken."
+            mend = "reinstall or uninstall its package"
+            found.append(trouble("channels", "channel_broken", error.message, why=why, mend=mend))
+        else:
+            found += [
+                trouble("credentials", "credentials_partial", problem.what, why=problem.why, mend=problem.remedy)
+                for problem in spec.check_settings(settings)
+            ]
     return found
 
 
