@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -25,6 +24,7 @@ from msgctl.redisdb.connection import connect
 from msgctl.stack.n8n import N8nStandIn
 from msgctl.stack.postgres import DATABASE, Postgres
 from msgctl.stack.valkey import Valkey
+from tests.support.paths import ROOT
 from tests.support.secret_scan import (
     API_KEY,
     CALLBACK_SECRET,
@@ -37,7 +37,6 @@ from tools.support.daemons import OUTPUT_LISTENERS
 
 __all__ = ["pytest_runtest_makereport"]
 
-ROOT = Path(__file__).parent.parent
 REDIS_DATABASE = 7  # not 0, so that code which forgets the number is found out
 NUMBERS = itertools.count(1)
 

@@ -9,8 +9,8 @@ from redis import Redis
 
 from msgctl.config.settings import Settings
 from msgctl.tokens import issue
-from tests.conftest import ROOT
 from tests.support.messages import Traffic, traffic
+from tests.support.paths import ROOT
 from tests.support.secret_scan import API_KEY, BOT_TOKEN, CALLBACK_SECRET, JWT_SECRET, SEARCH, Search
 from tools.support.daemons import Daemon
 

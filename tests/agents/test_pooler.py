@@ -21,7 +21,7 @@ from msgctl.postgres.migrations import migrate
 from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from msgctl.stack.ports import free_port
-from tests.redisdb.test_sentinel import message
+from tests.support.valkey_server import message
 from tools.support.daemons import until
 
 POOLER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")

@@ -6,7 +6,7 @@ import jwt
 import psycopg
 
 from msgctl.config.settings import Settings
-from tests.cli.conftest import Invoke
+from tests.support.command_line import Invoke
 
 ADD = ("agent", "add", "--user", "ana", "--name", "Support", "--webhook", "support/chat")
 

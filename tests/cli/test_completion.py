@@ -1,6 +1,6 @@
 """What the shell is told when someone presses Tab, as bash asks for it."""
 
-from tests.cli.conftest import Invoke, Outcome
+from tests.support.command_line import Invoke, Outcome
 from tests.support.messages import Traffic
 
 

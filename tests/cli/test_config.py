@@ -4,7 +4,7 @@ import stat
 from pathlib import Path
 
 from msgctl.config.example import render
-from tests.cli.conftest import Invoke
+from tests.support.command_line import Invoke
 
 
 async def test_show_tells_every_value_and_its_origin(msgctl: Invoke, tmp_path: Path) -> None:

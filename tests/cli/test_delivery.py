@@ -4,7 +4,7 @@ from typing import Any
 
 from msgctl import contracts
 from msgctl.redisdb.client import RedisClient
-from tests.cli.conftest import Invoke
+from tests.support.command_line import Invoke
 
 
 async def test_a_channel_is_paused_and_resumed(msgctl: Invoke, redis: RedisClient) -> None:

@@ -5,7 +5,7 @@ import json
 from msgctl import contracts
 from msgctl.messages import State
 from msgctl.redisdb.client import RedisClient
-from tests.cli.conftest import Invoke
+from tests.support.command_line import Invoke
 from tests.support.messages import Traffic
 
 

@@ -11,7 +11,7 @@ from msgctl.config.settings import Settings
 from msgctl.events.projector import Projector
 from msgctl.postgres.database import Database
 from msgctl.redisdb.client import RedisClient
-from tests.cli.conftest import Invoke
+from tests.support.command_line import Invoke
 from tests.support.messages import Traffic
 
 

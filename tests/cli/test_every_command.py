@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from msgctl.cli.manual import leaves
-from tests.cli.conftest import Invoke, Outcome
+from tests.support.command_line import Invoke, Outcome
 from tests.support.messages import Traffic
 
 Case = tuple[str, int, str]

@@ -8,7 +8,7 @@ from pathlib import Path
 from msgctl import contracts
 from msgctl.cli.manual import leaves, render
 from msgctl.redisdb.client import RedisClient
-from tests.cli.conftest import Invoke
+from tests.support.command_line import Invoke
 from tests.support.messages import Traffic
 
 ROOT = Path(__file__).parent.parent.parent

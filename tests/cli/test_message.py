@@ -6,9 +6,8 @@ import pytest
 
 from msgctl.messages import Channel
 from msgctl.redisdb.client import RedisClient
-from tests.cli.conftest import Invoke
-from tests.rqueue.conftest import commit
-from tests.support.messages import Traffic
+from tests.support.command_line import Invoke
+from tests.support.messages import Traffic, commit
 from tools.support.daemons import until
 
 

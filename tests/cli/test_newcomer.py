@@ -13,9 +13,8 @@ from msgctl.config.settings import Settings
 from msgctl.messages import State
 from msgctl.operations.query import parse_query
 from msgctl.redisdb.client import RedisClient
-from tests.cli.conftest import Invoke, Outcome, started
-from tests.rqueue.conftest import commit
-from tests.support.messages import Traffic
+from tests.support.command_line import Invoke, Outcome, started
+from tests.support.messages import Traffic, commit
 from tools.support.daemons import PATIENCE, Daemon, until
 
 UNKNOWN = "5f0c7c1e-0000-4000-8000-000000000000"

@@ -9,7 +9,7 @@ from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.messages import State
 from msgctl.redisdb.client import RedisClient
-from tests.cli.conftest import Invoke, started
+from tests.support.command_line import Invoke, started
 from tests.support.messages import Traffic
 from tools.support.daemons import PATIENCE, until
 

@@ -4,7 +4,7 @@ import pytest
 
 from msgctl import contracts
 from msgctl.redisdb.client import RedisClient
-from tests.cli.conftest import Invoke
+from tests.support.command_line import Invoke
 from tests.support.messages import Traffic
 
 COUNTS = {"waiting": 0, "active": 0, "completed": 1, "failed": 2, "delayed": 0, "paused": 0, "total": 3}

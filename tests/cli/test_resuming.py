@@ -5,9 +5,8 @@ from msgctl.config.settings import Settings
 from msgctl.redisdb.client import RedisClient
 from msgctl.retry import GiveUp
 from msgctl.stack.n8n import N8nStandIn
-from tests.cli.conftest import Invoke
-from tests.rqueue.conftest import commit, failure
-from tests.support.messages import ERROR, Traffic
+from tests.support.command_line import Invoke
+from tests.support.messages import ERROR, Traffic, commit, failure
 from tools.support.daemons import Daemon, until
 
 

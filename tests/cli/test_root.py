@@ -13,7 +13,7 @@ from msgctl import __version__
 from msgctl.cli._lazy import load_command
 from msgctl.cli._root import ENTRIES
 from msgctl.config.settings import Settings
-from tests.cli.conftest import Invoke, started
+from tests.support.command_line import Invoke, started
 from tests.support.messages import Traffic
 from tools.support.daemons import PATIENCE, until
 

@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 
 from msgctl.config.settings import Settings
 from msgctl.stack.n8n import N8nStandIn
-from tests.cli.conftest import Invoke
+from tests.support.command_line import Invoke
 from tools.support.daemons import Daemon
 
 

@@ -14,7 +14,7 @@ from websockets.asyncio.client import connect
 from msgctl.config.settings import Settings
 from msgctl.stack.n8n import N8nStandIn
 from msgctl.stack.valkey import Valkey
-from tests.cli.conftest import Invoke, started
+from tests.support.command_line import Invoke, started
 from tools.support.daemons import PATIENCE, Daemon, until
 
 Environ = Mapping[str, str]

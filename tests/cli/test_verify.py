@@ -2,7 +2,7 @@
 
 from msgctl import contracts
 from msgctl.redisdb.client import RedisClient
-from tests.cli.conftest import Invoke
+from tests.support.command_line import Invoke
 from tests.support.messages import Traffic
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from msgctl.config.settings import Settings
 from msgctl.messages import State
 from msgctl.stack.n8n import Behaviour, N8nStandIn
-from tests.cli.conftest import Invoke
+from tests.support.command_line import Invoke
 from tools.support.daemons import Daemon, until
 
 

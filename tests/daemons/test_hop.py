@@ -19,8 +19,7 @@ from msgctl.redisdb.client import RedisClient
 from msgctl.retry import RetryLater
 from msgctl.rqueue.claims import Claimed, Claims
 from msgctl.rqueue.queue import Queue
-from tests.rqueue.conftest import commit, failure
-from tests.support.messages import ERROR
+from tests.support.messages import ERROR, commit, failure
 from tools.support.daemons import until
 
 Make = Callable[..., Hop]

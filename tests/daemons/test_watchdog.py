@@ -20,7 +20,7 @@ from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from msgctl.stack.ports import free_port
 from msgctl.stack.valkey import Valkey
-from tests.redisdb.test_sentinel import message
+from tests.support.valkey_server import message
 from tools.support.daemons import PATIENCE, Daemon, environment
 
 

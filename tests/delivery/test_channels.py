@@ -16,14 +16,10 @@ from msgctl.operations.channels import ChannelState as Seen
 from msgctl.operations.context import Context
 from msgctl.operations.deliveries import Deliveries
 from msgctl.redisdb.client import RedisClient
-from tests.delivery.test_record import ended
 from tests.support.providers import Providers
 from tests.support.replies import Replies, response
-from tests.support.subscriber import Desk
+from tests.support.subscriber import CHAT, TO, Desk, ended, held
 from tools.support.daemons import until
-
-CHAT = {"chatId": 42}
-TO = {"to": "+5511999990000"}
 
 
 def changed(settings: Settings, section: str, **values: Any) -> Settings:
@@ -34,15 +30,6 @@ def changed(settings: Settings, section: str, **values: Any) -> Settings:
 async def channel_of(settings: Settings, redis: RedisClient, name: Channel) -> Seen:
     """What `channel list` says of one."""
     return next(state for state in await Channels(Context(settings, redis)).list() if state.channel == name)
-
-
-async def held(redis: RedisClient, channel: Channel, count: int) -> None:
-    """Return once so many wait for a channel."""
-
-    async def all_there() -> bool:
-        return int(await redis.zcard(contracts.HELD + channel)) == count
-
-    await until(all_there, f"{count} to be held")
 
 
 async def test_a_chat_has_its_rate_whoever_sends(

@@ -9,10 +9,9 @@ from msgctl.delivery.receipts import Receipts
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.messages import Channel
 from msgctl.redisdb.client import RedisClient
-from tests.delivery.test_record import ended
 from tests.support.providers import Answer, Providers
 from tests.support.replies import Replies, response
-from tests.support.subscriber import Desk
+from tests.support.subscriber import Desk, ended
 from tools.support.daemons import until
 
 CHAT = {"chatId": 42}

@@ -10,11 +10,9 @@ from msgctl.messages import Channel
 from msgctl.operations.channels import Channels
 from msgctl.operations.context import Context
 from msgctl.redisdb.client import RedisClient
-from tests.delivery.test_channels import CHAT, TO, held
-from tests.delivery.test_record import ended
 from tests.support.providers import Providers
 from tests.support.replies import Replies, response
-from tests.support.subscriber import Desk
+from tests.support.subscriber import CHAT, TO, Desk, ended, held
 
 
 async def story(redis: RedisClient, settings: Settings, message_id: str) -> list[Event]:

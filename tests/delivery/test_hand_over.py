@@ -16,10 +16,9 @@ from msgctl.redisdb.client import RedisClient
 from msgctl.retry import GiveUp
 from msgctl.rqueue.claims import Claimed, Claims
 from msgctl.rqueue.queue import Queue
-from tests.delivery.test_route import caught_up, inbox
-from tests.rqueue.conftest import commit, failure
+from tests.support.messages import commit, failure
 from tests.support.replies import Replies, response
-from tests.support.subscriber import Desk
+from tests.support.subscriber import Desk, caught_up, inbox
 
 
 class Customer:

@@ -8,10 +8,9 @@ from msgctl.config.settings import Settings
 from msgctl.delivery.record import DeliveryState, find
 from msgctl.messages import Channel
 from msgctl.redisdb.client import RedisClient
-from tests.delivery.test_record import ended
 from tests.support.providers import Providers
 from tests.support.replies import Replies, response
-from tests.support.subscriber import Desk
+from tests.support.subscriber import Desk, ended
 from tools.support.daemons import until
 
 CHAT = {"chatId": 42}

@@ -9,17 +9,17 @@ from msgctl import contracts
 from msgctl.channels.telegram.sender import TelegramSender
 from msgctl.config.settings import Settings
 from msgctl.delivery.patience import Patience
-from msgctl.delivery.record import DeliveryRecord, DeliveryState, Records, Turn, find
+from msgctl.delivery.record import DeliveryState, Records, Turn, find
 from msgctl.delivery.stream import ResponseStream
 from msgctl.errors import FaultClass, ProviderRejected
 from msgctl.http.client import HttpClient
-from msgctl.messages import Channel, Response
+from msgctl.messages import Channel
 from msgctl.metrics import definitions as metrics
 from msgctl.redisdb.client import RedisClient
 from msgctl.retry import RetryLater
 from tests.support.providers import Providers
 from tests.support.replies import Replies, response
-from tests.support.subscriber import Desk
+from tests.support.subscriber import Desk, ended
 from tools.support.daemons import until
 
 CHAT = {"chatId": 42}
@@ -28,19 +28,6 @@ CHAT = {"chatId": 42}
 def doubted() -> float:
     """How many deliveries by Telegram this process has called UNKNOWN."""
     return float(metrics.DELIVERIES.labels("telegram", "unknown")._value.get())
-
-
-async def ended(redis: RedisClient, reply: Response) -> DeliveryRecord:
-    """The record of a reply's delivery, once it is over."""
-    found: list[DeliveryRecord] = []
-
-    async def over() -> bool:
-        record = await find(redis, reply.message_id)
-        found[:] = [record] if record and record.ended_at else []
-        return bool(found)
-
-    await until(over, f"the delivery of {reply.message_id} to end")
-    return found[0]
 
 
 async def test_a_sent_reply(

@@ -12,10 +12,9 @@ from msgctl.delivery.sockets import Sockets
 from msgctl.delivery.stream import ResponseStream
 from msgctl.messages import Channel, Response
 from msgctl.redisdb.client import RedisClient
-from tests.delivery.test_record import ended
 from tests.support.providers import Providers
 from tests.support.replies import Replies, response
-from tests.support.subscriber import Desk
+from tests.support.subscriber import Desk, ended
 from tools.support.daemons import until
 
 CHAT = {"chatId": 42}

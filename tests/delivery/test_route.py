@@ -17,31 +17,14 @@ from msgctl.messages import Channel, Response
 from msgctl.redisdb.client import RedisClient
 from msgctl.tasks import cancel
 from tests.support.replies import Replies, response
-from tests.support.subscriber import Desk
+from tests.support.subscriber import Desk, caught_up, inbox
 from tools.support.daemons import until
-
-
-async def inbox(redis: Any, gateway: str = "g1") -> list[tuple[str, str, int]]:
-    """What a gateway is to write: socket, kind and number of each frame, in order."""
-    entries = await redis.xrange(contracts.INBOX + gateway)
-    return [(fields["socket"], fields["kind"], int(fields["seq"])) for _, fields in entries]
 
 
 async def settle(settings: Settings, replies: Replies) -> None:
     """Let a subscriber work until nothing is left to deliver."""
     async with Desk(settings) as desk:
         await caught_up(desk.stream, replies)
-
-
-async def caught_up(stream: ResponseStream, replies: Replies) -> None:
-    """Return once the group has read everything and acknowledged it."""
-
-    async def done() -> bool:
-        [group] = await replies.redis.xinfo_groups(contracts.RESPONSES)
-        last = await replies.redis.xrevrange(contracts.RESPONSES, count=1)
-        return group["pending"] == 0 and (not last or group["last-delivered-id"] == last[0][0])
-
-    await until(done, "everything to be delivered")
 
 
 @pytest.fixture

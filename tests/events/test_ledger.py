@@ -18,8 +18,7 @@ from msgctl.redisdb.script import LIBRARY
 from msgctl.retry import RetryLater
 from msgctl.rqueue.claims import Claimed, Claims
 from msgctl.rqueue.queue import Queue
-from tests.rqueue.conftest import commit, failure
-from tests.support.messages import ERROR, Traffic, traffic
+from tests.support.messages import ERROR, Traffic, commit, failure, traffic
 
 __all__ = ["traffic"]
 

@@ -15,8 +15,8 @@ from msgctl.config.settings import Settings
 from msgctl.operations.entrance import Operations
 from msgctl.redisdb.client import RedisClient
 from tests.support.gateway_clients import Answer, Client, Pipeline, running
-from tests.test_tokens import BAD_CLAIMS, forged, good_claims
-from tests.test_tokens import raw as raw_token
+from tests.support.tokens import BAD_CLAIMS, forged, good_claims
+from tests.support.tokens import raw as raw_token
 from tools.support.daemons import PATIENCE
 
 GUARDED = [

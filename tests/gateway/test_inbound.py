@@ -18,7 +18,8 @@ from msgctl.config.settings import Settings
 from msgctl.messages import Channel, Response
 from msgctl.metrics import definitions as metrics
 from msgctl.redisdb.client import RedisClient
-from tests.gateway.test_webhooks import (
+from tests.support.gateway_clients import running
+from tests.support.webhooks import (
     APP_SECRET,
     FORM,
     PHONE,
@@ -32,7 +33,6 @@ from tests.gateway.test_webhooks import (
     tell_twilio,
     update,
 )
-from tests.support.gateway_clients import running
 
 SORRY = "Sorry, I can only read text."
 

@@ -1,16 +1,12 @@
 """How much one client may ask for, at all gateways together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
-import aiohttp
-import jwt
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from daemons.gateway.app import serve
 from daemons.gateway.limits import FrameBudget
 from daemons.gateway.workload import Workload
 from msgctl import contracts
@@ -20,37 +16,10 @@ from msgctl.delivery.sockets import FORGOTTEN, Sockets
 from msgctl.errors import Unavailable
 from msgctl.redisdb.batch import Batch
 from msgctl.redisdb.client import RedisClient
-from tests.support.gateway_clients import Client, Pipeline, running
-from tests.support.secret_scan import JWT_SECRET
+from tests.support.gateway_clients import Client, Pipeline, gateways
 from tools.support.daemons import until
 
 Clients = Callable[..., Client]
-
-
-@asynccontextmanager
-async def gateways(
-    settings: Settings, number: int = 1, **limits: Any
-) -> AsyncIterator[list[Callable[..., Client]]]:
-    """Gateways with these limits; for each what makes a client of a user, with claims in the token if need be."""
-    settings = settings.model_copy(update={"limits": settings.limits.model_copy(update=limits)})
-    async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(aiohttp.ClientSession())
-        makers = []
-        for _ in range(number):
-            life = await stack.enter_async_context(running(serve, settings))
-            url = life.status.result().removeprefix("listening at ")
-            makers.append(_maker(url, settings, http))
-        yield makers
-
-
-def _maker(url: str, settings: Settings, http: aiohttp.ClientSession) -> Callable[..., Client]:
-    def make(user_id: str = "ana", **claims: Any) -> Client:
-        client = Client(url, settings, user_id, http)
-        known = jwt.decode(client.token, options={"verify_signature": False})
-        client.token = jwt.encode({**known, **claims}, JWT_SECRET, algorithm="HS256")
-        return client
-
-    return make
 
 
 async def test_requests_are_counted_by_all_gateways_together(settings: Settings) -> None:

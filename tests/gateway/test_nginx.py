@@ -6,40 +6,22 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from daemons.gateway.app import serve
 from msgctl.agents.agent import Agent
 from msgctl.config.settings import Settings
-from tests.conftest import ROOT
+from tests.support.certificate import write_certificate
 from tests.support.gateway_clients import Client, running
+from tests.support.paths import ROOT
 from tools.support.daemons import until
 
 EXAMPLE = ROOT / "examples" / "nginx.conf"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed: apt-get install nginx")
-
-
-def write_certificate(folder: Path) -> None:
-    """A certificate that nobody else trusts."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "cert.key").write_bytes(private)
 
 
 def example(folder: Path, upstream: str, port: int) -> str:

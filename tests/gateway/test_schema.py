@@ -8,7 +8,7 @@ from pathlib import Path
 from msgctl import tokens
 from msgctl.agents.agent import Agent
 from msgctl.config.settings import Settings
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 from tests.support.schema_hooks import AGENT
 from tools.support.daemons import Daemon
 

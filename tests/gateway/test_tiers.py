@@ -12,8 +12,7 @@ from msgctl.config.settings import Settings
 from msgctl.redisdb.client import RedisClient
 from msgctl.stack.postgres import Postgres
 from msgctl.tiers import Tiers
-from tests.gateway.test_limits import gateways
-from tests.support.gateway_clients import Client
+from tests.support.gateway_clients import Client, gateways
 from tools.support.daemons import until
 
 TIERS = ["premium:10:2", "gold:3:4"]

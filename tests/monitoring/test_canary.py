@@ -12,7 +12,7 @@ from msgctl.operations.health import Checkup
 from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from msgctl.stack.n8n import N8nStandIn
-from tests.monitoring.conftest import scrape, value
+from tests.support.metrics import scrape, value
 from tools.support.daemons import Daemon, until
 
 

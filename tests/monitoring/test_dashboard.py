@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from msgctl.metrics.registry import REGISTRY
-from tests.monitoring.conftest import DASHBOARD, OWN_NAME, known_names, queries
 from tests.support.grafana import strays
+from tests.support.metrics import DASHBOARD, OWN_NAME, known_names, queries
 
 
 def test_it_is_what_grafana_loads() -> None:

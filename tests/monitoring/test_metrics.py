@@ -13,8 +13,8 @@ from msgctl.config.settings import Settings
 from msgctl.metrics.registry import REGISTRY
 from msgctl.redisdb.client import RedisClient
 from msgctl.stack.n8n import Behaviour, N8nStandIn
-from tests.monitoring.conftest import MONITORING, scrape, value
 from tests.support.messages import Traffic
+from tests.support.metrics import MONITORING, scrape, value
 from tools.support.daemons import Daemon, until
 
 USER = "a-user-whom-no-metric-names"

@@ -23,7 +23,7 @@ from redis.asyncio import Redis
 
 from msgctl import contracts
 from msgctl.stack import ports
-from tests.monitoring.conftest import MONITORING
+from tests.support.metrics import MONITORING
 from tools.support.daemons import until
 
 AGENT = ["agent", "add", "--user", "ana", "--name", "A", "--webhook", "chat", "-o", "json"]

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from tests.monitoring.conftest import MONITORING, OWN_NAME, known_names
+from tests.support.metrics import MONITORING, OWN_NAME, known_names
 
 
 def test_the_rules_fire_when_they_should_and_only_then(promtool: str) -> None:

@@ -106,7 +106,7 @@ def test_nothing_is_imported_while_it_is_off() -> None:
         "found = lambda: {name for name in sys.modules if name.startswith(ours)}\n"
         "before = found()\n"
         "from msgctl import spans\n"
-        "from msgctl.config import Settings\n"
+        "from msgctl.config.settings import Settings\n"
         "import daemons.worker.__main__, daemons.gateway.app, daemons.subscriber, msgctl.operations\n"
         "spans.begin(Settings(), daemon='worker')\n"
         "with spans.of('work', 'm'): spans.traceparent('m')\n"

@@ -19,8 +19,7 @@ from msgctl.redisdb.client import RedisClient
 from msgctl.retry import RetryLater
 from msgctl.rqueue.claims import Claims
 from msgctl.rqueue.queue import Queue
-from tests.rqueue.conftest import failure
-from tests.support.messages import ERROR, Traffic, traffic
+from tests.support.messages import ERROR, Traffic, failure, traffic
 
 __all__ = ["traffic"]
 

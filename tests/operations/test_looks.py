@@ -10,8 +10,7 @@ from msgctl.operations.query import Query
 from msgctl.operations.snapshot import BUCKET
 from msgctl.redisdb.client import RedisClient
 from msgctl.retry import GiveUp
-from tests.rqueue.conftest import failure
-from tests.support.messages import Traffic
+from tests.support.messages import Traffic, failure
 
 OTHER = b'{"class":"final","code":"n8n_timeout","text":"n8n gave no answer.","at":"2026-01-01T00:00:09.000Z"}'
 

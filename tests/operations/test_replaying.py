@@ -14,8 +14,7 @@ from msgctl.operations.replaying import Pace
 from msgctl.redisdb.client import RedisClient
 from msgctl.retry import GiveUp
 from msgctl.rqueue.claims import Claims
-from tests.rqueue.conftest import commit, failure
-from tests.support.messages import Traffic
+from tests.support.messages import Traffic, commit, failure
 
 LETTERS = Query(state=State.FAILED)
 

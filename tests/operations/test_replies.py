@@ -3,8 +3,7 @@
 import asyncio
 
 from msgctl.operations.entrance import Operations
-from tests.rqueue.conftest import commit
-from tests.support.messages import Traffic
+from tests.support.messages import Traffic, commit
 
 PATIENCE = 30.0
 

@@ -18,15 +18,14 @@ from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.errors import RedisUnavailable
 from msgctl.events.projector import Projector
-from msgctl.messages import Message
 from msgctl.operations.context import Context
 from msgctl.operations.rebuilding import Rebuilding
 from msgctl.postgres.database import Database
 from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.rqueue.queue import Queue
-from msgctl.stack.valkey import _find_program
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
+from tests.support.valkey_server import message, server
 from tools.support.daemons import until
 
 EXAMPLE = ROOT / "systemd" / "redis" / "sentinel.conf"
@@ -43,26 +42,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@asynccontextmanager
-async def server(folder: Path, configuration: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A Valkey with this configuration, killed at the end."""
-    file = _configure(folder, configuration)
-    process = await asyncio.create_subprocess_exec(str(_find_program()), str(file), *arguments)
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-def _configure(folder: Path, configuration: str) -> Path:
-    folder.mkdir()
-    file = folder / "valkey.conf"
-    file.write_text(f"bind 127.0.0.1\ndir {folder}\nlogfile {folder}/log\n{configuration}\n", "utf-8")
-    return file
-
-
 async def has(port: int, words: str) -> bool:
     """Whether INFO of the server there says this."""
     try:
@@ -74,18 +53,6 @@ async def has(port: int, words: str) -> bool:
         if type(error).__module__.startswith("redis"):
             return False
         raise
-
-
-def message(number: int) -> Message:
-    """Message `number`, in a conversation of its own."""
-    return Message(
-        message_id=f"m-{number}",
-        conversation_id=f"c-{number}",
-        agent_id="a",
-        user_id="ana",
-        message="hello",
-        timestamp="2026-01-01T00:00:00.000Z",
-    )
 
 
 class Trio(NamedTuple):

@@ -20,9 +20,9 @@ from msgctl.rqueue.queue import Queue
 from msgctl.rqueue.worker import Registration
 from msgctl.stack.ports import free_port
 from msgctl.stack.valkey import Valkey
-from tests.conftest import ROOT
-from tests.gateway.test_nginx import write_certificate
-from tests.redisdb.test_sentinel import message
+from tests.support.certificate import write_certificate
+from tests.support.paths import ROOT
+from tests.support.valkey_server import message
 from tools.support.daemons import until
 
 EXAMPLE = ROOT / "systemd" / "redis" / "tls.conf"

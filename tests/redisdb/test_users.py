@@ -23,9 +23,9 @@ from msgctl.rqueue.claims import Claims
 from msgctl.rqueue.queue import Queue
 from msgctl.rqueue.worker import Registration
 from msgctl.stack.ports import free_port
-from tests.conftest import ROOT
-from tests.redisdb.test_sentinel import message, server
 from tests.support.gateway_clients import Client
+from tests.support.paths import ROOT
+from tests.support.valkey_server import message, server
 from tools.support.daemons import PATIENCE, Daemon, environment, until
 
 USERS = ROOT / "systemd" / "redis" / "users.acl"

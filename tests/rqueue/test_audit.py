@@ -12,7 +12,7 @@ from msgctl.rqueue import audit
 from msgctl.rqueue.audit import Audit
 from msgctl.rqueue.claims import Claims
 from msgctl.rqueue.queue import Queue
-from tests.rqueue.conftest import Enqueue, commit, failure
+from tests.support.messages import Enqueue, commit, failure
 
 Damage = Callable[[Any], Awaitable[object]]
 JOB = contracts.job_key("head")

@@ -13,7 +13,7 @@ from msgctl.redisdb.batch import Batch
 from msgctl.retry import GiveUp, RetryLater
 from msgctl.rqueue.claims import Claims
 from msgctl.rqueue.queue import Queue
-from tests.rqueue.conftest import Enqueue, commit, failure
+from tests.support.messages import Enqueue, commit, failure
 
 
 async def expire_leases(redis: Any) -> None:

@@ -27,7 +27,7 @@ from msgctl.redisdb.connection import connect
 from msgctl.retry import GiveUp, RetryLater
 from msgctl.rqueue.claims import Claimed, Claims
 from msgctl.rqueue.queue import Queue
-from tests.rqueue.conftest import commit, failure
+from tests.support.messages import commit, failure
 from tests.support.queue_model import MAX_CRASHES, MAX_MAILBOX, Entry, Lease, Model
 
 EXAMPLES = int(os.environ.get("MSGCTL_MODEL_EXAMPLES", "15"))

@@ -10,7 +10,7 @@ from msgctl.messages import Message, State
 from msgctl.retry import GiveUp
 from msgctl.rqueue.claims import Claims
 from msgctl.rqueue.queue import Queue, Verdict
-from tests.rqueue.conftest import Enqueue, commit, failure
+from tests.support.messages import Enqueue, commit, failure
 
 
 async def test_an_accepted_message_can_be_found(enqueue: Enqueue, queue: Queue) -> None:

@@ -1,15 +1,17 @@
 """Clients of a gateway under test, and a pipeline behind it that answers when told to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
+import jwt
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 
 from daemons._process import Life
+from daemons.gateway.app import serve
 from daemons.subscriber import serve as serve_subscriber
 from msgctl import tokens
 from msgctl.config.settings import Settings
@@ -17,7 +19,7 @@ from msgctl.messages import Draft, Failure, Reply, Turn
 from msgctl.redisdb.client import RedisClient
 from msgctl.retry import GiveUp
 from msgctl.rqueue.claims import Claimed, Claims
-from tests.support.secret_scan import SEARCH
+from tests.support.secret_scan import JWT_SECRET, SEARCH
 from tools.support.daemons import PATIENCE
 
 
@@ -202,3 +204,29 @@ async def running(serve: Any, settings: Settings, **arguments: Any) -> AsyncIter
     finally:
         life.stopping.set()
         await asyncio.wait_for(task, PATIENCE)
+
+
+@asynccontextmanager
+async def gateways(
+    settings: Settings, number: int = 1, **limits: Any
+) -> AsyncIterator[list[Callable[..., Client]]]:
+    """Gateways with these limits; for each what makes a client of a user, with claims in the token if need be."""
+    settings = settings.model_copy(update={"limits": settings.limits.model_copy(update=limits)})
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        makers = []
+        for _ in range(number):
+            life = await stack.enter_async_context(running(serve, settings))
+            url = life.status.result().removeprefix("listening at ")
+            makers.append(_maker(url, settings, http))
+        yield makers
+
+
+def _maker(url: str, settings: Settings, http: aiohttp.ClientSession) -> Callable[..., Client]:
+    def make(user_id: str = "ana", **claims: Any) -> Client:
+        client = Client(url, settings, user_id, http)
+        known = jwt.decode(client.token, options={"verify_signature": False})
+        client.token = jwt.encode({**known, **claims}, JWT_SECRET, algorithm="HS256")
+        return client
+
+    return make

@@ -1,15 +1,16 @@
 """Messages in every state, made by the queue's own scripts, for tests of what looks at them."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from msgctl import contracts
 from msgctl.config.settings import Settings
-from msgctl.messages import Message
+from msgctl.messages import Draft, Failure, Message, Reply, Turn
 from msgctl.redisdb.client import RedisClient
 from msgctl.retry import GiveUp
-from msgctl.rqueue.claims import Claimed, Claims
-from msgctl.rqueue.queue import Queue
-from tests.rqueue.conftest import commit, failure
+from msgctl.rqueue.claims import Claimed, Claims, Committed
+from msgctl.rqueue.queue import Enqueued, Queue
 
 ERROR = b'{"class":"final","code":"n8n_rejected","text":"n8n answered 400.","at":"2026-01-01T00:00:01.000Z"}'
 
@@ -72,3 +73,45 @@ class Traffic:
 def traffic(redis: RedisClient, settings: Settings) -> Traffic:
     """Messages in every state, in the test's own Redis."""
     return Traffic(redis, settings)
+
+
+Enqueue = Callable[..., Awaitable[Enqueued]]
+
+
+def draft(claimed: Claimed, text: str = "an answer") -> Draft:
+    """A response to a claimed message."""
+    message = claimed.message
+    return Draft(
+        message_id=message.message_id,
+        conversation_id=message.conversation_id,
+        agent_id=message.agent_id,
+        response=Reply(message=text),
+        channel=message.channel,
+        channel_metadata=message.channel_metadata,
+        timestamp="2026-01-01T00:00:01.000Z",
+        processing_time=12,
+        user_id=message.user_id,
+    )
+
+
+async def commit(claims: Claims, claimed: Claimed, text: str = "an answer") -> Committed | None:
+    """Answer a claimed message."""
+    response = draft(claimed, text)
+    turns = (
+        Turn(role="user", content=claimed.message.message, timestamp=claimed.message.timestamp),
+        Turn(role="assistant", content=text, timestamp=response.timestamp),
+    )
+    return await claims.commit(claimed, response, turns)
+
+
+def failure(claimed: Claimed) -> Failure:
+    """What the sender of a claimed message is told if it fails for good."""
+    message = claimed.message
+    return Failure(
+        message_id=message.message_id,
+        conversation_id=message.conversation_id,
+        user_id=message.user_id,
+        channel=message.channel,
+        code="n8n_rejected",
+        timestamp="2026-01-01T00:00:01.000Z",
+    )

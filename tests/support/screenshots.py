@@ -14,9 +14,9 @@ from msgctl.messages import Channel, Message
 from msgctl.redisdb.connection import connect
 from msgctl.stack.valkey import Valkey
 from msgctl.tui.tape import Player
+from tests.support.dashboard import Sight, looking, make_desk
 from tests.support.dashboard_sample import AT, sample
 from tests.support.messages import Traffic
-from tests.tui.conftest import Sight, looking, make_desk
 
 FOLDER = Path(__file__).parents[1] / "tui" / "drawn"
 DOCS = Path(__file__).parents[2] / "docs"

@@ -4,12 +4,18 @@ import asyncio
 from types import TracebackType
 from typing import Any, Self
 
+from msgctl import contracts
 from msgctl.config.settings import Settings
+from msgctl.delivery.record import DeliveryRecord, find
 from msgctl.delivery.router import Router, create_senders
 from msgctl.delivery.stream import ResponseStream
 from msgctl.http.client import HttpClient
+from msgctl.messages import Channel, Response
+from msgctl.redisdb.client import RedisClient
 from msgctl.redisdb.connection import connect
 from msgctl.tasks import cancel
+from tests.support.replies import Replies
+from tools.support.daemons import until
 
 
 class Desk:
@@ -59,3 +65,47 @@ class Desk:
             await self.router.tend()
             await self.router.take(await self.stream.take_over())
             await asyncio.sleep(0.02)
+
+
+async def ended(redis: RedisClient, reply: Response) -> DeliveryRecord:
+    """The record of a reply's delivery, once it is over."""
+    found: list[DeliveryRecord] = []
+
+    async def over() -> bool:
+        record = await find(redis, reply.message_id)
+        found[:] = [record] if record and record.ended_at else []
+        return bool(found)
+
+    await until(over, f"the delivery of {reply.message_id} to end")
+    return found[0]
+
+
+async def inbox(redis: Any, gateway: str = "g1") -> list[tuple[str, str, int]]:
+    """What a gateway is to write: socket, kind and number of each frame, in order."""
+    entries = await redis.xrange(contracts.INBOX + gateway)
+    return [(fields["socket"], fields["kind"], int(fields["seq"])) for _, fields in entries]
+
+
+async def caught_up(stream: ResponseStream, replies: Replies) -> None:
+    """Return once the group has read everything and acknowledged it."""
+
+    async def done() -> bool:
+        [group] = await replies.redis.xinfo_groups(contracts.RESPONSES)
+        last = await replies.redis.xrevrange(contracts.RESPONSES, count=1)
+        return group["pending"] == 0 and (not last or group["last-delivered-id"] == last[0][0])
+
+    await until(done, "everything to be delivered")
+
+
+CHAT = {"chatId": 42}
+
+TO = {"to": "+5511999990000"}
+
+
+async def held(redis: RedisClient, channel: Channel, count: int) -> None:
+    """Return once so many wait for a channel."""
+
+    async def all_there() -> bool:
+        return int(await redis.zcard(contracts.HELD + channel)) == count
+
+    await until(all_there, f"{count} to be held")

@@ -9,9 +9,9 @@ from daemons.gateway import server
 from daemons.subscriber import DRAIN_MARGIN
 from msgctl.config.settings import Settings
 from msgctl.operations.doctor.unit_checks import judge
-from tests.systemd.test_units import FOLDER
+from tests.support.paths import SYSTEMD
 
-DAEMONS = sorted(FOLDER.glob("msgctl-*@.service"))
+DAEMONS = sorted(SYSTEMD.glob("msgctl-*@.service"))
 
 
 def directives(unit: Path) -> dict[str, str]:
@@ -52,7 +52,7 @@ def test_a_stop_leaves_each_daemon_the_time_to_drain() -> None:
     }
     assert {f"msgctl-{daemon}@.service" for daemon in deadlines} == {unit.name for unit in DAEMONS}
     for daemon, deadline in deadlines.items():
-        unit = FOLDER / f"msgctl-{daemon}@.service"
+        unit = SYSTEMD / f"msgctl-{daemon}@.service"
         assert directives(unit)["KillMode"] == "mixed"
         assert seconds(unit, "TimeoutStopSec") >= deadline + 10
 

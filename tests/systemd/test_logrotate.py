@@ -12,8 +12,8 @@ import pytest
 from msgctl.config.settings import Settings
 from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
-from tests.redisdb.test_sentinel import message
-from tests.systemd.test_units import FOLDER
+from tests.support.paths import SYSTEMD
+from tests.support.valkey_server import message
 from tools.support.daemons import Daemon, until
 
 LOGROTATE = shutil.which("logrotate") or shutil.which("logrotate", path="/usr/sbin")
@@ -39,7 +39,7 @@ async def test_a_daemon_goes_on_in_a_new_file(tmp_path: Path, settings: Settings
 
 async def rotate(folder: Path, place: Path) -> None:
     """Run the example on this folder, as the user who runs the test."""
-    text = (FOLDER / "msgctl.logrotate").read_text("utf-8")
+    text = (SYSTEMD / "msgctl.logrotate").read_text("utf-8")
     me, mine = getpass.getuser(), grp.getgrgid(os.getgid()).gr_name
     for old, new in (("/var/log/msgctl", str(folder)), ("su msgctl msgctl", f"su {me} {mine}")):
         assert old in text

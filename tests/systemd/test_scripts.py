@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from msgctl.config.sources import known_settings
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 PLACES = [
     Path(place) for place in ("/opt/msgctl", "/etc/msgctl", "/usr/local/lib/systemd/system", "/usr/local/bin")

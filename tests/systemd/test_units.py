@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parent.parent.parent / "systemd"
-SERVICES = sorted(FOLDER.glob("*.service"))
+from tests.support.paths import SYSTEMD
+
+SERVICES = sorted(SYSTEMD.glob("*.service"))
 THRESHOLD = 15
 """Tenths: an exposure of 1.5 is the most we allow ourselves."""
 
@@ -30,12 +31,12 @@ def test_a_service_is_exposed_to_little(unit: Path) -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    sorted(p for p in FOLDER.glob("msgctl*.*") if p.suffix[1:] in {"service", "socket", "target", "timer"}),
+    sorted(p for p in SYSTEMD.glob("msgctl*.*") if p.suffix[1:] in {"service", "socket", "target", "timer"}),
     ids=str,
 )
 def test_systemd_finds_no_mistake_in_a_unit(unit: Path, tmp_path: Path) -> None:
     """`systemd-analyze verify` has nothing to say; an unknown key is only printed, so anything printed counts."""
-    for one in FOLDER.glob("msgctl*.*"):
+    for one in SYSTEMD.glob("msgctl*.*"):
         text = (
             one.read_text("utf-8")
             .replace("/opt/msgctl/current/bin/", "/bin/")

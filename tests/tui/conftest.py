@@ -1,75 +1,17 @@
 """A dashboard on the test's own Redis, driven by keys and looked at as text."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import pytest
-from textual.pilot import Pilot
 
 from msgctl.config.settings import Settings
-from msgctl.operations.entrance import Operations
 from msgctl.redisdb.client import RedisClient
-from msgctl.rqueue.queue import Queue
-from msgctl.tui.app import Dashboard
 from msgctl.tui.desk import Desk
+from tests.support.dashboard import make_desk
 from tests.support.messages import traffic
-from tools.support.daemons import until
 
-NAMED = {" ": "space", ":": "colon", "_": "underscore", "-": "minus", "/": "slash"}
-"""Keys that Textual calls by a name."""
-
-__all__ = ["Sight", "looking", "make_desk", "traffic"]
-
-
-def make_desk(redis: RedisClient, settings: Settings) -> Desk:
-    """A desk that looks often."""
-    return Desk(settings, Operations(settings, redis, Queue(redis, settings)), interval=0.5)
+__all__ = ["traffic"]
 
 
 @pytest.fixture
 def desk(redis: RedisClient, settings: Settings) -> Desk:
     """On the test's own Redis."""
     return make_desk(redis, settings)
-
-
-class Sight:
-    """A running dashboard.
-
-    Args:
-        pilot: presses its keys.
-    """
-
-    def __init__(self, pilot: Pilot[None]) -> None:
-        self.pilot = pilot
-        assert isinstance(pilot.app, Dashboard)
-        self.app: Dashboard = pilot.app
-
-    @property
-    def text(self) -> str:
-        """What the screen shows, line by line."""
-        return "\n".join(strip.text.rstrip() for strip in self.app.screen._compositor.render_strips())
-
-    async def press(self, *keys: str) -> None:
-        """Press keys, one after the other."""
-        await self.pilot.press(*keys)
-
-    async def type(self, text: str) -> None:
-        """Type a text and Enter."""
-        await self.pilot.press(*(NAMED.get(character, character) for character in text), "enter")
-
-    async def shows(self, *words: str) -> None:
-        """Return once all of these are on the screen."""
-        await until(lambda: all(word in self.text for word in words), f"{words} on\n{self.text}")
-
-    async def hides(self, word: str) -> None:
-        """Return once this is not on the screen."""
-        await until(lambda: word not in self.text, f"no {word!r} on\n{self.text}")
-
-
-@asynccontextmanager
-async def looking(desk: Desk, size: tuple[int, int] = (140, 40)) -> AsyncIterator[Sight]:
-    """A dashboard on a terminal of this size, once it has drawn its first look."""
-    async with Dashboard(desk).run_test(size=size, notifications=True) as pilot:
-        sight = Sight(pilot)
-        await pilot.pause()
-        yield sight

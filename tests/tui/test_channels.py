@@ -3,8 +3,8 @@
 from msgctl import contracts
 from msgctl.redisdb.client import RedisClient
 from msgctl.tui.desk import Desk
+from tests.support.dashboard import looking
 from tests.support.messages import Traffic
-from tests.tui.conftest import looking
 from tools.support.daemons import until
 
 

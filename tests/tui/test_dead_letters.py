@@ -7,8 +7,8 @@ from msgctl.messages import State
 from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from msgctl.tui.desk import Desk
+from tests.support.dashboard import looking
 from tests.support.messages import Traffic
-from tests.tui.conftest import looking
 
 
 async def state(desk: Desk, message_id: str) -> State | None:

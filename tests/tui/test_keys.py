@@ -17,8 +17,8 @@ from msgctl.tui.screens.help import INDENT, HelpScreen
 from msgctl.tui.screens.message import MessageScreen
 from msgctl.tui.widgets.questions import Confirmation, Rewriting
 from msgctl.tui.widgets.table import Table
+from tests.support.dashboard import NAMED, looking
 from tests.support.messages import Traffic
-from tests.tui.conftest import NAMED, looking
 from tools.support.daemons import until
 
 

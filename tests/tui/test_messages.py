@@ -5,9 +5,8 @@ from msgctl.messages import Message
 from msgctl.redisdb.client import RedisClient
 from msgctl.rqueue.queue import Queue
 from msgctl.tui.desk import Desk
-from tests.rqueue.conftest import commit
-from tests.support.messages import Traffic
-from tests.tui.conftest import looking
+from tests.support.dashboard import looking
+from tests.support.messages import Traffic, commit
 
 EVIL = "\x1b]0;owned\x07\x1b[2J[bold red]x[/] token=abc123 \u202egnp"
 

@@ -6,7 +6,7 @@ from msgctl.config.settings import Settings
 from msgctl.operations.pulse import Pulse
 from msgctl.redisdb.connection import connect
 from msgctl.stack.valkey import Valkey
-from tests.tui.conftest import looking, make_desk
+from tests.support.dashboard import looking, make_desk
 
 
 async def test_redis_goes_and_comes_back(settings: Settings, tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from msgctl import contracts
 from msgctl.contracts import BREAKERS
 from msgctl.redisdb.client import RedisClient
 from msgctl.tui.desk import Desk
+from tests.support.dashboard import looking
 from tests.support.messages import Traffic
-from tests.tui.conftest import looking
 
 
 async def test_the_counts_and_priorities(desk: Desk, traffic: Traffic) -> None:

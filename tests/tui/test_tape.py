@@ -8,8 +8,8 @@ import pytest
 from msgctl.errors import ConfigurationError, InvalidInput
 from msgctl.tui.desk import Desk
 from msgctl.tui.tape import Player, Recorder
+from tests.support.dashboard import looking
 from tests.support.dashboard_sample import AT, sample
-from tests.tui.conftest import looking
 from tools.support.daemons import until
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from msgctl.config.settings import Settings
 from msgctl.tui.web.place import Place, is_loopback
-from tests.cli.conftest import started
 from tests.support.browser import CHROMIUM, browsing
+from tests.support.command_line import started
 from tests.support.messages import Traffic, traffic
 from tools.support.daemons import PATIENCE, until
 

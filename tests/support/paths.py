@@ -1,0 +1,6 @@
+"""Folders of the source tree."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SYSTEMD = ROOT / "systemd"

@@ -1,0 +1,80 @@
+"""Webhooks as the providers send them, signed."""
+
+import base64
+import hashlib
+import hmac
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+import msgspec
+
+from msgctl import contracts
+from msgctl.messages import Message
+from msgctl.redisdb.client import RedisClient
+
+SECRET = "a-secret_token-of-the-bot"
+
+APP_SECRET = "the secret of the app"
+
+PUBLIC = "https://chat.example.com"
+
+PHONE = "5511999990000"
+
+
+async def post(url: str, body: bytes, **headers: str) -> int:
+    """Send a webhook; the status."""
+    async with aiohttp.ClientSession() as http, http.post(url, data=body, headers=headers) as answer:
+        await answer.read()
+        return answer.status
+
+
+async def messages(redis: RedisClient) -> list[Message]:
+    """What is in the queue."""
+    keys = [key async for key in redis.scan_iter(contracts.RQ_JOB + "*")]
+    found: list[Any] = [await redis.hget(key, contracts.FIELD_MESSAGE) for key in keys]
+    return [msgspec.json.decode(one, type=Message) for one in found]
+
+
+def update(number: int = 1, **chat: Any) -> bytes:
+    """An update of Telegram's."""
+    message = {"message_id": 5, "chat": {"id": 42, "type": "private"} | chat, "text": "Olá"}
+    return msgspec.json.encode({"update_id": number, "message": message})
+
+
+async def tell_telegram(door: str, body: bytes, secret: str = SECRET) -> int:
+    """Post an update."""
+    return await post(f"{door}/webhooks/telegram", body, **{"X-Telegram-Bot-Api-Secret-Token": secret})
+
+
+def meta(**value: Any) -> bytes:
+    """A webhook of Meta's."""
+    value = {"messaging_product": "whatsapp", "metadata": {"phone_number_id": "1065"}, **value}
+    return msgspec.json.encode(
+        {"object": "x", "entry": [{"id": "1", "changes": [{"field": "messages", "value": value}]}]}
+    )
+
+
+async def tell_meta(door: str, body: bytes, secret: str = APP_SECRET) -> int:
+    """Post a signed webhook."""
+    signature = "sha256=" + hmac.digest(secret.encode(), body, hashlib.sha256).hex()
+    return await post(f"{door}/webhooks/whatsapp", body, **{"X-Hub-Signature-256": signature})
+
+
+async def tell_twilio(door: str, form: dict[str, str], query: str = "", secret: str = "twilio") -> int:
+    """Post a signed form."""
+    signed = f"{PUBLIC}/webhooks/twilio{query}" + "".join(name + form[name] for name in sorted(form))
+    signature = base64.b64encode(hmac.digest(secret.encode(), signed.encode(), hashlib.sha1)).decode()
+    headers = {"X-Twilio-Signature": signature, "Content-Type": "application/x-www-form-urlencoded"}
+    return await post(f"{door}/webhooks/twilio{query}", urlencode(form).encode(), **headers)
+
+
+WORD = {"messages": [{"id": "wamid.1", "from": PHONE, "type": "text", "text": {"body": "Olá"}}]}
+
+FORM = {
+    "MessageSid": "SM1",
+    "AccountSid": "AC1",
+    "From": f"whatsapp:+{PHONE}",
+    "To": "whatsapp:+1415",
+    "Body": "Olá",
+}
