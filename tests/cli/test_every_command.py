@@ -81,7 +81,7 @@ ELSEWHERE = {
     "demo": "stack/test_demo.py",
     "up": "stack/test_up.py",
     "start worker": "stack/test_start.py",
-    "start subscriber": "cli/test_troubles.py",
+    "start subscriber": "cli/test_doctor.py",
     "start gateway": "stack/test_start.py",
     "dash": "tui/test_web.py",
     "smoke": "cli/test_smoke.py",
