@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import msgspec
 import typer
 
+from msgctl.cli._channel import CHOICES, parse_channel
 from msgctl.cli._complete import complete_agents, complete_groups, complete_ids
 from msgctl.cli._session import Session
 from msgctl.durations import parse_duration
@@ -36,7 +37,9 @@ Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the journal.
 
 OPTIONS: dict[str, Any] = {
     "state": Annotated[State | None, typer.Option(help="Only in this state.")],
-    "channel": Annotated[Channel | None, typer.Option(help="Only of this channel.")],
+    "channel": Annotated[
+        Channel | None, typer.Option(parser=parse_channel, metavar=CHOICES, help="Only of this channel.")
+    ],
     "agent": Annotated[
         str | None, typer.Option(metavar="ID", help="Only to this agent.", autocompletion=complete_agents)
     ],

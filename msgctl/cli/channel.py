@@ -8,6 +8,7 @@ import typer
 
 from msgctl.channels.registry import find_channel
 from msgctl.cli._acts import note_act
+from msgctl.cli._channel import parse_channel
 from msgctl.cli._noun import noun
 from msgctl.cli._output import Output, RecordOutput, RecordShape, Shape, note, print_listing, print_record
 from msgctl.cli._query import Reason, unasked
@@ -29,7 +30,9 @@ COLUMNS = {
     "trouble": "last error",
 }
 ENDED = {"SENT": 0, "KEPT": 0}
-Name = Annotated[Channel, typer.Argument(metavar="CHANNEL", help="Which: whatsapp, telegram or api.")]
+Name = Annotated[
+    Channel, typer.Argument(parser=parse_channel, metavar="CHANNEL", help="Which: whatsapp, telegram or api.")
+]
 
 
 @app.command("list", epilog="Example: msgctl channel list")

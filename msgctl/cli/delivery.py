@@ -6,6 +6,7 @@ import msgspec
 import typer
 
 from msgctl.cli._acts import note_act
+from msgctl.cli._channel import CHOICES, parse_channel
 from msgctl.cli._complete import complete_ids
 from msgctl.cli._confirm import confirm
 from msgctl.cli._noun import noun
@@ -49,7 +50,9 @@ Chosen = Annotated[list[str], typer.Argument(metavar="ID", help="Which.", autoco
 def list_deliveries(
     context: typer.Context,
     *,
-    channel: Annotated[Channel | None, typer.Option(help="Only of this channel.")] = None,
+    channel: Annotated[
+        Channel | None, typer.Option(parser=parse_channel, metavar=CHOICES, help="Only of this channel.")
+    ] = None,
     state: Annotated[
         str | None, typer.Option(help="Only in this state: new, SENDING, SENT, FAILED, UNKNOWN or KEPT.")
     ] = None,

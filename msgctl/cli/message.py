@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from msgctl.cli import _message_verbs
+from msgctl.cli._channel import CHOICES, parse_channel
 from msgctl.cli._complete import complete_agents, complete_ids
 from msgctl.cli._dlq_replay import parse_rate, replay
 from msgctl.cli._many import read_lines
@@ -42,7 +43,9 @@ def send(
     ] = None,
     user: Annotated[str | None, typer.Option(help="Whose message it is; else the agent's owner's.")] = None,
     conversation: Annotated[str | None, typer.Option(help="Its conversation; else a new one.")] = None,
-    channel: Annotated[Channel, typer.Option(help="Where the reply goes.")] = Channel.WEB,
+    channel: Annotated[
+        Channel, typer.Option(parser=parse_channel, metavar=CHOICES, help="Where the reply goes.")
+    ] = Channel.WEB,
     metadata: Annotated[str, typer.Option(metavar="JSON", help="What the channel needs to know.")] = "{}",
     priority: Annotated[int, typer.Option(help="1 to 10; a lower number is worked sooner.")] = DEFAULT_PRIORITY,
     message_id: Annotated[str | None, typer.Option("--id", help="Its id; else a new one.")] = None,

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 import typer
 
+from msgctl.cli._channel import CHOICES, parse_channel
 from msgctl.cli._complete import complete_agents
 from msgctl.cli._context import context_of
 from msgctl.cli._door import address_of
@@ -32,7 +33,10 @@ def smoke(
     ] = "",
     agent: Annotated[str, typer.Option(metavar="ID", help="The agent.", autocompletion=complete_agents)] = "",
     channel: Annotated[
-        Channel, typer.Option(help="The channel; `web` is listened to at the socket.")
+        Channel,
+        typer.Option(
+            parser=parse_channel, metavar=CHOICES, help="The channel; `web` is listened to at the socket."
+        ),
     ] = Channel.WEB,
     count: Annotated[int, typer.Option(min=1, max=10_000, help="How many messages.")] = 20,
     timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long all may take.")] = "60s",
