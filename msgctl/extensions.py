@@ -7,10 +7,12 @@ nothing here runs before a name is asked for that msgctl does not ship.
 
 import functools
 import re
-from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgctl.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 """What a channel may be called; the name becomes part of Redis keys and of environment variables."""
@@ -67,10 +69,12 @@ class Extensions:
         self._loaded.clear()
 
     @functools.cached_property
-    def _entry_points(self) -> dict[str, metadata.EntryPoint]:
+    def _entry_points(self) -> dict[str, "EntryPoint"]:
+        from importlib import metadata  # noqa: PLC0415 - it takes 30 ms with all of `email`, and few commands need it
+
         return {point.name: point for point in metadata.entry_points(group=self._group)}
 
-    def _load(self, point: metadata.EntryPoint) -> Any:
+    def _load(self, point: "EntryPoint") -> Any:
         try:
             if not NAME.fullmatch(point.name):
                 raise ValueError(f"invalid channel name {point.name!r}")  # noqa: TRY301 - reported like all others

@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 
-from msgctl.channels.registry import channel_names
 from msgctl.durations import parse_duration
 from msgctl.errors import InvalidInput
 from msgctl.messages import PRIORITIES, Channel, State
@@ -62,6 +61,8 @@ def _read_channel(text: str) -> Channel:
     try:
         return Channel(text)
     except ValueError:
+        from msgctl.channels.registry import channel_names  # noqa: PLC0415 - only a wrong name needs all of them
+
         raise InvalidInput(f"There is no channel {text!r}; there are {', '.join(channel_names())}.") from None
 
 
