@@ -30,7 +30,7 @@ class Channel(StrEnum):
     """Where a message came from and its response goes back to."""
 
     # The members are the channels that msgctl ships. The name of a channel that an extension adds is a valid value
-    # too, though no member: to iterate over all channels, call `msgctl.channels.registry.channel_names`.
+    # too, though no member: to iterate over all channels, call `msgctl.channels.names.channel_names`.
 
     WEB = "web"
     WHATSAPP = "whatsapp"

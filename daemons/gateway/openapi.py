@@ -7,7 +7,7 @@ import msgspec
 
 import msgctl
 from daemons.gateway.bodies import Accepted, Liveness, MessageStatus, Refusal, Success, Ticket
-from msgctl.channels.registry import channel_names
+from msgctl.channels.names import channel_names
 from msgctl.intake import Submission
 from msgctl.messages import IDENTIFIER_PATTERN, Channel
 from msgctl.operations.health import Health

@@ -2,9 +2,9 @@
 
 from msgctl.channels import callback, telegram, web, whatsapp
 from msgctl.channels.base import ChannelSpec
+from msgctl.channels.names import channel_names
 from msgctl.channels.webhook import PREFIX
 from msgctl.extensions import CHANNELS
-from msgctl.messages import Channel
 
 BUILT_IN = (
     web.CHANNEL,
@@ -32,11 +32,6 @@ def register(spec: ChannelSpec) -> None:
 def unregister(name: str) -> None:
     """Remove a channel that `register` added."""
     CHANNELS.remove(name)
-
-
-def channel_names() -> tuple[Channel, ...]:
-    """Return the names of all channels, those that msgctl ships first; loads no extension."""
-    return tuple(Channel(name) for name in (*_BY_NAME, *CHANNELS.names()))
 
 
 def all_channels() -> tuple[ChannelSpec, ...]:

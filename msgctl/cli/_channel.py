@@ -17,7 +17,7 @@ def parse_channel(text: str) -> Channel:
     try:
         return Channel(text)
     except ValueError:
-        from msgctl.channels.registry import channel_names  # noqa: PLC0415 - only a wrong name needs all of them
+        from msgctl.channels.names import channel_names  # noqa: PLC0415 - only a wrong name needs all of them
 
         names = ", ".join(repr(str(name)) for name in channel_names())
         raise typer.BadParameter(f"{text!r} is not one of {names}.") from None

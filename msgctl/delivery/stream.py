@@ -11,7 +11,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from msgctl import contracts, logs
-from msgctl.channels.registry import channel_names
+from msgctl.channels.names import channel_names
 from msgctl.config.settings import Settings
 from msgctl.delivery.entry import Entry, read_entry
 from msgctl.delivery.recovery import Recovery

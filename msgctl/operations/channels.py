@@ -6,7 +6,8 @@ import uuid
 from typing import Any
 
 from msgctl import contracts
-from msgctl.channels.registry import channel_names, find_channel
+from msgctl.channels.names import channel_names
+from msgctl.channels.registry import find_channel
 from msgctl.channels.send_limits import Bucket
 from msgctl.delivery.advice import advise
 from msgctl.delivery.notice import put_notice

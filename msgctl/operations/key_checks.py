@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgctl import contracts
-from msgctl.channels.registry import channel_names
+from msgctl.channels.names import channel_names
 from msgctl.config.settings import Settings
 from msgctl.operations.findings import Suspect, suspect
 from msgctl.redisdb.client import RedisClient

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from msgctl import contracts
-from msgctl.channels.registry import channel_names
+from msgctl.channels.names import channel_names
 from msgctl.messages import PRIORITIES
 from msgctl.operations.context import Context
 from msgctl.operations.flow import Flow

@@ -61,7 +61,7 @@ def _read_channel(text: str) -> Channel:
     try:
         return Channel(text)
     except ValueError:
-        from msgctl.channels.registry import channel_names  # noqa: PLC0415 - only a wrong name needs all of them
+        from msgctl.channels.names import channel_names  # noqa: PLC0415 - only a wrong name needs all of them
 
         raise InvalidInput(f"There is no channel {text!r}; there are {', '.join(channel_names())}.") from None
 

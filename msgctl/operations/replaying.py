@@ -3,13 +3,11 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from msgctl import contracts
-from msgctl.channels.base import ReplyWindow
-from msgctl.channels.registry import find_channel
 from msgctl.errors import Incomplete, PostgresUnavailable
 from msgctl.intake import AgentDirectory
 from msgctl.messages import Record, State
@@ -18,6 +16,9 @@ from msgctl.operations.context import Context
 from msgctl.operations.dead_letters import Replay
 from msgctl.operations.selection import Summary
 from msgctl.rqueue.job import STATES
+
+if TYPE_CHECKING:
+    from msgctl.channels.base import ReplyWindow
 
 BATCH = 200
 """Dead letters replayed in one step of Redis."""
@@ -204,7 +205,9 @@ def _reason(item: Summary, gone: Collection[tuple[str, str]], named: Sequence[st
     return next((reason for reason, holds in against.items() if holds), None)
 
 
-def _reply_window(channel: str) -> ReplyWindow | None:
+def _reply_window(channel: str) -> "ReplyWindow | None":
+    from msgctl.channels.registry import find_channel  # noqa: PLC0415 - few commands replay anything
+
     try:
         return find_channel(channel).reply_window
     except KeyError:  # of an extension that is not installed here

@@ -9,7 +9,8 @@ import pytest
 from daemons.gateway.openapi import describe
 from msgctl.channels.base import ChannelSpec
 from msgctl.channels.error_codes import Code, Meaning
-from msgctl.channels.registry import BUILT_IN, channel_names, find_channel, register, unregister
+from msgctl.channels.names import channel_names
+from msgctl.channels.registry import BUILT_IN, find_channel, register, unregister
 from msgctl.config.section import Section
 from msgctl.config.settings import Settings
 from msgctl.delivery.advice import advise

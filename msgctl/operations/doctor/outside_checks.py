@@ -9,7 +9,8 @@ import psycopg
 import requests
 
 from msgctl import tokens
-from msgctl.channels.registry import channel_names, find_channel
+from msgctl.channels.names import channel_names
+from msgctl.channels.registry import find_channel
 from msgctl.config.settings import Settings
 from msgctl.errors import ConfigurationError, MsgctlError
 from msgctl.operations.counting import counted
