@@ -24,7 +24,7 @@ test: $(VENV)/.dev ## Run the whole suite against real servers it starts itself
 	@$(BIN)/pytest -n auto $(ARGS)
 
 chaos: $(VENV)/.dev ## Kill, freeze, cut workers and Redis: are promises kept?
-	@MSGCTL_MODEL_EXAMPLES=$${MSGCTL_MODEL_EXAMPLES:-500} $(BIN)/pytest --timeout 1800 tests/rqueue/test_model.py
+	@MSGCTL_MODEL_EXAMPLES=$${MSGCTL_MODEL_EXAMPLES:-500} $(BIN)/pytest --timeout 1800 tests/queue/test_model.py
 	@$(BIN)/python -m tools.chaos $(or $(ARGS),storm deaths poison pairs outages calls)
 
 chaos-delivery: $(VENV)/.dev ## 10,000 replies to phones and browsers under kills: none missed

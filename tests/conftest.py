@@ -16,14 +16,14 @@ import psycopg
 import pytest
 import redis as sync_redis
 
-from msgctl import logs
 from msgctl.config.settings import Settings
-from msgctl.postgres.migrations import migrate
-from msgctl.redisdb.client import RedisClient
-from msgctl.redisdb.connection import connect
-from msgctl.stack.n8n import N8nStandIn
-from msgctl.stack.postgres import DATABASE, Postgres
-from msgctl.stack.valkey import Valkey
+from msgctl.local.fakes.n8n import FakeN8n
+from msgctl.local.servers.postgres import DATABASE_NAME, PostgresServer
+from msgctl.local.servers.valkey import ValkeyServer
+from msgctl.observability import logs
+from msgctl.storage.postgres.migrations import migrate
+from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.connections import connect
 from tests.support.paths import ROOT
 from tests.support.secret_scan import (
     API_KEY,
@@ -78,7 +78,7 @@ def _log_as_a_daemon_does() -> None:
     """Lines of the log go to stderr, from `info` on, also where code runs inside the test's own process."""
     logs.configure(Settings(), daemon="")
     # Now, and not with the first line: where that comes within structlog's capture_logs, its end would undo it.
-    logs._structlog()
+    logs._load_structlog()
     [handler] = logging.getLogger().handlers
     if isinstance(handler, logging.StreamHandler):
         handler.setStream(_Stderr())
@@ -117,48 +117,48 @@ def on_servers_loop() -> Iterator[Run]:
 
 
 @pytest.fixture(scope="session")
-def valkey(on_servers_loop: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+def valkey(on_servers_loop: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
     """The Valkey of this process; a test that would stop or fill it starts one of its own."""
-    server = Valkey(tmp_path_factory.mktemp("servers") / "valkey", password=REDIS_PASSWORD)
+    server = ValkeyServer(tmp_path_factory.mktemp("servers") / "valkey", password=REDIS_PASSWORD)
     on_servers_loop(server.start())
     yield server
     on_servers_loop(server.stop())
 
 
 @pytest.fixture(scope="session")
-def postgres(on_servers_loop: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres(on_servers_loop: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """The PostgreSQL of this process."""
-    server = Postgres(tmp_path_factory.mktemp("servers") / "postgres", durable=False)
+    server = PostgresServer(tmp_path_factory.mktemp("servers") / "postgres", durable=False)
     on_servers_loop(server.start())
     yield server
     on_servers_loop(server.stop())
 
 
 @pytest.fixture(scope="session")
-def n8n_server(on_servers_loop: Run) -> Iterator[N8nStandIn]:
+def n8n_server(on_servers_loop: Run) -> Iterator[FakeN8n]:
     """The n8n stand-in of this process."""
-    stand_in = N8nStandIn()
+    stand_in = FakeN8n()
     on_servers_loop(stand_in.__aenter__())
     yield stand_in
     on_servers_loop(stand_in.__aexit__())
 
 
 @pytest.fixture
-def n8n(n8n_server: N8nStandIn) -> N8nStandIn:
+def n8n(n8n_server: FakeN8n) -> FakeN8n:
     """An n8n stand-in that has been asked nothing yet; set its `behaviour`, read its `calls`."""
     n8n_server.reset()
     return n8n_server
 
 
 @pytest.fixture(scope="session")
-def migrated(postgres: Postgres, valkey: Valkey, on_servers_loop: Run) -> str:
+def migrated(postgres: PostgresServer, valkey: ValkeyServer, on_servers_loop: Run) -> str:
     """The name of a database with our tables, to be copied for each test: far quicker than migrating each."""
     on_servers_loop(migrate(_settings(valkey, postgres.url())))
-    return DATABASE
+    return DATABASE_NAME
 
 
 @pytest.fixture
-def settings(valkey: Valkey, postgres: Postgres, migrated: str, n8n: N8nStandIn) -> Iterator[Settings]:
+def settings(valkey: ValkeyServer, postgres: PostgresServer, migrated: str, n8n: FakeN8n) -> Iterator[Settings]:
     """Settings with an empty Redis database, a PostgreSQL database with our tables, and the n8n stand-in."""
     with _database(postgres, migrated) as url:
         yield _settings(valkey, url, n8n.url)
@@ -169,7 +169,7 @@ def settings(valkey: Valkey, postgres: Postgres, migrated: str, n8n: N8nStandIn)
 
 
 @pytest.fixture
-def postgres_settings(valkey: Valkey, postgres: Postgres, n8n: N8nStandIn) -> Iterator[Settings]:
+def postgres_settings(valkey: ValkeyServer, postgres: PostgresServer, n8n: FakeN8n) -> Iterator[Settings]:
     """As `settings`, but with an empty PostgreSQL database, without our tables."""
     with _database(postgres, "template1") as url:
         yield _settings(valkey, url, n8n.url)
@@ -184,7 +184,7 @@ async def redis(settings: Settings) -> AsyncIterator[RedisClient]:
 
 
 @contextmanager
-def _database(postgres: Postgres, template: str) -> Iterator[str]:
+def _database(postgres: PostgresServer, template: str) -> Iterator[str]:
     """A new database, copied from another one, and its URL; dropped at the end, whoever is still connected."""
     name = f"test_{next(NUMBERS)}"
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
@@ -193,7 +193,7 @@ def _database(postgres: Postgres, template: str) -> Iterator[str]:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
-def _settings(valkey: Valkey, postgres_url: str, n8n_url: str = "http://127.0.0.1:9") -> Settings:
+def _settings(valkey: ValkeyServer, postgres_url: str, n8n_url: str = "http://127.0.0.1:9") -> Settings:
     with sync_redis.Redis.from_url(valkey.url(REDIS_DATABASE)) as client:
         client.flushdb()
     return Settings.model_validate(

@@ -14,9 +14,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from msgctl.agents.store import Agents
+from msgctl.auth.tokens import issue
 from msgctl.config.settings import Settings
-from msgctl.stack.n8n import Behaviour, N8nStandIn
-from msgctl.tokens import issue
+from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior
 from tools.support.daemons import PATIENCE, Daemon
 
 CONVERSATIONS = 20
@@ -119,9 +119,9 @@ class Conversation:
                 self.problems.append(frame)
 
 
-async def test_two_thousand_messages_are_answered_in_order_and_once(pipeline: Pipeline, n8n: N8nStandIn) -> None:
+async def test_two_thousand_messages_are_answered_in_order_and_once(pipeline: Pipeline, n8n: FakeN8n) -> None:
     """1,000 by REST and 1,000 by WebSocket, 20 conversations, a tenth of n8n's calls failing once."""
-    n8n.reset(Behaviour(fail_once=0.1))
+    n8n.reset(N8nBehavior(fail_once=0.1))
     async with contextlib.AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession())
         conversations = []
@@ -133,9 +133,9 @@ async def test_two_thousand_messages_are_answered_in_order_and_once(pipeline: Pi
         assert [reply["messageId"] for reply in conversation.heard] == conversation.sent
         assert [reply["seq"] for reply in conversation.heard] == list(range(1, len(conversation.sent) + 1))
         assert not conversation.problems
-    answered = [one for ids in n8n.answered.values() for one in ids]
+    answered = [one for ids in n8n.answer_order.values() for one in ids]
     assert len(answered) == len(set(answered)) == 2 * EACH_WAY
-    assert n8n.calls.total() > 2 * EACH_WAY
+    assert n8n.calls_by_message.total() > 2 * EACH_WAY
 
 
 SEEDS_CLIENT = """

@@ -7,24 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from msgctl import contracts
-from msgctl.config.sources import known_settings
+from msgctl.config.sources import iter_settings
+from msgctl.storage.redis import keys
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("msgctl/**/*.py"), *ROOT.glob("daemons/**/*.py")])
 SCRIPTS = sorted([*ROOT.glob("msgctl/**/*.lua"), *ROOT.glob("daemons/**/*.lua")])
 REDIS_PY = {
-    "daemons/_watchdog.py": {"RedisError"},  # an error reply is no sign of life either
+    "daemons/runtime/watchdog.py": {"RedisError"},  # an error reply is no sign of life either
     "daemons/worker/loop.py": {"RedisError"},  # an error reply must not end the claiming
-    "msgctl/delivery/inbox.py": {"ResponseError"},  # no such key
-    "msgctl/delivery/outage.py": {"RedisError"},  # an error reply must not end a task
-    "msgctl/delivery/stream.py": {"ResponseError"},  # NOGROUP, BUSYGROUP
-    "msgctl/delivery/web.py": {"NoScriptError"},  # loads the script and repeats its pipeline
-    "msgctl/operations/doctor/redis_checks.py": {"NoPermissionError"},  # a finding
-    "msgctl/operations/whereabouts.py": {"ResponseError"},  # NOGROUP, no such key
-    "msgctl/stack/valkey.py": {"NoBackoff", "Redis", "Retry", "exceptions"},  # asks the server it started
+    "msgctl/delivery/web/gateway_inbox.py": {"ResponseError"},  # no such key
+    "msgctl/storage/redis/retry.py": {"RedisError"},  # an error reply must not end a task
+    "msgctl/delivery/response_stream.py": {"ResponseError"},  # NOGROUP, BUSYGROUP
+    "msgctl/delivery/web/routing.py": {"NoScriptError"},  # loads the script and repeats its pipeline
+    "msgctl/operations/checks/doctor/redis_checks.py": {"NoPermissionError"},  # a finding
+    "msgctl/canary/location.py": {"ResponseError"},  # NOGROUP, no such key
+    "msgctl/local/servers/valkey.py": {"NoBackoff", "Redis", "Retry", "exceptions"},  # asks the server it started
 }
-"""What modules outside `msgctl.redisdb` import of redis-py, and why; its errors of outages are not among them."""
+"""What modules outside `msgctl.storage.redis` import of redis-py, and why; outage errors are never among it."""
 README = (ROOT / "README.md").read_text("utf-8")
 SHAPELESS = {"utils", "util", "common", "helpers", "helper", "manager", "misc", "core"}
 
@@ -43,7 +43,7 @@ def test_a_literal_key_stands_in_contracts_only(path: Path) -> None:
     text = path.read_text("utf-8")
     found = _string_literals(text) if path.suffix == ".py" else re.findall(r"'([^'\n]*)'", _uncommented(text))
     literal = [one for one in found if re.match(r"(rq|msgctl|pubsub):\S", one)]
-    assert not literal, f"{path.name} spells out {literal}; use msgctl.contracts"
+    assert not literal, f"{path.name} spells out {literal}; use msgctl.storage.redis.keys"
 
 
 def test_redis_outages_are_translated_in_one_place() -> None:
@@ -51,7 +51,7 @@ def test_redis_outages_are_translated_in_one_place() -> None:
     used: dict[str, set[str]] = {}
     for path in SOURCES:
         name = str(path.relative_to(ROOT))
-        if name.startswith("msgctl/redisdb/"):
+        if name.startswith("msgctl/storage/redis/"):
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "redis":
@@ -143,7 +143,7 @@ def test_nine_functions_in_ten_are_under_30_lines() -> None:
 def test_every_script_uses_names_that_exist(path: Path) -> None:
     """A misspelt name in the table K would be nil, and the key wrong."""
     used = set(re.findall(r"\bK\.(\w+)", path.read_text("utf-8")))
-    assert used <= set(contracts.LUA_NAMES), used - set(contracts.LUA_NAMES)
+    assert used <= set(keys.LUA_NAMES), used - set(keys.LUA_NAMES)
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
@@ -168,6 +168,6 @@ def test_every_make_target_in_the_readme_exists() -> None:
 
 def test_every_setting_in_the_readme_exists() -> None:
     """`section.name` and MSGCTL_SECTION_NAME in the README are settings."""
-    known = {f"MSGCTL_{section}_{name}".upper() for section, name, _ in known_settings()}
+    known = {f"MSGCTL_{section}_{name}".upper() for section, name, _ in iter_settings()}
     for variable in re.findall(r"\bMSGCTL_[A-Z0-9]+_[A-Z0-9_]+\b", README):
         assert variable in known, variable

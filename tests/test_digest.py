@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from msgctl.messages import DIGEST_V1, DIGEST_V1_CONSTANTS, Channel, Message
+from msgctl.domain.messages import DIGEST_V1, DIGEST_V1_CONSTANTS, Channel, Message
 
 PLAIN = Message(
     message_id="m1",

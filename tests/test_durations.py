@@ -2,9 +2,9 @@
 
 import pytest
 
-from msgctl.durations import format_duration, parse_duration
-from msgctl.errors import InvalidInput
-from msgctl.operations.query import parse_query
+from msgctl.domain.durations import format_duration, parse_duration
+from msgctl.domain.errors import InvalidInput
+from msgctl.operations.messages.query import parse_query
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from msgctl.errors import ConfigurationError
-from msgctl.http_pool import AnswerTooLarge, Connection, ConnectionBroke, HttpPool
+from msgctl.domain.errors import ConfigurationError
+from msgctl.http.pool import ConnectionBroken, HttpPool, PooledConnection, ResponseTooLarge
 from tools.support.daemons import until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -54,7 +54,7 @@ async def talk(
     server = await asyncio.start_server(script.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     pool = HttpPool(
-        f"http://ana:s%3Acret@127.0.0.1:{port}{path}", connect_timeout=5, keep_alive=4, max_body=max_body
+        f"http://ana:s%3Acret@127.0.0.1:{port}{path}", connect_timeout_s=5, keep_alive_s=4, max_body_bytes=max_body
     )
     try:
         yield pool, script
@@ -106,11 +106,11 @@ async def test_each_way_to_end_an_answer_is_read(answers: list[bytes | None]) ->
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (b"", ConnectionBroke),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", ConnectionBroke),
-        (b"SSH-2.0-OpenSSH\r\n", ConnectionBroke),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000, ConnectionBroke),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n" + b"x" * 101, AnswerTooLarge),
+        (b"", ConnectionBroken),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", ConnectionBroken),
+        (b"SSH-2.0-OpenSSH\r\n", ConnectionBroken),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000, ConnectionBroken),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n" + b"x" * 101, ResponseTooLarge),
     ],
     ids=["nothing", "half", "no HTTP", "endless head", "too large"],
 )
@@ -133,7 +133,7 @@ async def test_a_connection_that_the_server_closed_is_not_used() -> None:
     """One that ended while it was idle is no reason to fail a request."""
     async with talk(OK, None, OK) as (pool, script):
         await post(pool)
-        await until(lambda: not any(one.usable for one in pool._idle), "the end to be noticed")
+        await until(lambda: not any(one.is_usable for one in pool._idle), "the end to be noticed")
         assert await post(pool) == (200, b"ok")
     assert script.connections == 2
 
@@ -147,18 +147,18 @@ async def test_idle_connections_end_when_they_are_old() -> None:
             connection.idle_since -= 5
         await post(pool)
         assert list(pool._idle) == burst[2:]
-        assert not any(connection.usable for connection in burst[:2])
+        assert not any(connection.is_usable for connection in burst[:2])
     assert script.connections == 3
 
 
 @pytest.mark.parametrize("answer", [OK, b"HTTP/1.1 200 OK\r\n\r\nok", b"SSH-2.0-OpenSSH\r\n"])
 async def test_a_connection_that_ended_is_gone_at_once(answer: bytes) -> None:
     """It does not wait for the garbage collector, which comes by once in minutes: a worker makes thousands."""
-    made: list[weakref.ref[Connection]] = []
+    made: list[weakref.ref[PooledConnection]] = []
     async with talk(answer, None, OK) as (pool, _):
         connect = pool._connect
 
-        async def remember() -> Connection:
+        async def remember() -> PooledConnection:
             connection = await connect()
             made.append(weakref.ref(connection))
             return connection
@@ -166,9 +166,9 @@ async def test_a_connection_that_ended_is_gone_at_once(answer: bytes) -> None:
         pool._connect = remember  # type: ignore[method-assign]
         gc.disable()
         try:
-            with suppress(ConnectionBroke):
+            with suppress(ConnectionBroken):
                 await post(pool)
-            await until(lambda: not any(one.usable for one in pool._idle), "the connection to end")
+            await until(lambda: not any(one.is_usable for one in pool._idle), "the connection to end")
             assert await post(pool) == (200, b"ok")
             await until(lambda: made[0]() is None, "the connection to be gone")
         finally:
@@ -190,4 +190,4 @@ async def test_a_cancelled_request_leaves_no_connection_behind() -> None:
 def test_a_url_of_something_else_is_refused(url: str) -> None:
     """By name, at the start."""
     with pytest.raises(ConfigurationError, match="no URL"):
-        HttpPool(url, connect_timeout=1, keep_alive=1, max_body=1)
+        HttpPool(url, connect_timeout_s=1, keep_alive_s=1, max_body_bytes=1)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from msgctl.errors import InvalidInput
-from msgctl.intake import parse_submission
+from msgctl.domain.errors import InvalidInput
+from msgctl.intake.accept import parse_submission
 
 AGENT = "11111111-1111-4111-8111-111111111111"
 

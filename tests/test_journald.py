@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from msgctl.journald import JournalHandler, encode
+from msgctl.observability.journald import JournalHandler, encode_fields
 
 
 def test_a_value_with_line_breaks_carries_its_length() -> None:
     """Nobody can forge a field by a line break in a text."""
-    assert encode({"MESSAGE": "a\nPRIORITY=0"}) == b"MESSAGE\n\x0c\0\0\0\0\0\0\0a\nPRIORITY=0\n"
+    assert encode_fields({"MESSAGE": "a\nPRIORITY=0"}) == b"MESSAGE\n\x0c\0\0\0\0\0\0\0a\nPRIORITY=0\n"
 
 
 def test_a_record_arrives_with_its_message_and_priority(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import threading
 
 import pytest
 
-from msgctl import logs
-from msgctl.logs import Formatter, TurnHandler
-from msgctl.stack.console import Prefixed
+from msgctl.local.terminal import PrefixedWriter
+from msgctl.observability import logs
+from msgctl.observability.logs import BatchingHandler, EventFormatter
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def stream() -> io.StringIO:
 @pytest.fixture
 def logger(stream: io.StringIO) -> logging.Logger:
     """A library's logger, written as JSON."""
-    handler = TurnHandler(stream)
-    handler.setFormatter(Formatter(as_json=True))
+    handler = BatchingHandler(stream)
+    handler.setFormatter(EventFormatter(as_json=True))
     logger = logging.Logger("library", logging.DEBUG)  # noqa: LOG001 - one that no other test sees
     logger.addHandler(handler)
     return logger
@@ -56,7 +56,7 @@ def test_without_a_loop_each_line_is_written(logger: logging.Logger, stream: io.
 
 def test_a_line_of_another_thread_is_not_lost(stream: io.StringIO) -> None:
     """One that is still being rendered when the turn's lines are written comes with the next ones."""
-    handler = TurnHandler(stream)
+    handler = BatchingHandler(stream)
 
     class Slow(logging.Formatter):
         def format(self, record: logging.LogRecord) -> str:
@@ -84,15 +84,15 @@ def test_a_librarys_traceback_is_masked(logger: logging.Logger, stream: io.Strin
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO) -> io.StringIO:
     """Where lines of ours go, as text."""
-    monkeypatch.setattr(logging.getLogger(), "handlers", [handler := TurnHandler(stream)])
-    handler.setFormatter(Formatter(as_json=False))
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler := BatchingHandler(stream)])
+    handler.setFormatter(EventFormatter(as_json=False))
     return stream
 
 
 def test_a_failed_attempt_is_one_line_to_read(told: io.StringIO) -> None:
     """What went wrong stands first, the ids last, and nothing of what there is nothing to tell."""
-    with logs.bound(messageId="m1", conversationId="c1", attempt=1, step="n8n", daemon="worker"):
-        log = logs.get("msgctl.tests")
+    with logs.bound_fields(messageId="m1", conversationId="c1", attempt=1, step="n8n", daemon="worker"):
+        log = logs.get_logger("msgctl.tests")
         log.warning("Attempt failed", code="n8n_rejected", error="n8n answered 404", again_in=1.2, lease_lost=None)
     line = told.getvalue()
     assert re.fullmatch(
@@ -101,6 +101,6 @@ def test_a_failed_attempt_is_one_line_to_read(told: io.StringIO) -> None:
         line,
     ), line
     shown = io.StringIO()
-    Prefixed(shown)("worker-1", line.rstrip())
+    PrefixedWriter(shown)("worker-1", line.rstrip())
     expected = r"worker-1     \| \d\d:\d\d:\d\d\.\d{3} \[warning\] Attempt failed .* attempt=1 messageId=m1\n"
     assert re.fullmatch(expected, shown.getvalue())

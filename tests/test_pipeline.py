@@ -6,38 +6,40 @@ from typing import Any
 import msgspec
 import pytest
 
-from msgctl import contracts
 from msgctl.agents.agent import Agent
 from msgctl.agents.store import Agents
-from msgctl.breakers.breakers import Breakers
 from msgctl.config.settings import Settings
-from msgctl.intake import Intake, Submission
-from msgctl.messages import State
-from msgctl.metrics import definitions as metrics
-from msgctl.pipeline import Pipeline
-from msgctl.rqueue.claims import Claims
-from msgctl.rqueue.job import Job
-from msgctl.rqueue.progress import Progress
-from msgctl.rqueue.queue import Queue
-from msgctl.stack.n8n import Behaviour, N8nStandIn
-from msgctl.workflow import Workflow
+from msgctl.domain.messages import State
+from msgctl.intake.accept import Intake, Submission
+from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior
+from msgctl.observability.metrics import definitions as metrics
+from msgctl.processing.breakers.breakers import CircuitBreakers
+from msgctl.processing.n8n import WorkflowClient
+from msgctl.processing.pipeline import Pipeline
+from msgctl.queue.job import Job
+from msgctl.queue.leases import LeaseClient
+from msgctl.queue.progress import ProgressWriter
+from msgctl.queue.queue import Queue
+from msgctl.storage.redis import keys
 
 
 class Bench:
     """Everything around a pipeline, and a message put through it."""
 
-    def __init__(self, settings: Settings, redis: Any, agents: Agents, agent: Agent, workflow: Workflow) -> None:
+    def __init__(
+        self, settings: Settings, redis: Any, agents: Agents, agent: Agent, workflow: WorkflowClient
+    ) -> None:
         self.agents = agents
         self.agent = agent
         self.queue = Queue(redis, settings)
         self.intake = Intake(self.queue, agents)
-        self.claims = Claims(redis, settings, "w1")
+        self.claims = LeaseClient(redis, settings, "w1")
         self.pipeline = Pipeline(
             settings,
-            claims=self.claims,
-            progress=Progress(redis),
+            leases=self.claims,
+            progress=ProgressWriter(redis),
             agents=agents,
-            breakers=Breakers(redis, settings),
+            breakers=CircuitBreakers(redis, settings),
             workflow=workflow,
         )
 
@@ -51,7 +53,7 @@ class Bench:
     async def work(self, message_id: str = "m") -> Job:
         """Claim and work what is ready, and look at a message."""
         for claimed in await self.claims.claim(10):
-            await self.pipeline.work(claimed)
+            await self.pipeline.process(claimed)
         job = await self.queue.find(message_id)
         assert job is not None
         return job
@@ -60,7 +62,7 @@ class Bench:
 @pytest.fixture
 async def bench(settings: Settings, redis: Any) -> AsyncIterator[Bench]:
     """A bench with one agent of user u."""
-    async with Agents(settings) as agents, Workflow(settings) as workflow:
+    async with Agents(settings) as agents, WorkflowClient(settings) as workflow:
         agent = await agents.add(user_id="u", name="Ana", webhook_path="chat")
         yield Bench(settings, redis, agents, agent, workflow)
 
@@ -69,17 +71,17 @@ async def test_a_message_is_answered(bench: Bench, redis: Any) -> None:
     """The response is in the stream, the job is completed, the conversation remembers both turns."""
     await bench.send()
     job = await bench.work()
-    assert (job.state, job.progress, job.records) == (State.COMPLETED, 100, [])
-    ((_, entry),) = await redis.xrange(contracts.RESPONSES)
+    assert (job.state, job.progress, job.failed_runs) == (State.COMPLETED, 100, [])
+    ((_, entry),) = await redis.xrange(keys.RESPONSES)
     assert "a question" in msgspec.json.decode(entry["body"])["response"]["message"]
-    assert await redis.llen(contracts.HISTORY + "c") == 2
+    assert await redis.llen(keys.HISTORY + "c") == 2
 
 
 async def test_observers_hear_of_each_step_of_a_quick_message(bench: Bench, redis: Any) -> None:
     """The notes that were not written before the commit are told with it, in their order and once."""
     listener = redis.pubsub(ignore_subscribe_messages=True)
     try:
-        await listener.subscribe(contracts.PROGRESS_CHANNEL)
+        await listener.subscribe(keys.PROGRESS_CHANNEL)
         await listener.get_message(timeout=5)
         await bench.send()
         await bench.work()
@@ -95,7 +97,7 @@ async def test_observers_hear_of_each_step_of_a_quick_message(bench: Bench, redi
         await listener.aclose()
 
 
-async def test_the_second_message_knows_the_first(bench: Bench, n8n: N8nStandIn) -> None:
+async def test_the_second_message_knows_the_first(bench: Bench, n8n: FakeN8n) -> None:
     """The history that n8n is sent holds what was said before, oldest first."""
     for message_id in ("one", "two"):
         await bench.send(message_id)
@@ -103,31 +105,31 @@ async def test_the_second_message_knows_the_first(bench: Bench, n8n: N8nStandIn)
     assert [turn["role"] for turn in n8n.requests[1]["body"]["history"]] == ["user", "assistant"]
 
 
-async def test_a_transient_fault_is_tried_again(bench: Bench, n8n: N8nStandIn, redis: Any) -> None:
+async def test_a_transient_fault_is_tried_again(bench: Bench, n8n: FakeN8n, redis: Any) -> None:
     """Three attempts, each kept with its class, text and length; then a dead letter, and its sender is told."""
-    n8n.reset(Behaviour(mode="500"))
+    n8n.reset(N8nBehavior(mode="500"))
     await bench.send()
     for attempt in (1, 2, 3):
         job = await bench.work()
         assert job.attempts == attempt
         assert job.state is (State.FAILED if attempt == 3 else State.DELAYED)
-        await redis.zadd(contracts.RQ_SCHEDULED + "messages:5", {"m": 1}, xx=True)
-        await bench.claims.tend()
-    assert [(record["run"], record["code"]) for record in job.records] == [
+        await redis.zadd(keys.RQ_SCHEDULED + "messages:5", {"m": 1}, xx=True)
+        await bench.claims.maintain()
+    assert [(record["run"], record["code"]) for record in job.failed_runs] == [
         (1, "n8n_rejected"),
         (2, "n8n_rejected"),
         (3, "n8n_rejected"),
     ]
-    assert all(record["ms"] >= 0 and "HTTP 500" in record["text"] for record in job.records)
-    assert all(record["startedAt"] <= record["at"] for record in job.records)
-    ((_, entry),) = await redis.xrange(contracts.RESPONSES)
+    assert all(record["ms"] >= 0 and "HTTP 500" in record["text"] for record in job.failed_runs)
+    assert all(record["startedAt"] <= record["at"] for record in job.failed_runs)
+    ((_, entry),) = await redis.xrange(keys.RESPONSES)
     assert (entry["kind"], msgspec.json.decode(entry["body"])["code"]) == ("failure", "n8n_rejected")
-    assert n8n.calls["m"] == 3
+    assert n8n.calls_by_message["m"] == 3
 
 
-async def test_a_final_fault_is_a_dead_letter_at_once(bench: Bench, n8n: N8nStandIn) -> None:
+async def test_a_final_fault_is_a_dead_letter_at_once(bench: Bench, n8n: FakeN8n) -> None:
     """What no repetition mends is not repeated."""
-    n8n.reset(Behaviour(mode="started"))
+    n8n.reset(N8nBehavior(mode="started"))
     await bench.send()
     job = await bench.work()
     assert (job.state, job.attempts) == (State.FAILED, 1)
@@ -138,14 +140,14 @@ async def test_a_final_fault_is_a_dead_letter_at_once(bench: Bench, n8n: N8nStan
 async def test_n8n_being_down_charges_nothing(bench: Bench, settings: Settings, redis: Any) -> None:
     """A refused connection holds the message; once n8n is there it is answered with its whole budget left."""
     down = Settings.model_validate(settings.model_dump() | {"n8n": {"base_url": "http://127.0.0.1:9"}})
-    async with Workflow(down) as unreachable:
+    async with WorkflowClient(down) as unreachable:
         held = Bench(settings, redis, bench.agents, bench.agent, unreachable)
         await held.send()
         for _ in range(5):
             job = await held.work()
             assert (job.state, job.attempts) == (State.DELAYED, 0)
-            await redis.zadd(contracts.RQ_SCHEDULED + "messages:5", {"m": 1})
-            await held.claims.tend()
+            await redis.zadd(keys.RQ_SCHEDULED + "messages:5", {"m": 1})
+            await held.claims.maintain()
     assert (await bench.work()).state is State.COMPLETED
 
 
@@ -158,21 +160,21 @@ async def test_an_agent_that_is_gone_ends_the_message(bench: Bench, settings: Se
 
 
 async def test_a_failure_without_a_lease_is_no_dead_letter(
-    bench: Bench, n8n: N8nStandIn, redis: Any, caplog: pytest.LogCaptureFixture
+    bench: Bench, n8n: FakeN8n, redis: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whose lease ran out before it failed for good has buried nothing, and neither counts nor says so."""
     lost, dead = metrics.ATTEMPTS.labels("lease_lost")._value.get(), metrics.DEAD_LETTERS._value.get()
-    n8n.reset(Behaviour(mode="started"))
+    n8n.reset(N8nBehavior(mode="started"))
     await bench.send()
     (claimed,) = await bench.claims.claim(1)
-    await redis.delete(contracts.LEASES)
-    await bench.pipeline.work(claimed)
+    await redis.delete(keys.LEASES)
+    await bench.pipeline.process(claimed)
     assert (metrics.ATTEMPTS.labels("lease_lost")._value.get(), metrics.DEAD_LETTERS._value.get()) == (
         lost + 1,
         dead,
     )
     assert "Job failed" not in caplog.text
-    assert await redis.xlen(contracts.RESPONSES) == 0
+    assert await redis.xlen(keys.RESPONSES) == 0
 
 
 class _NoAgents(Agents):
@@ -181,9 +183,9 @@ class _NoAgents(Agents):
         return None
 
 
-async def test_the_next_message_runs_after_a_dead_letter(bench: Bench, n8n: N8nStandIn) -> None:
+async def test_the_next_message_runs_after_a_dead_letter(bench: Bench, n8n: FakeN8n) -> None:
     """A conversation goes on past a message that failed for good."""
-    n8n.reset(Behaviour(mode="started", times=1))
+    n8n.reset(N8nBehavior(mode="started", times=1))
     await bench.send("bad")
     await bench.send("good")
     assert (await bench.work("bad")).state is State.FAILED

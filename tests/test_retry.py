@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msgctl.errors import (
+from msgctl.domain.errors import (
     AgentGone,
     AttemptFailed,
     DeliveryUnknown,
@@ -13,7 +13,7 @@ from msgctl.errors import (
     ProviderUnreachable,
     WorkflowTimeout,
 )
-from msgctl.retry import (
+from msgctl.domain.retry import (
     N8N_TRANSIENT_STATUSES,
     GiveUp,
     RetryLater,

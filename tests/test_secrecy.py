@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from msgctl.auth.tokens import issue
 from msgctl.config.settings import Settings
-from msgctl.tokens import issue
 from tests.support.messages import Traffic, traffic
 from tests.support.paths import ROOT
 from tests.support.secret_scan import API_KEY, BOT_TOKEN, CALLBACK_SECRET, JWT_SECRET, SEARCH, Search

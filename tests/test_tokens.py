@@ -10,9 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from msgctl import tokens
-from msgctl.errors import ConfigurationError, InvalidInput, Unauthorized
-from msgctl.tokens import Verifier
+from msgctl.auth import tokens
+from msgctl.auth.tokens import Verifier
+from msgctl.domain.errors import ConfigurationError, InvalidInput, Unauthorized
 from tests.support.tokens import BAD_CLAIMS, Change, forged, good_claims, raw, signed, with_auth
 
 if TYPE_CHECKING:
@@ -89,13 +89,13 @@ def test_a_remembered_token_expires(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many tokens come, only so many are remembered, and no token itself is."""
-    monkeypatch.setattr(tokens, "REMEMBERED", 3)
+    monkeypatch.setattr(tokens, "TOKEN_CACHE_SIZE", 3)
     settings = with_auth()
     verifier = Verifier(settings)
     for number in range(10):
         verifier.verify(tokens.issue(settings, f"user{number}", 60))
-    assert len(verifier._known) == 3
-    assert all(len(digest) == 32 for digest in verifier._known)
+    assert len(verifier._claims_cache) == 3
+    assert all(len(digest) == 32 for digest in verifier._claims_cache)
 
 
 @pytest.mark.parametrize("secret", ["", "short", "x" * 31])

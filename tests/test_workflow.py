@@ -7,11 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from msgctl import spans
-from msgctl import workflow as workflow_module
 from msgctl.agents.agent import Agent
 from msgctl.config.settings import Settings
-from msgctl.errors import (
+from msgctl.domain.errors import (
     AttemptFailed,
     BadReply,
     FaultClass,
@@ -20,9 +18,11 @@ from msgctl.errors import (
     WorkflowTimeout,
     WorkflowUnreachable,
 )
-from msgctl.messages import Message, Turn
-from msgctl.stack.n8n import Behaviour, N8nStandIn
-from msgctl.workflow import Workflow, prepare_payload, read_reply
+from msgctl.domain.messages import Message, Turn
+from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior
+from msgctl.observability import tracing
+from msgctl.processing import n8n as workflow_module
+from msgctl.processing.n8n import WorkflowClient, prepare_payload, read_reply
 
 AGENT = Agent(id="a-1", user_id="u", name="Ana", system_prompt="Be kind.", webhook_path="support/chat")
 MESSAGE = Message(
@@ -37,33 +37,33 @@ SECRET = "the customer's own words"
 
 
 @pytest.fixture
-async def workflow(settings: Settings) -> AsyncIterator[Workflow]:
+async def workflow(settings: Settings) -> AsyncIterator[WorkflowClient]:
     """A client of the stand-in with an API key and a short patience."""
     changed = settings.n8n.model_copy(update={"timeout": 0.5, "max_answer": 65536})
     with_key = Settings.model_validate(
         settings.model_dump() | {"n8n": changed.model_dump() | {"api_key": "the-systems-own-key"}}
     )
-    async with Workflow(with_key) as client:
+    async with WorkflowClient(with_key) as client:
         yield client
 
 
-async def ask(workflow: Workflow) -> str:
+async def ask(workflow: WorkflowClient) -> str:
     """One call with a payload that holds something private."""
     message = msgspec.structs.replace(MESSAGE, message=SECRET)
-    return (await workflow.ask(AGENT, message, prepare_payload(AGENT, message, []))).reply.message
+    return (await workflow.call(AGENT, message, prepare_payload(AGENT, message, []))).reply.message
 
 
-async def test_the_call_is_the_contracts(workflow: Workflow, n8n: N8nStandIn) -> None:
+async def test_the_call_is_the_contracts(workflow: WorkflowClient, n8n: FakeN8n) -> None:
     """Path, headers and body are what n8n workflows are written against."""
     history = [Turn(role="user", content="before", timestamp="2025-12-31T00:00:00Z")]
-    await workflow.ask(AGENT, MESSAGE, prepare_payload(AGENT, MESSAGE, history))
+    await workflow.call(AGENT, MESSAGE, prepare_payload(AGENT, MESSAGE, history))
     (request,) = n8n.requests
     assert request["path"] == "/webhook/support/chat"
     headers = request["headers"]
     assert headers["x-api-key"] == "the-systems-own-key"
     assert headers["x-message-id"] == headers["idempotency-key"] == "m-1"
     assert headers["content-type"] == "application/json"
-    assert headers["traceparent"].split("-")[1] == spans.traceparent("m-1").split("-")[1]
+    assert headers["traceparent"].split("-")[1] == tracing.traceparent("m-1").split("-")[1]
     assert request["body"] == {
         "messageId": "m-1",
         "conversationId": "c-1",
@@ -78,9 +78,9 @@ async def test_the_call_is_the_contracts(workflow: Workflow, n8n: N8nStandIn) ->
 
 
 @pytest.mark.parametrize("mode", ["ok", "array", "output", "text", "response"])
-async def test_real_shapes_of_answers_are_read(workflow: Workflow, n8n: N8nStandIn, mode: str) -> None:
+async def test_real_shapes_of_answers_are_read(workflow: WorkflowClient, n8n: FakeN8n, mode: str) -> None:
     """Each shape that real workflows answer in gives the text."""
-    n8n.reset(Behaviour(mode=mode))
+    n8n.reset(N8nBehavior(mode=mode))
     assert SECRET in await ask(workflow)
 
 
@@ -109,19 +109,19 @@ async def test_real_shapes_of_answers_are_read(workflow: Workflow, n8n: N8nStand
     ],
 )
 async def test_bad_answers_are_typed(
-    workflow: Workflow, n8n: N8nStandIn, mode: str, expected: type[AttemptFailed], fault: FaultClass
+    workflow: WorkflowClient, n8n: FakeN8n, mode: str, expected: type[AttemptFailed], fault: FaultClass
 ) -> None:
     """Each bad answer has its class and its consequence, and none of it is quoted."""
-    n8n.reset(Behaviour(mode=mode))
+    n8n.reset(N8nBehavior(mode=mode))
     with pytest.raises(expected) as caught:
         await ask(workflow)
     assert caught.value.fault is fault
     assert SECRET not in caught.value.message
 
 
-async def test_a_wait_that_n8n_asks_for_is_heard(workflow: Workflow, n8n: N8nStandIn) -> None:
+async def test_a_wait_that_n8n_asks_for_is_heard(workflow: WorkflowClient, n8n: FakeN8n) -> None:
     """Retry-After travels with the failure."""
-    n8n.reset(Behaviour(mode="429", retry_after=7))
+    n8n.reset(N8nBehavior(mode="429", retry_after=7))
     with pytest.raises(WorkflowRejected) as caught:
         await ask(workflow)
     assert caught.value.retry_after == 7
@@ -131,7 +131,7 @@ async def test_a_wait_that_n8n_asks_for_is_heard(workflow: Workflow, n8n: N8nSta
 async def test_an_n8n_that_is_down_is_a_dependency(settings: Settings, url: str) -> None:
     """Refused, unknown and without TLS alike: the message can wait, it is not its fault."""
     down = Settings.model_validate(settings.model_dump() | {"n8n": {"base_url": url}})
-    async with Workflow(down) as workflow:
+    async with WorkflowClient(down) as workflow:
         with pytest.raises(WorkflowUnreachable) as caught:
             await ask(workflow)
     assert caught.value.fault is FaultClass.DEPENDENCY
@@ -141,13 +141,13 @@ async def test_an_n8n_that_takes_no_connection_is_a_dependency(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A host that does not even answer to a connection is down; nothing was asked of it, nothing is charged."""
-    monkeypatch.setattr(workflow_module, "CONNECT_TIMEOUT", 0.2)
+    monkeypatch.setattr(workflow_module, "CONNECT_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         address = full.getsockname()
         with socket.create_connection(address):  # the one that waits to be accepted leaves no room for another
             url = f"http://127.0.0.1:{address[1]}"
             down = Settings.model_validate(settings.model_dump() | {"n8n": {"base_url": url, "timeout": 30}})
-            async with Workflow(down) as workflow:
+            async with WorkflowClient(down) as workflow:
                 with pytest.raises(WorkflowUnreachable) as caught:
                     await ask(workflow)
     assert caught.value.fault is FaultClass.DEPENDENCY

@@ -2,15 +2,15 @@
 
 from functools import partial
 
-from daemons._process import argument_parser, main
 from daemons.gateway.app import serve
-from msgctl import notify
+from daemons.runtime.lifecycle import argument_parser, main
+from msgctl.observability import sd_notify
 
 parser = argument_parser("gateway")
 parser.add_argument(
     "--fd",
     type=int,
-    default=notify.inherited_socket(),
+    default=sd_notify.inherited_socket_fd(),
     help="an inherited listening socket, instead of [gateway] host and port; the one that systemd passes is taken",
 )
 arguments = parser.parse_args()

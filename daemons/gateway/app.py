@@ -9,52 +9,54 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
-from daemons._metrics import measured
-from daemons._pace import Pace
-from daemons._process import Life
-from daemons._watchdog import count_waiting, watched
-from daemons.gateway import docs, listener, server, sockets
-from daemons.gateway.admission import Admission
-from daemons.gateway.answers import Boundary, refuse_route
-from daemons.gateway.credentials import Credentials
-from daemons.gateway.deadline import punctual
-from daemons.gateway.door import Door
-from daemons.gateway.health import Readiness, healthz
-from daemons.gateway.hub import Hub
-from daemons.gateway.jwks import PublishedKeys
-from daemons.gateway.limits import Limits
-from daemons.gateway.logins import TicketRoute
-from daemons.gateway.messages import AcceptMessage, ReadStatus
-from daemons.gateway.occupancy import Occupancy
-from daemons.gateway.origins import Origins
-from daemons.gateway.progress import ProgressFeed
-from daemons.gateway.queue import QueueRoutes
-from daemons.gateway.sockets import ChatSocket
-from daemons.gateway.standing import Standing
-from daemons.gateway.texts import choose
-from daemons.gateway.tickets import Tickets
-from daemons.gateway.webhooks import Webhooks
-from daemons.gateway.workload import Workload
+from daemons.gateway.auth.authenticator import Authenticator
+from daemons.gateway.auth.jwks import PublishedKeys
+from daemons.gateway.auth.tickets import Tickets
+from daemons.gateway.http import docs_routes
+from daemons.gateway.http.cors import CorsPolicy
+from daemons.gateway.http.message_routes import AcceptMessage, ReadStatus
+from daemons.gateway.http.middleware import EdgeMiddleware
+from daemons.gateway.http.probes import ReadinessProbe, healthz
+from daemons.gateway.http.queue_routes import QueueRoutes
+from daemons.gateway.http.responses import ErrorMiddleware, routing_error_response
+from daemons.gateway.http.ticket_routes import TicketRoute
+from daemons.gateway.http.webhook_routes import WebhookRoutes
+from daemons.gateway.limits.concurrency_limit import ConcurrencyLimit
+from daemons.gateway.limits.connection_limit import ConnectionLimiter
+from daemons.gateway.limits.rate_limit import RateLimiter
+from daemons.gateway.readiness import Readiness
+from daemons.gateway.server import listener, server
+from daemons.gateway.service import GatewayService
+from daemons.gateway.timeouts import with_time_limit
+from daemons.gateway.translations import select_texts
+from daemons.gateway.ws import endpoint
+from daemons.gateway.ws.endpoint import ChatEndpoint
+from daemons.gateway.ws.hub import Hub
+from daemons.gateway.ws.progress_feed import ProgressFeed
+from daemons.runtime.lifecycle import Lifecycle
+from daemons.runtime.liveness import LivenessTracker
+from daemons.runtime.metrics_server import serve_metrics
+from daemons.runtime.watchdog import count_waiting, watchdog_task
 from msgctl.agents.store import Agents
+from msgctl.agents.user_tiers import UserTiers
+from msgctl.auth.tokens import Verifier
 from msgctl.config.settings import Settings
-from msgctl.delivery.sockets import Sockets
-from msgctl.inbound.reception import Reception
-from msgctl.intake import Intake
+from msgctl.delivery.web.socket_registry import SocketRegistry
+from msgctl.inbound.processor import Reception
+from msgctl.intake.accept import Intake
 from msgctl.operations.entrance import Operations
-from msgctl.redisdb.client import RedisClient
-from msgctl.redisdb.connection import connect
-from msgctl.redisdb.safety import check_durability
-from msgctl.rqueue.queue import Queue
-from msgctl.tiers import Tiers
-from msgctl.tokens import Verifier
+from msgctl.queue.queue import Queue
+from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.connections import connect
+from msgctl.storage.redis.durability import check_durability
 
 
-async def serve(settings: Settings, life: Life, *, fd: int | None = None) -> None:
+async def serve(settings: Settings, lifecycle: Lifecycle, *, fd: int | None = None) -> None:
     """Run a gateway.
 
     Args:
         settings: all of them.
-        life: when to stop.
+        lifecycle: when to stop.
         fd: an inherited listening socket; None binds `gateway.host` and `gateway.port`.
 
     Raises:
@@ -69,22 +71,22 @@ async def serve(settings: Settings, life: Life, *, fd: int | None = None) -> Non
         if not settings.redis.accept_data_loss:
             await check_durability(redis, settings)
         agents = await stack.enter_async_context(Agents(settings))
-        tiers = await stack.enter_async_context(Tiers(settings))
-        gateway = Gateway(settings, redis, agents, tiers, verifier)
-        await stack.enter_async_context(gateway.keys.renewed())
-        await stack.enter_async_context(gateway.standing.watching())
-        await stack.enter_async_context(gateway.hub.running())
-        await stack.enter_async_context(measured(redis, settings))
+        tiers = await stack.enter_async_context(UserTiers(settings))
+        gateway = GatewayApp(settings, redis, agents, tiers, verifier)
+        await stack.enter_async_context(gateway.keys.run_renewal())
+        await stack.enter_async_context(gateway.readiness.monitor())
+        await stack.enter_async_context(gateway.hub.run_background())
+        await stack.enter_async_context(serve_metrics(redis, settings))
 
         async def status() -> str:
             waiting = await count_waiting(redis)
-            return f"{gateway.hub.connected} sockets, {waiting.all} messages waiting"
+            return f"{gateway.hub.connection_count} sockets, {waiting.total} messages waiting"
 
-        async with watched(settings, Pace(), status):
-            await gateway.run(listener.listen(settings, fd), life, inherited=fd is not None)
+        async with watchdog_task(settings, LivenessTracker(), status):
+            await gateway.run(listener.listen(settings, fd), lifecycle, inherited=fd is not None)
 
 
-class Gateway:
+class GatewayApp:
     """What a gateway is made of.
 
     Args:
@@ -96,96 +98,96 @@ class Gateway:
     """
 
     def __init__(
-        self, settings: Settings, redis: RedisClient, agents: Agents, tiers: Tiers, verifier: Verifier
+        self, settings: Settings, redis: RedisClient, agents: Agents, tiers: UserTiers, verifier: Verifier
     ) -> None:
         queue = Queue(redis, settings, actor="gateway")
         name = (
             f"{socket.gethostname()}-{secrets.token_hex(4)}"  # another one after a restart: its sockets are gone
         )
-        register = Sockets(redis, settings, name)
+        register = SocketRegistry(redis, settings, name)
         self._settings = settings
-        self._texts = choose(settings)
+        self._texts = select_texts(settings)
         self._tickets = Tickets(redis)
         self.keys = PublishedKeys(verifier, settings)
-        limits = Limits(redis, settings, tiers)
-        self._credentials = Credentials(verifier, self._tickets, self.keys, limits)
-        self._occupancy = Occupancy(redis, settings, limits, name)
-        self._workload = Workload(settings.limits.in_hand)
-        self._origins = Origins(settings)
-        self.standing = Standing(redis, settings)
-        self._admission = Admission(
+        limits = RateLimiter(redis, settings, tiers)
+        self._authenticator = Authenticator(verifier, self._tickets, self.keys, limits)
+        self._connection_limiter = ConnectionLimiter(redis, settings, limits, name)
+        self._concurrency = ConcurrencyLimit(settings.limits.in_hand)
+        self._cors = CorsPolicy(settings)
+        self.readiness = Readiness(redis, settings)
+        self._service = GatewayService(
             Intake(queue, agents),
             register,
-            self.standing,
+            self.readiness,
             limits=limits,
-            workload=self._workload,
+            concurrency=self._concurrency,
             settings=settings,
         )
-        self._webhooks = Webhooks(
-            settings, Reception(redis, settings, Intake(queue, agents), agents), self.standing
+        self._webhooks = WebhookRoutes(
+            settings, Reception(redis, settings, Intake(queue, agents), agents), self.readiness
         )
         self._operations = Operations(settings, redis, queue)
         self.hub = Hub(register, ProgressFeed(settings), settings)
 
-    async def run(self, door: socket.socket, life: Life, *, inherited: bool) -> None:
+    async def run(self, door: socket.socket, lifecycle: Lifecycle, *, inherited: bool) -> None:
         """Serve on a listening socket until told to stop."""
-        router = Router(self._routes(), redirect_slashes=False, default=self._no_route)
-        app = Door(
-            Boundary(router, self._texts),
-            self._chat(),
-            origins=self._origins,
-            workload=self._workload,
-            standing=self.standing,
+        router = Router(self._routes(), redirect_slashes=False, default=self._answer_not_found)
+        app = EdgeMiddleware(
+            ErrorMiddleware(router, self._texts),
+            self._chat_endpoint(),
+            cors=self._cors,
+            concurrency=self._concurrency,
+            readiness=self.readiness,
             texts=self._texts,
         )
-        await server.run(
+        await server.run_server(
             app,
             door,
-            life=life,
+            lifecycle=lifecycle,
             settings=self._settings,
             texts=self._texts,
-            farewell=self._farewell,
+            notify_shutdown=self._notify_shutdown,
             inherited=inherited,
         )
 
     def _routes(self) -> list[BaseRoute]:
-        credentials, operations, texts = self._credentials, self._operations, self._texts
-        accept = AcceptMessage(credentials, self._admission, texts=texts, max_body=self._settings.gateway.max_body)
+        credentials, operations, texts = self._authenticator, self._operations, self._texts
+        accept = AcceptMessage(credentials, self._service, texts=texts, max_body=self._settings.gateway.max_body)
         queue = QueueRoutes(credentials, operations, texts)
         patience = self._settings.redis.timeout
-        status = punctual(ReadStatus(credentials, operations).answer, patience)
-        ticket = punctual(TicketRoute(credentials, self._tickets).answer, patience)
+        status = with_time_limit(ReadStatus(credentials, operations).answer, patience)
+        ticket = with_time_limit(TicketRoute(credentials, self._tickets).answer, patience)
         return [
             Route("/api/messages", accept, methods=["POST"]),
             Route("/api/messages/{id}/status", status),
-            Route("/api/messages/queue/stats", punctual(queue.stats, patience)),
+            Route("/api/messages/queue/stats", with_time_limit(queue.stats, patience)),
             Route("/api/messages/queue/health", queue.health),
             Route("/api/ws-ticket", ticket, methods=["POST"]),
             Route("/healthz", healthz),
-            Route("/readyz", Readiness(self.standing).answer),
-            Route(sockets.PATH, self._only_sockets),
+            Route("/readyz", ReadinessProbe(self.readiness).answer),
+            Route(endpoint.SOCKET_PATH, self._require_websocket),
             *self._webhooks.routes(),
-            *docs.routes(),
+            *docs_routes.routes(),
         ]
 
-    def _chat(self) -> ChatSocket:
-        return ChatSocket(
-            self._credentials,
-            self._admission,
+    def _chat_endpoint(self) -> ChatEndpoint:
+        return ChatEndpoint(
+            self._authenticator,
+            self._service,
             self.hub,
-            self.standing,
-            origins=self._origins,
-            occupancy=self._occupancy,
+            self.readiness,
+            cors=self._cors,
+            connection_limiter=self._connection_limiter,
             settings=self._settings,
             texts=self._texts,
         )
 
-    async def _no_route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await refuse_route(404, self._texts)(scope, receive, send)
+    async def _answer_not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await routing_error_response(404, self._texts)(scope, receive, send)
 
-    async def _only_sockets(self, _: Request) -> Response:
-        return refuse_route(426, self._texts, {"upgrade": "websocket"})
+    async def _require_websocket(self, _: Request) -> Response:
+        return routing_error_response(426, self._texts, {"upgrade": "websocket"})
 
-    async def _farewell(self) -> None:
-        self.standing.stopping = True
-        await self.hub.dismiss_all(self._texts.going_away)
+    async def _notify_shutdown(self) -> None:
+        self.readiness.stopping = True
+        await self.hub.close_all_and_wait(self._texts.going_away)

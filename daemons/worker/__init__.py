@@ -1,1 +1,1 @@
-"""The worker: claims messages and takes each through the six steps of `msgctl.pipeline`."""
+"""The worker: claims messages and takes each through the six steps of `msgctl.processing.pipeline`."""

@@ -8,37 +8,37 @@ import socket
 from collections.abc import AsyncIterator
 from functools import partial
 
-from daemons._hop import WORKER, Hop
-from daemons._metrics import measured
-from daemons._pace import Pace
-from daemons._process import Life, argument_parser, main
-from daemons._watchdog import count_waiting, watched
-from daemons.worker.auditing import auditing
-from daemons.worker.loop import WAKE_BLOCK, WorkLoop
-from daemons.worker.quarantine import Parent
-from msgctl import logs
+from daemons.runtime.lifecycle import Lifecycle, argument_parser, main
+from daemons.runtime.liveness import LivenessTracker
+from daemons.runtime.metrics_server import serve_metrics
+from daemons.runtime.stage_check import WORKER_STAGES, StageCheck
+from daemons.runtime.watchdog import count_waiting, watchdog_task
+from daemons.worker.audit_task import audit_task
+from daemons.worker.loop import WAKE_TIMEOUT_S, WorkLoop
+from daemons.worker.quarantine import ParentWatcher
 from msgctl.agents.store import Agents
-from msgctl.breakers.breakers import Breakers
 from msgctl.config.settings import Settings
-from msgctl.errors import RedisUnavailable
-from msgctl.pipeline import Pipeline
-from msgctl.redisdb.connection import connect, dedicated
-from msgctl.redisdb.safety import Watch, check_durability
-from msgctl.rqueue.audit import Audit
-from msgctl.rqueue.claims import Claims
-from msgctl.rqueue.progress import Progress
-from msgctl.rqueue.worker import Registration
-from msgctl.workflow import Workflow
+from msgctl.domain.errors import RedisUnavailable
+from msgctl.observability import logs
+from msgctl.processing.breakers.breakers import CircuitBreakers
+from msgctl.processing.n8n import WorkflowClient
+from msgctl.processing.pipeline import Pipeline
+from msgctl.queue.audit import MailboxAuditor
+from msgctl.queue.leases import LeaseClient
+from msgctl.queue.progress import ProgressWriter
+from msgctl.queue.rq_registration import RqRegistration
+from msgctl.storage.redis.connections import blocking_client, connect
+from msgctl.storage.redis.durability import DurabilityMonitor, check_durability
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
-async def serve(settings: Settings, life: Life, *, quarantine: int | None = None) -> None:
+async def serve(settings: Settings, lifecycle: Lifecycle, *, quarantine: int | None = None) -> None:
     """Be a worker until `life.stopping`; for the quarantine, until that is empty.
 
     Args:
         settings: the whole configuration.
-        life: told of what is asked of this process.
+        lifecycle: told of what is asked of this process.
         quarantine: id of the process whose child works the quarantine; None: be a worker like any other.
 
     Raises:
@@ -49,67 +49,71 @@ async def serve(settings: Settings, life: Life, *, quarantine: int | None = None
     name = f"{kind}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     async with contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(connect(settings))
-        waiting = await stack.enter_async_context(dedicated(settings, blocking=WAKE_BLOCK))
+        waiting = await stack.enter_async_context(blocking_client(settings, max_block_s=WAKE_TIMEOUT_S))
         if not settings.redis.accept_data_loss:
             await check_durability(redis, settings)
-        pace = Pace()
-        claims, progress = Claims(redis, settings, name), Progress(redis)
-        breakers = Breakers(redis, settings)
+        pace = LivenessTracker()
+        claims, progress = LeaseClient(redis, settings, name), ProgressWriter(redis)
+        breakers = CircuitBreakers(redis, settings)
         pipeline = Pipeline(
             settings,
-            claims=claims,
+            leases=claims,
             progress=progress,
             agents=await stack.enter_async_context(Agents(settings)),
             breakers=breakers,
-            workflow=await stack.enter_async_context(Workflow(settings)),
+            workflow=await stack.enter_async_context(WorkflowClient(settings)),
         )
         registration = await stack.enter_async_context(
-            registered(settings, name, settings.worker.concurrency if quarantine is None else 1)
+            rq_registration(settings, name, settings.worker.concurrency if quarantine is None else 1)
         )
-        chores = [breakers.refresh, Watch(redis, settings).look]
+        chores = [breakers.refresh, DurabilityMonitor(redis, settings).check]
         if quarantine is not None:
-            chores.append(Parent(quarantine, life).look)
+            chores.append(ParentWatcher(quarantine, lifecycle).check)
         else:
-            await stack.enter_async_context(measured(redis, settings))
-            await stack.enter_async_context(auditing(Audit(redis)))
+            await stack.enter_async_context(serve_metrics(redis, settings))
+            await stack.enter_async_context(audit_task(MailboxAuditor(redis)))
         loop = WorkLoop(
             settings,
             name,
-            claims=claims,
+            leases=claims,
             progress=progress,
             pipeline=pipeline,
-            register=registration.begin,
-            chores=chores,
+            register=registration.register,
+            periodic_tasks=chores,
             waiting=waiting,
-            pace=pace,
+            liveness=pace,
         )
 
         async def status() -> str:
             waiting = await count_waiting(redis)
             loop.expect_claims(waiting.claimable)
-            return f"{loop.running}/{settings.worker.concurrency} slots, {waiting.all} waiting"
+            return f"{loop.running_count}/{settings.worker.concurrency} slots, {waiting.total} waiting"
 
         log.info("Worker ready", worker=name, concurrency=settings.worker.concurrency)
-        life.ready(f"{name}: {settings.worker.concurrency} slots")
+        lifecycle.notify_ready(f"{name}: {settings.worker.concurrency} slots")
         work = loop.run if quarantine is None else loop.run_quarantine
-        hop = None if quarantine else Hop(settings, redis, pace, name=name, stages=WORKER, loop="claiming")
-        async with watched(settings, pace, status, hop=hop):
-            await work(life.stopping, life.hurried)
+        hop = (
+            None
+            if quarantine
+            else StageCheck(settings, redis, pace, name=name, stages=WORKER_STAGES, loop="claiming")
+        )
+        async with watchdog_task(settings, pace, status, stage_check=hop):
+            await work(lifecycle.stopping, lifecycle.force_stop)
 
 
 @contextlib.asynccontextmanager
-async def registered(settings: Settings, name: str, slots: int) -> AsyncIterator[Registration]:
+async def rq_registration(settings: Settings, name: str, slots: int) -> AsyncIterator[RqRegistration]:
     """Be one of RQ's workers for as long as the context lasts."""
-    registration = Registration(settings, name, slots)
-    await registration.begin()
+    registration = RqRegistration(settings, name, slots)
+    await registration.register()
     try:
         yield registration
     finally:
         with contextlib.suppress(RedisUnavailable):
-            await registration.end()
+            await registration.deregister()
 
 
-def parse() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     """The command line of the worker."""
     parser = argument_parser("worker")
     parser.add_argument(
@@ -119,5 +123,5 @@ def parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    arguments = parse()
+    arguments = parse_arguments()
     main("worker", partial(serve, quarantine=arguments.quarantine), arguments)

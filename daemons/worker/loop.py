@@ -1,7 +1,7 @@
 """The worker's loop: as many messages at once as there are slots, in one thread, woken and never polling.
 
 claim  ── takes messages into free slots; with slots left over, waits inside Redis to be woken
-slots  ── one task a message, each running `Pipeline.work`
+slots  ── one task a message, each running `Pipeline.process`
 tend   ── each second: heartbeat, promote, reap
 """
 
@@ -12,30 +12,31 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from daemons._pace import Pace
-from daemons.worker.orders import Orders
-from daemons.worker.quarantine import Quarantine
+from daemons.runtime.liveness import LivenessTracker
+from daemons.worker.maintenance import Maintainer, PeriodicTask
+from daemons.worker.operator_commands import OperatorCommands
+from daemons.worker.quarantine import QuarantineKeeper
 from daemons.worker.slots import Slots
-from daemons.worker.tending import Chore, Tender
-from msgctl import contracts, logs
+from msgctl.aio import cancel
 from msgctl.config.settings import Settings
-from msgctl.errors import RedisUnavailable
-from msgctl.pipeline import Pipeline
-from msgctl.redisdb.client import RedisClient
-from msgctl.rqueue.claims import Claims
-from msgctl.rqueue.progress import Progress
-from msgctl.tasks import cancel
+from msgctl.domain.errors import RedisUnavailable
+from msgctl.observability import logs
+from msgctl.processing.pipeline import Pipeline
+from msgctl.queue.leases import LeaseClient
+from msgctl.queue.progress import ProgressWriter
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 
-WAKE_BLOCK = 1.0
+WAKE_TIMEOUT_S = 1.0
 """Seconds an idle worker waits inside Redis at a time, should the one who wakes it have died in between."""
-LARGEST_CLAIM = 200
+MAX_CLAIMED_AT_ONCE = 200
 """Messages claimed in one step, so that Redis serves others between two of them."""
-OUTAGE_PAUSE = 0.5
+REDIS_RETRY_INTERVAL_S = 0.5
 """Seconds before Redis is asked again after it failed."""
-TAKING = "taking what waits"
+CLAIM_PROGRESS = "taking what waits"
 """What the watchdog calls a loop that comes round and brings nothing."""
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 class WorkLoop:
@@ -46,9 +47,9 @@ class WorkLoop:
         name: this worker's.
         claims, progress, pipeline: what it works with.
         register: enters this worker among RQ's anew, should Redis have forgotten it.
-        chores: what is to be done each second besides tending.
+        periodic_tasks: what is to be done each second besides tending.
         waiting: a dedicated client, for waiting to be woken.
-        pace: told of each round of claiming and of tending.
+        liveness: told of each round of claiming and of tending.
     """
 
     def __init__(
@@ -56,28 +57,28 @@ class WorkLoop:
         settings: Settings,
         name: str,
         *,
-        claims: Claims,
-        progress: Progress,
+        leases: LeaseClient,
+        progress: ProgressWriter,
         pipeline: Pipeline,
-        register: Chore,
-        chores: Sequence[Chore],
+        register: PeriodicTask,
+        periodic_tasks: Sequence[PeriodicTask],
         waiting: RedisClient,
-        pace: Pace,
+        liveness: LivenessTracker,
     ) -> None:
         self._settings = settings.worker
-        self._wake_key = contracts.WAKE + name
-        self._claims = claims
+        self._wake_key = keys.WAKE + name
+        self._leases = leases
         self._progress = progress
         self._pipeline = pipeline
         self._register = register
-        self._chores = list(chores)
-        self._waiting = waiting
-        self._pace = pace
-        self._slots = Slots(self._settings.concurrency, pipeline.work)
+        self._periodic_tasks = list(periodic_tasks)
+        self._blocking_client = waiting
+        self._liveness = liveness
+        self._slots = Slots(self._settings.concurrency, pipeline.process)
         self._may_claim = asyncio.Event()
 
     @property
-    def running(self) -> int:
+    def running_count(self) -> int:
         """How many messages run now."""
         return len(self._slots.leases)
 
@@ -87,44 +88,44 @@ class WorkLoop:
         Args:
             claimable: messages that wait and that nobody has paused, as counted just now.
         """
-        if claimable and self._slots.free and self._may_claim.is_set():
-            self._pace.expect(TAKING)
+        if claimable and self._slots.free_count and self._may_claim.is_set():
+            self._liveness.expect(CLAIM_PROGRESS)
         else:
-            self._pace.rest(TAKING)
+            self._liveness.idle(CLAIM_PROGRESS)
 
-    async def run(self, stopping: asyncio.Event, hurried: asyncio.Event) -> None:
+    async def run(self, stopping: asyncio.Event, force_stop: asyncio.Event) -> None:
         """Work until `stopping`; then let running messages end until the deadline or until `hurried`."""
         slots = self._slots
-        orders = Orders(self._claims, stopping)
-        quarantine = Quarantine(self._claims, orders.may_claim)
-        self._chores.append(orders.look)
+        orders = OperatorCommands(self._leases, stopping)
+        quarantine = QuarantineKeeper(self._leases, orders.may_claim)
+        self._periodic_tasks.append(orders.apply_command)
         self._may_claim = orders.may_claim
         try:
-            await self._work(slots, self._claim(slots, orders.may_claim), quarantine, stopping, hurried)
+            await self._work(slots, self._claim(slots, orders.may_claim), quarantine, stopping, force_stop)
         finally:
             await quarantine.stop()
 
-    async def run_quarantine(self, stopping: asyncio.Event, hurried: asyncio.Event) -> None:
+    async def run_quarantine(self, stopping: asyncio.Event, force_stop: asyncio.Event) -> None:
         """Work the quarantine, one message at a time, until it is empty or `stopping`."""
-        slots = Slots(1, self._pipeline.work)
-        await self._work(slots, self._claim_quarantine(slots), None, stopping, hurried)
+        slots = Slots(1, self._pipeline.process)
+        await self._work(slots, self._claim_quarantine(slots), None, stopping, force_stop)
 
     async def _work(
         self,
         slots: Slots,
         claim: Coroutine[Any, Any, None],
-        quarantine: Quarantine | None,
+        quarantine: QuarantineKeeper | None,
         stopping: asyncio.Event,
-        hurried: asyncio.Event,
+        force_stop: asyncio.Event,
     ) -> None:
-        tender = Tender(
-            self._claims,
+        tender = Maintainer(
+            self._leases,
             slots,
             lease=self._settings.lease,
             register=self._register,
-            chores=self._chores,
+            periodic_tasks=self._periodic_tasks,
             quarantine=quarantine,
-            pace=self._pace,
+            liveness=self._liveness,
         )
         background = [asyncio.create_task(tender.run()), asyncio.create_task(self._progress.run())]
         claiming = asyncio.create_task(claim)
@@ -133,57 +134,57 @@ class WorkLoop:
         try:
             await cancel(claiming, stopped)
         finally:
-            await self._drain(slots, hurried)
+            await self._drain(slots, force_stop)
             await cancel(*background)
 
     async def _claim(self, slots: Slots, may_claim: asyncio.Event) -> None:
         """Fill free slots for ever, while that is allowed."""
         reply_lost = False
         while True:
-            self._pace.rest("claiming")
+            self._liveness.idle("claiming")
             await may_claim.wait()
-            if not slots.free:
-                await slots.one_freed()
-                self._pace.moved()
+            if not slots.free_count:
+                await slots.wait_for_free_slot()
+                self._liveness.progressed()
                 continue
-            self._pace.mark("claiming")
+            self._liveness.beat("claiming")
             try:
                 if reply_lost:
-                    await self._claims.disown(slots.leases)
+                    await self._leases.requeue_unknown(slots.leases)
                 filled = await self._fill(slots)
                 reply_lost = False
                 if not filled:
-                    await self._waiting.blpop([self._wake_key], timeout=WAKE_BLOCK)
+                    await self._blocking_client.blpop([self._wake_key], timeout=WAKE_TIMEOUT_S)
             except (RedisUnavailable, RedisError) as outage:
                 if not reply_lost:
                     log.warning("Redis client error: cannot claim", error=str(outage))
                 reply_lost = True
-                await asyncio.sleep(OUTAGE_PAUSE)
+                await asyncio.sleep(REDIS_RETRY_INTERVAL_S)
 
     async def _fill(self, slots: Slots) -> bool:
         """Claim into the free slots; whether there was a message for each of them, and there may be more."""
-        free = min(slots.free, LARGEST_CLAIM)
-        claimed = await self._claims.claim(free)
+        free = min(slots.free_count, MAX_CLAIMED_AT_ONCE)
+        claimed = await self._leases.claim(free)
         for one in claimed:
             slots.start(one)
         if claimed:
-            self._pace.moved()
-            self._pace.rest(TAKING)
+            self._liveness.progressed()
+            self._liveness.idle(CLAIM_PROGRESS)
         return len(claimed) == free
 
     async def _claim_quarantine(self, slots: Slots) -> None:
         """Run one message after the other until there are no more."""
-        while claimed := await self._claims.claim(1, quarantine=True):
+        while claimed := await self._leases.claim(1, quarantine=True):
             slots.start(claimed[0])
-            await slots.one_freed()
+            await slots.wait_for_free_slot()
 
-    async def _drain(self, slots: Slots, hurried: asyncio.Event) -> None:
+    async def _drain(self, slots: Slots, force_stop: asyncio.Event) -> None:
         """Take nothing more, let running messages end, hand the rest back uncharged."""
         self._may_claim = asyncio.Event()  # nothing is expected any more, whatever an operator orders now
-        self._pace.rest("claiming")
+        self._liveness.idle("claiming")
         with suppress(RedisUnavailable):  # an outage: what cannot be handed back is reaped later
-            await self._claims.retire()
-            await self._claims.disown(slots.leases)
-        left = await slots.drain(self._settings.drain, hurried)
+            await self._leases.deregister()
+            await self._leases.requeue_unknown(slots.leases)
+        left = await slots.drain(self._settings.drain, force_stop)
         if left:
-            log.info("Handed back", messages=await self._claims.hand_back(left))
+            log.info("Handed back", messages=await self._leases.requeue(left))

@@ -9,49 +9,49 @@ import signal
 import sys
 from contextlib import suppress
 
-from daemons._process import Life
-from msgctl import logs
-from msgctl.rqueue.claims import Claims
+from daemons.runtime.lifecycle import Lifecycle
+from msgctl.observability import logs
+from msgctl.queue.leases import LeaseClient
 
-PROGRAM = ("-m", "daemons.worker", "--quarantine")
+CHILD_ARGUMENTS = ("-m", "daemons.worker", "--quarantine")
 """What the child runs, by this very Python; its parent's process id follows."""
-KEEPING = 10.0
+KEEPER_TTL_S = 10.0
 """Seconds for which a worker becomes the keeper; renewed each second while the child lives."""
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
-class Quarantine:
+class QuarantineKeeper:
     """Starts the child when needed, one at a time among all workers, and takes it along when the worker stops.
 
     Args:
-        claims: the worker's.
+        leases: the worker's.
         may_claim: whether the worker takes anything new; while it does not, neither does its child.
     """
 
-    def __init__(self, claims: Claims, may_claim: asyncio.Event) -> None:
-        self._claims = claims
+    def __init__(self, leases: LeaseClient, may_claim: asyncio.Event) -> None:
+        self._leases = leases
         self._may_claim = may_claim
         self._child: asyncio.subprocess.Process | None = None
-        self._dismissed = False
+        self._child_told_to_stop = False
 
-    async def attend(self, waiting: int) -> None:
+    async def ensure_worker(self, waiting: int) -> None:
         """See to it that somebody works the quarantine, if anything waits there.
 
         Raises:
             RedisUnavailable: Redis does not answer.
         """
         if self._child is not None and self._child.returncode is None:
-            await self._claims.keep_quarantine(KEEPING)
-            if not self._may_claim.is_set() and not self._dismissed:
-                self._dismissed = True
+            await self._leases.acquire_quarantine_lock(KEEPER_TTL_S)
+            if not self._may_claim.is_set() and not self._child_told_to_stop:
+                self._child_told_to_stop = True
                 self._child.terminate()
-        elif waiting and self._may_claim.is_set() and await self._claims.keep_quarantine(KEEPING):
+        elif waiting and self._may_claim.is_set() and await self._leases.acquire_quarantine_lock(KEEPER_TTL_S):
             log.warning("Working the quarantine", waiting=waiting)
-            self._dismissed = False
+            self._child_told_to_stop = False
             environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
             self._child = await asyncio.create_subprocess_exec(
-                *(sys.executable, *PROGRAM, str(os.getpid()), *sys.argv[1:]), env=environment
+                *(sys.executable, *CHILD_ARGUMENTS, str(os.getpid()), *sys.argv[1:]), env=environment
             )
 
     async def stop(self) -> None:
@@ -64,21 +64,21 @@ class Quarantine:
         await self._child.wait()
 
 
-class Parent:
+class ParentWatcher:
     """The worker that started this child. Without it the child leaves: the next keeper starts one of its own.
 
     Args:
         pid: its process id.
-        life: of the child.
+        lifecycle: of the child.
     """
 
-    def __init__(self, pid: int, life: Life) -> None:
+    def __init__(self, pid: int, lifecycle: Lifecycle) -> None:
         self._pid = pid
-        self._life = life
+        self._lifecycle = lifecycle
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Hand back and leave if it has died."""
-        if os.getppid() != self._pid and not self._life.stopping.is_set():
+        if os.getppid() != self._pid and not self._lifecycle.stopping.is_set():
             log.warning("The keeper of the quarantine is gone; its child leaves")
-            self._life.stopping.set()
-            self._life.hurried.set()
+            self._lifecycle.stopping.set()
+            self._lifecycle.force_stop.set()

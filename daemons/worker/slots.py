@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from msgctl import logs
-from msgctl.metrics import definitions as metrics
-from msgctl.rqueue.claims import Claimed
-from msgctl.tasks import cancel
+from msgctl.aio import cancel
+from msgctl.observability import logs
+from msgctl.observability.metrics import definitions as metrics
+from msgctl.queue.leases import LeasedMessage
 
-Work = Callable[[Claimed], Awaitable[None]]
+ProcessMessage = Callable[[LeasedMessage], Awaitable[None]]
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 class Slots:
@@ -21,14 +21,14 @@ class Slots:
         work: takes a message to its end, whatever that is.
     """
 
-    def __init__(self, size: int, work: Work) -> None:
+    def __init__(self, size: int, work: ProcessMessage) -> None:
         self._size = size
         self._work = work
-        self._running: dict[str, tuple[Claimed, asyncio.Task[None]]] = {}
-        self._freed = asyncio.Event()
+        self._running: dict[str, tuple[LeasedMessage, asyncio.Task[None]]] = {}
+        self._slot_freed = asyncio.Event()
 
     @property
-    def free(self) -> int:
+    def free_count(self) -> int:
         """How many more messages could run."""
         return self._size - len(self._running)
 
@@ -37,17 +37,17 @@ class Slots:
         """`id:run` of everything that runs."""
         return list(self._running)
 
-    def start(self, claimed: Claimed) -> None:
+    def start(self, claimed: LeasedMessage) -> None:
         """Run a message in a slot of its own."""
         task = asyncio.create_task(self._run(claimed))
         self._running[claimed.lease] = (claimed, task)
 
-    async def one_freed(self) -> None:
+    async def wait_for_free_slot(self) -> None:
         """Return when a message has ended since the last call."""
-        await self._freed.wait()
-        self._freed.clear()
+        await self._slot_freed.wait()
+        self._slot_freed.clear()
 
-    def drop(self, lease: str) -> None:
+    def cancel_lost(self, lease: str) -> None:
         """Stop what runs under a lease that was lost: another worker has it, or will."""
         if lease in self._running:
             claimed, task = self._running[lease]
@@ -55,12 +55,12 @@ class Slots:
             log.warning("Lease lost", messageId=claimed.message.message_id, run=claimed.run)
             task.cancel()
 
-    async def drain(self, seconds: float, hurried: asyncio.Event) -> list[Claimed]:
+    async def drain(self, seconds: float, force_stop: asyncio.Event) -> list[LeasedMessage]:
         """Let what runs end by itself, for some `seconds` or until `hurried`; stop and return the rest."""
         tasks = [task for _, task in self._running.values()]
         if tasks:
             log.info("Draining", running=len(tasks), seconds=seconds)
-            enough = asyncio.create_task(hurried.wait())
+            enough = asyncio.create_task(force_stop.wait())
             ended = asyncio.create_task(asyncio.wait(tasks))
             await asyncio.wait({enough, ended}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             await cancel(enough, ended)
@@ -68,11 +68,11 @@ class Slots:
         await cancel(*(task for _, task in left))
         return [claimed for claimed, _ in left]
 
-    async def _run(self, claimed: Claimed) -> None:
+    async def _run(self, claimed: LeasedMessage) -> None:
         try:
             await self._work(claimed)
         except Exception:  # its lease runs out and another worker takes it; the others here must not suffer
             log.exception("The outcome of a message could not be written", messageId=claimed.message.message_id)
         finally:
             del self._running[claimed.lease]
-            self._freed.set()
+            self._slot_freed.set()

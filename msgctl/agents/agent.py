@@ -4,14 +4,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from msgctl.errors import ConfigurationError, InvalidInput
-from msgctl.messages import Record
+from msgctl.domain.errors import ConfigurationError, InvalidInput
+from msgctl.domain.messages import WireStruct
 
-WEBHOOK_PATH = re.compile(r"[A-Za-z0-9_.~-]+(/[A-Za-z0-9_.~-]+)*")
-COLUMNS = ("id", "user_id", "name", "system_prompt", "webhook_path", "active")
+WEBHOOK_PATH_PATTERN = re.compile(r"[A-Za-z0-9_.~-]+(/[A-Za-z0-9_.~-]+)*")
+AGENT_COLUMNS = ("id", "user_id", "name", "system_prompt", "webhook_path", "active")
 
 
-class Agent(Record, kw_only=True, frozen=True):
+class Agent(WireStruct, kw_only=True, frozen=True):
     """An AI agent of one user."""
 
     id: str
@@ -30,10 +30,11 @@ class Agent(Record, kw_only=True, frozen=True):
         Raises:
             ConfigurationError: the row lacks a column, or its webhook path could lead out of `/webhook/`.
         """
-        missing = [column for column in COLUMNS if column not in row]
+        missing = [column for column in AGENT_COLUMNS if column not in row]
         if missing:
             raise ConfigurationError(
-                f"[postgres] agent_query yields no column {', '.join(missing)}. It needs {', '.join(COLUMNS)}."
+                f"[postgres] agent_query yields no column {', '.join(missing)}. "
+                f"It needs {', '.join(AGENT_COLUMNS)}."
             )
         try:
             path = check_webhook_path(str(row["webhook_path"] or ""))
@@ -55,7 +56,7 @@ def check_webhook_path(path: str) -> str:
     Raises:
         InvalidInput: it is empty, begins with a slash, climbs with `..`, or holds a scheme, a host or a query.
     """
-    if len(path) > 255 or not WEBHOOK_PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
+    if len(path) > 255 or not WEBHOOK_PATH_PATTERN.fullmatch(path) or {".", ".."} & set(path.split("/")):
         problem = "must be what stands behind /webhook/ in n8n, e.g. support/chat (letters, digits, - _ . ~ /)"
         raise InvalidInput(f"The webhook path {problem}.", details=[{"field": "webhookPath", "problem": problem}])
     return path

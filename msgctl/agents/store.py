@@ -9,32 +9,32 @@ import psycopg
 
 from msgctl.agents.agent import Agent, check_webhook_path
 from msgctl.config.settings import Settings
-from msgctl.contracts import AGENT_NOTIFICATIONS
-from msgctl.errors import ConfigurationError, InvalidInput
-from msgctl.postgres.cache import Cache
-from msgctl.postgres.database import Connection, Database
-from msgctl.postgres.listener import listen
+from msgctl.domain.errors import ConfigurationError, InvalidInput
+from msgctl.storage.postgres.cache import RowCache
+from msgctl.storage.postgres.database import Database, PostgresConnection
+from msgctl.storage.postgres.notifications import invalidate_on_notify
+from msgctl.storage.redis.keys import AGENT_NOTIFICATIONS
 
-FIND = """
+FIND_AGENT_SQL = """
     SELECT id, user_id, name, system_prompt, webhook_path, active FROM agents WHERE id = %(id)s
 """
-ADD = """
+ADD_AGENT_SQL = """
     INSERT INTO agents (user_id, name, system_prompt, webhook_path)
     VALUES (%(user_id)s, %(name)s, %(system_prompt)s, %(webhook_path)s)
     RETURNING id, user_id, name, system_prompt, webhook_path, active
 """
-LIST = """
+LIST_AGENTS_SQL = """
     SELECT id, user_id, name, system_prompt, webhook_path, active FROM agents
     WHERE %(user_id)s::text IS NULL OR user_id = %(user_id)s
     ORDER BY created_at, id LIMIT %(limit)s
 """
-SWITCH = """
+SET_AGENT_ACTIVE_SQL = """
     UPDATE agents SET active = %(active)s WHERE id = %(id)s
     RETURNING id, user_id, name, system_prompt, webhook_path, active
 """
 
 
-Rows = list[Agent]
+AgentList = list[Agent]
 """Named here, since `Agents.list` hides the builtin from the annotations beside it."""
 
 
@@ -51,17 +51,17 @@ class Agents:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._database = Database(settings)
-        self._cache = Cache(self._load, ttl=settings.postgres.agent_cache)
-        self._listening: asyncio.Task[None] | None = None
+        self._cache = RowCache(self._load, ttl_s=settings.postgres.agent_cache)
+        self._listener_task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._listening:
-            self._listening.cancel()
+        if self._listener_task:
+            self._listener_task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._listening
+                await self._listener_task
         await self._database.__aexit__()
 
     async def find(self, agent_id: str) -> Agent | None:
@@ -71,9 +71,11 @@ class Agents:
             PostgresUnavailable: PostgreSQL does not answer and the agent is not remembered.
             ConfigurationError: the table is missing, or `agent_query` cannot be run.
         """
-        if self._listening is None:  # a command that never looks an agent up needs no second connection
-            self._listening = asyncio.create_task(listen(self._settings, AGENT_NOTIFICATIONS, self._cache))
-        return await self._cache.find(agent_id)
+        if self._listener_task is None:  # a command that never looks an agent up needs no second connection
+            self._listener_task = asyncio.create_task(
+                invalidate_on_notify(self._settings, AGENT_NOTIFICATIONS, self._cache)
+            )
+        return await self._cache.get(agent_id)
 
     async def add(self, *, user_id: str, name: str, webhook_path: str, system_prompt: str = "") -> Agent:
         """Add an active agent to our table.
@@ -93,51 +95,51 @@ class Agents:
             "system_prompt": system_prompt.replace("\0", ""),
             "webhook_path": check_webhook_path(webhook_path),
         }
-        self._refuse_foreign_table("added")
-        return (await self._rows(ADD, values))[0]
+        self._require_own_table("added")
+        return (await self._fetch_agents(ADD_AGENT_SQL, values))[0]
 
-    async def list(self, user_id: str | None = None, *, limit: int = 1000) -> Rows:
+    async def list(self, user_id: str | None = None, *, limit: int = 1000) -> AgentList:
         """The oldest agents of our table, of one user or of all, `limit` at most.
 
         Raises:
             ConfigurationError: agents come from the operator's own table, or ours is missing.
             PostgresUnavailable: PostgreSQL does not answer.
         """
-        self._refuse_foreign_table("listed")
-        return await self._rows(LIST, {"user_id": user_id, "limit": limit})
+        self._require_own_table("listed")
+        return await self._fetch_agents(LIST_AGENTS_SQL, {"user_id": user_id, "limit": limit})
 
-    async def switch(self, agent_id: str, *, active: bool) -> Agent | None:
+    async def set_active(self, agent_id: str, *, active: bool) -> Agent | None:
         """Enable or disable an agent of our table; None if there is none with this id.
 
         Raises:
             ConfigurationError: agents come from the operator's own table, or ours is missing.
             PostgresUnavailable: PostgreSQL does not answer.
         """
-        self._refuse_foreign_table("enabled and disabled")
+        self._require_own_table("enabled and disabled")
         if not _is_uuid(agent_id):
             return None
-        rows = await self._rows(SWITCH, {"id": agent_id, "active": active})
+        rows = await self._fetch_agents(SET_AGENT_ACTIVE_SQL, {"id": agent_id, "active": active})
         return rows[0] if rows else None
 
     async def _load(self, agent_id: str) -> Agent | None:
         foreign = self._settings.postgres.agent_query
         if not foreign and not _is_uuid(agent_id):
             return None
-        rows = await self._rows(foreign or FIND, {"id": agent_id})
+        rows = await self._fetch_agents(foreign or FIND_AGENT_SQL, {"id": agent_id})
         return rows[0] if rows else None
 
-    async def _rows(self, query: str, values: dict[str, Any]) -> Rows:
+    async def _fetch_agents(self, query: str, values: dict[str, Any]) -> AgentList:
         async with self._database.connection() as connection:
-            return [Agent.from_row(row) for row in await _fetch(connection, query, values)]
+            return [Agent.from_row(row) for row in await _fetch_rows(connection, query, values)]
 
-    def _refuse_foreign_table(self, verb: str) -> None:
+    def _require_own_table(self, verb: str) -> None:
         if self._settings.postgres.agent_query:
             raise ConfigurationError(
                 f"Agents come from [postgres] agent_query, your own table: they are {verb} there, not here."
             )
 
 
-async def _fetch(connection: Connection, query: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+async def _fetch_rows(connection: PostgresConnection, query: str, values: dict[str, Any]) -> list[dict[str, Any]]:
     try:
         return await (await connection.execute(query.encode(), values)).fetchall()
     except psycopg.DataError:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 from msgctl.channels.error_codes import Code
 from msgctl.channels.send_limits import Bucket, SendLimits
 from msgctl.channels.webhook import Webhook
-from msgctl.config.section import Section
+from msgctl.config.base import Section
 from msgctl.config.settings import Settings
-from msgctl.messages import Response
+from msgctl.domain.messages import Response
 
 if TYPE_CHECKING:
     from msgctl.http.client import HttpClient  # importing aiohttp takes 0.3 s, which the command line must not pay

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from msgctl.errors import DeliveryFailed, DeliveryUnknown, FaultClass, ProviderRejected
+from msgctl.domain.errors import DeliveryFailed, DeliveryUnknown, FaultClass, ProviderRejected
 
 if TYPE_CHECKING:
     from msgctl.http.client import Answer  # aiohttp takes 0.3 s, and who only reads the tables needs none
@@ -62,7 +62,7 @@ def failure(
         fault=FaultClass.FINAL if final else FaultClass.TRANSIENT,
         code=f"{who}_{number}",
         retry_after=asked,
-        closes=code.closes,
-        stops=code.meaning is Meaning.STOP,
-        pause=code.base,
+        exceeded_limit=code.closes,
+        stops_channel=code.meaning is Meaning.STOP,
+        initial_pause_s=code.base,
     )

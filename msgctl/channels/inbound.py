@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from msgctl.messages import Channel
+from msgctl.domain.messages import Channel
 
 READ_AT_MOST = 8000
 """Characters of a text that are taken in, as of any message."""

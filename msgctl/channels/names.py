@@ -1,7 +1,7 @@
 """The names of all channels, for callers that need no more: nothing of any channel is imported."""
 
-from msgctl.extensions import CHANNELS
-from msgctl.messages import Channel
+from msgctl.domain.extensions import CHANNELS
+from msgctl.domain.messages import Channel
 
 
 def channel_names() -> tuple[Channel, ...]:

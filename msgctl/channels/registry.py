@@ -4,7 +4,7 @@ from msgctl.channels import callback, telegram, web, whatsapp
 from msgctl.channels.base import ChannelSpec
 from msgctl.channels.names import channel_names
 from msgctl.channels.webhook import PREFIX
-from msgctl.extensions import CHANNELS
+from msgctl.domain.extensions import CHANNELS
 
 BUILT_IN = (
     web.CHANNEL,

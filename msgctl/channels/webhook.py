@@ -9,7 +9,7 @@ import msgspec
 
 from msgctl.channels.inbound import Inbound
 from msgctl.config.settings import Settings
-from msgctl.errors import MalformedBody
+from msgctl.domain.errors import MalformedBody
 
 PREFIX = "/webhooks/"
 """Every webhook's path begins so."""

@@ -7,8 +7,8 @@ import gc
 import io
 import sys
 
-from msgctl.cli._exit import run
-from msgctl.cli._root import make_root
+from msgctl.cli.app import make_root
+from msgctl.cli.framework.exit import run_invocation
 
 __all__ = ["main"]
 
@@ -18,6 +18,6 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # no terminal is too poor to be told something
-    code = run(make_root(), sys.argv[1:])
+    code = run_invocation(make_root(), sys.argv[1:])
     gc.freeze()  # else Python searches all it has imported for garbage before it ends: 0.05 s
     sys.exit(code)

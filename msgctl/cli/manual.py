@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from msgctl import __version__
-from msgctl.cli._lazy import load_command
-from msgctl.cli._root import ENTRIES
+from msgctl.cli.app import COMMAND_ENTRIES
+from msgctl.cli.framework.lazy import load_command
 
-HEAD = """.TH MSGCTL 1 "" "msgctl {version}" "User Commands"
+PAGE_HEAD = """.TH MSGCTL 1 "" "msgctl {version}" "User Commands"
 .SH NAME
 msgctl \\- the asynchronous pipeline between chat customers and AI agents, and the toolkit to operate it
 .SH SYNOPSIS
@@ -16,7 +16,7 @@ msgctl \\- the asynchronous pipeline between chat customers and AI agents, and t
 [\\fB\\-\\-config\\fR \\fIPATH\\fR] [\\fB\\-\\-debug\\fR] \\fICOMMAND\\fR [\\fIARGUMENTS\\fR]
 .SH COMMANDS
 """
-TAIL = """.SH EXIT STATUS
+PAGE_TAIL = """.SH EXIT STATUS
 0 ok, 1 bug, 2 usage, 3 not found, 4 partial or violated, 5 nothing matched, 6 refused or not confirmed,
 69 unavailable, 75 try later, 78 configuration, 130 interrupted
 .SH ENVIRONMENT
@@ -26,23 +26,23 @@ MSGCTL_CONFIG names the configuration file; MSGCTL_<SECTION>_<NAME> sets one set
 """
 
 
-def leaves() -> Iterator[tuple[str, Any]]:
+def leaf_commands() -> Iterator[tuple[str, Any]]:
     """Every command that does something, with its name behind `msgctl`."""
-    for name, entry in ENTRIES.items():
-        yield from _below(name, load_command(name, entry))
+    for name, entry in COMMAND_ENTRIES.items():
+        yield from _walk_leaves(name, load_command(name, entry))
 
 
-def render() -> str:
+def render_man_page() -> str:
     """The page as roff."""
-    return HEAD.format(version=__version__) + "".join(_section(*leaf) for leaf in leaves()) + TAIL
+    return PAGE_HEAD.format(version=__version__) + "".join(_section(*leaf) for leaf in leaf_commands()) + PAGE_TAIL
 
 
-def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+def _walk_leaves(name: str, command: Any) -> Iterator[tuple[str, Any]]:
     verbs = getattr(command, "commands", None)
     if verbs is None:
         yield name, command
     for verb, below in (verbs or {}).items():
-        yield from _below(f"{name} {verb}", below)
+        yield from _walk_leaves(f"{name} {verb}", below)
 
 
 def _section(name: str, command: Any) -> str:
@@ -68,4 +68,4 @@ def _escape(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(render())
+    sys.stdout.write(render_man_page())

@@ -4,16 +4,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
-from msgctl.config.section import Seconds, Section
+from msgctl.config.base import Seconds, Section
 
-Pause = Annotated[float, Field(ge=0, le=604_800)]
-Rate = Annotated[float, Field(gt=0, le=10_000)]
-UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-AgentId = Annotated[str, Field(pattern=rf"^$|^{UUID}$")]
-InboundRoute = Annotated[str, Field(pattern=rf"^(telegram:[0-9]+|whatsapp:[0-9]+|twilio:\+[0-9]+)={UUID}$")]
+PauseSeconds = Annotated[float, Field(ge=0, le=604_800)]
+MessagesPerSecond = Annotated[float, Field(gt=0, le=10_000)]
+UUID_REGEX = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+OptionalAgentId = Annotated[str, Field(pattern=rf"^$|^{UUID_REGEX}$")]
+InboundRoute = Annotated[str, Field(pattern=rf"^(telegram:[0-9]+|whatsapp:[0-9]+|twilio:\+[0-9]+)={UUID_REGEX}$")]
 
 
-class Delivery(Section):
+class DeliverySettings(Section):
     """The process that takes responses to their channels."""
 
     concurrency: int = Field(50, ge=1, le=5000)
@@ -30,7 +30,7 @@ class Delivery(Section):
     """Delivered responses the stream keeps; those not delivered are never cut."""
 
 
-class WhatsApp(Section):
+class WhatsAppSettings(Section):
     """WhatsApp, by Meta's Cloud API or by Twilio."""
 
     provider: Literal["cloud", "twilio"] = "cloud"
@@ -44,12 +44,12 @@ class WhatsApp(Section):
     `channelMetadata.from` names one."""
     token: SecretStr = SecretStr("")
     """The access token of the Cloud API."""
-    rate: Rate = 80.0
+    rate: MessagesPerSecond = 80.0
     """Messages a second that the number may send; to one customer it is one in 6 s, 45 at once."""
     unknown: Literal["resend", "hold", "reconcile", "keep"] = "reconcile"
     """A send of doubtful fate: `reconcile` waits for the status webhook to tell, and leaves it UNKNOWN where none
     comes; `resend` and `hold` send it again once, soon or after `delivery.hold`; `keep` leaves it to a person."""
-    agent: AgentId = ""
+    agent: OptionalAgentId = ""
     """The id of the agent that answers what customers write to `phone_number_id`; for others see
     `[inbound] routes`."""
     app_secret: SecretStr = SecretStr("")
@@ -58,7 +58,7 @@ class WhatsApp(Section):
     """What you typed into Meta's form beside the webhook's URL."""
 
 
-class Twilio(Section):
+class TwilioSettings(Section):
     """Twilio's Programmable Messaging, for WhatsApp."""
 
     base_url: str = "https://api.twilio.com"
@@ -70,19 +70,19 @@ class Twilio(Section):
     sender: str = ""
     """The sender in E.164, e.g. +14155238886. Those of `[inbound] routes` may send too, where a message's
     `channelMetadata.from` names one."""
-    rate: Rate = 80.0
+    rate: MessagesPerSecond = 80.0
     """Messages a second that the sender may send."""
     unknown: Literal["resend", "hold", "reconcile", "keep"] = "reconcile"
     """A send of doubtful fate: `reconcile` looks for it in Twilio's list and sends it once more where it is not
     there; `resend` and `hold` send it again once, soon or after `delivery.hold`; `keep` leaves it to a person."""
-    agent: AgentId = ""
+    agent: OptionalAgentId = ""
     """The id of the agent that answers what customers write to `sender`; for others see `[inbound] routes`."""
     public_url: str = Field("", pattern=r"^$|^https?://[^\s?#]+[^\s?#/]$")
     """The gateway as Twilio reaches it, e.g. https://chat.example.com: signatures cover it. Empty: the webhook is
     closed."""
 
 
-class Telegram(Section):
+class TelegramSettings(Section):
     """A Telegram bot."""
 
     base_url: str = "https://api.telegram.org"
@@ -90,14 +90,14 @@ class Telegram(Section):
     token: SecretStr = SecretStr("")
     """The bot's token; of several bots all tokens, with spaces between. The first bot sends where a message's
     `channelMetadata.bot` names none."""
-    rate: Rate = 30.0
+    rate: MessagesPerSecond = 30.0
     """Messages a second that a bot may send in all."""
-    chat_rate: Rate = 1.0
+    chat_rate: MessagesPerSecond = 1.0
     """Messages a second to one chat. A group gets 20 a minute."""
     unknown: Literal["resend", "hold", "keep"] = "hold"
     """A send of doubtful fate: `resend` and `hold` send it once more, at once or after `delivery.hold`; `keep`
     leaves it to a person. Telegram cannot be asked."""
-    agent: AgentId = ""
+    agent: OptionalAgentId = ""
     """The id of the agent that answers what users write to the first bot; for others see `[inbound] routes`."""
     webhook_secret: SecretStr = SecretStr("")
     """The `secret_token` given to setWebhook, 1 to 256 of A-Z a-z 0-9 _ -; empty: the webhook is closed."""
@@ -108,13 +108,13 @@ class Telegram(Section):
         return {token.partition(":")[0]: token for token in self.token.get_secret_value().split()}
 
 
-class Callback(Section):
+class CallbackSettings(Section):
     """The HTTP callback of channel `api`, signed after Standard Webhooks."""
 
     secret: SecretStr = SecretStr("")
     """Signing secret, `whsec_` and base64 of 24 to 64 bytes. While it is replaced: the new one and the old
     one with a space between, and each callback is signed by both. Empty: channel `api` is refused at delivery."""
-    schedule: list[Pause] = Field(default=[0, 5, 300, 1800, 7200, 18_000, 36_000, 36_000], min_length=1)
+    schedule: list[PauseSeconds] = Field(default=[0, 5, 300, 1800, 7200, 18_000, 36_000, 36_000], min_length=1)
     """Seconds before each try, the first one included."""
     gone: Seconds = 604_800.0
     """Seconds for which a URL that answered 410 is not called."""
@@ -122,7 +122,7 @@ class Callback(Section):
     """Hosts that may be called although they are private or not https, each `host` or `host:port`."""
 
 
-class Inbound(Section):
+class InboundSettings(Section):
     """What customers write on WhatsApp and Telegram."""
 
     routes: list[InboundRoute] = Field(default=[])

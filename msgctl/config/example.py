@@ -7,10 +7,10 @@ from typing import Any
 from pydantic import SecretStr
 
 from msgctl.config.settings import Settings
-from msgctl.config.sources import known_settings, sentences_of
+from msgctl.config.sources import iter_settings, setting_descriptions
 
-WIDTH = 100
-HEADER = """\
+COMMENT_WIDTH = 100
+EXAMPLE_HEADER = """\
 # Settings of msgctl. Every line that is commented out shows the default.
 # A flag wins over the environment, the environment over this file, this file over the default.
 # Each setting is also an environment variable, MSGCTL_<SECTION>_<NAME>; with _FILE behind it, it names a file
@@ -20,26 +20,26 @@ HEADER = """\
 
 def render() -> str:
     """The whole example file."""
-    parts = [HEADER]
+    parts = [EXAMPLE_HEADER]
     current, sentences = "", dict[str, str]()
-    for section, name, setting in known_settings():
+    for section, name, setting in iter_settings():
         if section != current:
             current = section
-            sentences = sentences_of(section)
-            parts.append(_section(section))
-        parts.append(f"{_comment(sentences[name])}\n# {name} = {_toml(setting.default)}\n")
+            sentences = setting_descriptions(section)
+            parts.append(_render_section(section))
+        parts.append(f"{_render_comment(sentences[name])}\n# {name} = {_render_toml_value(setting.default)}\n")
     return "\n".join(parts)
 
 
-def _section(section: str) -> str:
+def _render_section(section: str) -> str:
     model = Settings.model_fields[section].annotation
-    return f"{_comment((model.__doc__ or '').strip() if model else '')}\n[{section}]\n"
+    return f"{_render_comment((model.__doc__ or '').strip() if model else '')}\n[{section}]\n"
 
 
-def _comment(sentence: str) -> str:
-    return textwrap.fill(sentence, WIDTH, initial_indent="## ", subsequent_indent="## ")
+def _render_comment(sentence: str) -> str:
+    return textwrap.fill(sentence, COMMENT_WIDTH, initial_indent="## ", subsequent_indent="## ")
 
 
-def _toml(value: Any) -> str:
+def _render_toml_value(value: Any) -> str:
     """A default as TOML, which spells strings, numbers, booleans and lists of strings as JSON does."""
     return json.dumps(value.get_secret_value() if isinstance(value, SecretStr) else value)

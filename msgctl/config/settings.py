@@ -8,17 +8,24 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
-from msgctl.config.channels import Callback, Delivery, Inbound, Telegram, Twilio, WhatsApp
-from msgctl.config.door import Auth, Gateway, Limits
-from msgctl.config.section import Count, Seconds, Section
-from msgctl.extensions import CHANNELS
-from msgctl.retry import RetryPolicy
+from msgctl.config.base import Count, Seconds, Section
+from msgctl.config.channels import (
+    CallbackSettings,
+    DeliverySettings,
+    InboundSettings,
+    TelegramSettings,
+    TwilioSettings,
+    WhatsAppSettings,
+)
+from msgctl.config.gateway import AuthSettings, GatewaySettings, LimitsSettings
+from msgctl.domain.extensions import CHANNELS
+from msgctl.domain.retry import RetryPolicy
 
 Rate = Annotated[float, Field(gt=0, le=10_000)]
 AgentId = Field("", pattern=r"^$|^[0-9a-fA-F-]{36}$")
 
 
-class Redis(Section):
+class RedisSettings(Section):
     """The Redis or Valkey (6.2 or newer) that holds the queue."""
 
     host: str = "localhost"
@@ -49,7 +56,7 @@ class Redis(Section):
     """Start although Redis evicts keys or keeps no append-only file. The flag is `--accept-data-loss`."""
 
 
-class Postgres(Section):
+class PostgresSettings(Section):
     """The PostgreSQL that holds the agents."""
 
     url: SecretStr = SecretStr("postgresql://localhost/msgctl")
@@ -68,7 +75,7 @@ class Postgres(Section):
     """Seconds an agent's or a tier's row may be remembered; a change in our own tables is heard of at once."""
 
 
-class N8n(Section):
+class N8nSettings(Section):
     """The n8n that runs the agents' workflows."""
 
     base_url: str = Field("http://localhost:5678", pattern=r"^https?://[^\s?#]+$")
@@ -81,7 +88,7 @@ class N8n(Section):
     """Bytes an answer may have."""
 
 
-class Worker(Section):
+class WorkerSettings(Section):
     """The process that works messages."""
 
     concurrency: int = Field(5, ge=1, le=5000)
@@ -97,7 +104,7 @@ class Worker(Section):
     are no attempts."""
 
 
-class Retry(Section):
+class RetrySettings(Section):
     """How patient the pipeline is with one message."""
 
     attempts: int = Field(3, ge=1, le=100)
@@ -110,11 +117,11 @@ class Retry(Section):
     """Seconds before the next look at a dependency that is down; doubled up to `cap`. Charges no attempt."""
 
     def policy(self) -> RetryPolicy:
-        """Return these settings as the policy that `msgctl.retry` decides by."""
+        """Return these settings as the policy that `msgctl.domain.retry` decides by."""
         return RetryPolicy(attempts=self.attempts, base=self.base, cap=self.cap, hold=self.hold)
 
 
-class Breaker(Section):
+class BreakerSettings(Section):
     """When a workflow or a channel that keeps failing is left alone; what is for it waits, charged nothing."""
 
     streak: int = Field(20, ge=1, le=10_000)
@@ -129,7 +136,7 @@ class Breaker(Section):
     """The longest opening in seconds."""
 
 
-class History(Section):
+class HistorySettings(Section):
     """What is remembered of a conversation."""
 
     turns: int = Field(20, ge=0, le=1000)
@@ -142,7 +149,7 @@ class History(Section):
     """Messages of one conversation that may wait; one more is refused with 429."""
 
 
-class Retention(Section):
+class RetentionSettings(Section):
     """How long what is over is kept."""
 
     completed: Seconds = 86_400.0
@@ -153,7 +160,7 @@ class Retention(Section):
     """Seconds within which a repeated message gets the same answer and no second run."""
 
 
-class Events(Section):
+class EventsSettings(Section):
     """The ledger: every transition of every message, in Redis at once and from there in PostgreSQL."""
 
     stream: int = Field(200_000, ge=1000, le=1_000_000)
@@ -165,7 +172,7 @@ class Events(Section):
     """Days events are kept in PostgreSQL."""
 
 
-class Canary(Section):
+class CanarySettings(Section):
     """A synthetic message that goes the whole way, so that silence is noticed."""
 
     interval: float = Field(0.0, ge=0, le=86_400)
@@ -176,7 +183,7 @@ class Canary(Section):
     """Seconds without an arrival after which the pipeline counts as unhealthy."""
 
 
-class Metrics(Section):
+class MetricsSettings(Section):
     """GET /metrics of each daemon, for Prometheus."""
 
     host: str = "127.0.0.1"
@@ -186,14 +193,14 @@ class Metrics(Section):
     is 0 takes free ones."""
 
 
-class Tracing(Section):
+class TracingSettings(Section):
     """OpenTelemetry spans; they need the extra, `pip install 'msgctl[tracing]'`."""
 
     endpoint: str = Field("", pattern=r"^$|^https?://[^\s?#]+$")
     """The collector's OTLP address over HTTP, e.g. http://localhost:4318; empty: no spans."""
 
 
-class Health(Section):
+class HealthSettings(Section):
     """When the queue counts as unhealthy."""
 
     max_waiting: int = Field(100, ge=0)
@@ -204,7 +211,7 @@ class Health(Section):
     """Seconds the oldest waiting message may have waited."""
 
 
-class Logs(Section):
+class LogsSettings(Section):
     """What the daemons write."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -218,29 +225,29 @@ class Logs(Section):
 class Settings(Section):
     """All sections."""
 
-    redis: Redis = Redis()
-    postgres: Postgres = Postgres()
-    n8n: N8n = N8n()
-    gateway: Gateway = Gateway()
-    auth: Auth = Auth()
-    limits: Limits = Limits()
-    worker: Worker = Worker()
-    retry: Retry = Retry()
-    breaker: Breaker = Breaker()
-    history: History = History()
-    retention: Retention = Retention()
-    delivery: Delivery = Delivery()
-    whatsapp: WhatsApp = WhatsApp()
-    twilio: Twilio = Twilio()
-    telegram: Telegram = Telegram()
-    callback: Callback = Callback()
-    inbound: Inbound = Inbound()
-    events: Events = Events()
-    canary: Canary = Canary()
-    metrics: Metrics = Metrics()
-    tracing: Tracing = Tracing()
-    health: Health = Health()
-    logs: Logs = Logs()
+    redis: RedisSettings = RedisSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    n8n: N8nSettings = N8nSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    auth: AuthSettings = AuthSettings()
+    limits: LimitsSettings = LimitsSettings()
+    worker: WorkerSettings = WorkerSettings()
+    retry: RetrySettings = RetrySettings()
+    breaker: BreakerSettings = BreakerSettings()
+    history: HistorySettings = HistorySettings()
+    retention: RetentionSettings = RetentionSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    whatsapp: WhatsAppSettings = WhatsAppSettings()
+    twilio: TwilioSettings = TwilioSettings()
+    telegram: TelegramSettings = TelegramSettings()
+    callback: CallbackSettings = CallbackSettings()
+    inbound: InboundSettings = InboundSettings()
+    events: EventsSettings = EventsSettings()
+    canary: CanarySettings = CanarySettings()
+    metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
+    health: HealthSettings = HealthSettings()
+    logs: LogsSettings = LogsSettings()
     channels: dict[str, Section] = Field(default={})
     """The tables `[channels.NAME]` of channels that extensions add, each an instance of the extension's model."""
 

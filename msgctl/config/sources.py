@@ -19,35 +19,35 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from msgctl.config.section import Section
+from msgctl.config.base import Section
 from msgctl.config.settings import Settings
-from msgctl.config.words import in_words
-from msgctl.errors import ConfigurationError
+from msgctl.config.validation_messages import describe_validation_fault
+from msgctl.domain.errors import ConfigurationError
 
-PLAIN_NAMES = {
+UNPREFIXED_VARIABLES = {
     "REDIS_HOST": ("redis", "host"),
     "REDIS_PORT": ("redis", "port"),
     "REDIS_PASSWORD": ("redis", "password"),
     "N8N_BASE_URL": ("n8n", "base_url"),
 }
 DEFAULT_FILES = (Path("config.toml"), Path("/etc/msgctl/config.toml"))
-PREFIX = "MSGCTL_"
+ENVIRONMENT_PREFIX = "MSGCTL_"
 CREDENTIAL_PREFIX = "msgctl_"
-OUTSIDE_MODEL = {"MSGCTL_CONFIG", "MSGCTL_SMOKE_TOKEN"}
+CLI_OPTION_VARIABLES = {"MSGCTL_CONFIG", "MSGCTL_SMOKE_TOKEN"}
 """Variables that options of the command line read."""
 
-Key = tuple[str, str]
+SettingKey = tuple[str, str]
 """A setting by section and name."""
-Found = dict[Key, tuple[Any, str]]
+FoundValues = dict[SettingKey, tuple[Any, str]]
 """Values, each with where it came from."""
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedSettings:
     """The settings and where each value that is not a default came from."""
 
     settings: Settings
-    origins: dict[Key, str] = field(default_factory=dict)
+    origins: dict[SettingKey, str] = field(default_factory=dict)
     path: Path | None = None
     """The file that was read, if there was one."""
 
@@ -56,8 +56,8 @@ def load(
     path: Path | None = None,
     *,
     environ: Mapping[str, str] | None = None,
-    flags: Mapping[Key, Any] | None = None,
-) -> Loaded:
+    flags: Mapping[SettingKey, Any] | None = None,
+) -> LoadedSettings:
     """Read every source and check the result.
 
     Args:
@@ -71,17 +71,17 @@ def load(
     environ = os.environ if environ is None else environ
     problems: list[str] = []
     file = _find_file(path, environ)
-    found: Found = {
-        **(_from_file(file, problems) if file else {}),
-        **_from_credentials(environ, problems),
-        **_from_environment(environ, problems),
+    found: FoundValues = {
+        **(_read_file(file, problems) if file else {}),
+        **_read_credentials(environ, problems),
+        **_read_environment(environ, problems),
         **{key: (value, "flag") for key, value in (flags or {}).items()},
     }
     settings = _validate(found, problems)
-    return Loaded(settings, {key: origin for key, (_, origin) in found.items()}, file)
+    return LoadedSettings(settings, {key: origin for key, (_, origin) in found.items()}, file)
 
 
-def known_settings() -> Iterator[tuple[str, str, FieldInfo]]:
+def iter_settings() -> Iterator[tuple[str, str, FieldInfo]]:
     """Each setting as section, name and pydantic's field, in the model's order."""
     for section, info in Settings.model_fields.items():
         model = info.annotation
@@ -90,18 +90,20 @@ def known_settings() -> Iterator[tuple[str, str, FieldInfo]]:
                 yield section, name, setting
 
 
-def sentences_of(section: str) -> dict[str, str]:
+def setting_descriptions(section: str) -> dict[str, str]:
     """What each setting of a section is for."""
     model = Settings.model_fields[section].annotation
-    return model.sentences() if isinstance(model, type) and issubclass(model, Section) else {}
+    return model.descriptions() if isinstance(model, type) and issubclass(model, Section) else {}
 
 
-FIELDS = {(section, name): setting for section, name, setting in known_settings()}
-ENVIRONMENT = PLAIN_NAMES | {f"{PREFIX}{section}_{name}".upper(): (section, name) for section, name in FIELDS}
+SETTING_FIELDS = {(section, name): setting for section, name, setting in iter_settings()}
+SETTING_BY_VARIABLE = UNPREFIXED_VARIABLES | {
+    f"{ENVIRONMENT_PREFIX}{section}_{name}".upper(): (section, name) for section, name in SETTING_FIELDS
+}
 """Variable to setting; those with our prefix come after the plain ones and win."""
 
 
-def nearest(word: str, known: Iterable[str], *, prefix: str = "") -> str:
+def suggest_nearest(word: str, known: Iterable[str], *, prefix: str = "") -> str:
     """` (did you mean …?)` for the known word most like this one, or nothing; a common prefix does not count."""
     tails = [name.removeprefix(prefix) for name in known if name.startswith(prefix)]
     found = difflib.get_close_matches(word.removeprefix(prefix), tails, n=1, cutoff=0.6)
@@ -120,74 +122,79 @@ def _find_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     raise ConfigurationError(f"There is no configuration file {named}. Make one: msgctl config init {named}")
 
 
-def _from_file(file: Path, problems: list[str]) -> Found:
+def _read_file(file: Path, problems: list[str]) -> FoundValues:
     try:
         document = tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"Cannot read {file}: {error}") from error
-    found: Found = {}
+    found: FoundValues = {}
     for section, content in document.items():
         if section not in Settings.model_fields:
-            problems.append(f"unknown section [{section}] in {file}{nearest(section, Settings.model_fields)}")
+            problems.append(
+                f"unknown section [{section}] in {file}{suggest_nearest(section, Settings.model_fields)}"
+            )
         elif not isinstance(content, dict):
             problems.append(f"{section} in {file} must be a section, [{section}]")
         else:
             for name, value in content.items():
-                found.update(_file_setting((section, name), value, file, problems))
+                found.update(_read_file_setting((section, name), value, file, problems))
     return found
 
 
-def _file_setting(key: Key, value: Any, file: Path, problems: list[str]) -> Found:
+def _read_file_setting(key: SettingKey, value: Any, file: Path, problems: list[str]) -> FoundValues:
     """One setting of the file; pydantic would take `true` for the number 1, a person did not mean that."""
     section, name = key
-    if key not in FIELDS:
-        siblings = [known for owner, known in FIELDS if owner == section]
-        problems.append(f"unknown setting {section}.{name} in {file}{nearest(name, siblings)}")
-    elif isinstance(value, bool) and FIELDS[key].annotation is not bool:
+    if key not in SETTING_FIELDS:
+        siblings = [known for owner, known in SETTING_FIELDS if owner == section]
+        problems.append(f"unknown setting {section}.{name} in {file}{suggest_nearest(name, siblings)}")
+    elif isinstance(value, bool) and SETTING_FIELDS[key].annotation is not bool:
         problems.append(f"{section}.{name} (from {file}): must not be true or false")
     else:
         return {key: (value, str(file))}
     return {}
 
 
-def _from_environment(environ: Mapping[str, str], problems: list[str]) -> Found:
+def _read_environment(environ: Mapping[str, str], problems: list[str]) -> FoundValues:
     problems.extend(
-        f"unknown environment variable {name}{nearest(name, ENVIRONMENT, prefix=PREFIX)}"
+        f"unknown environment variable {name}"
+        f"{suggest_nearest(name, SETTING_BY_VARIABLE, prefix=ENVIRONMENT_PREFIX)}"
         for name in sorted(environ)
-        if name.startswith(PREFIX) and name not in OUTSIDE_MODEL and name.removesuffix("_FILE") not in ENVIRONMENT
+        if name.startswith(ENVIRONMENT_PREFIX)
+        and name not in CLI_OPTION_VARIABLES
+        and name.removesuffix("_FILE") not in SETTING_BY_VARIABLE
     )
-    found: Found = {}
-    for name, key in ENVIRONMENT.items():
+    found: FoundValues = {}
+    for name, key in SETTING_BY_VARIABLE.items():
         if environ.get(name):
-            found[key] = (_parse(environ[name], key), name)
+            found[key] = (_parse_value(environ[name], key), name)
         elif environ.get(f"{name}_FILE"):
-            found.update(_secret(Path(environ[f"{name}_FILE"]), key, f"{name}_FILE", problems))
+            found.update(_read_secret_file(Path(environ[f"{name}_FILE"]), key, f"{name}_FILE", problems))
     return found
 
 
-def _from_credentials(environ: Mapping[str, str], problems: list[str]) -> Found:
+def _read_credentials(environ: Mapping[str, str], problems: list[str]) -> FoundValues:
     folder = environ.get("CREDENTIALS_DIRECTORY")
-    found: Found = {}
-    for section, name in FIELDS if folder else ():
+    found: FoundValues = {}
+    for section, name in SETTING_FIELDS if folder else ():
         file = Path(folder or "", f"{section}.{name}")
         if not file.is_file():
             file = file.with_name(f"{CREDENTIAL_PREFIX}{file.name}")
         if file.is_file():
-            found.update(_secret(file, (section, name), f"credential {file.name}", problems))
+            found.update(_read_secret_file(file, (section, name), f"credential {file.name}", problems))
     return found
 
 
-def _secret(file: Path, key: Key, origin: str, problems: list[str]) -> Found:
+def _read_secret_file(file: Path, key: SettingKey, origin: str, problems: list[str]) -> FoundValues:
     try:
-        return {key: (_parse(file.read_text("utf-8").rstrip("\r\n"), key), origin)}
+        return {key: (_parse_value(file.read_text("utf-8").rstrip("\r\n"), key), origin)}
     except (OSError, UnicodeDecodeError) as error:
         problems.append(f"{'.'.join(key)} (from {origin}): cannot read {file} ({type(error).__name__})")
         return {}
 
 
-def _parse(text: str, key: Key) -> Any:
+def _parse_value(text: str, key: SettingKey) -> Any:
     """A list setting is written with commas, or as in the file; pydantic reads the other types from text."""
-    if not isinstance(FIELDS[key].default, list):
+    if not isinstance(SETTING_FIELDS[key].default, list):
         return text
     with suppress(ValueError):  # a host as `[::1]:8080` is no JSON
         if text.lstrip().startswith("[") and isinstance(items := json.loads(text), list):
@@ -195,7 +202,7 @@ def _parse(text: str, key: Key) -> Any:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
-def _validate(found: Found, problems: list[str]) -> Settings:
+def _validate(found: FoundValues, problems: list[str]) -> Settings:
     document: dict[str, dict[str, Any]] = {}
     for (section, name), (value, _) in found.items():
         document.setdefault(section, {})[name] = value
@@ -205,7 +212,9 @@ def _validate(found: Found, problems: list[str]) -> Settings:
         settings = Settings()
         for fault in error.errors(include_input=False, include_url=False):
             section, name = str(fault["loc"][0]), str(fault["loc"][1])
-            problems.append(f"{section}.{name} (from {found[section, name][1]}): {in_words(fault)}")
+            problems.append(
+                f"{section}.{name} (from {found[section, name][1]}): {describe_validation_fault(fault)}"
+            )
     if problems:
         raise ConfigurationError(f"The configuration is not acceptable: {'; '.join(problems)}.")
     return settings

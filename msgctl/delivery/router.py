@@ -3,25 +3,25 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from msgctl import logs
 from msgctl.channels.base import ChannelSender
 from msgctl.channels.registry import all_channels
 from msgctl.config.settings import Settings
-from msgctl.delivery.channel import Channels
-from msgctl.delivery.delivering import Delivering
-from msgctl.delivery.entry import Entry, stamped
-from msgctl.delivery.lanes import Lanes
-from msgctl.delivery.record import Records
-from msgctl.delivery.stream import ResponseStream
-from msgctl.delivery.web import Web
+from msgctl.delivery.attempt import DeliveryRunner
+from msgctl.delivery.channel_state import ChannelStateStore
+from msgctl.delivery.delivery_record import DeliveryRecords
+from msgctl.delivery.ordered_executor import OrderedExecutor
+from msgctl.delivery.response_stream import ResponseStream
+from msgctl.delivery.stream_entry import StreamEntry, with_stream_id
+from msgctl.delivery.web.routing import WebRouter
+from msgctl.domain.messages import Channel, Failure, Response
 from msgctl.http.client import HttpClient
-from msgctl.messages import Channel, Failure, Response
-from msgctl.redisdb.client import RedisClient
+from msgctl.observability import logs
+from msgctl.storage.redis.client import RedisClient
 
-OVERFLOW_PAUSE = 1000
+OVERFLOW_PAUSE_MS = 1000
 """Milliseconds after which a delivery comes back that found no room in its channel."""
 
-log = logs.get(__name__)
+log = logs.get_logger(__name__)
 
 
 def create_senders(
@@ -44,7 +44,7 @@ def create_senders(
     }
 
 
-class Router:
+class ResponseRouter:
     """Gives entries of the stream to their channels.
 
     Each channel has `delivery.concurrency` slots of its own. What finds no room waits in Redis, so that reading
@@ -65,15 +65,17 @@ class Router:
         by_channel: Mapping[Channel, ChannelSender],
     ) -> None:
         self._stream = stream
-        self._web = Web(redis, settings)
-        self._records = Records(redis, settings)
-        self._deliverings = {
-            channel: Delivering(settings, self._records, Channels(redis, settings), sender)
+        self._web_router = WebRouter(redis, settings)
+        self._records = DeliveryRecords(redis, settings)
+        self._runners = {
+            channel: DeliveryRunner(settings, self._records, ChannelStateStore(redis, settings), sender)
             for channel, sender in by_channel.items()
         }
-        self._lanes = {channel: Lanes(settings.delivery.concurrency, self._work) for channel in by_channel}
+        self._executors = {
+            channel: OrderedExecutor(settings.delivery.concurrency, self._deliver) for channel in by_channel
+        }
 
-    async def take(self, entries: Sequence[Entry]) -> None:
+    async def dispatch(self, entries: Sequence[StreamEntry]) -> None:
         """Hand on a batch: web at once, the others into their lanes.
 
         Raises:
@@ -82,36 +84,36 @@ class Router:
         web = [entry for entry in entries if entry.channel is Channel.WEB]
         others = [entry for entry in entries if entry.channel is not Channel.WEB]
         if web:
-            await self._web.route(web)
+            await self._web_router.route(web)
         # Only a socket is told of a dead letter; the other channels have no words for it.
         await self._stream.acknowledge(entry.id for entry in others if isinstance(entry.event, Failure))
         for entry in others:
             if isinstance(entry.event, Response):
-                await self._put(entry, entry.event)
+                await self._submit(entry, entry.event)
 
-    async def tend(self) -> None:
+    async def maintain(self) -> None:
         """What is to be done each second besides reading.
 
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        await self._web.inherit()
+        await self._web_router.reroute_frames()
 
-    async def drain(self, patience: float) -> None:
+    async def drain(self, timeout_s: float) -> None:
         """Begin nothing new; let what is being sent end within `patience` seconds."""
-        await asyncio.gather(*(lanes.drain(patience) for lanes in self._lanes.values()))
+        await asyncio.gather(*(lanes.drain(timeout_s) for lanes in self._executors.values()))
 
-    async def _put(self, entry: Entry, response: Response) -> None:
-        self._stream.held.add(entry.id)
-        if self._lanes[entry.channel].offer(entry):
+    async def _submit(self, entry: StreamEntry, response: Response) -> None:
+        self._stream.in_flight.add(entry.id)
+        if self._executors[entry.channel].submit(entry):
             return
-        self._stream.held.discard(entry.id)
-        body = stamped(entry, response).to_json()
-        await self._records.postpone(entry, body, due=-OVERFLOW_PAUSE)
+        self._stream.in_flight.discard(entry.id)
+        body = with_stream_id(entry, response).to_json()
+        await self._records.reschedule(entry, body, due_ms=-OVERFLOW_PAUSE_MS)
 
-    async def _work(self, entry: Entry) -> None:
+    async def _deliver(self, entry: StreamEntry) -> None:
         try:
             if isinstance(entry.event, Response):
-                await self._deliverings[entry.channel].deliver(entry, entry.event)
+                await self._runners[entry.channel].deliver(entry, entry.event)
         finally:
-            self._stream.held.discard(entry.id)
+            self._stream.in_flight.discard(entry.id)

@@ -16,8 +16,8 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from msgctl.config.settings import Settings
-from msgctl.errors import DeliveryUnknown, FaultClass, ProviderRejected, ProviderUnreachable
-from msgctl.retry import classify_status, parse_retry_after
+from msgctl.domain.errors import DeliveryUnknown, FaultClass, ProviderRejected, ProviderUnreachable
+from msgctl.domain.retry import classify_status, parse_retry_after
 
 MAX_ANSWER = 65_536
 """Bytes of an answer that are read."""
@@ -75,7 +75,7 @@ class Answer:
             fault=fault or classify_status(self.status),
             code=f"{who}_{number}",
             retry_after=self.retry_after,
-            closes=closes,
+            exceeded_limit=closes,
         )
 
 

@@ -1,7 +1,7 @@
 """Where a callback may go: to public https addresses, checked as they are connected to, and to allowed hosts.
 
 A name is resolved once a connection; every address of it must be public; one of those very addresses is connected
-to, with the name in SNI and `Host`. Redirects are never followed.
+to, with the name in SNI and `HostOption`. Redirects are never followed.
 """
 
 import ipaddress
@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from msgctl.errors import BadAddress
+from msgctl.domain.errors import BadAddress
 
 PORTS = frozenset({443, 8443})
 """Where a callback that is not on the operator's list may listen."""

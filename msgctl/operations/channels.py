@@ -5,26 +5,28 @@ import time
 import uuid
 from typing import Any
 
-from msgctl import contracts
 from msgctl.channels.names import channel_names
 from msgctl.channels.registry import find_channel
 from msgctl.channels.send_limits import Bucket
-from msgctl.delivery.advice import advise
-from msgctl.delivery.notice import put_notice
-from msgctl.delivery.record import find
-from msgctl.errors import InvalidInput
-from msgctl.messages import Channel, Record
+from msgctl.delivery.delivery_record import find_record
+from msgctl.delivery.error_help import advise
+from msgctl.delivery.operator_message import publish_operator_message
+from msgctl.domain.errors import InvalidInput
+from msgctl.domain.messages import Channel, WireStruct
 from msgctl.operations.context import Context
-from msgctl.operations.overview import SAMPLE, SAMPLED
+from msgctl.operations.dashboard.overview import BACKLOG_SAMPLE_SIZE, SAMPLE_BACKLOG
+from msgctl.storage.redis import keys
 
-LOOK_INTERVAL = 0.1
+DELIVERY_POLL_INTERVAL_S = 0.1
 """Seconds between two looks at a delivery."""
-HELD = "The channel is paused or broken and holds it. See: msgctl channel list. Go on: msgctl channel resume"
-NOBODY = "Nobody has taken it: is a subscriber alive? msgctl health"
+HELD_ADVICE = (
+    "The channel is paused or broken and holds it. See: msgctl channel list. Go on: msgctl channel resume"
+)
+NOT_TAKEN_ADVICE = "Nobody has taken it: is a subscriber alive? msgctl health"
 TEST_TEXT = "msgctl: this is a test of the channel."
 
 
-class ChannelState(Record, kw_only=True, frozen=True):
+class ChannelState(WireStruct, kw_only=True, frozen=True):
     """One channel. Times are Unix milliseconds; None where there is nothing to tell."""
 
     channel: str
@@ -64,7 +66,7 @@ class Channels:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        _, flat, _, _ = await SAMPLE(self._redis, SAMPLED)
+        _, flat, _, _ = await SAMPLE_BACKLOG(self._redis, BACKLOG_SAMPLE_SIZE)
         backlog = dict(zip(flat[::2], flat[1::2], strict=True))
         return tuple([await self._state(channel, backlog.get(channel, 0)) for channel in channel_names()])
 
@@ -74,7 +76,7 @@ class Channels:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        key = contracts.CHANNEL_STATE + _with_provider(channel)
+        key = keys.CHANNEL_STATE + _with_provider(channel)
         new = await self._redis.hsetnx(key, "pausedAt", int(time.time() * 1000))
         if new:
             await self._redis.hset(key, "reason", "operator")
@@ -86,12 +88,12 @@ class Channels:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        key = contracts.CHANNEL_STATE + _with_provider(channel)
+        key = keys.CHANNEL_STATE + _with_provider(channel)
         fields = ("pausedAt", "reason", "streak", "openings", "openUntil")
         gone = await self._redis.hdel(key, *fields)
         return bool(gone)
 
-    async def test(
+    async def send_test(
         self, channel: Channel, to: str, *, text: str = TEST_TEXT, provider: str = "", sender: str = ""
     ) -> str:
         """Hand a text to the subscribers as if an agent had replied; the id of its delivery.
@@ -112,7 +114,7 @@ class Channels:
         metadata = {spec.address_field: spec.parse_address(to)} | ({"provider": provider} if provider else {})
         if sender:
             metadata[spec.sender_field] = sender
-        await put_notice(
+        await publish_operator_message(
             self._redis,
             text,
             message_id=identifier,
@@ -123,23 +125,23 @@ class Channels:
         )
         return identifier
 
-    async def outcome(self, message_id: str, patience: float) -> dict[str, Any]:
+    async def wait_for_outcome(self, message_id: str, timeout_s: float) -> dict[str, Any]:
         """How a delivery ended, or where it is after `patience` seconds.
 
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout_s
         while True:
-            record = await find(self._redis, message_id)
+            record = await find_record(self._redis, message_id)
             if (record and record.ended_at) or time.monotonic() > deadline:
                 break
-            await asyncio.sleep(LOOK_INTERVAL)
+            await asyncio.sleep(DELIVERY_POLL_INTERVAL_S)
         state = record.state if record else "new"
         code = (record.code if record else None) or ("" if record else "no_subscriber")
-        advice = advise(code) or (NOBODY if not record else "")
+        advice = advise(code) or (NOT_TAKEN_ADVICE if not record else "")
         if record and not record.ended_at and await self._is_held(record.channel, message_id):
-            code, advice = "held", f"{HELD} {record.channel}"
+            code, advice = "held", f"{HELD_ADVICE} {record.channel}"
         return {
             "messageId": message_id,
             "state": state,
@@ -150,18 +152,18 @@ class Channels:
         }
 
     async def _is_held(self, channel: str, message_id: str) -> bool:
-        return await self._redis.zscore(contracts.HELD + channel, message_id) is not None
+        return await self._redis.zscore(keys.HELD + channel, message_id) is not None
 
     async def _state(self, channel: Channel, backlog: int) -> ChannelState:
-        found: dict[str, str] = await self._redis.hgetall(contracts.CHANNEL_STATE + channel)
-        held = await self._redis.zcard(contracts.HELD + channel)
+        found: dict[str, str] = await self._redis.hgetall(keys.CHANNEL_STATE + channel)
+        held = await self._redis.zcard(keys.HELD + channel)
         now = int(time.time() * 1000)
         spec = find_channel(channel)
         open_until = int(float(found.get("openUntil", 0)))
         paused, broken = "pausedAt" in found, open_until > now
-        rates = [await self._free_at(bucket) for bucket in spec.rate_buckets(self._settings)]
+        rates = [await self._next_slot_ms(bucket) for bucket in spec.rate_buckets(self._settings)]
         next_send = max(open_until, min(rates, default=0))
-        gone: Any = await self._redis.zrangebyscore(contracts.CALLBACKS_GONE, now, "+inf")
+        gone: Any = await self._redis.zrangebyscore(keys.CALLBACKS_GONE, now, "+inf")
         return ChannelState(
             channel=channel,
             configured=spec.is_configured(self._settings),
@@ -176,8 +178,8 @@ class Channels:
             urls_gone=[member.partition(" ")[2] for member in gone] if spec.has_gone_urls else [],
         )
 
-    async def _free_at(self, bucket: Bucket) -> int:
-        full = await self._redis.get(contracts.BUCKET + bucket.name)
+    async def _next_slot_ms(self, bucket: Bucket) -> int:
+        full = await self._redis.get(keys.BUCKET + bucket.name)
         return int(float(full or 0) - bucket.interval * (bucket.burst - 1))
 
 

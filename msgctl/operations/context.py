@@ -1,8 +1,8 @@
 """The pipeline that an operation works on."""
 
 from msgctl.config.settings import Settings
-from msgctl.redisdb.client import RedisClient
-from msgctl.rqueue.queue import Queue
+from msgctl.queue.queue import Queue
+from msgctl.storage.redis.client import RedisClient
 
 
 class Context:

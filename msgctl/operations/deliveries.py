@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from msgctl import contracts
-from msgctl.messages import Record
+from msgctl.domain.messages import WireStruct
 from msgctl.operations.context import Context
-from msgctl.redisdb.script import Script
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.lua import Script
 
-AMEND = Script.beside(__file__, "retry_or_drop")
-FIELDS = ("state", "attempts", "providerId", "code", "text", "endedAt")
+RETRY_OR_DROP = Script.beside(__file__, "retry_or_drop")
+DELIVERY_FIELDS = ("state", "attempts", "providerId", "code", "text", "endedAt")
 
 
-class Delivery(Record, kw_only=True, frozen=True):
+class DeliverySummary(WireStruct, kw_only=True, frozen=True):
     """One response, or the word of a failure, on its way to a customer."""
 
     stream_id: str
@@ -30,7 +30,7 @@ class Delivery(Record, kw_only=True, frozen=True):
     """Unix milliseconds of its entry in the stream."""
 
 
-class _Body(msgspec.Struct, rename="camel"):
+class _MessageIdBody(msgspec.Struct, rename="camel"):
     message_id: str = ""
 
 
@@ -45,7 +45,7 @@ class Deliveries:
         self._redis = context.redis
         self._entries: dict[str, tuple[str, str, str]] = {}
 
-    async def newest(self, limit: int) -> list[Delivery]:
+    async def newest(self, limit: int) -> list[DeliverySummary]:
         """The newest events of the stream, each once and with its record.
 
         Raises:
@@ -53,12 +53,12 @@ class Deliveries:
         """
         last = next(iter(self._entries), None)
         since = f"({last}" if last else "-"
-        found = await self._redis.xrevrange(contracts.RESPONSES, min=since, count=limit)
+        found = await self._redis.xrevrange(keys.RESPONSES, min=since, count=limit)
         fresh = {str(stream_id): _entry(fields) for stream_id, fields in found}
-        self._entries = dict(list(_once(fresh | self._entries).items())[:limit])
+        self._entries = dict(list(_newest_per_event(fresh | self._entries).items())[:limit])
         pipeline = self._redis.pipeline(transaction=False)
         for _, message_id, _ in self._entries.values():
-            pipeline.hmget(contracts.DELIVERY + message_id, FIELDS)
+            pipeline.hmget(keys.DELIVERY + message_id, DELIVERY_FIELDS)
         records = await pipeline.execute() if self._entries else []
         return [
             _delivery(stream_id, entry, record)
@@ -75,7 +75,7 @@ class Deliveries:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        return await self._amend("retry", message_ids, dry_run=dry_run)
+        return await self._retry_or_drop("retry", message_ids, dry_run=dry_run)
 
     async def drop(self, message_ids: Sequence[str], *, dry_run: bool = False) -> dict[str, str]:
         """Give up what waits for its next try; by id `dropped`, `missing`, or the state it is in.
@@ -87,14 +87,14 @@ class Deliveries:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        return await self._amend("drop", message_ids, dry_run=dry_run)
+        return await self._retry_or_drop("drop", message_ids, dry_run=dry_run)
 
-    async def _amend(self, what: str, message_ids: Sequence[str], *, dry_run: bool) -> dict[str, str]:
-        outcomes = await AMEND(self._redis, what, int(dry_run), *message_ids)
+    async def _retry_or_drop(self, what: str, message_ids: Sequence[str], *, dry_run: bool) -> dict[str, str]:
+        outcomes = await RETRY_OR_DROP(self._redis, what, int(dry_run), *message_ids)
         return dict(zip(message_ids, outcomes, strict=True))
 
 
-def _once(entries: Mapping[str, tuple[str, str, str]]) -> dict[str, tuple[str, str, str]]:
+def _newest_per_event(entries: Mapping[str, tuple[str, str, str]]) -> dict[str, tuple[str, str, str]]:
     """The newest entry of each event: a delivery that was postponed comes back as another one."""
     newest: dict[tuple[str, str], str] = {}
     for stream_id, (kind, message_id, _) in entries.items():
@@ -104,16 +104,16 @@ def _once(entries: Mapping[str, tuple[str, str, str]]) -> dict[str, tuple[str, s
 
 def _entry(fields: Mapping[str, str]) -> tuple[str, str, str]:
     try:
-        message_id = msgspec.json.decode(fields.get("body", ""), type=_Body).message_id
+        message_id = msgspec.json.decode(fields.get("body", ""), type=_MessageIdBody).message_id
     except msgspec.MsgspecError:
         message_id = ""
     return fields.get("kind", "?"), message_id, fields.get("channel", "?")
 
 
-def _delivery(stream_id: str, entry: tuple[str, str, str], record: list[str | None]) -> Delivery:
+def _delivery(stream_id: str, entry: tuple[str, str, str], record: list[str | None]) -> DeliverySummary:
     kind, message_id, channel = entry
     state, attempts, provider_id, code, text, _ = record
-    return Delivery(
+    return DeliverySummary(
         stream_id=stream_id,
         message_id=message_id,
         kind=kind,

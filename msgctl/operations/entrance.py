@@ -5,9 +5,9 @@ from functools import cached_property
 from typing import Any
 
 import msgctl.operations as rooms
-from msgctl.events.ledger import Ledger
+from msgctl.ledger.stream import Ledger
 from msgctl.operations.context import Context
-from msgctl.rqueue.queue import Stats
+from msgctl.queue.queue import Stats
 
 
 class Operations(Context):
@@ -18,11 +18,11 @@ class Operations(Context):
 
     messages = cached_property(lambda self: rooms.Messages(self))
     dead_letters = cached_property(lambda self: rooms.DeadLetters(self))
-    cleaning = cached_property(lambda self: rooms.Cleaning(self))
+    cleaning = cached_property(lambda self: rooms.MessagePurger(self))
     workers = cached_property(lambda self: rooms.Workers(self))
     replies = cached_property(lambda self: rooms.Replies(self))
-    checkup = cached_property(lambda self: rooms.Checkup(self))
-    verification = cached_property(lambda self: rooms.Verification(self))
+    checkup = cached_property(lambda self: rooms.HealthCheck(self))
+    verification = cached_property(lambda self: rooms.InvariantVerification(self))
     overview = cached_property(lambda self: rooms.Overview(self))
     listing = cached_property(lambda self: rooms.Listing(self))
     triage = cached_property(lambda self: rooms.Triage(self))
@@ -30,14 +30,14 @@ class Operations(Context):
     channels = cached_property(lambda self: rooms.Channels(self))
     selection = cached_property(lambda self: rooms.Selection(self))
     grouping = cached_property(lambda self: rooms.Grouping(self))
-    replaying = cached_property(lambda self: rooms.Replaying(self))
-    cancelling = cached_property(lambda self: rooms.Cancelling(self))
-    explaining = cached_property(lambda self: rooms.Explaining(self))
-    history = cached_property(lambda self: rooms.History(self))
-    journal = cached_property(lambda self: rooms.Journal(self))
-    doubts = cached_property(lambda self: rooms.Doubts(self))
-    tracing = cached_property(lambda self: rooms.Tracing(self))
-    rebuilding = cached_property(lambda self: rooms.Rebuilding(self))
+    replaying = cached_property(lambda self: rooms.BulkReplay(self))
+    cancelling = cached_property(lambda self: rooms.MessageCanceller(self))
+    explaining = cached_property(lambda self: rooms.WaitExplainer(self))
+    history = cached_property(lambda self: rooms.ConversationHistory(self))
+    journal = cached_property(lambda self: rooms.AuditLog(self))
+    doubts = cached_property(lambda self: rooms.StrictHealthCheck(self))
+    tracing = cached_property(lambda self: rooms.MessageTracer(self))
+    rebuilding = cached_property(lambda self: rooms.LedgerRestore(self))
     ledger = cached_property(lambda self: Ledger(self.redis))
     doctor = cached_property(lambda self: rooms.Doctor(self))
 

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from msgctl.contracts import (
+from msgctl.operations.context import Context
+from msgctl.queue.leases import OperatorCommand
+from msgctl.storage.redis.keys import (
     FIELD_SLOTS,
     IDLE_WORKERS,
     LEASES,
@@ -12,12 +14,10 @@ from msgctl.contracts import (
     RQ_WORKER,
     RQ_WORKER_EXECUTIONS,
 )
-from msgctl.operations.context import Context
-from msgctl.rqueue.claims import Order
 
-ORDER_LASTS = 86_400
+COMMAND_TTL_S = 86_400
 """Seconds after which an order that nobody took back is forgotten."""
-FIELDS = ("state", "hostname", "pid", "birth", "last_heartbeat", FIELD_SLOTS)
+WORKER_FIELDS = ("state", "hostname", "pid", "birth", "last_heartbeat", FIELD_SLOTS)
 
 
 class Workers:
@@ -31,7 +31,7 @@ class Workers:
         self._redis = context.redis
         self._queue = context.queue
 
-    async def alive(self) -> list[dict[str, Any]]:
+    async def list_alive(self) -> list[dict[str, Any]]:
         """Each live one as `{name, state, order, host, pid, bornAt, lastSeenAt, slots, running}`.
 
         Times are RFC 3339; `order` is what an operator told it, `drain` or `stop`, else null.
@@ -39,14 +39,14 @@ class Workers:
         names = await self._queue.live_workers()
         pipeline = self._redis.pipeline(transaction=False)
         for name in names:
-            pipeline.hmget(RQ_WORKER + name, FIELDS)
+            pipeline.hmget(RQ_WORKER + name, WORKER_FIELDS)
             pipeline.smembers(RQ_WORKER + name + RQ_WORKER_EXECUTIONS)
             pipeline.get(ORDER + name)
         answers = await pipeline.execute()
         each = zip(answers[::3], answers[1::3], answers[2::3], strict=True)
         return [_describe(name, *answer) for name, answer in zip(names, each, strict=True)]
 
-    async def runs(self, name: str) -> list[dict[str, Any]]:
+    async def list_runs(self, name: str) -> list[dict[str, Any]]:
         """What a worker has in hand, each as `{messageId, run, seconds, leaseSeconds}`.
 
         `seconds` it has run, `leaseSeconds` it may still commit without a sign of life; null: unknown.
@@ -69,7 +69,7 @@ class Workers:
             for member, since, until in zip(members, answers[::2], answers[1::2], strict=True)
         ]
 
-    async def tell(self, names: Sequence[str], order: Order | None) -> None:
+    async def send_command(self, names: Sequence[str], order: OperatorCommand | None) -> None:
         """Give workers an order, in force for a day; None takes it back.
 
         From this moment none of them claims anything: CLAIM itself looks for the order.
@@ -83,7 +83,7 @@ class Workers:
             if order is None:
                 pipeline.delete(ORDER + name)
             else:
-                pipeline.set(ORDER + name, order, ex=ORDER_LASTS)
+                pipeline.set(ORDER + name, order, ex=COMMAND_TTL_S)
                 pipeline.srem(IDLE_WORKERS, name)  # a wake-up would be lost on it
         await pipeline.execute()
 

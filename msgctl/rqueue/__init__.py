@@ -1,1 +1,1 @@
-"""RQ's side: the queue in RQ's own keys and format, written by our scripts, read truly by RQ's tools."""
+"""The import path that stored jobs name. The queue itself is `msgctl.queue`."""

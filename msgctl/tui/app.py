@@ -12,24 +12,24 @@ from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, DataTable, Footer, Input, Tab, Tabs
 
-from msgctl.errors import InvalidInput, MsgctlError
-from msgctl.operations.pulse import Pulse
-from msgctl.operations.snapshot import Snapshot
+from msgctl.domain.errors import InvalidInput, MsgctlError
+from msgctl.operations.dashboard.postgres_ping import PostgresPing
+from msgctl.operations.dashboard.snapshot import Snapshot
 from msgctl.tui.commands import run_command
-from msgctl.tui.desk import Desk
-from msgctl.tui.screens.channels import ChannelsPane
-from msgctl.tui.screens.dead_letters import DeadLettersPane
-from msgctl.tui.screens.deliveries import DeliveriesPane
-from msgctl.tui.screens.events import EventsPane
+from msgctl.tui.context import DashboardContext
+from msgctl.tui.recording import SnapshotRecorder
 from msgctl.tui.screens.help import HelpScreen
-from msgctl.tui.screens.logs import LogsPane, message_of
 from msgctl.tui.screens.message import MessageScreen
-from msgctl.tui.screens.messages import MessagesPane
-from msgctl.tui.screens.overview import OverviewPane
-from msgctl.tui.screens.workers import WorkersPane
-from msgctl.tui.tape import Recorder
-from msgctl.tui.widgets.masthead import Banner, Masthead
-from msgctl.tui.widgets.pane import Pane
+from msgctl.tui.tabs.channels import ChannelsPane
+from msgctl.tui.tabs.dead_letters import DeadLettersPane
+from msgctl.tui.tabs.deliveries import DeliveriesPane
+from msgctl.tui.tabs.events import EventsPane
+from msgctl.tui.tabs.logs import LogsPane, message_id_of
+from msgctl.tui.tabs.messages import MessagesPane
+from msgctl.tui.tabs.overview import OverviewPane
+from msgctl.tui.tabs.workers import WorkersPane
+from msgctl.tui.widgets.header import ProblemBanner, StatusHeader
+from msgctl.tui.widgets.tab_pane import Pane
 from msgctl.tui.widgets.table import Table
 
 if TYPE_CHECKING:
@@ -45,18 +45,18 @@ PANES: dict[str, type[Pane]] = {
     "events": EventsPane,
     "logs": LogsPane,
 }
-FILTERS = {"priorities": "priority", "channels": "channel"}
+QUERY_WORD_BY_TABLE = {"priorities": "priority", "channels": "channel"}
 """Tables whose rows stand for many messages, and the filter's word that finds them."""
-PULSE_EVERY = 10.0
+POSTGRES_PING_INTERVAL_S = 10.0
 """Seconds between two questions to PostgreSQL."""
-LEAST_INTERVAL, LONGEST_INTERVAL = 0.5, 3600.0
+MIN_REFRESH_INTERVAL_S, MAX_REFRESH_INTERVAL_S = 0.5, 3600.0
 
 
 class Dashboard(App[None]):
     """The whole.
 
     Args:
-        desk: what is looked at, and by which rules.
+        dashboard_context: what is looked at, and by which rules.
     """
 
     CSS_PATH = "dashboard.tcss"
@@ -76,26 +76,26 @@ class Dashboard(App[None]):
         Binding("greater_than_sign", "wind(12)", show=False),
     ]
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, dashboard_context: DashboardContext) -> None:
         super().__init__()
-        self.desk = desk
+        self.dashboard_context = dashboard_context
         self.frozen = False
-        self._looking = False
-        self._feeling = False
-        self._making = asyncio.Lock()
+        self._refreshing = False
+        self._pinging = False
+        self._pane_lock = asyncio.Lock()
         self._snapshot: Snapshot | None = None
-        self._last_good: float | None = None
-        self._redis_trouble: str | None = None
-        self._postgres_trouble: str | None = None
+        self._last_good_at: float | None = None
+        self._redis_problem: str | None = None
+        self._postgres_problem: str | None = None
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
         """Masthead, banner, tabs, the tabs' contents, keys."""
-        yield Masthead(self.desk)
-        yield Banner()
+        yield StatusHeader(self.dashboard_context)
+        yield ProblemBanner()
         yield Tabs(*(Tab(f"{n} {pane.LABEL}", id=name) for n, (name, pane) in enumerate(PANES.items(), 1)))
         with ContentSwitcher(initial="pane-overview"):
-            yield OverviewPane(self.desk, id="pane-overview")
+            yield OverviewPane(self.dashboard_context, id="pane-overview")
         yield Input(placeholder="a tab's name, id ID, filter WORDS, interval 5, theme light, q", id="command")
         yield Footer(show_command_palette=False)
 
@@ -103,7 +103,7 @@ class Dashboard(App[None]):
         """Look at once, and then each interval."""
         self.query_one("#command").display = False
         self.query_one(Tabs).can_focus = False
-        self.set_pace(self.desk.interval)
+        self.set_refresh_interval(self.dashboard_context.interval_s)
         self.action_look()
         self.pane.focus_first()
 
@@ -112,7 +112,7 @@ class Dashboard(App[None]):
         """The tab on the screen."""
         return self.query_one(f"#{self.query_one(ContentSwitcher).current}", Pane)
 
-    def tab_called(self, word: str) -> str | None:
+    def find_tab(self, word: str) -> str | None:
         """The tab whose name begins with a word, if there is just one."""
         matching = [name for name in PANES if word and name.startswith(word.lower())]
         return matching[0] if len(matching) == 1 else None
@@ -122,14 +122,14 @@ class Dashboard(App[None]):
         self.query_one(Tabs).active = name
 
     @on(Tabs.TabActivated)
-    async def switch(self, event: Tabs.TabActivated) -> None:
+    async def activate_tab(self, event: Tabs.TabActivated) -> None:
         """A tab was chosen with the mouse, or by a command; one that was left since has come too late."""
         if event.tab.id == event.tabs.active:
-            await self._go_to(str(event.tab.id))
+            await self._switch_to(str(event.tab.id))
 
-    async def _go_to(self, name: str) -> None:
+    async def _switch_to(self, name: str) -> None:
         """Show a tab and give it the focus."""
-        pane = await self._pane_called(name)
+        pane = await self._mounted_pane(name)
         switcher = self.query_one(ContentSwitcher)
         if switcher.current != pane.id:
             switcher.current = pane.id
@@ -137,84 +137,90 @@ class Dashboard(App[None]):
             self.action_look()
         self.show_tab(name)
 
-    async def _pane_called(self, name: str) -> Pane:
+    async def _mounted_pane(self, name: str) -> Pane:
         """A tab's content, made when it is first wanted: the first screen need not wait for all eight."""
         switcher = self.query_one(ContentSwitcher)
-        async with self._making:
+        async with self._pane_lock:
             if not switcher.query(f"#pane-{name}"):
-                await switcher.add_content(PANES[name](self.desk, id=f"pane-{name}"))
+                await switcher.add_content(PANES[name](self.dashboard_context, id=f"pane-{name}"))
         return switcher.query_one(f"#pane-{name}", Pane)
 
-    def set_pace(self, seconds: float) -> None:
+    def set_refresh_interval(self, seconds: float) -> None:
         """Look each so many seconds, within reason."""
-        self.desk.interval = min(LONGEST_INTERVAL, max(LEAST_INTERVAL, seconds))
+        self.dashboard_context.interval_s = min(MAX_REFRESH_INTERVAL_S, max(MIN_REFRESH_INTERVAL_S, seconds))
         if self._timer:
             self._timer.stop()
-        self._timer = self.set_interval(self.desk.interval, self._tick)
+        self._timer = self.set_interval(self.dashboard_context.interval_s, self._tick)
 
     def _tick(self) -> None:
         if not self.frozen and not isinstance(self.screen, MessageScreen):
-            if self.desk.player:
-                self.desk.player.step(1)
+            if self.dashboard_context.player:
+                self.dashboard_context.player.step(1)
             self.action_look()
 
     def action_look(self) -> None:
         """Look now, unless a look is under way."""
-        if not self._looking:
-            self._looking = True
-            self.run_worker(self._look())
+        if not self._refreshing:
+            self._refreshing = True
+            self.run_worker(self._refresh_data())
 
-    async def _look(self) -> None:
+    async def _refresh_data(self) -> None:
         try:
-            player = self.desk.player
-            snapshot = player.current() if player else await self.desk.operations.overview.read()
-            self.query_one(Masthead).draw(snapshot, frozen=self.frozen)
-            await self.pane.look(snapshot)
-            self.pane.tell_all()
+            player = self.dashboard_context.player
+            snapshot = player.current() if player else await self.dashboard_context.operations.overview.read()
+            self.query_one(StatusHeader).show_snapshot(snapshot, frozen=self.frozen)
+            await self.pane.refresh_data(snapshot)
+            self.pane.show_details()
         except MsgctlError as error:
-            self._redis_trouble = error.message
+            self._redis_problem = error.message
         except NoMatches:
-            if self.query(Masthead):
+            if self.query(StatusHeader):
                 raise
             return  # the screen was taken down meanwhile
         else:
-            self._snapshot, self._last_good, self._redis_trouble = snapshot, self.desk.clock(), None
-            if self.desk.recorder:
-                await self._record(self.desk.recorder, snapshot)
+            self._snapshot, self._last_good_at, self._redis_problem = (
+                snapshot,
+                self.dashboard_context.clock(),
+                None,
+            )
+            if self.dashboard_context.recorder:
+                await self._record(self.dashboard_context.recorder, snapshot)
         finally:
-            self._looking = False
-        self._tell_troubles()
-        if self.desk.pulse and not self._feeling:  # from now on: the first screen comes first
-            self._feeling = True
-            self.set_interval(PULSE_EVERY, partial(self.feel, self.desk.pulse))
-            self.run_worker(self.feel(self.desk.pulse))
+            self._refreshing = False
+        self._show_problems()
+        if self.dashboard_context.postgres_ping and not self._pinging:  # from now on: the first screen comes first
+            self._pinging = True
+            self.set_interval(
+                POSTGRES_PING_INTERVAL_S, partial(self.ping_postgres, self.dashboard_context.postgres_ping)
+            )
+            self.run_worker(self.ping_postgres(self.dashboard_context.postgres_ping))
 
-    async def _record(self, recorder: Recorder, snapshot: Snapshot) -> None:
+    async def _record(self, recorder: SnapshotRecorder, snapshot: Snapshot) -> None:
         try:
-            await recorder.keep(snapshot)
+            await recorder.record(snapshot)
         except OSError as error:
-            self.desk.recorder = None
+            self.dashboard_context.recorder = None
             self.notify(f"The recording ends: {error.strerror}.", severity="error", markup=False)
 
-    async def feel(self, pulse: Pulse) -> None:
+    async def ping_postgres(self, pulse: PostgresPing) -> None:
         """Ask PostgreSQL for a sign of life."""
-        self._postgres_trouble = await pulse.trouble()
-        self._tell_troubles()
+        self._postgres_problem = await pulse.find_problem()
+        self._show_problems()
 
-    def _tell_troubles(self) -> None:
-        troubles = [trouble for trouble in (self._redis_trouble, self._postgres_trouble) if trouble]
-        for banner in self.query(Banner):  # none, once the screen is taken down
-            banner.tell(troubles, last_good=self._last_good, now=self.desk.clock())
+    def _show_problems(self) -> None:
+        troubles = [trouble for trouble in (self._redis_problem, self._postgres_problem) if trouble]
+        for banner in self.query(ProblemBanner):  # none, once the screen is taken down
+            banner.show_problems(troubles, last_good=self._last_good_at, now=self.dashboard_context.clock())
 
     async def action_tab(self, place: int) -> None:
         """A number is a tab."""
-        await self._go_to(list(PANES)[place - 1])
+        await self._switch_to(list(PANES)[place - 1])
 
     async def action_next_tab(self, step: int) -> None:
         """Left and Right walk through the tabs, and begin anew at either end."""
         names = list(PANES)
         here = names.index(str(self.pane.id).removeprefix("pane-"))
-        await self._go_to(names[(here + step) % len(names)])
+        await self._switch_to(names[(here + step) % len(names)])
 
     def action_help(self) -> None:
         """Help on this tab."""
@@ -224,7 +230,7 @@ class Dashboard(App[None]):
         """Freeze the picture, or go on looking."""
         self.frozen = not self.frozen
         if self._snapshot:
-            self.query_one(Masthead).draw(self._snapshot, frozen=self.frozen)
+            self.query_one(StatusHeader).show_snapshot(self._snapshot, frozen=self.frozen)
 
     def action_out(self) -> None:
         """Esc: the command line, then the tab's own level."""
@@ -232,22 +238,22 @@ class Dashboard(App[None]):
         if command.display:
             command.display = False
             self.pane.focus_first()
-        elif not self.pane.leave():
+        elif not self.pane.go_back():
             self.pane.focus_first()
         self.action_look()
 
     def action_copy(self) -> None:
         """Copy what the cursor is on."""
         table = self.focused
-        if isinstance(table, Table) and table.chosen:
+        if isinstance(table, Table) and table.selected_key:
             two = self.pane.id in {"pane-deliveries", "pane-events"}  # an entry, and the message's id
-            self.copy_to_clipboard(table.chosen.split()[-1] if two else table.chosen)
+            self.copy_to_clipboard(table.selected_key.split()[-1] if two else table.selected_key)
             self.notify("Copied.")
 
     def action_wind(self, count: int) -> None:
         """Move within a recording."""
-        if self.desk.player:
-            self.desk.player.step(count)
+        if self.dashboard_context.player:
+            self.dashboard_context.player.step(count)
             self.action_look()
 
     def action_command(self) -> None:
@@ -258,7 +264,7 @@ class Dashboard(App[None]):
         self.screen.set_focus(command)  # at once: what is typed next belongs to it
 
     @on(Input.Submitted, "#command")
-    def do_command(self, event: Input.Submitted) -> None:
+    def submit_command(self, event: Input.Submitted) -> None:
         """Enter in the command line."""
         self.query_one("#command").display = False
         self.pane.focus_first()
@@ -270,29 +276,29 @@ class Dashboard(App[None]):
     @on(DataTable.RowSelected)
     def open_row(self, event: DataTable.RowSelected) -> None:
         """Enter, or a click on the row of the cursor, opens the message it is about, or the messages."""
-        chosen = event.data_table.chosen if isinstance(event.data_table, Table) else None
-        if not chosen or self.desk.player:
+        chosen = event.data_table.selected_key if isinstance(event.data_table, Table) else None
+        if not chosen or self.dashboard_context.player:
             return
-        if event.data_table.id in FILTERS:
-            self.filter_messages(f"{FILTERS[event.data_table.id]}:{chosen}")
+        if event.data_table.id in QUERY_WORD_BY_TABLE:
+            self.filter_messages(f"{QUERY_WORD_BY_TABLE[event.data_table.id]}:{chosen}")
         elif self.pane.id == "pane-logs":
-            self.open_message(message_of(chosen))
+            self.open_message(message_id_of(chosen))
         elif self.pane.id in {"pane-messages", "pane-dead", "pane-deliveries", "pane-events"}:
             self.open_message(chosen.split()[-1])
 
     def open_message(self, message_id: str) -> None:
         """Open a message above the tabs."""
-        if message_id and self.desk.player is None:
-            self.push_screen(MessageScreen(self.desk, message_id))
+        if message_id and self.dashboard_context.player is None:
+            self.push_screen(MessageScreen(self.dashboard_context, message_id))
 
     def filter_messages(self, words: str) -> None:
         """Go to the messages that answer to these words."""
         self.run_worker(self._filter_messages(words))
 
     async def _filter_messages(self, words: str) -> None:
-        await self._pane_called("messages")
+        await self._mounted_pane("messages")
         self.query_one(MessagesPane).filter_by(words)
-        await self._go_to("messages")
+        await self._switch_to("messages")
         self.action_look()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from msgctl.durations import parse_duration
-from msgctl.errors import InvalidInput
+from msgctl.domain.durations import parse_duration
+from msgctl.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
     from msgctl.tui.app import Dashboard
@@ -23,7 +23,7 @@ def run_command(app: "Dashboard", text: str) -> None:
     if word in _COMMANDS:
         _COMMANDS[word](app, rest)
         return
-    tab = app.tab_called(word)
+    tab = app.find_tab(word)
     if not tab:
         known = ", ".join(sorted(_COMMANDS))
         raise InvalidInput(f"There is no command {word!r}; there are the names of the tabs, and {known}.")
@@ -38,7 +38,7 @@ def _id(app: "Dashboard", rest: str) -> None:
 
 def _interval(app: "Dashboard", rest: str) -> None:
     try:
-        app.set_pace(parse_duration(rest))
+        app.set_refresh_interval(parse_duration(rest))
     except InvalidInput:
         raise InvalidInput("Say how many seconds: interval 5") from None
 
@@ -50,9 +50,9 @@ def _theme(app: "Dashboard", rest: str) -> None:
 
 
 def _at(app: "Dashboard", rest: str) -> None:
-    if app.desk.player is None:
+    if app.dashboard_context.player is None:
         raise InvalidInput("That is for a recording: msgctl dash --replay FILE")
-    app.desk.player.seek(rest)
+    app.dashboard_context.player.seek(rest)
     app.action_look()
 
 

@@ -12,9 +12,9 @@ from psycopg.rows import TupleRow
 from msgctl.agents.agent import Agent
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
-from msgctl.errors import ConfigurationError, InvalidInput, PostgresUnavailable
-from msgctl.postgres.migrations import migrate
-from msgctl.stack.postgres import Postgres
+from msgctl.domain.errors import ConfigurationError, InvalidInput, PostgresUnavailable
+from msgctl.local.servers.postgres import PostgresServer
+from msgctl.storage.postgres.migrations import migrate
 from tools.support.daemons import until
 
 Sql = Callable[[str], Awaitable[list[TupleRow]]]
@@ -147,7 +147,7 @@ async def test_a_change_during_a_lost_connection_is_not_missed(settings: Setting
 
 
 async def test_a_remembered_agent_serves_while_postgres_is_down(
-    settings: Settings, sql: Sql, postgres: Postgres
+    settings: Settings, sql: Sql, postgres: PostgresServer
 ) -> None:
     """What is remembered serves; what is not is unavailable, and said to be."""
     async with Agents(changed(settings)) as store:

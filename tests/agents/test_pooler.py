@@ -14,13 +14,13 @@ from pydantic import SecretStr
 from msgctl.agents.agent import Agent
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
-from msgctl.errors import PostgresUnavailable
-from msgctl.events.projector import Projector
-from msgctl.postgres.database import Database
-from msgctl.postgres.migrations import migrate
-from msgctl.redisdb.client import RedisClient
-from msgctl.rqueue.queue import Queue
-from msgctl.stack.ports import free_port
+from msgctl.domain.errors import PostgresUnavailable
+from msgctl.ledger.projector import Projector
+from msgctl.local.supervisor.ports import free_port
+from msgctl.queue.queue import Queue
+from msgctl.storage.postgres.database import Database
+from msgctl.storage.postgres.migrations import migrate
+from msgctl.storage.redis.client import RedisClient
 from tests.support.valkey_server import message
 from tools.support.daemons import until
 
@@ -63,10 +63,10 @@ async def test_a_pooler_may_stand_between(
             agent = await writers.add(user_id="ana", name="Ana's", webhook_path="chat")
             found = await asyncio.gather(*(readers.find(agent.id) for _ in range(50)))
             assert found == [agent] * 50
-            await writers.switch(agent.id, active=False)
+            await writers.set_active(agent.id, active=False)
             await until(lambda: _is_off(readers, agent), "the change to be seen")
             await Queue(redis, settings).enqueue(message(1), digest=message(1).digest())
-            assert await Projector(redis, settings, database).project() == 1
+            assert await Projector(redis, settings, database).project_batch() == 1
 
 
 async def _migrates(settings: Settings) -> bool:

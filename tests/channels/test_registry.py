@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from daemons.gateway.openapi import describe
+from daemons.gateway.http.openapi import build_document
 from msgctl.channels.base import ChannelSpec
 from msgctl.channels.error_codes import Code, Meaning
 from msgctl.channels.names import channel_names
 from msgctl.channels.registry import BUILT_IN, find_channel, register, unregister
-from msgctl.config.section import Section
+from msgctl.config.base import Section
 from msgctl.config.settings import Settings
-from msgctl.delivery.advice import advise
-from msgctl.errors import ConfigurationError, InvalidInput
-from msgctl.extensions import CHANNELS
-from msgctl.intake import parse_submission
-from msgctl.messages import Channel
+from msgctl.delivery.error_help import advise
+from msgctl.domain.errors import ConfigurationError, InvalidInput
+from msgctl.domain.extensions import CHANNELS
+from msgctl.domain.messages import Channel
+from msgctl.intake.accept import parse_submission
 
 BODY = b'{"agentId": "00000000-0000-4000-8000-000000000000", "message": "oi", "channel": "sms"}'
 MODULE = """
@@ -78,7 +78,7 @@ def test_registered_channel_is_accepted_described_and_explained(sms: ChannelSpec
     assert parse_submission(BODY).channel is Channel("sms")
     assert channel_names()[-1] == "sms"
     assert find_channel("sms") is sms
-    assert "sms" in describe()["components"]["schemas"]["Channel"]["enum"]
+    assert "sms" in build_document()["components"]["schemas"]["Channel"]["enum"]
     assert advise("sms_7") == "7: The number does not exist. It will not be retried."
     assert advise("sms_no_id") == "The provider gave no id."
 

@@ -8,7 +8,7 @@ import pytest
 
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
-from msgctl.redisdb.client import RedisClient
+from msgctl.storage.redis.client import RedisClient
 from tests.support.command_line import Invoke, Outcome, started
 from tests.support.messages import Traffic
 from tests.support.secret_scan import SEARCH

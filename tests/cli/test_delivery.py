@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from msgctl import contracts
-from msgctl.redisdb.client import RedisClient
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.command_line import Invoke
 
 
@@ -15,14 +15,14 @@ async def test_a_channel_is_paused_and_resumed(msgctl: Invoke, redis: RedisClien
     acts = (await msgctl("journal", "list", "-o", "json")).json["items"]
     assert (acts[0]["act"], acts[0]["reason"]) == ("channel pause", "maintenance")
     assert (await msgctl("channel", "resume", "telegram")).code == 0
-    assert await redis.hgetall(contracts.CHANNEL_STATE + "telegram") == {}
+    assert await redis.hgetall(keys.CHANNEL_STATE + "telegram") == {}
     assert (await msgctl("channel", "pause", "web")).code == 2
 
 
 async def test_the_last_error_is_told_in_plain_words(msgctl: Invoke, redis: RedisClient) -> None:
     """The advice of the provider's table stands in the list."""
     failed: Any = {"code": "whatsapp_131047", "text": "x", "failedAt": 1}
-    await redis.hset(contracts.CHANNEL_STATE + "whatsapp", mapping=failed)
+    await redis.hset(keys.CHANNEL_STATE + "whatsapp", mapping=failed)
     row = next(row for row in (await msgctl("channel", "list", "-o", "json")).json["items"] if row["advice"])
     assert row["lastError"] == "whatsapp_131047"
     assert "24 h window" in row["advice"]
@@ -38,12 +38,12 @@ async def test_a_test_without_a_subscriber_says_so(msgctl: Invoke) -> None:
 async def test_deliveries_are_retried_and_dropped(msgctl: Invoke, redis: RedisClient) -> None:
     """A failed one is due again at once; dropped it is FAILED; what is over or missing is exit 4."""
     record: Any = {"state": "FAILED", "channel": "telegram", "body": "{}", "endedAt": 1, "code": "telegram_403"}
-    await redis.hset(contracts.DELIVERY + "m1", mapping=record)
+    await redis.hset(keys.DELIVERY + "m1", mapping=record)
     assert (await msgctl("delivery", "retry", "m1")).code == 6  # nobody confirmed it
     assert (await msgctl("delivery", "retry", "m1", "--yes", "-o", "ids")).stdout == "m1\n"
-    assert await redis.zrange(contracts.POSTPONED, 0, -1) == ["m1"]
+    assert await redis.zrange(keys.POSTPONED, 0, -1) == ["m1"]
     assert (await msgctl("delivery", "drop", "m1", "--yes")).code == 0
-    assert await redis.zcard(contracts.POSTPONED) == 0
+    assert await redis.zcard(keys.POSTPONED) == 0
     partial = await msgctl("delivery", "drop", "m1", "nobody", "--yes", "-o", "json")
     assert partial.code == 4
     assert [item["outcome"] for item in partial.json["items"]] == ["failed", "missing"]

@@ -2,9 +2,9 @@
 
 import json
 
-from msgctl import contracts
-from msgctl.messages import State
-from msgctl.redisdb.client import RedisClient
+from msgctl.domain.messages import State
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.command_line import Invoke
 from tests.support.messages import Traffic
 
@@ -89,7 +89,7 @@ async def test_a_record_that_has_gone_is_skipped_and_counted(
 ) -> None:
     """One of three records was lost: the replay of all does the other two, names the third, and is partial."""
     await traffic.failed("m1", "gone", "m2")
-    await redis.delete(contracts.job_key("gone"))
+    await redis.delete(keys.job_key("gone"))
     outcome = await msgctl("dlq", "replay", "--all", "--yes", "-o", "json")
     assert outcome.code == 4
     assert {item["messageId"]: item["outcome"] for item in outcome.json["items"]} == {

@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 
 from msgctl.config.settings import Settings
-from msgctl.stack.n8n import N8nStandIn
-from msgctl.stack.valkey import Valkey
+from msgctl.local.fakes.n8n import FakeN8n
+from msgctl.local.servers.valkey import ValkeyServer
 from tests.support.command_line import Invoke, started
 from tools.support.daemons import PATIENCE, Daemon, until
 
@@ -34,7 +34,7 @@ def command_of(finding: Mapping[str, Any]) -> list[str]:
     return words
 
 
-async def test_the_queue_grows(msgctl: Invoke, settings: Settings, n8n: N8nStandIn, agent_id: str) -> None:
+async def test_the_queue_grows(msgctl: Invoke, settings: Settings, n8n: FakeN8n, agent_id: str) -> None:
     """Its workers were told to rest: the doctor says so, its command lets them work, and the queue drains."""
     environ = {"MSGCTL_HEALTH_MAX_WAITING": "2"}
     async with Daemon("worker", settings):
@@ -50,12 +50,12 @@ async def test_the_queue_grows(msgctl: Invoke, settings: Settings, n8n: N8nStand
         assert (await msgctl(*command_of(found))).code == 0
         assert (await msgctl("queue", "drain", "--wait", "--timeout", "1m")).code == 0
         assert "queue_growing" not in await findings(msgctl, environ)
-    assert n8n.calls.total() == 5
+    assert n8n.calls_by_message.total() == 5
 
 
-async def test_jobs_fail(msgctl: Invoke, settings: Settings, n8n: N8nStandIn, agent_id: str) -> None:
+async def test_jobs_fail(msgctl: Invoke, settings: Settings, n8n: FakeN8n, agent_id: str) -> None:
     """n8n refuses the key: the doctor says what they failed of; a replay of the group, canary first, mends it."""
-    n8n.behaviour = msgspec.structs.replace(n8n.behaviour, mode="403")
+    n8n.behavior = msgspec.structs.replace(n8n.behavior, mode="403")
     async with Daemon("worker", settings):
         sent = await msgctl("message", "send", "hello", "--agent", agent_id, "--count", "3", "-o", "ids")
         assert (await msgctl("message", "wait", *sent.lines)).code == 4
@@ -72,7 +72,7 @@ async def test_jobs_fail(msgctl: Invoke, settings: Settings, n8n: N8nStandIn, ag
 
 async def test_redis_drops_what_it_took(msgctl: Invoke, tmp_path: Path) -> None:
     """It may evict and keeps no file: the doctor says both, and its command sets both right."""
-    async with Valkey(tmp_path / "valkey") as valkey, Redis(port=valkey.port) as redis:
+    async with ValkeyServer(tmp_path / "valkey") as valkey, Redis(port=valkey.port) as redis:
         await redis.config_set("maxmemory-policy", "allkeys-lru")
         await redis.config_set("appendonly", "no")
         environ = {"MSGCTL_REDIS_PORT": str(valkey.port), "MSGCTL_REDIS_HOST": "127.0.0.1"}
@@ -83,7 +83,7 @@ async def test_redis_drops_what_it_took(msgctl: Invoke, tmp_path: Path) -> None:
 
 
 async def test_a_socket_gets_no_reply(
-    msgctl: Invoke, settings: Settings, n8n: N8nStandIn, agent_id: str, tmp_path: Path
+    msgctl: Invoke, settings: Settings, n8n: FakeN8n, agent_id: str, tmp_path: Path
 ) -> None:
     """Nobody delivers: the doctor says so, its command starts a subscriber, and the customer hears the reply."""
     token = (await msgctl("token", "issue", "--user", "ana")).stdout.strip()
@@ -93,7 +93,7 @@ async def test_a_socket_gets_no_reply(
             await socket.send(json.dumps({"type": "message", "data": {"agentId": agent_id, "content": "hello"}}))
             heard = [json.loads(await socket.recv())["type"] for _ in range(3)]
             assert heard == ["connected", "queued", "processing"]
-            await until(lambda: n8n.calls.total() == 1, "the agent to answer")
+            await until(lambda: n8n.calls_by_message.total() == 1, "the agent to answer")
             found = (await findings(msgctl))["socket_without_reply"]
             async with started(settings, *command_of(found), folder=tmp_path):
                 reply = json.loads(await asyncio.wait_for(socket.recv(), PATIENCE))

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from msgctl import contracts
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
-from msgctl.messages import State
-from msgctl.operations.query import parse_query
-from msgctl.redisdb.client import RedisClient
+from msgctl.domain.messages import State
+from msgctl.operations.messages.query import parse_query
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.command_line import Invoke, Outcome, started
 from tests.support.messages import Traffic, commit
 from tools.support.daemons import PATIENCE, Daemon, until
@@ -43,7 +43,7 @@ async def test_a_dry_run_of_drop_tells_the_truth(msgctl: Invoke, traffic: Traffi
     """What is no dead letter would be kept, as would one whose sender is still to be told."""
     await traffic.completed("done")
     await traffic.failed("dead", "untold")
-    await redis.zadd(contracts.POSTPONED, {"untold": 2**52})
+    await redis.zadd(keys.POSTPONED, {"untold": 2**52})
     names = ("done", "dead", "untold", "gone")
     dry = await msgctl("dlq", "drop", *names, "--dry-run", "-o", "json")
     assert dry.code == 0
@@ -56,13 +56,13 @@ async def test_a_dry_run_of_drop_tells_the_truth(msgctl: Invoke, traffic: Traffi
 async def test_deliveries_have_a_dry_run(msgctl: Invoke, redis: RedisClient) -> None:
     """It says what would be done, and nothing is."""
     record: Any = {"state": "FAILED", "channel": "telegram", "body": "{}", "endedAt": 1, "code": "telegram_403"}
-    await redis.hset(contracts.DELIVERY + "m1", mapping=record)
+    await redis.hset(keys.DELIVERY + "m1", mapping=record)
     retry = await msgctl("delivery", "retry", "m1", "gone", "--dry-run", "-o", "json")
     assert (retry.code, outcomes(retry)) == (0, {"m1": "would_retry", "gone": "missing"})
     drop = await msgctl("delivery", "drop", "m1", "--dry-run", "-o", "json")
     assert (drop.code, outcomes(drop)) == (0, {"m1": "failed"})
-    assert await redis.hgetall(contracts.DELIVERY + "m1") == {name: str(value) for name, value in record.items()}
-    assert await redis.zcard(contracts.POSTPONED) == 0
+    assert await redis.hgetall(keys.DELIVERY + "m1") == {name: str(value) for name, value in record.items()}
+    assert await redis.zcard(keys.POSTPONED) == 0
 
 
 async def test_a_replay_says_what_it_did_not_do(msgctl: Invoke, traffic: Traffic, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ async def test_a_finished_message_shows_its_reply(msgctl: Invoke, traffic: Traff
     assert any(line.split() == ["reply", "I", "am", "well."] for line in (await msgctl("status", "m1")).lines)
     assert (await msgctl("status", "m2", "-o", "json")).json["reply"] is None
     assert "reply" not in (await msgctl("status", "m2")).stdout
-    await redis.delete(contracts.REPLIES + "of-m1")
+    await redis.delete(keys.REPLIES + "of-m1")
     assert (await msgctl("status", "m1", "-o", "json")).json["reply"] is None
     table = (await msgctl("status", "m1")).lines
     assert any(line.split() == ["reply", "no", "longer", "kept"] for line in table)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from msgctl import contracts
 from msgctl.config.settings import Settings
-from msgctl.events.projector import Projector
-from msgctl.postgres.database import Database
-from msgctl.redisdb.client import RedisClient
+from msgctl.ledger.projector import Projector
+from msgctl.storage.postgres.database import Database
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.command_line import Invoke
 from tests.support.messages import Traffic
 
@@ -21,7 +21,7 @@ async def projected(traffic: Traffic, redis: RedisClient, settings: Settings) ->
     await traffic.failed("dead")
     await traffic.waiting("waits", conversation="c")
     async with Database(settings) as database:
-        await Projector(redis, settings, database).project()
+        await Projector(redis, settings, database).project_batch()
 
 
 async def test_trace_tells_the_story_and_what_to_do(projected: None, msgctl: Invoke) -> None:
@@ -81,7 +81,7 @@ async def test_rebuild_is_silent_where_all_is_well_and_fails_where_not(
     """Exit 0 without a difference, exit 4 and the message's name with one."""
     sound = await msgctl("events", "rebuild", "--dry-run", "-o", "json")
     assert (sound.code, sound.json["items"], sound.json["compared"]) == (0, [], 2)
-    await redis.delete(contracts.job_key("waits"))
+    await redis.delete(keys.job_key("waits"))
     broken = await msgctl("events", "rebuild", "--dry-run", "-o", "json")
     assert broken.code == 4
     assert broken.json["items"][0]["messageId"] == "waits"
@@ -92,7 +92,7 @@ async def test_restore_feeds_an_empty_redis(projected: None, msgctl: Invoke, red
     await redis.flushdb()
     dry = await msgctl("events", "restore", "--dry-run", "-o", "json")
     assert [item["outcome"] for item in dry.json["items"]] == ["would_restore"]
-    assert not await redis.exists(contracts.job_key("waits"))
+    assert not await redis.exists(keys.job_key("waits"))
     done = await msgctl("events", "restore", "--yes", "-o", "json")
     assert [(item["messageId"], item["outcome"]) for item in done.json["items"]] == [("waits", "restored")]
-    assert await redis.lrange(contracts.RQ_QUEUE + "messages:5", 0, -1) == ["waits"]
+    assert await redis.lrange(keys.RQ_QUEUE + "messages:5", 0, -1) == ["waits"]

@@ -5,11 +5,11 @@ import time
 import pytest
 import typer
 
-from msgctl.cli._context import context_of
-from msgctl.cli._exit import run
-from msgctl.cli._output import print_table, printable
-from msgctl.cli._time import ago, rfc3339
-from msgctl.errors import InvalidInput, MsgctlError, NothingMatched
+from msgctl.cli.framework.context import global_options_of
+from msgctl.cli.framework.exit import run_invocation
+from msgctl.cli.framework.output import print_table, printable
+from msgctl.cli.framework.times import format_age, format_rfc3339
+from msgctl.domain.errors import InvalidInput, MsgctlError, NothingMatched
 
 
 def ending_with(error: BaseException, *, debug: bool = False) -> int:
@@ -18,7 +18,7 @@ def ending_with(error: BaseException, *, debug: bool = False) -> int:
 
     @app.callback()
     def _globals(context: typer.Context) -> None:
-        context_of(context).debug = debug
+        global_options_of(context).debug = debug
 
     @app.command()
     def act() -> None:
@@ -26,7 +26,7 @@ def ending_with(error: BaseException, *, debug: bool = False) -> int:
         assert secret
         raise error
 
-    return run(typer.main.get_group(app), ["act"])
+    return run_invocation(typer.main.get_group(app), ["act"])
 
 
 def test_a_bug_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,9 +64,9 @@ def test_ctrl_c_and_exit_codes_pass(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_times_are_relative_for_people_and_absolute_for_machines() -> None:
     """The largest unit that fits, or RFC 3339 with milliseconds in UTC."""
-    assert ago(time.time() * 1000 - 7_200_000) == "2h ago"
-    assert rfc3339(1_767_225_600_001) == "2026-01-01T00:00:00.001Z"
-    assert (ago(None), rfc3339(None)) == (None, None)
+    assert format_age(time.time() * 1000 - 7_200_000) == "2h ago"
+    assert format_rfc3339(1_767_225_600_001) == "2026-01-01T00:00:00.001Z"
+    assert (format_age(None), format_rfc3339(None)) == (None, None)
 
 
 def test_no_cell_can_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from msgctl.cli._help import copyable, gist
-from msgctl.cli._lazy import load_command
-from msgctl.cli._root import ENTRIES, make_root
+from msgctl.cli.app import COMMAND_ENTRIES, make_root
+from msgctl.cli.framework.help import first_clause, wrap_shell_line
+from msgctl.cli.framework.lazy import load_command
 
 WIDTH = 80
 
@@ -24,7 +24,9 @@ def commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
 
 
 EVERY = {
-    name: command for entry in ENTRIES for name, command in commands(entry, load_command(entry, ENTRIES[entry]))
+    name: command
+    for entry in COMMAND_ENTRIES
+    for name, command in commands(entry, load_command(entry, COMMAND_ENTRIES[entry]))
 }
 
 
@@ -63,7 +65,7 @@ def test_an_example_can_be_copied(name: str) -> None:
 
 def test_a_quoted_word_is_not_broken() -> None:
     """Not even where it is longer than the line."""
-    assert copyable("m edit --text 'one two three' -y", 14) == [
+    assert wrap_shell_line("m edit --text 'one two three' -y", 14) == [
         "m edit \\",
         "--text \\",
         "'one two three' \\",
@@ -81,4 +83,4 @@ def test_a_quoted_word_is_not_broken() -> None:
 )
 def test_the_gist_is_the_first_clause(text: str, clause: str) -> None:
     """To the first semicolon or the end of the sentence, on one line."""
-    assert re.sub(r"\s+", " ", gist(text)) == clause
+    assert re.sub(r"\s+", " ", first_clause(text)) == clause

@@ -5,10 +5,10 @@ import json
 import signal
 from pathlib import Path
 
-from msgctl import contracts
 from msgctl.config.settings import Settings
-from msgctl.messages import State
-from msgctl.redisdb.client import RedisClient
+from msgctl.domain.messages import State
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.command_line import Invoke, started
 from tests.support.messages import Traffic
 from tools.support.daemons import PATIENCE, until
@@ -29,7 +29,7 @@ async def test_groups_and_a_plan_kept_in_a_file(
 ) -> None:
     """The groups name a key; a dry run says what would be done and why not; a saved plan is carried out later."""
     await traffic.failed("m1", "m2")
-    await redis.hset(contracts.job_key("m2"), contracts.FIELD_EDITION, "other")
+    await redis.hset(keys.job_key("m2"), keys.FIELD_EDITION, "other")
     groups = (await msgctl("dlq", "groups", "-o", "json")).json
     assert groups["schema"] == "msgctl.dead-groups/1"
     (group,) = groups["items"]
@@ -91,7 +91,7 @@ async def test_drop_export_import_and_edit(
     assert (back.code, back.json["items"][0]["outcome"]) == (0, "accepted")
     edition = (await msgctl("dlq", "edit", "m2", "--text", "in other words", "-o", "json")).json
     assert edition["original"] == "m2"
-    assert await redis.hget(contracts.job_key("m2"), contracts.FIELD_EDITION) == edition["messageId"]
+    assert await redis.hget(keys.job_key("m2"), keys.FIELD_EDITION) == edition["messageId"]
     job = await traffic.queue.find(edition["messageId"])
     assert job
     assert (job.message.message, job.message.conversation_id) == ("in other words", "of-m2")
@@ -129,17 +129,17 @@ async def test_one_priority_goes_on_while_all_are_paused(msgctl: Invoke, traffic
     await traffic.queue.pause(["messages:3"])
     assert (await msgctl("queue", "pause")).code == 0
     await traffic.queue.resume(["messages:5"])
-    assert set(contracts.QUEUES) - set(await traffic.queue.paused()) == {"messages:5"}
+    assert set(keys.QUEUES) - set(await traffic.queue.list_paused()) == {"messages:5"}
     await traffic.active("m")
     act = (await msgctl("journal", "list", "-o", "json")).json["items"][0]
     await traffic.queue.pause()
     assert (await msgctl("journal", "undo", act["entry"])).code == 0
-    assert await traffic.queue.paused() == ["messages:3"]
+    assert await traffic.queue.list_paused() == ["messages:3"]
     await traffic.queue.pause()
     assert (await msgctl("queue", "pause")).code == 0
     nothing = (await msgctl("journal", "list", "-o", "json")).json["items"][0]
     assert (await msgctl("journal", "undo", nothing["entry"])).code == 0
-    assert await traffic.queue.paused() == list(contracts.QUEUES)
+    assert await traffic.queue.list_paused() == list(keys.QUEUES)
 
 
 async def test_pause_resume_and_drain(msgctl: Invoke, traffic: Traffic) -> None:
@@ -157,7 +157,7 @@ async def test_pause_resume_and_drain(msgctl: Invoke, traffic: Traffic) -> None:
     assert (drained.code, "1 paused" in drained.stderr) == (75, True)
     act = (await msgctl("journal", "list", "-o", "json")).json["items"][0]
     assert (await msgctl("journal", "undo", act["entry"])).code == 0
-    assert await traffic.queue.paused() == []
+    assert await traffic.queue.list_paused() == []
     await msgctl("queue", "pause")
     assert (await msgctl("queue", "resume")).stderr == "paused: none\n"
 
@@ -197,7 +197,7 @@ async def test_the_doctor_names_what_is_wrong(msgctl: Invoke, traffic: Traffic, 
     """Three troubles by name, each with the command that mends it; ghosts are forgotten."""
     await traffic.failed("m1")
     await traffic.waiting("m2")
-    await redis.hset(contracts.SUBSCRIBERS, "dead", "1000")
+    await redis.hset(keys.SUBSCRIBERS, "dead", "1000")
     environ = {"MSGCTL_HEALTH_MAX_WAITING": "0"}
     outcome = await msgctl("doctor", "--fix", "--dry-run", "-o", "json", environ=environ)
     assert outcome.code == 4
@@ -205,13 +205,13 @@ async def test_the_doctor_names_what_is_wrong(msgctl: Invoke, traffic: Traffic, 
     assert {"queue_growing", "jobs_failing", "socket_without_reply", "no_worker", "ghosts"} <= findings.keys()
     assert all(one["why"] and one["mend"] for code, one in findings.items() if code != "ok")
     assert "ghosts" in outcome.json["fixes"]
-    assert await redis.hexists(contracts.SUBSCRIBERS, "dead")
-    await redis.hset(contracts.GATEWAYS, "stopped", "1000")
+    assert await redis.hexists(keys.SUBSCRIBERS, "dead")
+    await redis.hset(keys.GATEWAYS, "stopped", "1000")
     await msgctl("doctor", "--fix", "--yes", "--quick")
     again = await msgctl("doctor", "--quick", "-o", "json")
     assert "ghosts" not in {finding["code"] for finding in again.json["findings"]}
-    assert await redis.hexists(contracts.GATEWAYS, "stopped")  # its inbox may still be taken over
-    assert not await redis.hexists(contracts.SUBSCRIBERS, "dead")
+    assert await redis.hexists(keys.GATEWAYS, "stopped")  # its inbox may still be taken over
+    assert not await redis.hexists(keys.SUBSCRIBERS, "dead")
     down = await msgctl("doctor", "--quick", "-o", "json", environ={"MSGCTL_REDIS_PORT": "1"})
     assert "redis_down" in {finding["code"] for finding in down.json["findings"]}
 

@@ -5,9 +5,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from msgctl import contracts
-from msgctl.cli.manual import leaves, render
-from msgctl.redisdb.client import RedisClient
+from msgctl.cli.manual import leaf_commands, render_man_page
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.command_line import Invoke
 from tests.support.messages import Traffic
 
@@ -37,15 +37,15 @@ def folded(table: str) -> str:
 
 def test_the_readme_names_every_command_and_no_other() -> None:
     """The table and the command tree are the same set, but for the short names of three commands."""
-    known = {name for name, _ in leaves()} - {"status", "stats", "health"}
+    known = {name for name, _ in leaf_commands()} - {"status", "stats", "health"}
     assert documented() - known == set()
     assert known - documented() == set()
 
 
 def test_the_man_page_is_whole_and_well_formed() -> None:
     """Each command has its section, and groff, where there is one, has nothing to complain about."""
-    page = render()
-    for name, _ in leaves():
+    page = render_man_page()
+    for name, _ in leaf_commands():
         assert f".SS msgctl {name}".replace("-", "\\-") in page
     groff = shutil.which("groff")
     if groff:
@@ -57,7 +57,7 @@ def test_the_man_page_is_whole_and_well_formed() -> None:
 
 def test_the_man_page_in_the_repository_is_this_one() -> None:
     """`make docs` would change nothing."""
-    assert (ROOT / "docs" / "msgctl.1").read_text("utf-8") == render()
+    assert (ROOT / "docs" / "msgctl.1").read_text("utf-8") == render_man_page()
 
 
 async def test_a_table_looks_like_this(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:
@@ -65,7 +65,7 @@ async def test_a_table_looks_like_this(msgctl: Invoke, traffic: Traffic, redis: 
     await traffic.failed("m1")
     (group,) = (await msgctl("dlq", "groups", "-o", "ids")).lines
     minutes = (await redis.time())[0] * 1000 - 3 * 60_000
-    await redis.hset(contracts.job_key("m1"), contracts.FIELD_FINISHED, str(minutes))
+    await redis.hset(keys.job_key("m1"), keys.FIELD_FINISHED, str(minutes))
     drawn = (await msgctl("dlq", "groups")).stdout
     assert folded(drawn) == folded(GROUPS.format(group=group, last="3m ago"))
     assert max(map(len, drawn.splitlines())) <= 80

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from msgctl.messages import Channel
-from msgctl.redisdb.client import RedisClient
+from msgctl.domain.messages import Channel
+from msgctl.storage.redis.client import RedisClient
 from tests.support.command_line import Invoke
 from tests.support.messages import Traffic, commit
 from tools.support.daemons import until

@@ -2,8 +2,8 @@
 
 import pytest
 
-from msgctl import contracts
-from msgctl.redisdb.client import RedisClient
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.command_line import Invoke
 from tests.support.messages import Traffic
 
@@ -49,7 +49,7 @@ async def test_clean_counts_before_it_removes(msgctl: Invoke, traffic: Traffic, 
     await traffic.completed("old")
     await traffic.completed("new")
     aged = str((await redis.time())[0] * 1000 - 8 * 86_400_000)
-    await redis.hset(contracts.job_key("old"), contracts.FIELD_FINISHED, aged)
+    await redis.hset(keys.job_key("old"), keys.FIELD_FINISHED, aged)
     dry = await msgctl(*CLEAN, "7d", "--dry-run", "-o", "json")
     assert (dry.code, dry.json["matched"], dry.json["removed"]) == (0, 1, 0)
     unconfirmed = await msgctl(*CLEAN, "7d")

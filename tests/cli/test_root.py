@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from msgctl import __version__
-from msgctl.cli._lazy import load_command
-from msgctl.cli._root import ENTRIES
+from msgctl.cli.app import COMMAND_ENTRIES
+from msgctl.cli.framework.lazy import load_command
 from msgctl.config.settings import Settings
 from tests.support.command_line import Invoke, started
 from tests.support.messages import Traffic
@@ -37,7 +37,7 @@ async def test_help_lists_every_command(msgctl: Invoke) -> None:
     outcome = await msgctl("--help", environ={"MSGCTL_REDIS_PORT": "1"})
     assert outcome.code == 0
     assert outcome.stderr == ""
-    for name, entry in ENTRIES.items():
+    for name, entry in COMMAND_ENTRIES.items():
         assert any(line.split()[:1] == [name] and entry.summary in line for line in outcome.lines)
     assert max(map(len, outcome.lines)) <= 80
 
@@ -50,7 +50,9 @@ def leaves(name: str, command: Any) -> list[tuple[str, Any]]:
     return [leaf for verb, below in verbs.items() for leaf in leaves(f"{name} {verb}", below)]
 
 
-COMMANDS = dict(leaf for name, entry in ENTRIES.items() for leaf in leaves(name, load_command(name, entry)))
+COMMANDS = dict(
+    leaf for name, entry in COMMAND_ENTRIES.items() for leaf in leaves(name, load_command(name, entry))
+)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

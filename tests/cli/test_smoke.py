@@ -4,13 +4,13 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from msgctl.config.settings import Settings
-from msgctl.stack.n8n import N8nStandIn
+from msgctl.local.fakes.n8n import FakeN8n
 from tests.support.command_line import Invoke
 from tools.support.daemons import Daemon
 
 
 async def test_smoke_judges_what_a_customer_sees(
-    msgctl: Invoke, settings: Settings, n8n: N8nStandIn, agent_id: str, tmp_path: Path
+    msgctl: Invoke, settings: Settings, n8n: FakeN8n, agent_id: str, tmp_path: Path
 ) -> None:
     """Every message is answered once and in order, in a table and in JUnit XML; a budget too small is exit 4."""
     token = (await msgctl("token", "issue", "--user", "ana")).stdout.strip()

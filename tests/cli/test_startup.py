@@ -38,8 +38,8 @@ UNASKED = {
     "msgctl.agents",
     "msgctl.delivery",
     "msgctl.intake",
-    "msgctl.operations.health",
-    "msgctl.operations.selection",
+    "msgctl.operations.checks.health",
+    "msgctl.operations.messages.selection",
 }
 """Parts of ours that counting messages has no use for."""
 CODE = (

@@ -1,6 +1,6 @@
 """Tables for people, at the widths they have."""
 
-from msgctl.cli._table import draw
+from msgctl.cli.framework.table import render_table
 
 HEADINGS = ["id", "state", "user", "error"]
 ID = "0be99991-5e38-4ca2-b09c-c36f7002f344"
@@ -8,7 +8,7 @@ ID = "0be99991-5e38-4ca2-b09c-c36f7002f344"
 
 def drawn(rows: list[list[str]], width: int, headings: list[str] = HEADINGS) -> str:
     """A table as it stands on a terminal, with a margin that keeps the lines apart from the code."""
-    lines = list(draw(headings, rows, width))
+    lines = list(render_table(headings, rows, width))
     assert all(len(line) <= width for line in lines)
     return "\n" + "\n".join(lines) + "\n"
 
@@ -73,4 +73,4 @@ message  one two three four five six
 
 def test_wide_characters_count_as_two_columns() -> None:
     """What is written in Chinese or with emoji stays in its column."""
-    assert list(draw(["a", "b"], [["漢字", "x"], ["ab", "y"]], 80))[2:] == ["漢字  x", "ab    y"]
+    assert list(render_table(["a", "b"], [["漢字", "x"], ["ab", "y"]], 80))[2:] == ["漢字  x", "ab    y"]

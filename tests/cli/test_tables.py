@@ -2,8 +2,8 @@
 
 import pytest
 
-from msgctl import contracts
-from msgctl.redisdb.client import RedisClient
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.command_line import Invoke
 from tests.support.messages import Traffic
 
@@ -85,9 +85,9 @@ async def three_hours_ago(traffic: Traffic, redis: RedisClient) -> None:
     await traffic.waiting("waits")
     then = (await redis.time())[0] * 1000 - 3 * 3_600_000 - 60_000
     for name in ("done", "dead", "edited"):
-        await redis.hset(contracts.job_key(name), contracts.FIELD_FINISHED, str(then))
-    await redis.hset(contracts.job_key("waits"), contracts.FIELD_READY, str(then))
-    await redis.hset(contracts.job_key("edited"), contracts.FIELD_EDITION, "edition")
+        await redis.hset(keys.job_key(name), keys.FIELD_FINISHED, str(then))
+    await redis.hset(keys.job_key("waits"), keys.FIELD_READY, str(then))
+    await redis.hset(keys.job_key("edited"), keys.FIELD_EDITION, "edition")
 
 
 @pytest.mark.usefixtures("three_hours_ago")

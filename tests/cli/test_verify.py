@@ -1,7 +1,7 @@
 """`msgctl verify`."""
 
-from msgctl import contracts
-from msgctl.redisdb.client import RedisClient
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.command_line import Invoke
 from tests.support.messages import Traffic
 
@@ -21,7 +21,7 @@ async def test_verify_is_an_exit_code(msgctl: Invoke, traffic: Traffic, redis: R
     }
     assert "Every invariant holds." in (await msgctl("verify")).stderr
 
-    await redis.delete(contracts.RQ_QUEUE + "messages:5")
+    await redis.delete(keys.RQ_QUEUE + "messages:5")
     broken = await msgctl("verify", "-o", "json")
     problem = "it is said to be queued and is in no queue"
     assert (broken.code, broken.json["violated"]) == (4, 1)

@@ -3,21 +3,21 @@
 from typing import Any
 
 from msgctl.config.settings import Settings
-from msgctl.messages import State
-from msgctl.stack.n8n import Behaviour, N8nStandIn
+from msgctl.domain.messages import State
+from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior
 from tests.support.command_line import Invoke
 from tools.support.daemons import Daemon, until
 
 
 async def test_draining_tells_what_still_runs(
-    msgctl: Invoke, settings: Settings, agent_id: str, n8n: N8nStandIn
+    msgctl: Invoke, settings: Settings, agent_id: str, n8n: FakeN8n
 ) -> None:
     """`drain --wait` names the message on standard error and returns once it has ended; `resume` takes it back."""
-    n8n.reset(Behaviour(delay=10000))
+    n8n.reset(N8nBehavior(delay=10000))
     send = ("message", "send", "hi", "--user", "ana", "--agent", agent_id, "--id")
     async with Daemon("worker", settings) as worker:
         assert (await msgctl(*send, "running")).code == 0
-        await until(lambda: n8n.calls["running"], "the call")
+        await until(lambda: n8n.calls_by_message["running"], "the call")
         drained = await msgctl("worker", "drain", "--all", "--wait")
         assert (drained.code, drained.stdout) == (0, "")
         assert "runs running" in drained.stderr

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from msgctl.config.example import render
 from msgctl.config.settings import Settings
-from msgctl.config.sources import known_settings, load, sentences_of
+from msgctl.config.sources import iter_settings, load, setting_descriptions
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 
@@ -35,16 +35,16 @@ def test_every_line_of_the_example_can_be_uncommented() -> None:
         for line in render().splitlines()
     ]
     document = tomllib.loads("\n".join(lines))
-    for section, name, setting in known_settings():
+    for section, name, setting in iter_settings():
         default = setting.default
         value = default.get_secret_value() if isinstance(default, SecretStr) else default
         assert document[section][name] == value
 
 
-@pytest.mark.parametrize("key", [f"{section}.{name}" for section, name, _ in known_settings()])
+@pytest.mark.parametrize("key", [f"{section}.{name}" for section, name, _ in iter_settings()])
 def test_every_setting_has_its_sentence(key: str) -> None:
     """A setting without a description would be a line nobody understands."""
     section, name = key.split(".")
-    description = sentences_of(section)[name]
+    description = setting_descriptions(section)[name]
     assert description
     assert description.endswith(".")

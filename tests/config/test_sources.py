@@ -9,7 +9,7 @@ import pytest
 from msgctl.config import sources as config_sources
 from msgctl.config.settings import Settings
 from msgctl.config.sources import load
-from msgctl.errors import ConfigurationError
+from msgctl.domain.errors import ConfigurationError
 
 
 def write(folder: Path, text: str) -> Path:
@@ -204,7 +204,7 @@ def test_no_bound_lets_nan_pass() -> None:
     """Every setting that is a number refuses not-a-number, which is neither too small nor too great."""
     numbers = [
         (section, name)
-        for section, name, setting in config_sources.known_settings()
+        for section, name, setting in config_sources.iter_settings()
         if isinstance(setting.default, int | float) and not isinstance(setting.default, bool)
     ]
     assert numbers

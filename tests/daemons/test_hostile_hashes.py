@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from msgctl import contracts
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
-from msgctl.intake import Intake, Submission
-from msgctl.messages import State
-from msgctl.rqueue.queue import Queue
+from msgctl.domain.messages import State
+from msgctl.intake.accept import Intake, Submission
+from msgctl.queue.queue import Queue
+from msgctl.storage.redis import keys
 from tools.support.daemons import Daemon, until
 
-QUEUE = contracts.RQ_QUEUE + "messages:2"
+QUEUE = keys.RQ_QUEUE + "messages:2"
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ class Bomb:
 def hostile(canary: Path, port: int) -> dict[str, dict[str, Any]]:
     """Job hashes by name: each would do harm if RQ's own worker, or a careless one, worked it."""
     call = f'["subprocess.getoutput",null,["touch {canary}"],{{}}]'
-    ours = {"status": "queued", "origin": "messages:2", contracts.FIELD_CONVERSATION: "of-hostile"}
+    ours = {"status": "queued", "origin": "messages:2", keys.FIELD_CONVERSATION: "of-hostile"}
     hook = f'{{"success": {{"url": "http://127.0.0.1:{port}/"}}}}'
     callbacks = {f"{kind}_callback_name": "subprocess.getoutput" for kind in ("success", "failure", "stopped")}
     return {
@@ -54,19 +54,19 @@ def hostile(canary: Path, port: int) -> dict[str, dict[str, Any]]:
         "compressed": {"status": "queued", "origin": "messages:2", "data": zlib.compress(call.encode())},
         "pickle": {"status": "queued", "origin": "messages:2", "data": pickle.dumps(Bomb(canary))},
         "meta": {"status": "queued", "origin": "messages:2", "meta": pickle.dumps(Bomb(canary))},
-        "callbacks": {**ours, **callbacks, "data": call, contracts.FIELD_MESSAGE: "{}"},
-        "webhooks": {**ours, "webhooks": hook, "data": call, contracts.FIELD_MESSAGE: "{}"},
-        "broken-zlib": {**ours, "data": b"x\x9c broken", contracts.FIELD_MESSAGE: b"x\x9c\xff\xfe"},
-        "deep": {**ours, contracts.FIELD_MESSAGE: "[" * 100_000},
-        "other-id": {**ours, contracts.FIELD_MESSAGE: '{"messageId": "somebody-else"}'},
-        "status": {**ours, "status": "sideways", contracts.FIELD_MESSAGE: "{}"},
+        "callbacks": {**ours, **callbacks, "data": call, keys.FIELD_MESSAGE: "{}"},
+        "webhooks": {**ours, "webhooks": hook, "data": call, keys.FIELD_MESSAGE: "{}"},
+        "broken-zlib": {**ours, "data": b"x\x9c broken", keys.FIELD_MESSAGE: b"x\x9c\xff\xfe"},
+        "deep": {**ours, keys.FIELD_MESSAGE: "[" * 100_000},
+        "other-id": {**ours, keys.FIELD_MESSAGE: '{"messageId": "somebody-else"}'},
+        "status": {**ours, "status": "sideways", keys.FIELD_MESSAGE: "{}"},
         "no-message": ours,
-        "no-status": {"origin": "messages:2", contracts.FIELD_MESSAGE: "{}"},
-        "no-origin": {"status": "queued", contracts.FIELD_MESSAGE: "{}", contracts.FIELD_CONVERSATION: "c"},
-        "other-queue": {**ours, "origin": "default", contracts.FIELD_MESSAGE: "{}"},
-        "attempts": {**ours, contracts.FIELD_MESSAGE: "{}", contracts.FIELD_ATTEMPTS: "many"},
-        "runs": {**ours, contracts.FIELD_MESSAGE: "{}", contracts.FIELD_RUNS: "1.5"},
-        "ready": {**ours, contracts.FIELD_MESSAGE: "{}", contracts.FIELD_READY: "yesterday"},
+        "no-status": {"origin": "messages:2", keys.FIELD_MESSAGE: "{}"},
+        "no-origin": {"status": "queued", keys.FIELD_MESSAGE: "{}", keys.FIELD_CONVERSATION: "c"},
+        "other-queue": {**ours, "origin": "default", keys.FIELD_MESSAGE: "{}"},
+        "attempts": {**ours, keys.FIELD_MESSAGE: "{}", keys.FIELD_ATTEMPTS: "many"},
+        "runs": {**ours, keys.FIELD_MESSAGE: "{}", keys.FIELD_RUNS: "1.5"},
+        "ready": {**ours, keys.FIELD_MESSAGE: "{}", keys.FIELD_READY: "yesterday"},
     }
 
 
@@ -78,12 +78,12 @@ async def test_a_hostile_hash_is_parked_and_never_executed(
     canary = tmp_path / "canary"
     hashes = hostile(canary, port)
     for name, fields in hashes.items():
-        await redis.hset(contracts.job_key(name), mapping=fields)
+        await redis.hset(keys.job_key(name), mapping=fields)
         await redis.rpush(QUEUE, name)
-    await redis.set(contracts.job_key("no-hash"), "a string")
+    await redis.set(keys.job_key("no-hash"), "a string")
     await redis.rpush(QUEUE, "no-hash", "gone")
-    await redis.zadd(contracts.RQ_SCHEDULED + "messages:2", {"due-and-gone": 1, "no-hash": 2})
-    await redis.zadd(contracts.LEASES, {"lost-and-gone:1": 1, "no-hash:1": 1})
+    await redis.zadd(keys.RQ_SCHEDULED + "messages:2", {"due-and-gone": 1, "no-hash": 2})
+    await redis.zadd(keys.LEASES, {"lost-and-gone:1": 1, "no-hash:1": 1})
     queue = Queue(redis, settings)
     async with Agents(settings) as agents, Daemon("worker", settings) as worker:
         agent = await agents.add(user_id="u", name="Ana", webhook_path="chat")
@@ -99,7 +99,7 @@ async def test_a_hostile_hash_is_parked_and_never_executed(
         await until(answered, "the good message to be answered")
         await until(lambda: _is_empty(redis), "leases of nothing to be reaped")
         assert worker.process.returncode is None
-    parked = await redis.hgetall(contracts.PARKED)
+    parked = await redis.hgetall(keys.PARKED)
     assert set(parked) == {*hashes, "no-hash", "gone"}
     assert not canary.exists()
     assert heard == []
@@ -107,11 +107,11 @@ async def test_a_hostile_hash_is_parked_and_never_executed(
 
 
 async def _is_empty(redis: Any) -> bool:
-    return bool(await redis.zcard(contracts.LEASES) == 0)
+    return bool(await redis.zcard(keys.LEASES) == 0)
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("status", "sideways"), (contracts.FIELD_MESSAGE, "{"), ("origin", "elsewhere")]
+    ("field", "value"), [("status", "sideways"), (keys.FIELD_MESSAGE, "{"), ("origin", "elsewhere")]
 )
 async def test_a_spoilt_message_holds_its_conversation_up_no_longer(
     settings: Settings, redis: Any, field: str, value: str
@@ -123,7 +123,7 @@ async def test_a_spoilt_message_holds_its_conversation_up_no_longer(
         for message_id in ("spoilt", "next"):
             submission = Submission(agent_id=agent.id, message="hello", message_id=message_id, conversation_id="c")
             await Intake(queue, agents).accept(submission, "u")
-    await redis.hset(contracts.job_key("spoilt"), field, value)
+    await redis.hset(keys.job_key("spoilt"), field, value)
     async with Daemon("worker", settings):
 
         async def answered() -> bool:
@@ -131,4 +131,4 @@ async def test_a_spoilt_message_holds_its_conversation_up_no_longer(
             return job is not None and job.state is State.COMPLETED
 
         await until(answered, "the next message to be answered")
-    assert list(await redis.hgetall(contracts.PARKED)) == ["spoilt"]
+    assert list(await redis.hgetall(keys.PARKED)) == ["spoilt"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from daemons import _process
+from daemons.runtime import lifecycle
 from tools.support.daemons import until
 
 
@@ -29,8 +29,8 @@ def collector() -> Iterator[None]:
 @pytest.mark.usefixtures("collector")
 async def test_garbage_does_not_gather_for_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon that makes one ring now and then frees it soon, not when there are 10,000."""
-    monkeypatch.setattr(_process, "TIDY", 0.05)
-    _process.Life().ready("at work")
+    monkeypatch.setattr(lifecycle, "GC_INTERVAL_S", 0.05)
+    lifecycle.Lifecycle().notify_ready("at work")
     for _ in range(2):
         gone = weakref.ref(Ring())
         assert gone(), "only the collector frees it"
@@ -40,11 +40,11 @@ async def test_garbage_does_not_gather_for_hours(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.usefixtures("collector")
 async def test_garbage_that_was_looked_at_while_it_lived_goes_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """What outlived some looks is old, and is looked at more seldom; but it is."""
-    monkeypatch.setattr(_process, "TIDY", 0.002)
-    life = _process.Life()
-    life.ready("at work")
+    monkeypatch.setattr(lifecycle, "GC_INTERVAL_S", 0.002)
+    life = lifecycle.Lifecycle()
+    life.notify_ready("at work")
     old = Ring()
     gone = weakref.ref(old)
-    await until(lambda: life._looks > 45, "it to become old")
+    await until(lambda: life._gc_runs > 45, "it to become old")
     del old
     await until(lambda: gone() is None, "the ring is freed")

@@ -13,14 +13,14 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
 
-from msgctl import contracts
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
-from msgctl.intake import Intake, Submission
+from msgctl.intake.accept import Intake, Submission
+from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior
+from msgctl.operations.checks.invariants.verify import InvariantVerification
 from msgctl.operations.context import Context
-from msgctl.operations.verification import Verification
-from msgctl.rqueue.queue import Queue
-from msgctl.stack.n8n import Behaviour, N8nStandIn
+from msgctl.queue.queue import Queue
+from msgctl.storage.redis import keys
 from tools.support.daemons import Daemon, until
 
 MESSAGES, CONVERSATIONS, READERS = 400, 40, 10
@@ -28,7 +28,7 @@ MESSAGES, CONVERSATIONS, READERS = 400, 40, 10
 
 def read_registries(redis: Any) -> None:
     """Counts and ids of every registry, each of which makes RQ clean up first."""
-    for name in (*contracts.QUEUES, contracts.QUARANTINE):
+    for name in (*keys.QUEUES, keys.QUARANTINE):
         queue = RqQueue(name, connection=redis, serializer=JSONSerializer)
         for registry in (
             queue.started_job_registry,
@@ -104,9 +104,9 @@ class Readers:
                 self.rounds += 1
 
 
-async def test_ten_readers_change_nothing(settings: Settings, redis: Any, n8n: N8nStandIn) -> None:
+async def test_ten_readers_change_nothing(settings: Settings, redis: Any, n8n: FakeN8n) -> None:
     """While ten of RQ's readers read in a loop, each message runs once and none is lost."""
-    n8n.reset(Behaviour(delay=30, fail_once=0.1))
+    n8n.reset(N8nBehavior(delay=30, fail_once=0.1))
     patience = settings.retry.model_copy(update={"base": 0.1})
     worker = settings.worker.model_copy(update={"concurrency": 20})
     settings = settings.model_copy(update={"worker": worker, "retry": patience})
@@ -135,6 +135,6 @@ async def test_ten_readers_change_nothing(settings: Settings, redis: Any, n8n: N
     assert readers.rounds > READERS
     jobs = [job for job in await queue.find_many(ids) if job is not None]
     runs = {job.message.message_id: job.runs for job in jobs}
-    assert runs == {message_id: n8n.calls[message_id] for message_id in ids}
-    assert [job.message.message_id for job in jobs if job.runs != 1 + len(job.records)] == []
-    assert (await Verification(Context(settings, redis)).run()).violations == []
+    assert runs == {message_id: n8n.calls_by_message[message_id] for message_id in ids}
+    assert [job.message.message_id for job in jobs if job.runs != 1 + len(job.failed_runs)] == []
+    assert (await InvariantVerification(Context(settings, redis)).run()).violations == []

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from msgctl import contracts
 from msgctl.config.settings import Settings
-from msgctl.delivery.record import DeliveryState, find
-from msgctl.delivery.sockets import Sockets
-from msgctl.messages import Channel
-from msgctl.redisdb.client import RedisClient
-from msgctl.redisdb.connection import connect
-from msgctl.stack.valkey import Valkey
+from msgctl.delivery.delivery_record import DeliveryState, find_record
+from msgctl.delivery.web.socket_registry import SocketRegistry
+from msgctl.domain.messages import Channel
+from msgctl.local.servers.valkey import ValkeyServer
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.connections import connect
 from tests.support.providers import Providers
 from tests.support.replies import Replies, response
 from tools.support.daemons import Daemon, until
@@ -52,7 +52,7 @@ def replies(redis: RedisClient) -> Replies:
 
 async def has_state(redis: RedisClient, message_id: str, state: DeliveryState) -> bool:
     """Whether a delivery has come that far."""
-    record = await find(redis, message_id)
+    record = await find_record(redis, message_id)
     return record is not None and record.state is state
 
 
@@ -65,18 +65,18 @@ async def test_it_delivers_and_leaves_in_order(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """Web and phone go through; it is registered while it lives; SIGTERM ends it with 0 and off the register."""
-    sockets = Sockets(redis, settings, "g1")
+    sockets = SocketRegistry(redis, settings, "g1")
     await sockets.register("s1", "ana")
     async with Daemon("subscriber", settings) as daemon:
-        assert await redis.hlen(contracts.SUBSCRIBERS) == 1
+        assert await redis.hlen(keys.SUBSCRIBERS) == 1
         web = await replies.commit(response(metadata={"websocketId": "s1"}))
         phone = await replies.commit(response(Channel.TELEGRAM, CHAT))
         await reached(redis, web.message_id, DeliveryState.SENT)
         await reached(redis, phone.message_id, DeliveryState.SENT)
         daemon.process.terminate()
         assert await daemon.exited() == 0
-    assert await redis.hlen(contracts.SUBSCRIBERS) == 0
-    assert await redis.xinfo_consumers(contracts.RESPONSES, contracts.RESPONSES_GROUP) == []
+    assert await redis.hlen(keys.SUBSCRIBERS) == 0
+    assert await redis.xinfo_consumers(keys.RESPONSES, keys.RESPONSES_GROUP) == []
     assert phone.message_id in daemon.output
     assert "AAF-secret_of_the_bot" not in daemon.output
 
@@ -127,14 +127,14 @@ async def test_sigterm_lets_a_send_end(
         daemon.process.send_signal(signal.SIGTERM)
         assert await daemon.exited() == 0
     assert await has_state(redis, first.message_id, DeliveryState.SENT)
-    assert await find(redis, second.message_id) is None
+    assert await find_record(redis, second.message_id) is None
     async with Daemon("subscriber", settings):
         await reached(redis, second.message_id, DeliveryState.SENT)
 
 
 async def test_an_outage_of_redis_is_survived(settings: Settings, tmp_path: Path, providers: Providers) -> None:
     """Redis restarts: two lines in the log, and the same process delivers, and hears, what comes afterwards."""
-    server = Valkey(tmp_path / "valkey", password="x")
+    server = ValkeyServer(tmp_path / "valkey", password="x")
     await server.start()
     own = settings.redis.model_copy(update={"port": server.port, "password": type(settings.redis.password)("x")})
     alone = settings.model_copy(update={"redis": own})
@@ -171,7 +171,7 @@ async def test_an_idle_subscriber_waits_inside_redis(settings: Settings, redis: 
 
 async def test_a_redis_that_forgets_is_refused(settings: Settings, tmp_path: Path) -> None:
     """Without an append-only file it does not start, says how to mend it, and exits 78."""
-    server = Valkey(tmp_path / "valkey", password="x")
+    server = ValkeyServer(tmp_path / "valkey", password="x")
     await server.start()
     own = settings.redis.model_copy(update={"port": server.port, "password": type(settings.redis.password)("x")})
     alone = settings.model_copy(update={"redis": own})

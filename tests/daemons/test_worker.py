@@ -16,17 +16,17 @@ from rq.job import JobStatus
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 
-from daemons.worker.loop import WAKE_BLOCK
-from msgctl import contracts
+from daemons.worker.loop import WAKE_TIMEOUT_S
 from msgctl.agents.agent import Agent
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
-from msgctl.events.ledger import Ledger
-from msgctl.intake import Intake, Submission
-from msgctl.messages import State
-from msgctl.rqueue.claims import Order
-from msgctl.rqueue.queue import Queue
-from msgctl.stack.n8n import Behaviour, N8nStandIn
+from msgctl.domain.messages import State
+from msgctl.intake.accept import Intake, Submission
+from msgctl.ledger.stream import Ledger
+from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior
+from msgctl.queue.leases import OperatorCommand
+from msgctl.queue.queue import Queue
+from msgctl.storage.redis import keys
 from tools.support.daemons import Daemon, until
 
 
@@ -83,13 +83,13 @@ def with_worker(settings: Settings, **worker: float) -> Settings:
     return settings.model_copy(update={"worker": settings.worker.model_copy(update=worker)})
 
 
-async def test_messages_are_worked_side_by_side(settings: Settings, sender: Sender, n8n: N8nStandIn) -> None:
+async def test_messages_are_worked_side_by_side(settings: Settings, sender: Sender, n8n: FakeN8n) -> None:
     """With n slots, n messages of different conversations are at n8n at once."""
-    n8n.reset(Behaviour(mode="hang"))
+    n8n.reset(N8nBehavior(mode="hang"))
     async with Daemon("worker", with_worker(settings, concurrency=3, drain=0.1)):
         for number in range(5):
             await sender.send(f"m{number}")
-        await until(lambda: n8n.calls.total() == 3, "three calls at once")
+        await until(lambda: n8n.calls_by_message.total() == 3, "three calls at once")
         stats = await sender.queue.stats()
         assert (stats.active, stats.waiting) == (3, 2)
 
@@ -97,25 +97,27 @@ async def test_messages_are_worked_side_by_side(settings: Settings, sender: Send
 async def test_an_idle_worker_is_woken(settings: Settings, sender: Sender, redis: Any) -> None:
     """A message to an idle worker is claimed because it was woken, not because it looked."""
     async with Daemon("worker", settings):
-        await until(lambda: redis.scard(contracts.IDLE_WORKERS), "the worker to be idle")
+        await until(lambda: redis.scard(keys.IDLE_WORKERS), "the worker to be idle")
         for number in range(20):
             await sender.send(f"m{number}")
             await sender.reached(f"m{number}", State.COMPLETED)
-    told = [event for event in await Ledger(redis).after("0-0") if event.what in {"accepted", "claimed"}]
+    told = [event for event in await Ledger(redis).read_after("0-0") if event.what in {"accepted", "claimed"}]
     waits = [
-        claimed.order[0] - accepted.order[0] for accepted, claimed in pairwise(told) if claimed.what == "claimed"
+        claimed.position[0] - accepted.position[0]
+        for accepted, claimed in pairwise(told)
+        if claimed.what == "claimed"
     ]
     assert len(waits) == 20
-    assert median(waits) < WAKE_BLOCK * 1000 / 4  # a poll would have taken half a block on average
+    assert median(waits) < WAKE_TIMEOUT_S * 1000 / 4  # a poll would have taken half a block on average
 
 
-async def test_rq_sees_the_truth(settings: Settings, sender: Sender, n8n: N8nStandIn, rq_redis: Any) -> None:
+async def test_rq_sees_the_truth(settings: Settings, sender: Sender, n8n: FakeN8n, rq_redis: Any) -> None:
     """RQ's own classes show the worker, what runs, what waits and what is over, and change nothing."""
-    n8n.reset(Behaviour(mode="hang", times=1))
+    n8n.reset(N8nBehavior(mode="hang", times=1))
     await sender.send("runs", conversation="c", priority=1)
     await sender.send("waits", conversation="c", priority=1)
     async with Daemon("worker", with_worker(settings, drain=0.1)):
-        await until(lambda: n8n.calls["runs"], "the first call")
+        await until(lambda: n8n.calls_by_message["runs"], "the first call")
         await sender.send("done", priority=2)
         await sender.reached("done", State.COMPLETED)
 
@@ -145,13 +147,13 @@ def _url(settings: Settings) -> str:
     return f"redis://:{redis.password.get_secret_value()}@{redis.host}:{redis.port}/{redis.database}"
 
 
-async def test_sigterm_lets_running_messages_end(settings: Settings, sender: Sender, n8n: N8nStandIn) -> None:
+async def test_sigterm_lets_running_messages_end(settings: Settings, sender: Sender, n8n: FakeN8n) -> None:
     """A worker that is told to stop takes nothing new, finishes what runs, and leaves with 0."""
-    n8n.reset(Behaviour(delay=500))
+    n8n.reset(N8nBehavior(delay=500))
     async with Daemon("worker", with_worker(settings, concurrency=1)) as worker:
         await sender.send("runs")
         await sender.send("waits")
-        await until(lambda: n8n.calls["runs"], "the first call")
+        await until(lambda: n8n.calls_by_message["runs"], "the first call")
         worker.process.terminate()
         assert await worker.exited() == 0
     states = [job.state for job in await sender.queue.find_many(["runs", "waits"]) if job]
@@ -159,12 +161,12 @@ async def test_sigterm_lets_running_messages_end(settings: Settings, sender: Sen
     assert await sender.queue.live_workers() == []
 
 
-async def test_a_second_sigterm_hands_back_at_once(settings: Settings, sender: Sender, n8n: N8nStandIn) -> None:
+async def test_a_second_sigterm_hands_back_at_once(settings: Settings, sender: Sender, n8n: FakeN8n) -> None:
     """What still runs goes back uncharged, and another worker answers it."""
-    n8n.reset(Behaviour(mode="hang", times=1))
+    n8n.reset(N8nBehavior(mode="hang", times=1))
     async with Daemon("worker", settings) as worker:
         await sender.send("m")
-        await until(lambda: n8n.calls["m"], "the call")
+        await until(lambda: n8n.calls_by_message["m"], "the call")
         worker.process.terminate()
         await worker.said("Draining")
         worker.process.terminate()
@@ -177,22 +179,22 @@ async def test_a_second_sigterm_hands_back_at_once(settings: Settings, sender: S
 
 
 async def test_a_drained_worker_finishes_and_waits(
-    settings: Settings, sender: Sender, redis: Any, n8n: N8nStandIn
+    settings: Settings, sender: Sender, redis: Any, n8n: FakeN8n
 ) -> None:
     """Told to drain, it ends what runs and takes nothing new until the order is taken back."""
-    n8n.reset(Behaviour(delay=1500))
+    n8n.reset(N8nBehavior(delay=1500))
     async with Daemon("worker", settings) as worker:
         await sender.send("runs")
-        await until(lambda: n8n.calls["runs"], "the first call")
+        await until(lambda: n8n.calls_by_message["runs"], "the first call")
         (name,) = await sender.queue.live_workers()
-        await redis.set(contracts.ORDER + name, Order.DRAIN)
+        await redis.set(keys.ORDER + name, OperatorCommand.DRAIN)
         await worker.said("Drained")
         await sender.reached("runs", State.COMPLETED)
         await sender.send("waits")
-        await redis.set(contracts.ORDER + name, Order.DRAIN)
-        assert not await redis.sismember(contracts.IDLE_WORKERS, name)
+        await redis.set(keys.ORDER + name, OperatorCommand.DRAIN)
+        assert not await redis.sismember(keys.IDLE_WORKERS, name)
         assert (await sender.queue.stats()).waiting == 1
-        await redis.delete(contracts.ORDER + name)
+        await redis.delete(keys.ORDER + name)
         await sender.reached("waits", State.COMPLETED)
 
 
@@ -200,17 +202,17 @@ async def test_a_worker_that_is_told_to_stop_leaves(settings: Settings, sender: 
     """The order is obeyed like a signal."""
     async with Daemon("worker", settings) as worker:
         (name,) = await sender.queue.live_workers()
-        await redis.set(contracts.ORDER + name, Order.STOP)
+        await redis.set(keys.ORDER + name, OperatorCommand.STOP)
         assert await worker.exited() == 0
 
 
-async def test_a_killed_worker_loses_nothing(settings: Settings, sender: Sender, n8n: N8nStandIn) -> None:
+async def test_a_killed_worker_loses_nothing(settings: Settings, sender: Sender, n8n: FakeN8n) -> None:
     """After kill -9 another worker has the message once the lease ran out; a crash is counted."""
-    n8n.reset(Behaviour(mode="hang", times=1))
+    n8n.reset(N8nBehavior(mode="hang", times=1))
     short = with_worker(settings, lease=1)
     async with Daemon("worker", short) as killed:
         await sender.send("m")
-        await until(lambda: n8n.calls["m"], "the call")
+        await until(lambda: n8n.calls_by_message["m"], "the call")
         killed.process.kill()
         await killed.exited()
     async with Daemon("worker", short):
@@ -221,20 +223,20 @@ async def test_a_killed_worker_loses_nothing(settings: Settings, sender: Sender,
 
 
 async def test_a_frozen_worker_commits_nothing_late(
-    settings: Settings, sender: Sender, n8n: N8nStandIn, redis: Any
+    settings: Settings, sender: Sender, n8n: FakeN8n, redis: Any
 ) -> None:
     """Stopped for longer than its lease and continued, it finds the message answered by another."""
-    n8n.reset(Behaviour(delay=1500))
+    n8n.reset(N8nBehavior(delay=1500))
     short = with_worker(settings, lease=1)
     async with Daemon("worker", short) as frozen:
         await sender.send("m")
-        await until(lambda: n8n.calls["m"], "the call")
+        await until(lambda: n8n.calls_by_message["m"], "the call")
         frozen.process.send_signal(19)
         async with Daemon("worker", short):
             await sender.reached("m", State.COMPLETED)
             frozen.process.send_signal(18)
             await frozen.said("Lease lost")
-    assert await redis.xlen(contracts.RESPONSES) == 1
+    assert await redis.xlen(keys.RESPONSES) == 1
 
 
 async def test_a_worker_that_redis_forgot_registers_anew(
@@ -243,7 +245,7 @@ async def test_a_worker_that_redis_forgot_registers_anew(
     """After an outage in which its entry expired, RQ's tools see all of the worker again."""
     async with Daemon("worker", with_worker(settings, lease=1)) as worker:
         (before,) = RqWorker.all(connection=rq_redis)
-        await redis.delete(before.key, *(f"rq:workers:{queue}" for queue in contracts.QUEUES))
+        await redis.delete(before.key, *(f"rq:workers:{queue}" for queue in keys.QUEUES))
         await worker.said("knows it again")
         await sender.send("m")
         await sender.reached("m", State.COMPLETED)
@@ -254,16 +256,16 @@ async def test_a_worker_that_redis_forgot_registers_anew(
 
 
 async def test_the_quarantine_outlives_its_keeper_not(
-    settings: Settings, sender: Sender, n8n: N8nStandIn, redis: Any
+    settings: Settings, sender: Sender, n8n: FakeN8n, redis: Any
 ) -> None:
     """When the worker that keeps the quarantine is killed, its child hands back and leaves: there is one."""
-    n8n.reset(Behaviour(mode="hang", times=1))
+    n8n.reset(N8nBehavior(mode="hang", times=1))
     await sender.send("m")
-    await redis.lrem(contracts.RQ_QUEUE + "messages:5", 1, "m")
-    await redis.hset(contracts.job_key("m"), contracts.FIELD_QUARANTINED, 1)
-    await redis.rpush(contracts.RQ_QUEUE + contracts.QUARANTINE, "m")
+    await redis.lrem(keys.RQ_QUEUE + "messages:5", 1, "m")
+    await redis.hset(keys.job_key("m"), keys.FIELD_QUARANTINED, 1)
+    await redis.rpush(keys.RQ_QUEUE + keys.QUARANTINE, "m")
     async with Daemon("worker", settings) as keeper:
-        await until(lambda: n8n.calls["m"], "the child to call n8n")
+        await until(lambda: n8n.calls_by_message["m"], "the child to call n8n")
         child = next(name for name in await sender.queue.live_workers() if name.startswith("quarantine-"))
         keeper.process.kill()
 
@@ -282,20 +284,20 @@ async def test_a_drained_worker_starts_no_quarantine(settings: Settings, sender:
     """Told to drain, a worker takes nothing out of the quarantine either; told to go on, it does."""
     async with Daemon("worker", settings) as worker:
         (name,) = await sender.queue.live_workers()
-        await redis.set(contracts.ORDER + name, Order.DRAIN)
+        await redis.set(keys.ORDER + name, OperatorCommand.DRAIN)
         await worker.said("Drained")
         await sender.send("m")
-        await redis.lrem(contracts.RQ_QUEUE + "messages:5", 1, "m")
-        await redis.hset(contracts.job_key("m"), contracts.FIELD_QUARANTINED, 1)
-        await redis.rpush(contracts.RQ_QUEUE + contracts.QUARANTINE, "m")
-        seen = await redis.hget(contracts.TENDED, "at")
+        await redis.lrem(keys.RQ_QUEUE + "messages:5", 1, "m")
+        await redis.hset(keys.job_key("m"), keys.FIELD_QUARANTINED, 1)
+        await redis.rpush(keys.RQ_QUEUE + keys.QUARANTINE, "m")
+        seen = await redis.hget(keys.TENDED, "at")
 
         async def tended_since() -> bool:
-            return int(await redis.hget(contracts.TENDED, "at")) > int(seen) + 1500
+            return int(await redis.hget(keys.TENDED, "at")) > int(seen) + 1500
 
         await until(tended_since, "the worker to tend twice")
-        assert await redis.get(contracts.QUARANTINE_KEEPER) is None
-        await redis.delete(contracts.ORDER + name)
+        assert await redis.get(keys.QUARANTINE_KEEPER) is None
+        await redis.delete(keys.ORDER + name)
         await sender.reached("m", State.COMPLETED)
 
 
@@ -324,7 +326,7 @@ async def test_a_missing_redis_is_one_readable_line(settings: Settings) -> None:
 
 
 async def test_waiting_messages_are_claimed_in_parallel_conversations(
-    settings: Settings, sender: Sender, n8n: N8nStandIn
+    settings: Settings, sender: Sender, n8n: FakeN8n
 ) -> None:
     """Many conversations through one worker: each in its order, every message once."""
     for number in range(60):
@@ -332,4 +334,4 @@ async def test_waiting_messages_are_claimed_in_parallel_conversations(
     async with Daemon("worker", with_worker(settings, concurrency=10)):
         await asyncio.gather(*(sender.reached(f"m{number}", State.COMPLETED) for number in range(60)))
     for conversation in range(6):
-        assert n8n.order[f"c{conversation}"] == [f"m{number}" for number in range(conversation, 60, 6)]
+        assert n8n.call_order[f"c{conversation}"] == [f"m{number}" for number in range(conversation, 60, 6)]

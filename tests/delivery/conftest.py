@@ -7,8 +7,8 @@ import redis as sync_redis
 
 from msgctl.config.settings import Settings
 from msgctl.http.client import HttpClient
-from msgctl.redisdb.client import RedisClient
-from msgctl.stack.valkey import Valkey
+from msgctl.local.servers.valkey import ValkeyServer
+from msgctl.storage.redis.client import RedisClient
 from tests.support.providers import Providers
 from tests.support.replies import Replies
 from tests.support.secret_scan import SEARCH
@@ -25,7 +25,7 @@ async def providers() -> AsyncIterator[Providers]:
 
 
 @pytest.fixture
-def settings(valkey: Valkey, providers: Providers) -> Iterator[Settings]:
+def settings(valkey: ValkeyServer, providers: Providers) -> Iterator[Settings]:
     """An empty Redis database, every channel set up against the local providers, short pauses."""
     with sync_redis.Redis.from_url(valkey.url(DATABASE)) as client:
         client.flushdb()

@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from msgctl import contracts
+from msgctl.aio import cancel
 from msgctl.config.settings import Settings
-from msgctl.delivery.adoption import Adoption
-from msgctl.messages import Channel, Response
-from msgctl.redisdb.client import RedisClient
-from msgctl.tasks import cancel
+from msgctl.delivery.external_responses import ExternalResponseImporter
+from msgctl.domain.messages import Channel, Response
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.replies import Replies, response
 from tools.support.daemons import until
 
@@ -28,13 +28,13 @@ FOREIGN = {
 
 
 @pytest.fixture
-async def listeners(settings: Settings, redis: RedisClient) -> AsyncIterator[list[Adoption]]:
+async def listeners(settings: Settings, redis: RedisClient) -> AsyncIterator[list[ExternalResponseImporter]]:
     """Three subscribers that listen."""
-    listeners = [Adoption(redis, settings) for _ in range(3)]
+    listeners = [ExternalResponseImporter(redis, settings) for _ in range(3)]
 
-    async def listen(adoption: Adoption) -> None:
+    async def listen(adoption: ExternalResponseImporter) -> None:
         while True:
-            await adoption.listen()
+            await adoption.import_next()
 
     tasks = [asyncio.create_task(listen(adoption)) for adoption in listeners]
 
@@ -50,11 +50,11 @@ async def listeners(settings: Settings, redis: RedisClient) -> AsyncIterator[lis
 
 async def stream(redis: Any) -> list[Response]:
     """The responses in the durable stream."""
-    entries = await redis.xrange(contracts.RESPONSES)
+    entries = await redis.xrange(keys.RESPONSES)
     return [msgspec.json.decode(fields["body"], type=Response) for _, fields in entries]
 
 
-async def marked(redis: RedisClient, listeners: list[Adoption]) -> None:
+async def marked(redis: RedisClient, listeners: list[ExternalResponseImporter]) -> None:
     """Publish a last foreign response and wait until it is adopted, so that all before it has been heard."""
     last = FOREIGN | {"messageId": "last"}
     await redis.publish("pubsub:response:telegram", msgspec.json.encode(last))
@@ -64,11 +64,13 @@ async def marked(redis: RedisClient, listeners: list[Adoption]) -> None:
 
     await until(adopted, "the last publication to be adopted")
     await asyncio.gather(
-        *(adoption.adopt("telegram", msgspec.json.encode(last).decode()) for adoption in listeners)
+        *(adoption.import_response("telegram", msgspec.json.encode(last).decode()) for adoption in listeners)
     )
 
 
-async def test_a_foreign_response_is_adopted_once(redis: RedisClient, listeners: list[Adoption]) -> None:
+async def test_a_foreign_response_is_adopted_once(
+    redis: RedisClient, listeners: list[ExternalResponseImporter]
+) -> None:
     """Three hear it, twice; it enters the stream once, its channel taken from the name it was published under."""
     for _ in range(2):
         await redis.publish("pubsub:response:telegram", msgspec.json.encode(FOREIGN))
@@ -79,7 +81,9 @@ async def test_a_foreign_response_is_adopted_once(redis: RedisClient, listeners:
     assert replies[0].channel_metadata == {"chatId": 42}
 
 
-async def test_ours_are_left_alone(redis: RedisClient, replies: Replies, listeners: list[Adoption]) -> None:
+async def test_ours_are_left_alone(
+    redis: RedisClient, replies: Replies, listeners: list[ExternalResponseImporter]
+) -> None:
     """A response that COMMIT published is in the stream already, and stays there once."""
     await replies.commit(response(message_id="ours"))
     await marked(redis, listeners)
@@ -87,7 +91,7 @@ async def test_ours_are_left_alone(redis: RedisClient, replies: Replies, listene
 
 
 async def test_one_of_ours_relayed_by_another_program_is_left_alone(
-    redis: RedisClient, listeners: list[Adoption]
+    redis: RedisClient, listeners: list[ExternalResponseImporter]
 ) -> None:
     """`streamId` counts wherever it stands in the JSON."""
     relayed = {"streamId": "1-1"} | FOREIGN
@@ -96,14 +100,16 @@ async def test_one_of_ours_relayed_by_another_program_is_left_alone(
     assert [reply.message_id for reply in await stream(redis)] == ["last"]
 
 
-async def test_a_stream_id_of_null_is_none(redis: RedisClient, listeners: list[Adoption]) -> None:
+async def test_a_stream_id_of_null_is_none(redis: RedisClient, listeners: list[ExternalResponseImporter]) -> None:
     """A program that knows our shape and leaves the field empty is a foreign publisher."""
     await redis.publish("pubsub:response:api", response(Channel.API, message_id="empty").to_json())
     await marked(redis, listeners)
     assert "empty" in [reply.message_id for reply in await stream(redis)]
 
 
-async def test_the_word_stream_id_in_a_text_does_not_count(redis: RedisClient, listeners: list[Adoption]) -> None:
+async def test_the_word_stream_id_in_a_text_does_not_count(
+    redis: RedisClient, listeners: list[ExternalResponseImporter]
+) -> None:
     """Only a key of the response itself makes it ours."""
     tricky = FOREIGN | {"response": {"message": "streamId"}, "channelMetadata": {"chatId": 1, "streamId": "x"}}
     await redis.publish("pubsub:response:telegram", msgspec.json.encode(tricky))
@@ -111,7 +117,9 @@ async def test_the_word_stream_id_in_a_text_does_not_count(redis: RedisClient, l
     assert "foreign-1" in [reply.message_id for reply in await stream(redis)]
 
 
-async def test_foreign_numbers_are_not_believed(redis: RedisClient, listeners: list[Adoption]) -> None:
+async def test_foreign_numbers_are_not_believed(
+    redis: RedisClient, listeners: list[ExternalResponseImporter]
+) -> None:
     """A `seq` of another program's making cannot make ROUTE skip what is ours."""
     await redis.publish("pubsub:response:web", msgspec.json.encode(FOREIGN | {"seq": 10**9}))
     await marked(redis, listeners)
@@ -119,7 +127,7 @@ async def test_foreign_numbers_are_not_believed(redis: RedisClient, listeners: l
 
 
 async def test_a_foreign_response_of_a_known_conversation_is_delivered_like_any_other(
-    redis: RedisClient, replies: Replies, listeners: list[Adoption]
+    redis: RedisClient, replies: Replies, listeners: list[ExternalResponseImporter]
 ) -> None:
     """It is its owner's, comes after the reply before it, and is kept for a socket that resumes; once."""
     await replies.commit(response(conversation="c9", user="ana"))
@@ -128,14 +136,14 @@ async def test_a_foreign_response_of_a_known_conversation_is_delivered_like_any_
     await marked(redis, listeners)
     carried = [(reply.user_id, reply.seq) for reply in await stream(redis) if reply.message_id == "foreign-1"]
     assert carried == [("ana", 2)]
-    bodies: Any = await redis.zrange(contracts.REPLIES + "c9", 0, -1)
+    bodies: Any = await redis.zrange(keys.REPLIES + "c9", 0, -1)
     kept = [msgspec.json.decode(body, type=Response) for body in bodies]
     assert [(reply.message_id, reply.seq) for reply in kept][1:] == [("foreign-1", 2), ("last", 3)]
     assert all(reply.stream_id for reply in kept)
 
 
 async def test_a_foreign_response_in_another_users_name_gets_no_number(
-    redis: RedisClient, replies: Replies, listeners: list[Adoption]
+    redis: RedisClient, replies: Replies, listeners: list[ExternalResponseImporter]
 ) -> None:
     """A conversation is its owner's: what names somebody else is no reply in it."""
     await replies.commit(response(conversation="c9", user="ana"))
@@ -146,11 +154,11 @@ async def test_a_foreign_response_in_another_users_name_gets_no_number(
 
 
 async def test_a_foreign_response_to_a_message_of_ours_takes_no_number(
-    redis: RedisClient, replies: Replies, listeners: list[Adoption]
+    redis: RedisClient, replies: Replies, listeners: list[ExternalResponseImporter]
 ) -> None:
     """The message's own reply has one already, or will get it: two numbers would show it twice."""
     await replies.commit(response(conversation="c9", user="ana"))
-    await redis.hset(contracts.IDENTITY + "foreign-1", "user", "ana")
+    await redis.hset(keys.IDENTITY + "foreign-1", "user", "ana")
     await redis.publish("pubsub:response:web", msgspec.json.encode(FOREIGN))
     await marked(redis, listeners)
     assert [reply.seq for reply in await stream(redis) if reply.message_id == "foreign-1"] == [None]
@@ -168,7 +176,10 @@ async def test_a_foreign_response_to_a_message_of_ours_takes_no_number(
     ],
 )
 async def test_what_cannot_be_read_is_dropped(
-    redis: RedisClient, listeners: list[Adoption], published: str, capfd: pytest.CaptureFixture[str]
+    redis: RedisClient,
+    listeners: list[ExternalResponseImporter],
+    published: str,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """It is logged, without its text, and listening goes on."""
     await redis.publish("pubsub:response:telegram", published)

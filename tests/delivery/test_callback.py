@@ -14,9 +14,9 @@ from pydantic import SecretStr
 
 from msgctl.channels.callback.sender import CallbackSender, sign
 from msgctl.config.settings import Settings
-from msgctl.errors import BadAddress, DeliveryUnknown, FaultClass, ProviderRejected
+from msgctl.domain.errors import BadAddress, DeliveryUnknown, FaultClass, ProviderRejected
+from msgctl.domain.messages import Channel, Response
 from msgctl.http.client import MAX_ANSWER, HttpClient
-from msgctl.messages import Channel, Response
 from tests.support.providers import Providers
 from tests.support.replies import response
 from tools.support.daemons import PATIENCE

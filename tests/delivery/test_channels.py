@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from msgctl import contracts
 from msgctl.channels.send_limits import digest
 from msgctl.config.settings import Settings
-from msgctl.delivery.record import DeliveryState, find
-from msgctl.messages import Channel
+from msgctl.delivery.delivery_record import DeliveryState, find_record
+from msgctl.domain.messages import Channel
 from msgctl.operations.channels import Channels
 from msgctl.operations.channels import ChannelState as Seen
 from msgctl.operations.context import Context
 from msgctl.operations.deliveries import Deliveries
-from msgctl.redisdb.client import RedisClient
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.providers import Providers
 from tests.support.replies import Replies, response
 from tests.support.subscriber import CHAT, TO, Desk, ended, held
@@ -75,7 +75,7 @@ async def test_a_pair_bursts_and_then_waits(
         await until(lambda: len(providers.requests) == 45, "the burst")
 
         async def waits() -> bool:
-            return int(await redis.zcard(contracts.POSTPONED)) == 1
+            return int(await redis.zcard(keys.POSTPONED)) == 1
 
         await until(waits, "the last to wait")
     assert len(providers.requests) == 45
@@ -207,7 +207,7 @@ async def test_outside_the_window_nothing_is_called(
 ) -> None:
     """WhatsApp refuses text 24 h after the customer's last word; where that is known, it is not even asked."""
     last = int(time.time() * 1000) - hours * 3_600_000
-    await redis.set(contracts.WINDOW + digest("+5511999990000"), last, ex=3600)
+    await redis.set(keys.WINDOW + digest("+5511999990000"), last, ex=3600)
     async with Desk(settings):
         record = await ended(redis, await replies.commit(response(Channel.WHATSAPP, TO)))
     assert record.state is state
@@ -227,7 +227,7 @@ async def test_a_person_retries_and_drops(
         waiting = await replies.commit(response(Channel.TELEGRAM, CHAT, conversation="c2"))
 
         async def postponed() -> bool:
-            record = await find(redis, waiting.message_id)
+            record = await find_record(redis, waiting.message_id)
             return record is not None and record.code == "telegram_503"
 
         await until(postponed, "a pause")
@@ -238,7 +238,7 @@ async def test_a_person_retries_and_drops(
         }
         assert (await ended(redis, failed)).state is DeliveryState.SENT
         assert await deliveries.retry([failed.message_id]) == {failed.message_id: "sent"}
-    record = await find(redis, waiting.message_id)
+    record = await find_record(redis, waiting.message_id)
     assert record is not None
     assert (record.state, record.code) == (DeliveryState.FAILED, "dropped")
 
@@ -248,9 +248,9 @@ async def test_a_test_of_a_paused_channel_says_so(settings: Settings, redis: Red
     channels = Channels(Context(settings, redis))
     await channels.pause(Channel.TELEGRAM)
     async with Desk(settings):
-        test = await channels.test(Channel.TELEGRAM, "42")
+        test = await channels.send_test(Channel.TELEGRAM, "42")
         await held(redis, Channel.TELEGRAM, 1)
-        outcome = await channels.outcome(test, 0)
+        outcome = await channels.wait_for_outcome(test, 0)
     assert (outcome["state"], outcome["code"]) == ("NEW", "held")
     assert "msgctl channel resume telegram" in outcome["advice"]
 

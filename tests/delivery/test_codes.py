@@ -7,7 +7,7 @@ import pytest
 
 from msgctl.channels.error_codes import Meaning
 from msgctl.channels.registry import BUILT_IN
-from msgctl.delivery.advice import OWN, advise
+from msgctl.delivery.error_help import OWN, advise
 
 TABLES = {who: table for channel in BUILT_IN for who, table in channel.error_codes.items()}
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from msgctl.config.settings import Settings
-from msgctl.delivery.receipts import Receipts
-from msgctl.delivery.record import DeliveryState, find
-from msgctl.messages import Channel
-from msgctl.redisdb.client import RedisClient
+from msgctl.delivery.delivery_record import DeliveryState, find_record
+from msgctl.delivery.status_updates import StatusUpdateWriter
+from msgctl.domain.messages import Channel
+from msgctl.storage.redis.client import RedisClient
 from tests.support.providers import Answer, Providers
 from tests.support.replies import Replies, response
 from tests.support.subscriber import Desk, ended
@@ -80,11 +80,11 @@ async def test_a_status_webhook_resolves_it(
         reply = await replies.commit(response(Channel.WHATSAPP, TO, text=text))
 
         async def doubtful() -> bool:
-            record = await find(redis, reply.message_id)
+            record = await find_record(redis, reply.message_id)
             return record is not None and record.state is DeliveryState.UNKNOWN
 
         await until(doubtful, "the doubt")
-        await Receipts(redis).note(reply.message_id, "wamid.lost", "sent", "", "")
+        await StatusUpdateWriter(redis).write(reply.message_id, "wamid.lost", "sent", "", "")
         record = await ended(redis, reply)
     assert (record.state, record.provider_id) == (DeliveryState.SENT, "wamid.lost,wamid.1")
     assert [request.json["text"]["body"][0] for request in providers.requests] == ["a", "b"]
@@ -123,8 +123,8 @@ async def test_receipts_in_any_order(
         reply = await replies.commit(response(Channel.WHATSAPP, TO))
         sent = await ended(redis, reply)
     for status, code in news:
-        assert await Receipts(redis).note(reply.message_id, sent.provider_id or "", status, code, "why")
-    record = await find(redis, reply.message_id)
+        assert await StatusUpdateWriter(redis).write(reply.message_id, sent.provider_id or "", status, code, "why")
+    record = await find_record(redis, reply.message_id)
     assert record is not None
     assert (record.state, record.receipt) == (state, receipt)
-    assert not await Receipts(redis).note("nobody", "wamid.1", "read", "", "")
+    assert not await StatusUpdateWriter(redis).write("nobody", "wamid.1", "read", "", "")

@@ -3,13 +3,13 @@
 from typing import Any
 
 from msgctl.config.settings import Settings
-from msgctl.delivery.receipts import Receipts
-from msgctl.events.event import Event
-from msgctl.events.ledger import Ledger
-from msgctl.messages import Channel
+from msgctl.delivery.status_updates import StatusUpdateWriter
+from msgctl.domain.messages import Channel
+from msgctl.ledger.event import Event
+from msgctl.ledger.stream import Ledger
 from msgctl.operations.channels import Channels
 from msgctl.operations.context import Context
-from msgctl.redisdb.client import RedisClient
+from msgctl.storage.redis.client import RedisClient
 from tests.support.providers import Providers
 from tests.support.replies import Replies, response
 from tests.support.subscriber import CHAT, TO, Desk, ended, held
@@ -17,7 +17,7 @@ from tests.support.subscriber import CHAT, TO, Desk, ended, held
 
 async def story(redis: RedisClient, settings: Settings, message_id: str) -> list[Event]:
     """What the ledger tells of a message."""
-    return await Ledger(redis).about([message_id], None, "0-0")
+    return await Ledger(redis).read_related([message_id], None, "0-0")
 
 
 async def test_a_delivery_that_is_held_and_let_go(
@@ -63,6 +63,8 @@ async def test_a_failure_that_a_receipt_tells_is_an_end(
     async with Desk(settings):
         reply = await replies.commit(response(Channel.WHATSAPP, TO))
         sent = await ended(redis, reply)
-    await Receipts(redis).note(reply.message_id, sent.provider_id or "", "failed", "whatsapp_131026", "why")
+    await StatusUpdateWriter(redis).write(
+        reply.message_id, sent.provider_id or "", "failed", "whatsapp_131026", "why"
+    )
     last = (await story(redis, settings, reply.message_id))[-1]
-    assert (last.what, last.evidence["code"], last.is_end) == ("delivery_failed", "whatsapp_131026", True)
+    assert (last.what, last.evidence["code"], last.is_terminal) == ("delivery_failed", "whatsapp_131026", True)

@@ -10,10 +10,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from msgctl.channels.callback.sender import CallbackSender
 from msgctl.config.settings import Settings
-from msgctl.errors import BadAddress, DeliveryFailed
+from msgctl.domain.errors import BadAddress, DeliveryFailed
+from msgctl.domain.messages import Channel
 from msgctl.http.client import HttpClient
 from msgctl.http.ssrf_guard import PublicResolver, check_url, guarded_connector, is_public
-from msgctl.messages import Channel
 from tests.support.replies import response
 
 HOSTILE = [

@@ -5,9 +5,9 @@ import asyncio
 from aiohttp import web
 
 from msgctl.config.settings import Settings
-from msgctl.delivery.record import DeliveryState, find
-from msgctl.messages import Channel
-from msgctl.redisdb.client import RedisClient
+from msgctl.delivery.delivery_record import DeliveryState, find_record
+from msgctl.domain.messages import Channel
+from msgctl.storage.redis.client import RedisClient
 from tests.support.providers import Providers
 from tests.support.replies import Replies, response
 from tests.support.subscriber import Desk, ended
@@ -46,7 +46,7 @@ async def test_a_waiting_retry_holds_back_its_own_conversation_only(
         first = await replies.commit(response(Channel.TELEGRAM, CHAT))
 
         async def postponed() -> bool:
-            record = await find(redis, first.message_id)
+            record = await find_record(redis, first.message_id)
             return record is not None and record.code == "telegram_503"
 
         await until(postponed, "the first to be postponed")
@@ -55,7 +55,7 @@ async def test_a_waiting_retry_holds_back_its_own_conversation_only(
         assert (await ended(redis, other)).state is DeliveryState.SENT
 
         async def waits() -> bool:
-            record = await find(redis, second.message_id)
+            record = await find_record(redis, second.message_id)
             return record is not None and record.state is DeliveryState.NEW
 
         await until(waits, "the second to wait")

@@ -3,8 +3,8 @@
 import pytest
 from redis.exceptions import ResponseError
 
-from msgctl.delivery.outage import Outage
-from msgctl.errors import RedisUnavailable
+from msgctl.domain.errors import RedisUnavailable
+from msgctl.storage.redis.retry import RedisRetry
 
 
 class Flaky:
@@ -23,11 +23,11 @@ class Flaky:
 async def test_an_outage_is_waited_out() -> None:
     """Any error of the client, by default."""
     flaky = Flaky(RedisUnavailable("down"), ResponseError("odd"))
-    assert await Outage("test").insist(flaky.step) == 7
+    assert await RedisRetry("test").run_until_success(flaky.step) == 7
 
 
 async def test_other_errors_than_those_named_are_raised() -> None:
     """An error of a script is not an outage, and repeating it would not help."""
-    outage = Outage("test", faults=(RedisUnavailable,))
+    outage = RedisRetry("test", faults=(RedisUnavailable,))
     with pytest.raises(ResponseError):
-        await outage.insist(Flaky(RedisUnavailable("down"), ResponseError("odd")).step)
+        await outage.run_until_success(Flaky(RedisUnavailable("down"), ResponseError("odd")).step)

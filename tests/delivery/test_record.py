@@ -5,18 +5,18 @@ from typing import Any
 
 import pytest
 
-from msgctl import contracts
 from msgctl.channels.telegram.sender import TelegramSender
 from msgctl.config.settings import Settings
-from msgctl.delivery.patience import Patience
-from msgctl.delivery.record import DeliveryState, Records, Turn, find
-from msgctl.delivery.stream import ResponseStream
-from msgctl.errors import FaultClass, ProviderRejected
+from msgctl.delivery.delivery_record import DeliveryRecords, DeliveryState, SendPermit, find_record
+from msgctl.delivery.response_stream import ResponseStream
+from msgctl.delivery.retry_delay import RetryDelay
+from msgctl.domain.errors import FaultClass, ProviderRejected
+from msgctl.domain.messages import Channel
+from msgctl.domain.retry import RetryLater
 from msgctl.http.client import HttpClient
-from msgctl.messages import Channel
-from msgctl.metrics import definitions as metrics
-from msgctl.redisdb.client import RedisClient
-from msgctl.retry import RetryLater
+from msgctl.observability.metrics import definitions as metrics
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.providers import Providers
 from tests.support.replies import Replies, response
 from tests.support.subscriber import Desk, ended
@@ -40,12 +40,12 @@ async def test_a_sent_reply(
     assert record.created_at is not None
     assert record.created_at <= (record.sending_at or 0) <= (record.ended_at or 0)
     assert await replies.pending() == 0
-    assert await redis.pttl(contracts.DELIVERY + reply.message_id) > 0
+    assert await redis.pttl(keys.DELIVERY + reply.message_id) > 0
 
 
 async def test_nothing_is_known_before_the_first_try(redis: RedisClient) -> None:
     """A message without a delivery has no record."""
-    assert await find(redis, "nobody") is None
+    assert await find_record(redis, "nobody") is None
 
 
 async def test_sending_is_written_before_the_call(
@@ -56,7 +56,7 @@ async def test_sending_is_written_before_the_call(
     async with Desk(settings):
         reply = await replies.commit(response(Channel.TELEGRAM, CHAT))
         await until(lambda: providers.requests, "the call")
-        record = await find(redis, reply.message_id)
+        record = await find_record(redis, reply.message_id)
     assert record is not None
     assert (record.state, record.channel) == (DeliveryState.SENDING, "telegram")
 
@@ -82,7 +82,7 @@ async def test_passing_failures_are_tried_again(
         record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT)))
     assert (record.state, record.attempts, record.code) == (DeliveryState.SENT, 3, None)
     assert len(providers.requests) == 3
-    assert await redis.zcard(contracts.POSTPONED) == 0
+    assert await redis.zcard(keys.POSTPONED) == 0
 
 
 async def test_attempts_end(
@@ -193,19 +193,23 @@ async def test_each_refusal_for_a_rate_is_counted(
     settings: Settings, redis: RedisClient, replies: Replies
 ) -> None:
     """What is turned away for its rate knows how often, so that its pause can grow; no attempt is charged."""
-    records = Records(redis, settings)
+    records = DeliveryRecords(redis, settings)
     reply = await replies.commit(response(Channel.WHATSAPP, {"to": "+5511999990000"}))
     stream = ResponseStream(redis, settings, "one")
     await stream.ensure_group()
-    limited = ProviderRejected("x", fault=FaultClass.TRANSIENT, code="whatsapp_131056", closes="pair", pause=4)
+    limited = ProviderRejected(
+        "x", fault=FaultClass.TRANSIENT, code="whatsapp_131056", exceeded_limit="pair", initial_pause_s=4
+    )
     seen = []
     for _ in range(3):
         [entry] = await stream.read() or await stream.read()
-        turn = await records.begin(entry, reply, secrets.token_hex(4), repeatable=False)
-        assert isinstance(turn, Turn)
-        seen.append((turn.attempts, turn.waits))
-        await records.retry(entry, turn, reply.to_json(), delay=0, failure=limited, counts_as_attempt=False)
-        await stream.tend()
+        turn = await records.begin_attempt(entry, reply, secrets.token_hex(4), idempotent=False)
+        assert isinstance(turn, SendPermit)
+        seen.append((turn.attempts, turn.rate_waits))
+        await records.schedule_retry(
+            entry, turn, reply.to_json(), delay_s=0, failure=limited, counts_as_attempt=False
+        )
+        await stream.maintain()
     await stream.close()
     assert seen == [(1, 0), (1, 1), (1, 2)]
 
@@ -214,10 +218,14 @@ async def test_the_pause_for_a_rate_grows_unless_the_provider_names_one(
     settings: Settings, poster: HttpClient
 ) -> None:
     """131056: 4 s, 16 s, 64 s …, an hour at most; where a provider asks for a time, exactly that."""
-    patience = Patience(settings, TelegramSender(settings, poster))
-    growing = ProviderRejected("x", fault=FaultClass.TRANSIENT, code="whatsapp_131056", closes="pair", pause=4)
-    asked = ProviderRejected("x", fault=FaultClass.TRANSIENT, code="telegram_429", closes="bot", retry_after=7)
-    turns = [Turn("t", 0, 1, waits=waits) for waits in range(7)]
+    patience = RetryDelay(settings, TelegramSender(settings, poster))
+    growing = ProviderRejected(
+        "x", fault=FaultClass.TRANSIENT, code="whatsapp_131056", exceeded_limit="pair", initial_pause_s=4
+    )
+    asked = ProviderRejected(
+        "x", fault=FaultClass.TRANSIENT, code="telegram_429", exceeded_limit="bot", retry_after=7
+    )
+    turns = [SendPermit("t", 0, 1, rate_waits=waits) for waits in range(7)]
     assert [patience.decide(turn, growing) for turn in turns] == [
         RetryLater(wait, counts_as_attempt=False) for wait in (4, 16, 64, 256, 1024, 3600, 3600)
     ]
@@ -229,7 +237,7 @@ async def test_an_unreadable_entry_is_passed_over(
 ) -> None:
     """Entries that are no JSON, or lack what is needed, stop nothing; the log does not hold their text."""
     for body in ("{", '{"messageId":"m"}', "[1]", "the secret words"):
-        await redis.xadd(contracts.RESPONSES, {"kind": "response", "channel": "web", "body": body})
+        await redis.xadd(keys.RESPONSES, {"kind": "response", "channel": "web", "body": body})
     async with Desk(settings):
         record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT)))
     assert record.state is DeliveryState.SENT

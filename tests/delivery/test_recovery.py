@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from msgctl import contracts
 from msgctl.config.settings import Settings
-from msgctl.delivery.record import DeliveryState, find
-from msgctl.delivery.sockets import Sockets
-from msgctl.delivery.stream import ResponseStream
-from msgctl.messages import Channel, Response
-from msgctl.redisdb.client import RedisClient
+from msgctl.delivery.delivery_record import DeliveryState, find_record
+from msgctl.delivery.response_stream import ResponseStream
+from msgctl.delivery.web.socket_registry import SocketRegistry
+from msgctl.domain.messages import Channel, Response
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.providers import Providers
 from tests.support.replies import Replies, response
 from tests.support.subscriber import Desk, ended
@@ -40,11 +40,11 @@ async def to_phones(replies: Replies, count: int = 6) -> list[Response]:
 async def cut(redis: Any, how: str) -> None:
     """Do what an operator should not."""
     if how == "xtrim":
-        await redis.xtrim(contracts.RESPONSES, maxlen=0, approximate=False)
+        await redis.xtrim(keys.RESPONSES, maxlen=0, approximate=False)
     elif how == "destroy":
-        await redis.xgroup_destroy(contracts.RESPONSES, contracts.RESPONSES_GROUP)
+        await redis.xgroup_destroy(keys.RESPONSES, keys.RESPONSES_GROUP)
     else:
-        await redis.delete(contracts.RESPONSES)
+        await redis.delete(keys.RESPONSES)
 
 
 @pytest.mark.parametrize("how", ["xtrim", "destroy", "del"])
@@ -64,7 +64,7 @@ async def test_what_was_cut_comes_back(
     first = await replies.commit(response(Channel.TELEGRAM, CHAT, conversation="c0", text="first"))
     async with Desk(settings):
         await ended(redis, first)
-    await stream.tend()
+    await stream.maintain()
     sent = await to_phones(replies)
     if when == "pending":
         assert len(await stream.read() or await stream.read()) == 6
@@ -81,7 +81,7 @@ async def test_what_was_cut_comes_back(
 
 async def gone(redis: RedisClient) -> bool:
     """Whether nothing is thought to be lost."""
-    return not await redis.exists(contracts.RESPONSES_LOST)
+    return not await redis.exists(keys.RESPONSES_LOST)
 
 
 async def test_what_is_being_sent_is_left_alone(
@@ -100,7 +100,7 @@ async def test_what_is_being_sent_is_left_alone(
 
 async def test_a_web_reply_comes_back(settings: Settings, redis: RedisClient, replies: Replies) -> None:
     """A reply for a browser that was cut unread is handed on to its socket."""
-    gateway = Sockets(redis, settings, "g1")
+    gateway = SocketRegistry(redis, settings, "g1")
     await gateway.register("s1", "ana")
     await gateway.join("s1", "c1")
     async with Desk(settings):
@@ -109,7 +109,7 @@ async def test_a_web_reply_comes_back(settings: Settings, redis: RedisClient, re
     await cut(redis, "xtrim")
     async with Desk(settings):
         assert (await ended(redis, reply)).state is DeliveryState.SENT
-    inbox: Any = await redis.xlen(contracts.INBOX + "g1")
+    inbox: Any = await redis.xlen(keys.INBOX + "g1")
     assert inbox == 2
 
 
@@ -123,12 +123,12 @@ async def test_a_postponed_one_that_came_back_is_known(
         reply = await replies.commit(response(Channel.TELEGRAM, CHAT))
 
         async def waits() -> bool:
-            return bool(await redis.zcard(contracts.POSTPONED))
+            return bool(await redis.zcard(keys.POSTPONED))
 
         await until(waits, "the retry to wait")
 
     async def came_back() -> bool:
-        await stream.tend()
+        await stream.maintain()
         return not await waits()
 
     await until(came_back, "the retry to come back")
@@ -145,12 +145,12 @@ async def test_an_ordinary_trim_is_no_alarm(settings: Settings, redis: RedisClie
         for reply in sent:
             await ended(redis, reply)
         await cut(redis, "xtrim")
-        await desk.stream.tend()
+        await desk.stream.maintain()
         assert await gone(redis)
         last = await replies.commit(response(Channel.TELEGRAM, CHAT))
         await ended(redis, last)
-        await desk.stream.tend()
+        await desk.stream.maintain()
         assert await gone(redis)
-    record = await find(redis, sent[0].message_id)
+    record = await find_record(redis, sent[0].message_id)
     assert record is not None
     assert record.attempts == 1

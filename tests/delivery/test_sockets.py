@@ -7,152 +7,152 @@ from typing import Any
 
 import pytest
 
-from msgctl import contracts
+from msgctl.aio import cancel
 from msgctl.config.settings import Settings
-from msgctl.delivery.sockets import Sockets
-from msgctl.errors import NotFound
-from msgctl.messages import Channel
-from msgctl.redisdb.client import RedisClient
-from msgctl.redisdb.connection import connect
-from msgctl.tasks import cancel
+from msgctl.delivery.web.socket_registry import SocketRegistry
+from msgctl.domain.errors import NotFound
+from msgctl.domain.messages import Channel
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.connections import connect
 from tests.support.replies import Replies, response
 from tools.support.daemons import PATIENCE, until
 
 
 @pytest.fixture
-def sockets(redis: RedisClient, settings: Settings) -> Sockets:
+def sockets(redis: RedisClient, settings: Settings) -> SocketRegistry:
     """Gateway g1's."""
-    return Sockets(redis, settings, "g1")
+    return SocketRegistry(redis, settings, "g1")
 
 
 async def push(redis: RedisClient, number: int) -> None:
     """Put a frame into g1's inbox, as ROUTE does."""
     await redis.xadd(
-        contracts.INBOX + "g1",
+        keys.INBOX + "g1",
         {"socket": "s1", "conversation": "c1", "seq": number, "kind": "response", "body": "{}"},
     )
 
 
 async def test_a_socket_lives_as_long_as_it_beats(
-    redis: RedisClient, settings: Settings, sockets: Sockets
+    redis: RedisClient, settings: Settings, sockets: SocketRegistry
 ) -> None:
     """A registered socket expires by itself; a beat prolongs it and says that the gateway lives."""
     await sockets.register("s1", "ana")
-    assert await redis.hgetall(contracts.SOCKET + "s1") == {"gateway": "g1", "user": "ana"}
+    assert await redis.hgetall(keys.SOCKET + "s1") == {"gateway": "g1", "user": "ana"}
     ttl = settings.gateway.socket_ttl * 1000
-    await redis.pexpire(contracts.SOCKET + "s1", 1000)
-    await sockets.beat(["s1"])
-    assert ttl / 2 < await redis.pttl(contracts.SOCKET + "s1") <= ttl
-    assert int(await redis.hget(contracts.GATEWAYS, "g1") or 0) > 0
+    await redis.pexpire(keys.SOCKET + "s1", 1000)
+    await sockets.renew(["s1"])
+    assert ttl / 2 < await redis.pttl(keys.SOCKET + "s1") <= ttl
+    assert int(await redis.hget(keys.GATEWAYS, "g1") or 0) > 0
 
 
-async def test_a_beat_brings_back_what_redis_forgot(redis: RedisClient, sockets: Sockets) -> None:
+async def test_a_beat_brings_back_what_redis_forgot(redis: RedisClient, sockets: SocketRegistry) -> None:
     """After an outage longer than the TTL a living socket is known again, with its conversations."""
     await sockets.register("s1", "ana")
     await sockets.join("s1", "c1")
-    await redis.delete(contracts.SOCKET + "s1", contracts.SOCKETS + "c1")
-    await sockets.beat(["s1", "never-registered"])
-    assert await redis.hget(contracts.SOCKET + "s1", "user") == "ana"
-    assert await redis.smembers(contracts.SOCKETS + "c1") == {"s1"}
-    assert await redis.exists(contracts.SOCKET + "never-registered") == 0
+    await redis.delete(keys.SOCKET + "s1", keys.SOCKETS + "c1")
+    await sockets.renew(["s1", "never-registered"])
+    assert await redis.hget(keys.SOCKET + "s1", "user") == "ana"
+    assert await redis.smembers(keys.SOCKETS + "c1") == {"s1"}
+    assert await redis.exists(keys.SOCKET + "never-registered") == 0
 
 
-async def test_a_closed_socket_leaves_nothing(redis: RedisClient, sockets: Sockets) -> None:
+async def test_a_closed_socket_leaves_nothing(redis: RedisClient, sockets: SocketRegistry) -> None:
     """Neither its hash nor its membership, and no beat revives it."""
     await sockets.register("s1", "ana")
     await sockets.join("s1", "c1")
-    assert await redis.pttl(contracts.SOCKETS + "c1") > 0
+    assert await redis.pttl(keys.SOCKETS + "c1") > 0
     await sockets.unregister("s1", ["c1"])
-    await sockets.beat(["s1"])
-    assert await redis.exists(contracts.SOCKET + "s1", contracts.SOCKETS + "c1") == 0
+    await sockets.renew(["s1"])
+    assert await redis.exists(keys.SOCKET + "s1", keys.SOCKETS + "c1") == 0
 
 
 async def test_many_sockets_come_and_go_in_few_round_trips(redis: RedisClient, settings: Settings) -> None:
     """When hundreds do at once, it takes no connection for each, and leaves nothing in the end."""
     client = connect(settings)
-    sockets = Sockets(client, settings, "g1")
+    sockets = SocketRegistry(client, settings, "g1")
     await sockets.register("first", "ana")  # Redis knows the script from now on
     names = [f"s{number}" for number in range(50)]
     await asyncio.gather(*(sockets.register(name, "ana") for name in names))
     await asyncio.gather(*(sockets.join(name, f"c-{name}") for name in names))
-    assert len(await redis.keys(f"{contracts.SOCKET}*")) == 1 + len(names)
-    assert len(await redis.keys(f"{contracts.SOCKETS}*")) == len(names)
+    assert len(await redis.keys(f"{keys.SOCKET}*")) == 1 + len(names)
+    assert len(await redis.keys(f"{keys.SOCKETS}*")) == len(names)
     await asyncio.gather(*(sockets.unregister(name, []) for name in names))
-    assert len(await redis.keys(f"{contracts.SOCKET}*")) == 1
-    assert not await redis.keys(f"{contracts.SOCKETS}*")
+    assert len(await redis.keys(f"{keys.SOCKET}*")) == 1
+    assert not await redis.keys(f"{keys.SOCKETS}*")
     mine = str(settings.redis.database)
     assert sum(other["db"] == mine for other in await redis.client_list()) == 2  # this one and the test's own
     await client.aclose()
 
 
-async def test_what_was_missed(replies: Replies, sockets: Sockets) -> None:
+async def test_what_was_missed(replies: Replies, sockets: SocketRegistry) -> None:
     """The web responses after the number, in order."""
     for number in range(12):
         channel = Channel.TELEGRAM if number == 5 else Channel.WEB
         await replies.commit(response(channel, text=str(number)))
-    missed = await sockets.missed("c1", "ana", 3)
+    missed = await sockets.find_missed("c1", "ana", 3)
     assert [reply.seq for reply in missed.responses] == [4, 5, 7, 8, 9, 10, 11, 12]
     assert missed.recovered
 
 
 @pytest.mark.parametrize(("after", "recovered"), [(4, False), (5, True), (6, True)])
 async def test_a_history_that_does_not_reach_back_says_so(
-    redis: RedisClient, replies: Replies, sockets: Sockets, after: int, recovered: bool
+    redis: RedisClient, replies: Replies, sockets: SocketRegistry, after: int, recovered: bool
 ) -> None:
     """With everything up to 5 cut away, who left before 5 is told that something is missing."""
     for _ in range(8):
         await replies.commit(response())
-    await redis.zremrangebyscore(contracts.REPLIES + "c1", "-inf", 5)
-    await redis.hset(contracts.CONVERSATION + "c1", "floor", 5)
-    missed = await sockets.missed("c1", "ana", after)
+    await redis.zremrangebyscore(keys.REPLIES + "c1", "-inf", 5)
+    await redis.hset(keys.CONVERSATION + "c1", "floor", 5)
+    missed = await sockets.find_missed("c1", "ana", after)
     assert [reply.seq for reply in missed.responses] == [seq for seq in (6, 7, 8) if seq > after]
     assert missed.recovered is recovered
 
 
 async def test_a_conversation_that_began_anew_says_so(
-    redis: RedisClient, replies: Replies, sockets: Sockets
+    redis: RedisClient, replies: Replies, sockets: SocketRegistry
 ) -> None:
     """Who left at 7 of an earlier life gets all there is, and that it is not what they left."""
     for _ in range(3):
         await replies.commit(response())
-    missed = await sockets.missed("c1", "ana", 7)
+    missed = await sockets.find_missed("c1", "ana", 7)
     assert [reply.seq for reply in missed.responses] == [1, 2, 3]
     assert not missed.recovered
 
 
-async def test_an_unknown_conversation_is_empty(sockets: Sockets) -> None:
+async def test_an_unknown_conversation_is_empty(sockets: SocketRegistry) -> None:
     """Nobody's conversation resumes empty and whole."""
-    missed = await sockets.missed("nobodys", "ana", 7)
+    missed = await sockets.find_missed("nobodys", "ana", 7)
     assert (missed.responses, missed.recovered) == ([], True)
 
 
-async def test_another_users_conversation_does_not_exist(replies: Replies, sockets: Sockets) -> None:
+async def test_another_users_conversation_does_not_exist(replies: Replies, sockets: SocketRegistry) -> None:
     """Eva cannot resume ana's conversation."""
     await replies.commit(response())
     with pytest.raises(NotFound):
-        await sockets.missed("c1", "eva", 0)
+        await sockets.find_missed("c1", "eva", 0)
 
 
-async def test_frames_come_in_order_and_are_trimmed(redis: Any, sockets: Sockets) -> None:
+async def test_frames_come_in_order_and_are_trimmed(redis: Any, sockets: SocketRegistry) -> None:
     """What was there before and what comes while reading, each once; the inbox does not keep what was read."""
     for number in range(3):
         await push(redis, number)
-    stream = sockets.frames()
+    stream = sockets.read_frames()
     got = [frame.seq for frame in await anext(stream)]
     waiting = asyncio.ensure_future(anext(stream))
     await push(redis, 3)
     got += [frame.seq for frame in await waiting]
     assert got == [0, 1, 2, 3]
     await close(stream)
-    left = await redis.xrange(contracts.INBOX + "g1")
+    left = await redis.xrange(keys.INBOX + "g1")
     assert [fields["seq"] for _, fields in left] == [
         "3"
     ]  # the last batch is trimmed once it is asked for the next
 
 
-async def test_frames_survive_a_cut_connection(redis: RedisClient, sockets: Sockets) -> None:
+async def test_frames_survive_a_cut_connection(redis: RedisClient, sockets: SocketRegistry) -> None:
     """Every connection of the reader is killed in the middle of its wait: the next frame comes all the same."""
-    stream = sockets.frames()
+    stream = sockets.read_frames()
     waiting = asyncio.ensure_future(anext(stream))
 
     async def reading() -> bool:
@@ -173,13 +173,13 @@ async def close(stream: AsyncIterator[object]) -> None:
 
 
 async def test_a_wrong_clock_makes_no_gateway_silent(
-    redis: RedisClient, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+    redis: RedisClient, sockets: SocketRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F19: the sign of life is in Redis's time, whatever this host takes for the time."""
     monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
-    await sockets.stay_alive()
+    await sockets.heartbeat()
     seconds, _ = await redis.time()
-    [beat] = await redis.hvals(contracts.GATEWAYS)
+    [beat] = await redis.hvals(keys.GATEWAYS)
     assert abs(int(beat) / 1000 - seconds) < PATIENCE
 
 
@@ -195,72 +195,72 @@ async def cut(redis: RedisClient, count: int) -> None:
     """Let so many frames come into g1's inbox and be cut before anybody can read them."""
     async with redis.pipeline(transaction=True) as pipeline:
         for _ in range(count):
-            pipeline.xadd(contracts.INBOX + "g1", {"never": "read"})
-        pipeline.xtrim(contracts.INBOX + "g1", maxlen=0, approximate=False)
+            pipeline.xadd(keys.INBOX + "g1", {"never": "read"})
+        pipeline.xtrim(keys.INBOX + "g1", maxlen=0, approximate=False)
         await pipeline.execute()
 
 
 async def is_empty(redis: RedisClient) -> bool:
     """Whether what was read of g1's inbox is dropped."""
-    return await redis.xlen(contracts.INBOX + "g1") == 0
+    return await redis.xlen(keys.INBOX + "g1") == 0
 
 
-async def test_frames_that_were_cut_are_counted(redis: RedisClient, sockets: Sockets) -> None:
+async def test_frames_that_were_cut_are_counted(redis: RedisClient, sockets: SocketRegistry) -> None:
     """Told once, however much was read before and after; what was read never counts."""
-    assert await sockets.lost_frames() == 0
+    assert await sockets.count_lost_frames() == 0
     for number in range(5):
         await push(redis, number)
-    assert await sockets.lost_frames() == 0
-    frames = sockets.frames()
+    assert await sockets.count_lost_frames() == 0
+    frames = sockets.read_frames()
     await read(frames, 5)
-    assert await sockets.lost_frames() == 0
+    assert await sockets.count_lost_frames() == 0
     reading = asyncio.create_task(read(frames, 1))  # drops the five, and waits
     await until(lambda: is_empty(redis), "what was read to be dropped")
-    assert await sockets.lost_frames() == 0
+    assert await sockets.count_lost_frames() == 0
     await cut(redis, 3)
-    assert await sockets.lost_frames() == 3
-    assert await sockets.lost_frames() == 0
+    assert await sockets.count_lost_frames() == 3
+    assert await sockets.count_lost_frames() == 0
     await push(redis, 8)
     await reading
-    assert await sockets.lost_frames() == 0
+    assert await sockets.count_lost_frames() == 0
 
 
-async def test_a_loss_is_told_once_the_rest_is_read(redis: RedisClient, sockets: Sockets) -> None:
+async def test_a_loss_is_told_once_the_rest_is_read(redis: RedisClient, sockets: SocketRegistry) -> None:
     """Who is closed before that would not get what is still there, and a flood would close all again and again."""
     await cut(redis, 3)
     await push(redis, 1)
-    assert await sockets.lost_frames() == 0
-    frames = sockets.frames()
+    assert await sockets.count_lost_frames() == 0
+    frames = sockets.read_frames()
     await read(frames, 1)
     reading = asyncio.create_task(read(frames, 1))
     await until(lambda: is_empty(redis), "what was read to be dropped")
-    assert await sockets.lost_frames() == 3
+    assert await sockets.count_lost_frames() == 3
     await cancel(reading)
 
 
-async def test_an_inbox_that_redis_lost_is_no_loss(redis: RedisClient, sockets: Sockets) -> None:
+async def test_an_inbox_that_redis_lost_is_no_loss(redis: RedisClient, sockets: SocketRegistry) -> None:
     """A stream that begins anew, or lacks its end, counts from there."""
     for number in range(5):
         await push(redis, number)
-    frames = sockets.frames()
+    frames = sockets.read_frames()
     await read(frames, 5)
     reading = asyncio.create_task(read(frames, 2))
     await until(lambda: is_empty(redis), "what was read to be dropped")
-    await redis.delete(contracts.INBOX + "g1")
+    await redis.delete(keys.INBOX + "g1")
     await push(redis, 6)
     await push(redis, 7)
     await reading
     reading = asyncio.create_task(read(frames, 1))
     await until(lambda: is_empty(redis), "what was read to be dropped")
-    assert await sockets.lost_frames() == 0
+    assert await sockets.count_lost_frames() == 0
     await cut(redis, 1)
-    assert await sockets.lost_frames() == 1
+    assert await sockets.count_lost_frames() == 1
     await cancel(reading)
 
 
-async def test_an_inbox_stays_as_long_as_its_gateway(redis: RedisClient, sockets: Sockets) -> None:
+async def test_an_inbox_stays_as_long_as_its_gateway(redis: RedisClient, sockets: SocketRegistry) -> None:
     """What waits for a gateway that had nothing to do for an hour does not go."""
     await push(redis, 1)
-    await redis.pexpire(contracts.INBOX + "g1", 5_000)
-    await sockets.stay_alive()
-    assert await redis.pttl(contracts.INBOX + "g1") > 5_000
+    await redis.pexpire(keys.INBOX + "g1", 5_000)
+    await sockets.heartbeat()
+    assert await redis.pttl(keys.INBOX + "g1") > 5_000

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from msgctl import contracts
 from msgctl.config.settings import Settings
-from msgctl.delivery.entry import Entry
-from msgctl.delivery.stream import ResponseStream
-from msgctl.redisdb.client import RedisClient
+from msgctl.delivery.response_stream import ResponseStream
+from msgctl.delivery.stream_entry import StreamEntry
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.replies import Replies, response
 from tools.support.daemons import until
 
-STREAM, GROUP = contracts.RESPONSES, contracts.RESPONSES_GROUP
+STREAM, GROUP = keys.RESPONSES, keys.RESPONSES_GROUP
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def other(settings: Settings, redis: RedisClient) -> AsyncIterator[Respons
     await stream.close()
 
 
-async def read(stream: ResponseStream) -> list[Entry]:
+async def read(stream: ResponseStream) -> list[StreamEntry]:
     """The next entries; the first look, at the own pending ones, may find none."""
     return await stream.read() or await stream.read()
 
@@ -44,15 +44,15 @@ async def test_own_pending_entries_come_first(stream: ResponseStream, replies: R
     await replies.commit(response(message_id="a"))
     assert [entry.event.message_id for entry in await read(stream)] == ["a"]
     await replies.commit(response(message_id="b"))
-    stream.recover()
+    stream.reread_pending()
     assert [entry.event.message_id for entry in await stream.read()] == ["a"]
 
 
 async def test_what_is_held_is_not_read_again(stream: ResponseStream, replies: Replies) -> None:
     """A look through the pending entries passes over those that are being worked."""
     await replies.commit(response(message_id="a"))
-    stream.held.update(entry.id for entry in await read(stream))
-    stream.recover()
+    stream.in_flight.update(entry.id for entry in await read(stream))
+    stream.reread_pending()
     assert await stream.read() == []
 
 
@@ -62,7 +62,7 @@ async def test_a_silent_subscriber_is_taken_over(
     """What one read and dropped, two gets, once, after the configured silence."""
     await replies.commit(response(message_id="a"))
     await read(stream)
-    taken: list[Entry] = []
+    taken: list[StreamEntry] = []
 
     async def took() -> bool:
         taken.extend(await other.take_over())
@@ -77,14 +77,14 @@ async def test_who_keeps_its_hold_is_not_taken_over(
 ) -> None:
     """A renewed hold is as good as a fresh read."""
     await replies.commit(response(message_id="a"))
-    stream.held.update(entry.id for entry in await read(stream))
+    stream.in_flight.update(entry.id for entry in await read(stream))
 
     async def idle() -> bool:
         [entry] = await redis.xpending_range(STREAM, GROUP, "-", "+", 1)
         return bool(entry["time_since_delivered"] >= 60)
 
     await until(idle, "the entry to be idle long enough")
-    await stream.keep()
+    await stream.renew_ownership()
     assert await other.take_over() == []
 
 
@@ -94,15 +94,15 @@ async def test_who_leaves_hands_over_at_once(
     """After `leave` nobody waits for the silence to last; without pending entries the consumer is gone."""
     await replies.commit(response(message_id="a"))
     await read(stream)
-    await stream.leave()
+    await stream.deregister()
     heir = ResponseStream(redis, settings, "heir")
     try:
         [entry] = await heir.take_over()
         await heir.acknowledge([entry.id])
-        await heir.leave()
+        await heir.deregister()
     finally:
         await heir.close()
-    await stream.leave()
+    await stream.deregister()
     assert await redis.xinfo_consumers(STREAM, GROUP) == []
 
 
@@ -118,7 +118,7 @@ async def test_trimming_spares_what_is_to_be_delivered(settings: Settings, redis
         got.extend(entry.id for entry in await stream.read())
     await stream.acknowledge([entry_id for entry_id in got if entry_id != ids[900]])
     for _ in range(3):
-        await stream.tend()
+        await stream.maintain()
     await stream.close()
     left = [entry_id for entry_id, _ in await redis.xrange(STREAM)]
     assert len(left) < 2500
@@ -130,11 +130,11 @@ async def test_the_settled_mark_follows(stream: ResponseStream, redis: RedisClie
     first, second = await replies.put(response()), await replies.put(response())
     await read(stream)
     await stream.acknowledge([second])
-    await stream.tend()
-    assert await redis.get(contracts.RESPONSES_SETTLED) == first
+    await stream.maintain()
+    assert await redis.get(keys.RESPONSES_SETTLED) == first
     await stream.acknowledge([first])
-    await stream.tend()
-    assert await redis.get(contracts.RESPONSES_SETTLED) == second
+    await stream.maintain()
+    assert await redis.get(keys.RESPONSES_SETTLED) == second
 
 
 async def test_a_lost_group_is_made_anew_where_delivery_was(
@@ -144,10 +144,10 @@ async def test_a_lost_group_is_made_anew_where_delivery_was(
     delivered, pending = await replies.put(response()), await replies.put(response(message_id="pending"))
     await read(stream)
     await stream.acknowledge([delivered])
-    await stream.tend()
+    await stream.maintain()
     await redis.xgroup_destroy(STREAM, GROUP)
     await replies.put(response(message_id="new"))
-    await stream.tend()
+    await stream.maintain()
     found = await read(stream)
     assert [entry.event.message_id for entry in found] == ["pending", "new"]
     assert found[0].id == pending
@@ -174,10 +174,10 @@ async def test_the_living_are_registered_and_the_silent_forgotten(
     stream: ResponseStream, redis: RedisClient
 ) -> None:
     """`tend` writes the time of this subscriber, and drops a name that is long silent, with its consumer."""
-    await redis.hset(contracts.SUBSCRIBERS, "dead", "1000")
+    await redis.hset(keys.SUBSCRIBERS, "dead", "1000")
     await redis.xgroup_createconsumer(STREAM, GROUP, "dead")
-    await stream.tend()
-    await stream.tend()
-    assert list(await redis.hgetall(contracts.SUBSCRIBERS)) == ["one"]
+    await stream.maintain()
+    await stream.maintain()
+    assert list(await redis.hgetall(keys.SUBSCRIBERS)) == ["one"]
     names = [consumer["name"] for consumer in await redis.xinfo_consumers(STREAM, GROUP)]
     assert "dead" not in names

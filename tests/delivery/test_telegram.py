@@ -5,9 +5,15 @@ from pydantic import SecretStr
 
 from msgctl.channels.telegram.sender import TelegramSender
 from msgctl.config.settings import Settings
-from msgctl.errors import BadAddress, DeliveryUnknown, FaultClass, ProviderRejected, ProviderUnreachable
+from msgctl.domain.errors import (
+    BadAddress,
+    DeliveryUnknown,
+    FaultClass,
+    ProviderRejected,
+    ProviderUnreachable,
+)
+from msgctl.domain.messages import Channel
 from msgctl.http.client import HttpClient
-from msgctl.messages import Channel
 from tests.support.providers import Answer, Providers
 from tests.support.replies import response
 

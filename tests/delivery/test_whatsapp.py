@@ -4,9 +4,9 @@ import pytest
 
 from msgctl.channels.whatsapp.sender import WhatsAppSender
 from msgctl.config.settings import Settings
-from msgctl.errors import BadAddress, DeliveryFailed, DeliveryUnknown, FaultClass
+from msgctl.domain.errors import BadAddress, DeliveryFailed, DeliveryUnknown, FaultClass
+from msgctl.domain.messages import Channel
 from msgctl.http.client import HttpClient
-from msgctl.messages import Channel
 from tests.support.providers import Providers
 from tests.support.replies import response
 

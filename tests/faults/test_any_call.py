@@ -7,16 +7,16 @@ import pytest
 
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
-from msgctl.operations import verification
-from msgctl.stack.n8n import N8nStandIn
+from msgctl.local.fakes.n8n import FakeN8n
+from msgctl.operations.checks.invariants import verify
 from tools.support.fault_proxy import Fault
 from tools.support.scenario import Story
 
 
 @pytest.fixture
-async def story(settings: Settings, n8n: N8nStandIn, monkeypatch: pytest.MonkeyPatch) -> Story:
+async def story(settings: Settings, n8n: FakeN8n, monkeypatch: pytest.MonkeyPatch) -> Story:
     """The life to be disturbed."""
-    monkeypatch.setattr(verification, "PAUSE", 0.05)
+    monkeypatch.setattr(verify, "CONFIRMATION_INTERVAL_S", 0.05)
     async with Agents(settings) as agents:
         agent = await agents.add(user_id="u", name="Ana", webhook_path="chat")
     return Story(settings, n8n, agent.id)

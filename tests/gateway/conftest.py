@@ -5,19 +5,19 @@ from collections.abc import AsyncIterator, Callable
 import aiohttp
 import pytest
 
-from daemons.gateway import server
 from daemons.gateway.app import serve
+from daemons.gateway.server import server
 from msgctl.agents.agent import Agent
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
-from msgctl.redisdb.client import RedisClient
+from msgctl.storage.redis.client import RedisClient
 from tests.support.gateway_clients import Client, Pipeline, running
 
 
 @pytest.fixture(autouse=True)
 def _no_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway in this process ends at once; one that is taken over from is a process of its own."""
-    monkeypatch.setattr(server, "QUIET", 0.0)
+    monkeypatch.setattr(server, "ACCEPT_GRACE_S", 0.0)
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from daemons.gateway import texts
+from daemons.gateway import translations
 from daemons.gateway.app import serve
-from msgctl import contracts, errors
 from msgctl.agents.agent import Agent
 from msgctl.config.settings import Settings
+from msgctl.domain import errors
 from msgctl.operations.entrance import Operations
-from msgctl.redisdb.client import RedisClient
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.gateway_clients import Answer, Client, Pipeline, running
 from tests.support.tokens import BAD_CLAIMS, forged, good_claims
 from tests.support.tokens import raw as raw_token
@@ -223,7 +224,7 @@ async def test_english_changes_texts_only(settings: Settings, agent: Agent) -> N
 
 def test_both_languages_say_the_same() -> None:
     """No text is missing in either language, and every code of an error that can reach a client has one."""
-    portuguese, english = texts._TEXTS["pt-BR"], texts._TEXTS["en"]
+    portuguese, english = translations._TEXTS["pt-BR"], translations._TEXTS["en"]
     assert portuguese.errors.keys() == english.errors.keys()
     assert not set(portuguese.errors.values()) & set(english.errors.values())
     reachable: list[type[Any]] = [
@@ -249,7 +250,7 @@ async def test_a_ticket_opens_one_socket(client: Client, redis: RedisClient) -> 
     assert answer.status == 201
     ticket = answer.json["data"]["ticket"]
     assert answer.json == {"success": True, "data": {"ticket": ticket, "expiresIn": 30}}
-    (key,) = await redis.keys(contracts.TICKET + "*")
+    (key,) = await redis.keys(keys.TICKET + "*")
     assert ticket not in key
     assert 0 < await redis.ttl(key) <= 30
     async with client.socket(f"ticket={ticket}") as chat:

@@ -2,15 +2,15 @@
 
 from typing import Any, cast
 
-from daemons.gateway.connection import Connection
-from daemons.gateway.hub import Hub
-from daemons.gateway.progress import ProgressFeed
-from daemons.gateway.session import Session
-from daemons.gateway.texts import choose
+from daemons.gateway.translations import select_texts
+from daemons.gateway.ws.connection import WebSocketConnection
+from daemons.gateway.ws.hub import Hub
+from daemons.gateway.ws.progress_feed import ProgressFeed
+from daemons.gateway.ws.session import ChatSession
+from msgctl.auth.tokens import Claims
 from msgctl.config.settings import Settings
-from msgctl.delivery.sockets import Sockets
-from msgctl.redisdb.client import RedisClient
-from msgctl.tokens import Claims
+from msgctl.delivery.web.socket_registry import SocketRegistry
+from msgctl.storage.redis.client import RedisClient
 from tools.support.daemons import until
 
 NEWS = '{"messageId":"m","conversationId":"c","userId":"ana","progress":%d}'
@@ -20,9 +20,9 @@ async def test_connected_is_the_first_frame(settings: Settings, redis: RedisClie
     """Progress that is published while Redis is told of a new socket does not come before its greeting."""
     feed = ProgressFeed(settings)
 
-    class Register(Sockets):
+    class Register(SocketRegistry):
         async def register(self, socket_id: str, user_id: str) -> None:
-            feed._hand_on({"data": NEWS % 10})
+            feed._dispatch({"data": NEWS % 10})
             await super().register(socket_id, user_id)
 
     sent: list[str] = []
@@ -30,19 +30,19 @@ async def test_connected_is_the_first_frame(settings: Settings, redis: RedisClie
     async def send(message: Any) -> None:
         sent.append(message["text"])
 
-    connection = Connection(
-        Session("ws-1", choose(settings)),
+    connection = WebSocketConnection(
+        ChatSession("ws-1", select_texts(settings)),
         Claims(user_id="ana", expires_at=2**40),
         cast("Any", None),  # nothing is asked of the pipeline here
         send=send,
-        cut=lambda _code, _reason: None,
+        force_close=lambda _code, _reason: None,
         settings=settings,
         progress=True,
     )
-    async with Hub(Register(redis, settings, "g"), feed, settings).holding(connection):
-        connection.greet()
-        feed._hand_on({"data": NEWS % 50})
+    async with Hub(Register(redis, settings, "g"), feed, settings).hold(connection):
+        connection.send_connected()
+        feed._dispatch({"data": NEWS % 50})
         await until(lambda: len(sent) >= 2, "both frames to be written")
     assert '"connected"' in sent[0]
     assert '"progress":50' in sent[1]
-    await connection._outbox.stop()
+    await connection._send_queue.stop()

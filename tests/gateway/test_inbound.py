@@ -10,14 +10,14 @@ import pytest
 from pydantic import SecretStr
 
 from daemons.gateway.app import serve
-from msgctl import contracts
 from msgctl.agents.agent import Agent
 from msgctl.agents.store import Agents
 from msgctl.channels.send_limits import digest
 from msgctl.config.settings import Settings
-from msgctl.messages import Channel, Response
-from msgctl.metrics import definitions as metrics
-from msgctl.redisdb.client import RedisClient
+from msgctl.domain.messages import Channel, Response
+from msgctl.observability.metrics import definitions as metrics
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.gateway_clients import running
 from tests.support.webhooks import (
     APP_SECRET,
@@ -84,13 +84,13 @@ def whatsapp(**message: Any) -> bytes:
 
 async def told(redis: RedisClient) -> list[Response]:
     """What is to be delivered."""
-    entries: Any = await redis.xrange(contracts.RESPONSES)
+    entries: Any = await redis.xrange(keys.RESPONSES)
     return [msgspec.json.decode(fields["body"], type=Response) for _, fields in entries]
 
 
 def counted(channel: str, kind: str) -> float:
     """How many of a kind this process has seen."""
-    return float(metrics.INBOUND.labels(channel, kind)._value.get())
+    return float(metrics.INBOUND_MESSAGES.labels(channel, kind)._value.get())
 
 
 async def test_a_second_bot_leads_to_its_agent(door: str, redis: RedisClient, other_agent: Agent) -> None:
@@ -171,7 +171,7 @@ async def test_what_is_no_text_is_answered_politely(
     )
     assert (second.channel, second.channel_metadata["to"]) == (Channel.WHATSAPP, f"+{PHONE}")
     assert await messages(redis) == []
-    assert await redis.exists(contracts.WINDOW + digest(f"+{PHONE}"))
+    assert await redis.exists(keys.WINDOW + digest(f"+{PHONE}"))
     output = "".join(capfd.readouterr())
     assert "no text" in output
     assert "secret-file" not in output
@@ -225,7 +225,7 @@ async def test_a_late_webhook_does_not_open_the_window(door: str, redis: RedisCl
     for number, moment in enumerate((now - 50, now - 90_000)):
         word = {"id": f"wamid.{number}", "from": PHONE, "text": {"body": "x"}, "timestamp": str(moment)}
         assert await tell_meta(door, meta(messages=[word])) == 200
-    assert await redis.get(contracts.WINDOW + digest(f"+{PHONE}")) == str((now - 50) * 1000)
+    assert await redis.get(keys.WINDOW + digest(f"+{PHONE}")) == str((now - 50) * 1000)
 
 
 async def test_the_same_webhook_at_the_same_instant(door: str, redis: RedisClient) -> None:
@@ -240,11 +240,11 @@ async def test_a_thousand_statuses_in_one_webhook(door: str, redis: RedisClient)
     """Meta gathers up to 1000 updates in one: all of them reach their records."""
     for number in range(1000):
         fields: Any = {"state": "SENT", "providerId": f"wamid.{number}", "endedAt": 1}
-        await redis.hset(f"{contracts.DELIVERY}m{number}", mapping=fields)
+        await redis.hset(f"{keys.DELIVERY}m{number}", mapping=fields)
     statuses = [
         {"id": f"wamid.{number}", "status": "read", "biz_opaque_callback_data": f"m{number}"}
         for number in range(1000)
     ]
     assert await tell_meta(door, meta(statuses=statuses)) == 200
-    read = [await redis.hget(f"{contracts.DELIVERY}m{number}", "receipt") for number in range(1000)]
+    read = [await redis.hget(f"{keys.DELIVERY}m{number}", "receipt") for number in range(1000)]
     assert read == ["read"] * 1000

@@ -10,13 +10,13 @@ from typing import NamedTuple, get_args
 import msgspec
 import pytest
 
-from daemons.gateway.frames import incoming
-from daemons.gateway.openapi import describe
-from msgctl import contracts
+from daemons.gateway.http.openapi import build_document
+from daemons.gateway.ws.frames import client_frame_decoder
 from msgctl.agents.agent import Agent
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
-from msgctl.redisdb.client import RedisClient
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.gateway_clients import Chat, Client, Pipeline
 
 ABSENT = "00000000-0000-4000-8000-000000000000"
@@ -133,8 +133,10 @@ async def theirs(client_of: Clients, agent: Agent, pipeline: Pipeline, settings:
 
 def test_every_route_and_frame_is_looked_at() -> None:
     """What the document and the frames' types list is in one of the tables above; a new route has to join them."""
-    routes = {f"{method.upper()} {path}" for path, methods in describe()["paths"].items() for method in methods}
-    frames = {f"frame {member.__struct_config__.tag}" for member in get_args(incoming.type)}
+    routes = {
+        f"{method.upper()} {path}" for path, methods in build_document()["paths"].items() for method in methods
+    }
+    frames = {f"frame {member.__struct_config__.tag}" for member in get_args(client_frame_decoder.type)}
     seen = {re.sub(", .*", "", name) for name in (*CASES, *CHOSEN)} | NAMELESS
     assert seen == routes | frames
 
@@ -176,13 +178,13 @@ async def test_who_is_refused_a_conversation_has_not_joined_it(
         for kind, data in (("resume", {"afterSeq": 0}), ("message", {"agentId": AGENTS["eve"], "content": "oi"})):
             await chat.say(kind, conversationId=theirs.conversation, **data)
             assert (await chat.hear("error"))["code"] == "not_found"
-            assert not await redis.exists(contracts.SOCKETS + theirs.conversation)
+            assert not await redis.exists(keys.SOCKETS + theirs.conversation)
 
 
 async def test_an_inactive_agent_is_as_absent(client_of: Clients, theirs: Things, settings: Settings) -> None:
     """Its own owner is told of an agent that is switched off what is told of one that is not there."""
     async with Agents(settings) as agents:
-        await agents.switch(theirs.agent, active=False)
+        await agents.set_active(theirs.agent, active=False)
     case, ana = CASES["POST /api/messages, an agent"], client_of("ana")
     assert await case.ask(ana, theirs.agent) == await case.ask(ana, ABSENT)
 
@@ -226,11 +228,11 @@ async def test_progress_of_others_is_not_heard(client_of: Clients, theirs: Thing
     eve = client_of("eve")
     async with eve.socket(f"token={eve.token}&progress=1") as chat:
         await chat.hear("connected")
-        while not (await redis.pubsub_numsub(contracts.PROGRESS_CHANNEL))[0][1]:
+        while not (await redis.pubsub_numsub(keys.PROGRESS_CHANNEL))[0][1]:
             pass
         for user, progress in (("ana", 10), ("eve", 20)):
             note = {"messageId": "m", "userId": user, "progress": progress}
-            await redis.publish(contracts.PROGRESS_CHANNEL, msgspec.json.encode(note))
+            await redis.publish(keys.PROGRESS_CHANNEL, msgspec.json.encode(note))
         assert (await chat.hear("progress"))["progress"] == 20
 
 

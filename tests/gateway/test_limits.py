@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from daemons.gateway.limits import FrameBudget
-from daemons.gateway.workload import Workload
-from msgctl import contracts
+from daemons.gateway.limits.concurrency_limit import ConcurrencyLimit
+from daemons.gateway.limits.rate_limit import FrameBudget
 from msgctl.agents.agent import Agent
 from msgctl.config.settings import Settings
-from msgctl.delivery.sockets import FORGOTTEN, Sockets
-from msgctl.errors import Unavailable
-from msgctl.redisdb.batch import Batch
-from msgctl.redisdb.client import RedisClient
+from msgctl.delivery.web.socket_registry import PRUNE_GATEWAY_AFTER_MS, SocketRegistry
+from msgctl.domain.errors import Unavailable
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.pipelining import AutoPipeline
 from tests.support.gateway_clients import Client, Pipeline, gateways
 from tools.support.daemons import until
 
@@ -55,7 +55,7 @@ async def test_a_quota_fills_again(settings: Settings, redis: RedisClient) -> No
         client = make()
         assert await granted(client)
         assert not await granted(client)
-        (key,) = await redis.keys(contracts.QUOTA + "*")
+        (key,) = await redis.keys(keys.QUOTA + "*")
         assert 0 < await redis.pttl(key) <= 60_000
         seconds, microseconds = await redis.time()
         await redis.set(key, seconds * 1000 + microseconds // 1000 + 500, px=60_000)
@@ -76,7 +76,7 @@ async def test_a_tier_raises_bounds_and_priorities(settings: Settings, agent: Ag
                 {"agentId": agent.id, "message": "oi", "messageId": message_id, "priority": priority}
             )
             assert answer.status == 202
-            assert await redis.lrange(contracts.RQ_QUEUE + contracts.queue_name(queue), 0, -1) == [message_id]
+            assert await redis.lrange(keys.RQ_QUEUE + keys.queue_name(queue), 0, -1) == [message_id]
         assert (await premium.get("/api/messages/queue/stats")).status == 429
         assert (await unknown.get("/api/messages/queue/stats")).status == 429
 
@@ -131,13 +131,13 @@ async def opens(client: Client) -> bool:
 
 async def is_empty(redis: RedisClient) -> bool:
     """Whether nothing is kept of sockets that were."""
-    return not await redis.keys(contracts.OCCUPANTS + "*")
+    return not await redis.keys(keys.OCCUPANTS + "*")
 
 
 async def test_what_a_dead_gateway_held_does_not_count(settings: Settings, redis: RedisClient) -> None:
     """Sockets of a gateway that has gone silent leave room for others."""
-    key = contracts.OCCUPANTS + "user:ana"
-    await redis.hset(contracts.GATEWAYS, "dead", "1000")
+    key = keys.OCCUPANTS + "user:ana"
+    await redis.hset(keys.GATEWAYS, "dead", "1000")
     await redis.hset(key, "dead", "2")
     async with gateways(settings, sockets=2) as (make,), make().socket() as chat:
         await chat.hear("connected")
@@ -181,10 +181,10 @@ async def test_frames_of_a_socket_are_bounded(settings: Settings) -> None:
 def test_a_frame_budget_fills_again() -> None:
     """A minute's worth at once, then one for each sixtieth of the rate; without a bound any number."""
     budget = FrameBudget(60, now=0.0)
-    assert [budget.take(0.0) for _ in range(61)] == [True] * 60 + [False]
-    assert budget.take(2.0)
-    assert not budget.take(2.0)
-    assert all(FrameBudget(0, now=0.0).take(0.0) for _ in range(10))
+    assert [budget.try_consume(0.0) for _ in range(61)] == [True] * 60 + [False]
+    assert budget.try_consume(2.0)
+    assert not budget.try_consume(2.0)
+    assert all(FrameBudget(0, now=0.0).try_consume(0.0) for _ in range(10))
 
 
 async def test_more_than_can_be_served_is_refused_at_once(
@@ -192,7 +192,7 @@ async def test_more_than_can_be_served_is_refused_at_once(
 ) -> None:
     """With one request in hand the next one is a 503 with Retry-After, while probes are answered as ever."""
     held, begun = asyncio.Event(), asyncio.Event()
-    accept = Batch.run
+    accept = AutoPipeline.run_script
 
     async def hang(self: Any, *words: Any) -> Any:
         begun.set()
@@ -200,7 +200,7 @@ async def test_more_than_can_be_served_is_refused_at_once(
         return await accept(self, *words)
 
     async with gateways(settings, in_hand=1) as (make,):
-        monkeypatch.setattr(Batch, "run", hang)
+        monkeypatch.setattr(AutoPipeline, "run_script", hang)
         first = asyncio.create_task(make().post({"agentId": agent.id, "message": "oi"}))
         await begun.wait()
         refused = await make().get("/api/messages/queue/stats")
@@ -213,12 +213,12 @@ async def test_more_than_can_be_served_is_refused_at_once(
 
 def test_a_workload_counts_what_leaves() -> None:
     """What failed is no longer in hand, and without a bound there is always room."""
-    workload = Workload(1)
+    workload = ConcurrencyLimit(1)
     with pytest.raises(KeyError), workload:
         raise KeyError
     with workload, pytest.raises(Unavailable), workload:
         pass
-    unbounded = Workload(0)
+    unbounded = ConcurrencyLimit(0)
     with unbounded, unbounded:
         pass
 
@@ -240,6 +240,8 @@ async def test_metadata_is_only_so_deep(depth: int, client: Client, agent: Agent
 async def test_gateways_that_are_long_gone_are_forgotten(settings: Settings, redis: RedisClient) -> None:
     """A gateway silent for an hour is no longer listed; one that was heard of lately is."""
     now = (await redis.time())[0] * 1000
-    await redis.hset(contracts.GATEWAYS, mapping={"gone": now - FORGOTTEN - 60_000, "silent": now - 60_000})
-    await Sockets(redis, settings, "this").beat([])
-    assert set(await redis.hkeys(contracts.GATEWAYS)) == {"silent", "this"}
+    await redis.hset(
+        keys.GATEWAYS, mapping={"gone": now - PRUNE_GATEWAY_AFTER_MS - 60_000, "silent": now - 60_000}
+    )
+    await SocketRegistry(redis, settings, "this").renew([])
+    assert set(await redis.hkeys(keys.GATEWAYS)) == {"silent", "this"}

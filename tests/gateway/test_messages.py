@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from msgctl import contracts
 from msgctl.agents.agent import Agent
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
-from msgctl.redisdb.client import RedisClient
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.gateway_clients import Client, Pipeline
 from tools.support.daemons import PATIENCE
 
@@ -47,7 +47,7 @@ async def test_a_message_is_accepted(client: Client, agent: Agent, redis: RedisC
             "estimatedTime": "5-30 segundos",
         },
     }
-    assert await redis.lrange(contracts.RQ_QUEUE + "messages:3", 0, -1) == [message_id]
+    assert await redis.lrange(keys.RQ_QUEUE + "messages:3", 0, -1) == [message_id]
 
 
 async def test_what_may_be_left_out_gets_its_default(client: Client, agent: Agent, redis: RedisClient) -> None:
@@ -55,9 +55,9 @@ async def test_what_may_be_left_out_gets_its_default(client: Client, agent: Agen
     answer = await client.post({"agentId": agent.id.upper(), "message": "oi"})
     data = answer.json["data"]
     assert len(data["conversationId"]) == len(data["messageId"]) == UUID_LENGTH
-    stored = await redis.hgetall(contracts.job_key(data["messageId"]))
+    stored = await redis.hgetall(keys.job_key(data["messageId"]))
     assert stored["origin"] == "messages:5"
-    assert stored[contracts.FIELD_CHANNEL] == "web"
+    assert stored[keys.FIELD_CHANNEL] == "web"
 
 
 async def test_a_repeated_message_id_gets_the_same_bytes(client: Client, agent: Agent, redis: RedisClient) -> None:
@@ -65,7 +65,7 @@ async def test_a_repeated_message_id_gets_the_same_bytes(client: Client, agent: 
     body = {"agentId": agent.id, "message": "oi", "messageId": "m-1"}
     answers = await asyncio.gather(*(client.post(body) for _ in range(8)))
     assert {(answer.status, answer.body) for answer in answers} == {(202, answers[0].body)}
-    assert await redis.llen(contracts.RQ_QUEUE + "messages:5") == 1
+    assert await redis.llen(keys.RQ_QUEUE + "messages:5") == 1
 
 
 async def test_a_repeated_idempotency_key_gets_the_same_bytes(
@@ -314,7 +314,7 @@ async def test_a_full_conversation_says_when_to_come_back(
 ) -> None:
     """More waiting messages than a conversation may have: 429 with Retry-After."""
     body: dict[str, Any] = {"agentId": agent.id, "message": "oi", "conversationId": "c"}
-    await redis.rpush(contracts.MAILBOX + "c", *map(str, range(settings.history.max_mailbox)))
+    await redis.rpush(keys.MAILBOX + "c", *map(str, range(settings.history.max_mailbox)))
     answer = await client.post(body)
     assert (answer.status, answer.code) == (429, "too_many_requests")
     assert int(answer.headers["retry-after"]) >= 1

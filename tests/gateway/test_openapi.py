@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from daemons.gateway.docs import ASSETS
-from daemons.gateway.openapi import PREFIX, describe
+from daemons.gateway.http.docs_routes import ASSETS_DIR
+from daemons.gateway.http.openapi import COMPONENT_PREFIX, build_document
 from msgctl.agents.agent import Agent
 from tests.support.gateway_clients import Client
 
@@ -22,21 +22,21 @@ def references(node: Any) -> set[str]:
 
 def test_every_reference_leads_to_a_schema_and_every_schema_is_used() -> None:
     """No dangling `$ref`, nothing left over."""
-    document = describe()
+    document = build_document()
     schemas = document["components"]["schemas"]
-    assert {reference.removeprefix(PREFIX) for reference in references(document)} == schemas.keys()
+    assert {reference.removeprefix(COMPONENT_PREFIX) for reference in references(document)} == schemas.keys()
 
 
 def test_patterns_are_javascripts() -> None:
     r"""Python's `\Z` does not exist in the regular expressions of JSON Schema."""
-    text = json.dumps(describe())
+    text = json.dumps(build_document())
     assert '"pattern"' in text
     assert r"\\Z" not in text
 
 
 def test_answers_say_which_fields_are_always_there() -> None:
     """`success` is in every answer, so the document requires it; `details` and `error` are not."""
-    schemas = describe()["components"]["schemas"]
+    schemas = build_document()["components"]["schemas"]
     assert "success" in schemas["Refusal"]["required"]
     assert "details" not in schemas["Problem"]["required"]
     assert set(schemas["AcceptedMessage"]["required"]) == schemas["AcceptedMessage"]["properties"].keys()
@@ -91,7 +91,7 @@ async def test_the_page_is_served_whole(path: str, media: str, client: Client) -
 
 def test_the_page_needs_no_outside_asset() -> None:
     """No file of the page names another host, and none holds an inline script or style, which its policy bars."""
-    for file in ASSETS.iterdir():
+    for file in ASSETS_DIR.iterdir():
         text = file.read_text("utf-8")
         assert not re.search(r"https?:|//\w", text), file
         assert "<style" not in text

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from daemons.gateway.outbox import MAX_SIZE, Outbox
+from daemons.gateway.ws.send_queue import MAX_QUEUED_BYTES, SendQueue
 from tools.support.daemons import until
 
 
@@ -36,14 +36,14 @@ async def peer() -> Peer:
 
 
 @pytest.fixture
-async def outbox(peer: Peer) -> AsyncIterator[Outbox]:
+async def outbox(peer: Peer) -> AsyncIterator[SendQueue]:
     """Its outbox, of 8 frames and a short patience."""
-    outbox = Outbox(peer.send, max_frames=8, timeout=0.2, give_up=peer.give_up)
+    outbox = SendQueue(peer.send, max_frames=8, timeout=0.2, on_slow_client=peer.give_up)
     yield outbox
     await outbox.stop()
 
 
-async def test_frames_are_written_in_order(peer: Peer, outbox: Outbox) -> None:
+async def test_frames_are_written_in_order(peer: Peer, outbox: SendQueue) -> None:
     """First in, first out, and a close is the last."""
     outbox.put(["1", "2"])
     outbox.put(["3"])
@@ -52,7 +52,7 @@ async def test_frames_are_written_in_order(peer: Peer, outbox: Outbox) -> None:
     await until(lambda: peer.got == ["1", "2", "3", 1001], "all to be written")
 
 
-async def test_too_many_waiting_frames_are_the_end(peer: Peer, outbox: Outbox) -> None:
+async def test_too_many_waiting_frames_are_the_end(peer: Peer, outbox: SendQueue) -> None:
     """The ninth waiting frame gives the client up, once, and what waited is dropped."""
     peer.reading.clear()
     outbox.put(map(str, range(7)), held=1)
@@ -62,7 +62,7 @@ async def test_too_many_waiting_frames_are_the_end(peer: Peer, outbox: Outbox) -
     assert peer.given_up == 1
 
 
-async def test_too_many_held_frames_are_the_end(peer: Peer, outbox: Outbox) -> None:
+async def test_too_many_held_frames_are_the_end(peer: Peer, outbox: SendQueue) -> None:
     """Frames that only wait elsewhere, behind an answer the client is slow to read, are bounded all the same."""
     outbox.put([], held=8)
     assert peer.given_up == 0
@@ -70,16 +70,16 @@ async def test_too_many_held_frames_are_the_end(peer: Peer, outbox: Outbox) -> N
     assert peer.given_up == 1
 
 
-async def test_too_large_a_backlog_is_the_end(peer: Peer, outbox: Outbox) -> None:
+async def test_too_large_a_backlog_is_the_end(peer: Peer, outbox: SendQueue) -> None:
     """One large reply is no reason; another one behind it is."""
     peer.reading.clear()
-    outbox.put(["x" * (MAX_SIZE + 1)])
+    outbox.put(["x" * (MAX_QUEUED_BYTES + 1)])
     assert peer.given_up == 0
     outbox.put(["y"])
     assert peer.given_up == 1
 
 
-async def test_a_frame_that_is_not_read_in_time_is_the_end(peer: Peer, outbox: Outbox) -> None:
+async def test_a_frame_that_is_not_read_in_time_is_the_end(peer: Peer, outbox: SendQueue) -> None:
     """A client that stops reading is given up after the send timeout, also while it is being closed."""
     peer.reading.clear()
     outbox.put(["1"])
@@ -87,17 +87,17 @@ async def test_a_frame_that_is_not_read_in_time_is_the_end(peer: Peer, outbox: O
     await until(lambda: peer.given_up == 1, "the client to be given up")
 
 
-async def test_what_a_client_asked_for_waits_for_the_client(peer: Peer, outbox: Outbox) -> None:
+async def test_what_a_client_asked_for_waits_for_the_client(peer: Peer, outbox: SendQueue) -> None:
     """Far more frames than may wait are written to a client that reads, none lost."""
-    await outbox.offer(map(str, range(100)))
+    await outbox.put_with_backpressure(map(str, range(100)))
     await until(lambda: peer.got == [str(number) for number in range(100)], "all to be written")
     assert peer.given_up == 0
 
 
-async def test_offering_ends_with_the_client(peer: Peer, outbox: Outbox) -> None:
+async def test_offering_ends_with_the_client(peer: Peer, outbox: SendQueue) -> None:
     """Whoever offers to a client that is given up is not kept waiting."""
     peer.reading.clear()
-    await asyncio.wait_for(outbox.offer(map(str, range(100))), 30)
+    await asyncio.wait_for(outbox.put_with_backpressure(map(str, range(100))), 30)
     assert peer.given_up == 1
 
 
@@ -107,6 +107,6 @@ async def test_a_client_that_is_gone_is_no_fault() -> None:
     async def gone(_: Any) -> None:
         raise OSError("gone")
 
-    outbox = Outbox(gone, max_frames=8, timeout=1, give_up=lambda: pytest.fail("given up"))
-    await asyncio.wait_for(outbox.offer(map(str, range(100))), 30)
+    outbox = SendQueue(gone, max_frames=8, timeout=1, on_slow_client=lambda: pytest.fail("given up"))
+    await asyncio.wait_for(outbox.put_with_backpressure(map(str, range(100))), 30)
     await outbox.stop()

@@ -12,11 +12,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from daemons.gateway import server
-from daemons.gateway.connection import Connection
-from daemons.gateway.outbox import Outbox
-from daemons.gateway.protocols import CUT, SocketProtocol
-from daemons.gateway.texts import choose
+from daemons.gateway.server import server
+from daemons.gateway.translations import select_texts
+from daemons.gateway.ws.connection import WebSocketConnection
+from daemons.gateway.ws.protocol import FORCE_CLOSE_EXTENSION, WebSocketProtocol
+from daemons.gateway.ws.send_queue import SendQueue
 from msgctl.config.settings import Settings
 from tests.support.gateway_clients import Client, ReportedLife
 from tools.support.daemons import PATIENCE, until
@@ -54,8 +54,14 @@ async def listening(app: ASGIApp) -> AsyncIterator[int]:
         """Nobody is left to be told."""
 
     running = asyncio.create_task(
-        server.run(
-            app, listener, life=life, settings=settings, texts=choose(settings), farewell=farewell, inherited=False
+        server.run_server(
+            app,
+            listener,
+            lifecycle=life,
+            settings=settings,
+            texts=select_texts(settings),
+            notify_shutdown=farewell,
+            inherited=False,
         )
     )
     await asyncio.wait_for(life.status, PATIENCE)
@@ -70,7 +76,7 @@ async def test_sending_after_a_close_is_a_client_that_is_gone() -> None:
     """A frame for a socket that was closed under the application's hands is an OSError, not a fault of its own."""
 
     async def serve(scope: Scope, send: Send) -> None:
-        scope["extensions"][CUT](4408, "slow consumer")
+        scope["extensions"][FORCE_CLOSE_EXTENSION](4408, "slow consumer")
         await send({"type": "websocket.send", "text": "too late"})
 
     async with serving(serve) as (client, outcome):
@@ -97,7 +103,9 @@ async def test_a_closed_socket_is_gone(client: Client) -> None:
 
 def sockets() -> list[object]:
     """The sockets that take memory."""
-    return [thing for thing in gc.get_objects() if type(thing) in {SocketProtocol, Connection, Outbox}]
+    return [
+        thing for thing in gc.get_objects() if type(thing) in {WebSocketProtocol, WebSocketConnection, SendQueue}
+    ]
 
 
 async def test_a_fault_of_the_application_stays_one() -> None:
@@ -120,8 +128,8 @@ async def test_a_cut_reaches_a_client_that_did_not_read() -> None:
                 async with asyncio.timeout(1):
                     await send({"type": "websocket.send", "text": "x" * 100_000})
         except TimeoutError:
-            scope["extensions"][CUT](4408, "slow consumer")
-            scope["extensions"][CUT](1001, "and again")
+            scope["extensions"][FORCE_CLOSE_EXTENSION](4408, "slow consumer")
+            scope["extensions"][FORCE_CLOSE_EXTENSION](1001, "and again")
         return True
 
     async with serving(serve) as (client, outcome):

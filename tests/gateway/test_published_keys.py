@@ -11,12 +11,12 @@ import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from daemons.gateway import jwks
 from daemons.gateway.app import serve
-from daemons.gateway.jwks import PublishedKeys
+from daemons.gateway.auth import jwks
+from daemons.gateway.auth.jwks import PublishedKeys
+from msgctl.auth.tokens import Verifier
 from msgctl.config.settings import Settings
-from msgctl.errors import ConfigurationError, Unauthorized
-from msgctl.tokens import Verifier
+from msgctl.domain.errors import ConfigurationError, Unauthorized
 from tests.support.gateway_clients import Client, running
 
 
@@ -93,7 +93,7 @@ async def test_a_token_cannot_say_where_its_key_is(settings: Settings, provider:
     stranger.add("mine")
     header = {"jku": provider.url, "x5u": provider.url, "jwk": json.loads(published(stranger.keys))["keys"][0]}
     verifier = Verifier(published_at(settings, provider.url))
-    verifier.publish(published(provider.keys))
+    verifier.load_jwks(published(provider.keys))
     with pytest.raises(Unauthorized):
         verifier.verify(stranger.token("mine", **header))
     with pytest.raises(Unauthorized):
@@ -105,10 +105,10 @@ async def test_a_withdrawn_key_is_refused(
     settings: Settings, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once the document lacks a key, even tokens that were known are refused; a failed fetch withdraws nothing."""
-    monkeypatch.setattr(jwks, "COOLDOWN", 0.0)
+    monkeypatch.setattr(jwks, "UNKNOWN_KEY_COOLDOWN_S", 0.0)
     verifier = Verifier(published_at(settings, provider.url))
     keys = PublishedKeys(verifier, published_at(settings, provider.url))
-    await keys.look_again()
+    await keys.refresh_for_unknown_key()
     token = provider.token("one")
     assert verifier.verify(token).user_id == "ana"
     for provider.status, provider.body in (
@@ -118,12 +118,12 @@ async def test_a_withdrawn_key_is_refused(
         (200, b"[]"),
         (200, b"x" * 300_000),
     ):
-        await keys.look_again()
+        await keys.refresh_for_unknown_key()
         assert verifier.verify(token).user_id == "ana"
     del provider.keys["one"]
     provider.add("two")
     provider.status, provider.body = 200, None
-    await keys.look_again()
+    await keys.refresh_for_unknown_key()
     with pytest.raises(Unauthorized):
         verifier.verify(token)
 
@@ -132,7 +132,7 @@ async def test_unknown_keys_do_not_flood_the_provider(settings: Settings, provid
     """However many tokens with unknown keys come, the address is asked once within the cooldown."""
     keys = PublishedKeys(Verifier(published_at(settings, provider.url)), published_at(settings, provider.url))
     for _ in range(5):
-        await keys.look_again()
+        await keys.refresh_for_unknown_key()
     assert provider.fetched == 1
 
 
@@ -148,9 +148,9 @@ def test_keys_that_do_not_fit_are_left_out(settings: Settings, provider: Provide
         {key: value for key, value in good.items() if key != "kid"},
         {**good, "kid": "other", "alg": "ES384"},
     ]
-    assert verifier.publish(json.dumps({"keys": [*others, good]}).encode()) == 1
+    assert verifier.load_jwks(json.dumps({"keys": [*others, good]}).encode()) == 1
     with pytest.raises(ValueError, match="no"):
-        verifier.publish(json.dumps({"keys": others}).encode())
+        verifier.load_jwks(json.dumps({"keys": others}).encode())
 
 
 @pytest.mark.parametrize("auth", [{"algorithm": "HS256"}, {"algorithm": "ES256", "public_key": "a key"}])

@@ -5,8 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from msgctl import tokens
 from msgctl.agents.agent import Agent
+from msgctl.auth import tokens
 from msgctl.config.settings import Settings
 from tests.support.paths import ROOT
 from tests.support.schema_hooks import AGENT

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from daemons.gateway.frames import Resumption
-from daemons.gateway.session import MAX_REMEMBERED, Session
-from daemons.gateway.texts import choose
+from daemons.gateway.translations import select_texts
+from daemons.gateway.ws.frames import Resumption
+from daemons.gateway.ws.session import DEDUP_CAPACITY, ChatSession
 from msgctl.config.settings import Settings
-from msgctl.errors import NotFound, RedisUnavailable
-from msgctl.intake import Receipt, Submission
-from msgctl.messages import Channel, Failure, Reply, Response
+from msgctl.domain.errors import NotFound, RedisUnavailable
+from msgctl.domain.messages import Channel, Failure, Reply, Response
+from msgctl.intake.accept import AcceptReceipt, Submission
 
 AGENT = "00000000-0000-4000-8000-000000000000"
 RESUME = '{"type":"resume","data":{"conversationId":"c","afterSeq":%d}}'
@@ -20,9 +20,9 @@ MESSAGE = json.dumps({"type": "message", "data": {"agentId": AGENT, "content": "
 
 
 @pytest.fixture
-def session() -> Session:
+def session() -> ChatSession:
     """A session in Portuguese."""
-    return Session("ws-1", choose(Settings()))
+    return ChatSession("ws-1", select_texts(Settings()))
 
 
 def response(seq: int | None, *, conversation: str = "c", message_id: str = "") -> Response:
@@ -56,12 +56,12 @@ def shown(frames: Sequence[str]) -> list[Any]:
     return [frame["data"].get("seq") if frame["type"] == "message" else frame["type"] for frame in decoded]
 
 
-def resume(session: Session, after_seq: int, missed: Sequence[int]) -> list[Any]:
+def resume(session: ChatSession, after_seq: int, missed: Sequence[int]) -> list[Any]:
     """Ask and answer a resumption; what is shown for it."""
     question = session.receive(RESUME % after_seq)
     assert isinstance(question, Resumption)
     frames = session.resumed(question, [response(seq) for seq in missed], recovered=True)
-    return shown([*frames, *session.release()])
+    return shown([*frames, *session.release_held()])
 
 
 def bad_frames() -> dict[str, tuple[str, str]]:
@@ -112,7 +112,7 @@ def bad_frames() -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize("text", bad_frames(), ids=map(str, range(len(bad_frames()))))
-def test_a_bad_frame_is_answered_by_name(text: str, session: Session) -> None:
+def test_a_bad_frame_is_answered_by_name(text: str, session: ChatSession) -> None:
     """Each malformed frame is answered by one `error` that names what is wrong; nothing is held back for it."""
     code, words = bad_frames()[text]
     answer = session.receive(text)
@@ -125,14 +125,14 @@ def test_a_bad_frame_is_answered_by_name(text: str, session: Session) -> None:
     assert shown(session.deliver(response(1))) == [1]
 
 
-def test_an_error_names_the_message_it_is_about(session: Session) -> None:
+def test_an_error_names_the_message_it_is_about(session: ChatSession) -> None:
     """A refused `message` frame whose id can be read is answered with that id."""
     answer = session.receive('{"type":"message","data":{"messageId":"m-7","content":""}}')
     assert isinstance(answer, str)
     assert json.loads(answer)["data"]["messageId"] == "m-7"
 
 
-def test_the_first_frame_tells_the_socket_its_id(session: Session) -> None:
+def test_the_first_frame_tells_the_socket_its_id(session: ChatSession) -> None:
     """`connected`, as the API promises it."""
     assert json.loads(session.connected()) == {"type": "connected", "data": {"socketId": "ws-1"}}
 
@@ -140,12 +140,12 @@ def test_the_first_frame_tells_the_socket_its_id(session: Session) -> None:
 @pytest.mark.parametrize(
     "text", ['{"type":"ping"}', '{"type":"ping","data":{}}', '{"type":"ping","data":{"n":1}}']
 )
-def test_ping_is_answered_by_pong(text: str, session: Session) -> None:
+def test_ping_is_answered_by_pong(text: str, session: ChatSession) -> None:
     """With data or without."""
     assert session.receive(text) == '{"type":"pong","data":{}}'
 
 
-def test_a_message_becomes_a_submission_on_the_web(session: Session) -> None:
+def test_a_message_becomes_a_submission_on_the_web(session: ChatSession) -> None:
     """What the client says reaches the pipeline as it was said, on channel web."""
     said = {"agentId": AGENT, "content": "oi", "conversationId": "c", "priority": 2, "messageId": "m"}
     assert session.receive(json.dumps({"type": "message", "data": said})) == Submission(
@@ -153,23 +153,23 @@ def test_a_message_becomes_a_submission_on_the_web(session: Session) -> None:
     )
 
 
-def test_queued_and_processing_come_before_any_reply(session: Session) -> None:
+def test_queued_and_processing_come_before_any_reply(session: ChatSession) -> None:
     """However quick the reply: first `queued`, then `processing` as the API promises, then what came meanwhile."""
     assert isinstance(session.receive(MESSAGE), Submission)
     assert session.deliver(response(1, message_id="m")) == []
     assert session.progress("m", 10) == []
-    assert session.held == 2
-    queued, processing = map(json.loads, session.accepted(Receipt("m", "c", repeated=False)))
+    assert session.held_count == 2
+    queued, processing = map(json.loads, session.accepted(AcceptReceipt("m", "c", repeated=False)))
     assert queued == {"type": "queued", "data": {"message": "Mensagem recebida, processando..."}}
     assert processing == {
         "type": "processing",
         "data": {"conversationId": "c", "messageId": "m", "jobId": "m", "status": "processing"},
     }
-    assert shown(session.release()) == [1, "progress"]
+    assert shown(session.release_held()) == [1, "progress"]
     assert shown(session.deliver(response(2))) == [2]
 
 
-def test_a_refusal_lets_live_frames_go(session: Session) -> None:
+def test_a_refusal_lets_live_frames_go(session: ChatSession) -> None:
     """After a refused message what waited is shown, and the error tells neither host nor secret."""
     question = session.receive(MESSAGE)
     assert isinstance(question, Submission)
@@ -183,10 +183,10 @@ def test_a_refusal_lets_live_frames_go(session: Session) -> None:
             "messageId": "m",
         },
     }
-    assert shown(session.release()) == [1]
+    assert shown(session.release_held()) == [1]
 
 
-def test_a_reply_is_the_seeds(session: Session) -> None:
+def test_a_reply_is_the_seeds(session: ChatSession) -> None:
     """The `message` frame has the API's fields, and `seq`."""
     (frame,) = session.deliver(response(4))
     assert json.loads(frame) == {
@@ -202,21 +202,21 @@ def test_a_reply_is_the_seeds(session: Session) -> None:
     }
 
 
-def test_a_live_reply_is_shown_once(session: Session) -> None:
+def test_a_live_reply_is_shown_once(session: ChatSession) -> None:
     """A redelivered reply is dropped; one of another conversation with the same number is not."""
     assert shown(session.deliver(response(1))) == [1]
     assert session.deliver(response(1)) == []
     assert shown(session.deliver(response(1, conversation="d"))) == [1]
 
 
-def test_a_reply_without_a_number_is_known_by_its_message(session: Session) -> None:
+def test_a_reply_without_a_number_is_known_by_its_message(session: ChatSession) -> None:
     """What another program published has no `seq`, is shown without one, and once."""
     (frame,) = session.deliver(response(None, message_id="foreign"))
     assert "seq" not in json.loads(frame)["data"]
     assert session.deliver(response(None, message_id="foreign")) == []
 
 
-def test_resume_brings_what_was_missed_before_what_comes_live(session: Session) -> None:
+def test_resume_brings_what_was_missed_before_what_comes_live(session: ChatSession) -> None:
     """Live replies wait for `resumed`; what both bring is shown once, in order."""
     question = session.receive(RESUME % 2)
     assert isinstance(question, Resumption)
@@ -225,32 +225,32 @@ def test_resume_brings_what_was_missed_before_what_comes_live(session: Session) 
     frames = session.resumed(question, [response(seq) for seq in (3, 4, 5)], recovered=False)
     assert shown(frames) == [3, 4, 5, "resumed"]
     assert json.loads(frames[-1])["data"] == {"conversationId": "c", "recovered": False}
-    assert shown(session.release()) == [6]
+    assert shown(session.release_held()) == [6]
 
 
-def test_resume_brings_only_what_this_socket_has_not_shown(session: Session) -> None:
+def test_resume_brings_only_what_this_socket_has_not_shown(session: ChatSession) -> None:
     """A gap is filled without what came live around it; asking twice brings nothing twice."""
     session.deliver(response(3))
     assert resume(session, 0, [1, 2, 3]) == [1, 2, "resumed"]
     assert resume(session, 0, [1, 2, 3]) == ["resumed"]
 
 
-def test_what_the_client_says_it_has_is_not_shown_again(session: Session) -> None:
+def test_what_the_client_says_it_has_is_not_shown_again(session: ChatSession) -> None:
     """A late redelivery of a reply up to `afterSeq`, which came by an earlier socket, is dropped."""
     assert resume(session, 4, []) == ["resumed"]
     assert session.deliver(response(4)) == []
     assert shown(session.deliver(response(5))) == [5]
 
 
-def test_what_began_anew_is_shown_whatever_the_client_says_it_has(session: Session) -> None:
+def test_what_began_anew_is_shown_whatever_the_client_says_it_has(session: ChatSession) -> None:
     """It left at 7, and what there is begins at 1: the numbers are another life's, live ones too."""
     assert shown(session.deliver(response(7))) == [7]
     assert resume(session, 7, [1, 2]) == [1, 2, "resumed"]
-    session.release()
+    session.release_held()
     assert [shown(session.deliver(response(seq))) for seq in (2, 3, 7)] == [[], [3], [7]]
 
 
-def test_another_users_conversation_is_refused(session: Session) -> None:
+def test_another_users_conversation_is_refused(session: ChatSession) -> None:
     """`not_found`, without a message id, since none was named."""
     question = session.receive(RESUME % 0)
     assert isinstance(question, Resumption)
@@ -258,9 +258,9 @@ def test_another_users_conversation_is_refused(session: Session) -> None:
     assert json.loads(frame)["data"] == {"code": "not_found", "message": "Não encontrado."}
 
 
-def test_a_failed_message_is_told_once(session: Session) -> None:
+def test_a_failed_message_is_told_once(session: ChatSession) -> None:
     """A dead letter is an `error` with the message's id; told again only if it failed again."""
-    (frame,) = session.fail(failure())
+    (frame,) = session.deliver_failure(failure())
     assert json.loads(frame) == {
         "type": "error",
         "data": {
@@ -269,25 +269,25 @@ def test_a_failed_message_is_told_once(session: Session) -> None:
             "messageId": "m",
         },
     }
-    assert session.fail(failure()) == []
-    assert shown(session.fail(failure("t2"))) == ["error"]
+    assert session.deliver_failure(failure()) == []
+    assert shown(session.deliver_failure(failure("t2"))) == ["error"]
 
 
-def test_replies_in_order_are_remembered_by_their_ends(session: Session) -> None:
+def test_replies_in_order_are_remembered_by_their_ends(session: ChatSession) -> None:
     """However long a conversation lasts, its socket needs no more room for it, and shows nothing twice."""
-    for seq in range(7, 3 * MAX_REMEMBERED):
+    for seq in range(7, 3 * DEDUP_CAPACITY):
         assert shown(session.deliver(response(seq))) == [seq]
-    assert len(session._shown) == 1
-    assert session.deliver(response(7)) == session.deliver(response(3 * MAX_REMEMBERED - 1)) == []
+    assert len(session._deduplicator) == 1
+    assert session.deliver(response(7)) == session.deliver(response(3 * DEDUP_CAPACITY - 1)) == []
     assert resume(session, 4, [5, 6, 7, 8]) == [5, 6, "resumed"]
     assert session.deliver(response(5)) == []
 
 
-def test_the_memory_is_bounded(session: Session) -> None:
+def test_the_memory_is_bounded(session: ChatSession) -> None:
     """Of what has no order, and of conversations, a socket remembers the latest only."""
-    for number in range(3 * MAX_REMEMBERED):
+    for number in range(3 * DEDUP_CAPACITY):
         session.deliver(response(None, message_id=f"m{number}"))
         session.deliver(response(1, conversation=f"c{number}"))
-    assert len(session._shown) == 2 * MAX_REMEMBERED
-    assert session.deliver(response(None, message_id=f"m{3 * MAX_REMEMBERED - 1}")) == []
-    assert session.deliver(response(1, conversation=f"c{3 * MAX_REMEMBERED - 1}")) == []
+    assert len(session._deduplicator) == 2 * DEDUP_CAPACITY
+    assert session.deliver(response(None, message_id=f"m{3 * DEDUP_CAPACITY - 1}")) == []
+    assert session.deliver(response(1, conversation=f"c{3 * DEDUP_CAPACITY - 1}")) == []

@@ -12,12 +12,13 @@ import pytest
 from redis.asyncio import Redis
 
 from daemons.gateway.app import serve
-from msgctl import contracts, tokens
 from msgctl.agents.agent import Agent
+from msgctl.auth import tokens
 from msgctl.config.settings import Settings
-from msgctl.redisdb.connection import connect
-from msgctl.stack.ports import free_port
-from msgctl.stack.valkey import Valkey
+from msgctl.local.servers.valkey import ValkeyServer
+from msgctl.local.supervisor.ports import free_port
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.connections import connect
 from tests.support.gateway_clients import Client, Pipeline, running
 from tools.support.daemons import Daemon, until
 
@@ -101,7 +102,7 @@ async def test_without_a_secret_it_does_not_start(settings: Settings) -> None:
 
 async def test_on_an_unsafe_redis_it_does_not_start(settings: Settings, tmp_path: Path) -> None:
     """A Redis that evicts is exit 78 with the mending command; with `accept_data_loss` it is accepted."""
-    async with Valkey(tmp_path / "valkey") as valkey, Redis.from_url(valkey.url()) as redis:
+    async with ValkeyServer(tmp_path / "valkey") as valkey, Redis.from_url(valkey.url()) as redis:
         await redis.config_set("maxmemory-policy", "allkeys-lru")
         unsafe = own_redis(settings, valkey)
         async with Daemon("gateway", unsafe) as daemon:
@@ -112,7 +113,7 @@ async def test_on_an_unsafe_redis_it_does_not_start(settings: Settings, tmp_path
             assert url_of(daemon)
 
 
-def own_redis(settings: Settings, valkey: Valkey) -> Settings:
+def own_redis(settings: Settings, valkey: ValkeyServer) -> Settings:
     """Settings with a Redis of the test's own, which it may stop, and a short patience."""
     update = {
         "host": "127.0.0.1",
@@ -203,7 +204,7 @@ async def test_redis_goes_and_comes_back(
     settings: Settings, http: aiohttp.ClientSession, agent: Agent, tmp_path: Path
 ) -> None:
     """Without Redis: 503, `readyz` fails, sockets stay and answer `error`; with it all heals by itself."""
-    async with Valkey(tmp_path / "valkey") as valkey:
+    async with ValkeyServer(tmp_path / "valkey") as valkey:
         settings = own_redis(settings, valkey)
         pipeline = Pipeline(redis := connect(settings), settings)
         async with running(serve, settings) as life, pipeline.delivering():
@@ -224,7 +225,7 @@ async def test_redis_goes_and_comes_back(
                     await valkey.start()
                     await until(lambda: accepts(client, {**body, "messageId": "again"}), "messages to be accepted")
                     await pipeline.answer()
-                    known = contracts.SOCKET + newcomer_id
+                    known = keys.SOCKET + newcomer_id
                     await until(lambda: redis.exists(known), "the newcomer to be known")
                     for open_socket in (chat, newcomer):
                         await open_socket.say("message", agentId=agent.id, content="oi")
@@ -270,7 +271,7 @@ async def test_a_redis_that_hangs_is_not_waited_for(
     settings: Settings, http: aiohttp.ClientSession, agent: Agent, tmp_path: Path
 ) -> None:
     """A frozen Redis: 503 within the configured patience, and served again once it thaws."""
-    async with Valkey(tmp_path / "valkey") as valkey:
+    async with ValkeyServer(tmp_path / "valkey") as valkey:
         settings = own_redis(settings, valkey)
         settings = settings.model_copy(update={"redis": settings.redis.model_copy(update={"timeout": 3.0})})
         async with running(serve, settings) as life:
@@ -318,7 +319,7 @@ async def test_a_redis_that_may_not_keep_it_takes_nothing_new(
     good: str,
 ) -> None:
     """Above four fifths of its memory, or with another policy, set while all runs: 503 until it is healed."""
-    async with Valkey(tmp_path / "valkey") as valkey, Redis.from_url(valkey.url()) as redis:
+    async with ValkeyServer(tmp_path / "valkey") as valkey, Redis.from_url(valkey.url()) as redis:
         settings = own_redis(settings, valkey)
         async with running(serve, settings) as life:
             client = Client(url_from(life.status.result()), settings, "ana", http)

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from daemons.gateway.waiting import Gate, Mailbox
+from daemons.gateway.ws.slim_sync import SlimEvent, SlimQueue
 
 
 async def test_a_gate_lets_all_through_once_it_is_open() -> None:
     """Everybody who waits is woken, and while it stands open nobody waits; closed again, it holds."""
-    gate = Gate()
+    gate = SlimEvent()
     waiting = [asyncio.create_task(gate.wait()) for _ in range(3)]
     await asyncio.sleep(0)
     assert not any(task.done() for task in waiting)
@@ -24,7 +24,7 @@ async def test_a_gate_lets_all_through_once_it_is_open() -> None:
 
 async def test_who_gives_up_at_a_gate_harms_nobody() -> None:
     """One of two who wait is cancelled; the other is let through."""
-    gate = Gate()
+    gate = SlimEvent()
     one, other = (asyncio.create_task(gate.wait()) for _ in range(2))
     await asyncio.sleep(0)
     one.cancel()
@@ -36,7 +36,7 @@ async def test_who_gives_up_at_a_gate_harms_nobody() -> None:
 
 async def test_a_mailbox_keeps_the_order() -> None:
     """What comes before, between and while somebody waits is taken in its order."""
-    mailbox = Mailbox[int]()
+    mailbox = SlimQueue[int]()
     assert mailbox.empty()
     for number in range(3):
         mailbox.put_nowait(number)
@@ -53,7 +53,7 @@ async def test_a_mailbox_keeps_the_order() -> None:
 
 async def test_a_mailbox_loses_nothing_with_its_reader() -> None:
     """A reader that is cancelled while something comes leaves it to the next one."""
-    mailbox = Mailbox[str]()
+    mailbox = SlimQueue[str]()
     reading = asyncio.create_task(mailbox.get())
     await asyncio.sleep(0)
     mailbox.put_nowait("a")
@@ -65,7 +65,7 @@ async def test_a_mailbox_loses_nothing_with_its_reader() -> None:
 
 async def test_they_are_small() -> None:
     """Idle, each is far smaller than a single deque: that is what they are for."""
-    gate, mailbox = Gate(), Mailbox[int]()
+    gate, mailbox = SlimEvent(), SlimQueue[int]()
     assert sys.getsizeof(gate) < 100
-    members = (mailbox._come, mailbox._taken)
+    members = (mailbox._incoming, mailbox._outgoing)
     assert sys.getsizeof(mailbox) + sum(map(sys.getsizeof, members)) < 250

@@ -8,13 +8,14 @@ import socket
 import aiohttp
 import pytest
 
-from daemons.gateway import server
 from daemons.gateway.app import serve
-from daemons.gateway.listener import ALL_HOPS, hear, let_nobody_new_in
-from msgctl import contracts, tokens
+from daemons.gateway.server import server
+from daemons.gateway.server.listener import MAX_HOPS, ignore_new_connections, reset_min_hops
 from msgctl.agents.agent import Agent
+from msgctl.auth import tokens
 from msgctl.config.settings import Settings
-from msgctl.redisdb.client import RedisClient
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.gateway_clients import Client, running
 from tools.support.daemons import PATIENCE, Daemon, until
 
@@ -83,13 +84,13 @@ async def test_a_takeover_refuses_nobody_and_loses_nothing(
     assert [failure for stream in streams for failure in stream.failures] == []
     for stream in streams:
         for message_id in stream.accepted:
-            assert await redis.exists(contracts.job_key(message_id)), message_id
+            assert await redis.exists(keys.job_key(message_id)), message_id
     assert "Traceback" not in first.output, first.output
 
 
 async def test_a_gateway_that_goes_lets_nobody_new_in(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """From its farewell on each newcomer is served by the other gateway, none by the one that goes."""
-    monkeypatch.setattr(server, "QUIET", 1.5)
+    monkeypatch.setattr(server, "ACCEPT_GRACE_S", 1.5)
     async with running(serve, settings) as going, aiohttp.ClientSession() as http:
         client = Client(going.status.result().removeprefix("listening at "), settings, "ana", http)
         port = int(client.url.rpartition(":")[2])
@@ -117,7 +118,7 @@ async def test_who_is_let_in_nowhere_comes_to_the_other_listener() -> None:
     first = socket.create_server(("127.0.0.1", 0), reuse_port=True)
     port = first.getsockname()[1]
     with first, socket.create_server(("127.0.0.1", port), backlog=100, reuse_port=True):
-        assert let_nobody_new_in(first)
+        assert ignore_new_connections(first)
         coming = [asyncio.create_task(asyncio.open_connection("127.0.0.1", port)) for _ in range(40)]
         await until(lambda: sum(task.done() for task in coming) > 5, "those whom the second one got")
         assert any(not task.done() for task in coming)
@@ -132,14 +133,14 @@ async def test_who_is_let_in_nowhere_comes_to_the_other_listener() -> None:
 async def test_a_handshake_under_way_is_completed_and_heard() -> None:
     """Who had knocked before the door was shut comes in, and what they send is heard, not dropped."""
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
-        assert let_nobody_new_in(listener)
-        client.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ALL_HOPS)  # passes as one who had knocked before
+        assert ignore_new_connections(listener)
+        client.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, MAX_HOPS)  # passes as one who had knocked before
         client.settimeout(PATIENCE)
         client.connect(listener.getsockname())
         client.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 64)
         client.sendall(b"oi")
         connection, _ = listener.accept()
         with connection:
-            hear(connection)
+            reset_min_hops(connection)
             connection.settimeout(PATIENCE)
             assert connection.recv(2) == b"oi"

@@ -6,12 +6,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from msgctl import contracts
 from msgctl.agents.agent import Agent
+from msgctl.agents.user_tiers import UserTiers
 from msgctl.config.settings import Settings
-from msgctl.redisdb.client import RedisClient
-from msgctl.stack.postgres import Postgres
-from msgctl.tiers import Tiers
+from msgctl.local.servers.postgres import PostgresServer
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.gateway_clients import Client, gateways
 from tools.support.daemons import until
 
@@ -53,7 +53,7 @@ async def test_a_row_makes_a_tier(
         assert await limit_of(make("ana")) == 50
         assert await limit_of(make("bia")) == await limit_of(make("eve")) == 5
         assert (await make("ana").post({"agentId": agent.id, "message": "oi", "messageId": "m"})).status == 202
-        assert await redis.lrange(contracts.RQ_QUEUE + contracts.queue_name(3), 0, -1) == ["m"]
+        assert await redis.lrange(keys.RQ_QUEUE + keys.queue_name(3), 0, -1) == ["m"]
 
 
 async def test_a_row_goes_before_the_token_and_changes_at_once(
@@ -83,7 +83,7 @@ async def test_the_rows_may_be_an_operators_own(settings: Settings, connection: 
     await connection.execute("CREATE TABLE customers (number int PRIMARY KEY, plan text)")
     await connection.execute("INSERT INTO customers VALUES (7, 'premium'), (8, NULL)")
     own = with_postgres(settings, tier_query="SELECT plan AS tier FROM customers WHERE number = %(id)s::int")
-    async with Tiers(own) as tiers:
+    async with UserTiers(own) as tiers:
         assert [await tiers.find(user) for user in ("7", "8", "9", "ana")] == ["premium", "", "", ""]
 
 
@@ -98,7 +98,7 @@ async def test_without_the_table_nobody_has_a_tier(
 
 
 async def test_without_postgres_the_token_counts(
-    settings: Settings, connection: psycopg.AsyncConnection, postgres: Postgres
+    settings: Settings, connection: psycopg.AsyncConnection, postgres: PostgresServer
 ) -> None:
     """A PostgreSQL that lets nobody in: what is remembered serves, and whoever is new has the token's tier."""
     await connection.execute("INSERT INTO user_tiers VALUES ('ana', 'premium')")

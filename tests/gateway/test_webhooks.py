@@ -10,13 +10,13 @@ import pytest
 from pydantic import SecretStr
 
 from daemons.gateway.app import serve
-from msgctl import contracts
 from msgctl.agents.agent import Agent
 from msgctl.channels.send_limits import digest
 from msgctl.config.settings import Settings
-from msgctl.delivery.record import DeliveryState, find
-from msgctl.messages import Channel
-from msgctl.redisdb.client import RedisClient
+from msgctl.delivery.delivery_record import DeliveryState, find_record
+from msgctl.domain.messages import Channel
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.gateway_clients import running
 from tests.support.webhooks import (
     APP_SECRET,
@@ -83,7 +83,7 @@ async def test_meta_is_taken_in_once_and_opens_the_window(door: str, redis: Redi
     assert (message.channel, message.message) == (Channel.WHATSAPP, "Olá")
     assert message.channel_metadata == {"to": f"+{PHONE}", "provider": "cloud"}
     assert PHONE not in message.conversation_id + message.message_id
-    last: Any = await redis.get(contracts.WINDOW + digest(f"+{PHONE}"))
+    last: Any = await redis.get(keys.WINDOW + digest(f"+{PHONE}"))
     assert abs(int(last) / 1000 - time.time()) < 60
 
 
@@ -148,12 +148,12 @@ async def test_statuses_update_the_record(door: str, redis: RedisClient) -> None
     """Delivered and read, from Meta and from Twilio by the id in the callback's query, come into the record."""
     for message_id, provider_id in (("m-1", "wamid.7"), ("m-2", "SM7")):
         fields: Any = {"state": "SENT", "channel": "whatsapp", "providerId": provider_id, "endedAt": 1}
-        await redis.hset(contracts.DELIVERY + message_id, mapping=fields)
+        await redis.hset(keys.DELIVERY + message_id, mapping=fields)
     status = {"id": "wamid.7", "status": "delivered", "biz_opaque_callback_data": "m-1"}
     assert await tell_meta(door, meta(statuses=[status])) == 200
     form = {"MessageSid": "SM7", "AccountSid": "AC1", "MessageStatus": "undelivered", "ErrorCode": "63016"}
     assert await tell_twilio(door, form, "?messageId=m-2") == 200
-    first, second = await find(redis, "m-1"), await find(redis, "m-2")
+    first, second = await find_record(redis, "m-1"), await find_record(redis, "m-2")
     assert first is not None
     assert second is not None
     assert (first.state, first.receipt) == (DeliveryState.SENT, "delivered")

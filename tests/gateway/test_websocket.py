@@ -11,14 +11,15 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from daemons.gateway import connection
 from daemons.gateway.app import serve
-from msgctl import contracts, tokens
+from daemons.gateway.ws import connection
 from msgctl.agents.agent import Agent
 from msgctl.agents.store import Agents
+from msgctl.auth import tokens
 from msgctl.config.settings import Settings
-from msgctl.messages import Channel, Reply, Response
-from msgctl.redisdb.client import RedisClient
+from msgctl.domain.messages import Channel, Reply, Response
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.gateway_clients import Chat, Client, Pipeline, running
 from tools.support.daemons import until
 
@@ -248,13 +249,13 @@ async def test_a_socket_hears_a_bounded_number_of_conversations(
     client: Client, redis: RedisClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Naming one after the other costs no more than the newest of them; one that is named anew is new."""
-    monkeypatch.setattr(connection, "MAX_JOINED", 3)
+    monkeypatch.setattr(connection, "MAX_JOINED_CONVERSATIONS", 3)
     async with client.socket() as chat:
         await chat.hear("connected")
         for name in ("c1", "c2", "c3", "c1", "c4", "c5"):
             await chat.say("resume", conversationId=name, afterSeq=0)
             await chat.hear("resumed")
-        joined = [name for name in ("c1", "c2", "c3", "c4", "c5") if await redis.exists(contracts.SOCKETS + name)]
+        joined = [name for name in ("c1", "c2", "c3", "c4", "c5") if await redis.exists(keys.SOCKETS + name)]
     assert joined == ["c1", "c4", "c5"]
 
 
@@ -267,7 +268,7 @@ async def test_a_long_gap_is_resumed_whole(
         await pipeline.answer("first")
     count = 2 * settings.gateway.max_queued_frames
     replies = {reply(number, "x" * 10_000): number for number in range(2, count + 2)}
-    await redis.zadd(contracts.REPLIES + "c", replies)
+    await redis.zadd(keys.REPLIES + "c", replies)
     async with client.socket() as chat:
         await chat.hear("connected")
         await chat.say("resume", conversationId="c", afterSeq=1)
@@ -292,7 +293,7 @@ def reply(seq: int, text: str) -> str:
 
 async def test_progress_is_told_only_to_who_asked(client: Client, agent: Agent, pipeline: Pipeline) -> None:
     """`&progress=1` brings `progress` frames; another socket of the same user gets none."""
-    channel = contracts.PROGRESS_CHANNEL
+    channel = keys.PROGRESS_CHANNEL
     query = f"token={client.token}&progress=1"
     async with pipeline.delivering(), client.socket() as quiet:
         await quiet.hear("connected")
@@ -353,9 +354,9 @@ async def test_a_slow_reader_is_closed_while_others_go_on(
         async with client.socket() as neighbour, client.socket(max_queue=1) as slow:
             await neighbour.hear("connected")
             socket_id = (await slow.hear("connected"))["socketId"]
-            inbox = contracts.INBOX + str(await redis.hget(contracts.SOCKET + socket_id, "gateway"))
+            inbox = keys.INBOX + str(await redis.hget(keys.SOCKET + socket_id, "gateway"))
             seq = 0
-            while await redis.exists(contracts.SOCKET + socket_id):
+            while await redis.exists(keys.SOCKET + socket_id):
                 seq += 1
                 assert seq < 2000, "it should have been given up by now"
                 frame = {"socket": socket_id, "conversation": "c", "seq": seq, "kind": "response"}
@@ -374,7 +375,7 @@ async def test_only_the_client_whose_reply_went_elsewhere_is_asked_back(
     """Its gateway was silent, and the reply went to another socket of the user; neighbours hear nothing of it."""
     async with client.socket() as neighbour, client.socket() as chat:
         socket_id = (await chat.hear("connected"))["socketId"]
-        inbox = contracts.INBOX + str(await redis.hget(contracts.SOCKET + socket_id, "gateway"))
+        inbox = keys.INBOX + str(await redis.hget(keys.SOCKET + socket_id, "gateway"))
         frame = {"socket": socket_id, "conversation": "c", "seq": 1, "kind": "moved", "body": ""}
         await redis.xadd(inbox, frame)  # type: ignore[arg-type]
         code, reason = await chat.closed()
@@ -388,7 +389,7 @@ async def test_clients_are_asked_back_when_frames_were_lost(client: Client, redi
     """More came than wait for one gateway, and nobody knows whose it was: all are closed with a hint to resume."""
     async with client.socket() as chat:
         socket_id = (await chat.hear("connected"))["socketId"]
-        inbox = contracts.INBOX + str(await redis.hget(contracts.SOCKET + socket_id, "gateway"))
+        inbox = keys.INBOX + str(await redis.hget(keys.SOCKET + socket_id, "gateway"))
         async with redis.pipeline(transaction=True) as pipeline:
             pipeline.xadd(inbox, {"never": "read"})
             pipeline.xtrim(inbox, maxlen=0, approximate=False)

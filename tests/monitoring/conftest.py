@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from msgctl.config.settings import Settings
-from msgctl.stack import ports
+from msgctl.local.supervisor import ports
 
 
 @pytest.fixture

@@ -4,14 +4,14 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from msgctl import contracts
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
+from msgctl.local.fakes.n8n import FakeN8n
+from msgctl.operations.checks.health import HealthCheck
 from msgctl.operations.context import Context
-from msgctl.operations.health import Checkup
-from msgctl.redisdb.client import RedisClient
-from msgctl.rqueue.queue import Queue
-from msgctl.stack.n8n import N8nStandIn
+from msgctl.queue.queue import Queue
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.metrics import scrape, value
 from tools.support.daemons import Daemon, until
 
@@ -23,11 +23,11 @@ def with_canary(settings: Settings, **canary: object) -> Settings:
 
 async def arrived(redis: RedisClient) -> bool:
     """Whether one has come home."""
-    return bool(await redis.hget(contracts.CANARY, "arrivedAt"))
+    return bool(await redis.hget(keys.CANARY, "arrivedAt"))
 
 
 async def test_it_goes_the_whole_way_and_leaves_nothing(
-    settings: Settings, redis: RedisClient, n8n: N8nStandIn
+    settings: Settings, redis: RedisClient, n8n: FakeN8n
 ) -> None:
     """Without an agent n8n is not asked; the message is removed once its reply was delivered."""
     cared = with_canary(settings)
@@ -36,17 +36,17 @@ async def test_it_goes_the_whole_way_and_leaves_nothing(
     stats = await Queue(redis, settings).stats()
     assert stats.failed == 0
     assert stats.completed <= 1  # the one that was under way at the end
-    assert n8n.calls.total() == 0
+    assert n8n.calls_by_message.total() == 0
 
 
-async def test_with_an_agent_it_goes_through_n8n(settings: Settings, redis: RedisClient, n8n: N8nStandIn) -> None:
+async def test_with_an_agent_it_goes_through_n8n(settings: Settings, redis: RedisClient, n8n: FakeN8n) -> None:
     """The agent of the configuration is asked, as any agent is."""
     async with Agents(settings) as agents:
         agent = await agents.add(user_id="ops", name="Canary", webhook_path="canary")
     cared = with_canary(settings, agent=agent.id)
     async with Daemon("worker", cared), Daemon("subscriber", cared):
         await until(lambda: arrived(redis), "the canary to arrive")
-    assert n8n.calls.total() >= 1
+    assert n8n.calls_by_message.total() >= 1
 
 
 async def test_its_silence_is_seen(
@@ -54,7 +54,7 @@ async def test_its_silence_is_seen(
 ) -> None:
     """Without a worker its age grows: a metric, and a reason to be unhealthy."""
     cared = with_canary(with_metrics(), late=0.2)
-    checkup = Checkup(Context(cared, redis, Queue(redis, cared)))
+    checkup = HealthCheck(Context(cared, redis, Queue(redis, cared)))
     async with Daemon("subscriber", cared):
 
         async def missed() -> bool:

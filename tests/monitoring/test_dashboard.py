@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from msgctl.metrics.registry import REGISTRY
+from msgctl.observability.metrics.registry import REGISTRY
 from tests.support.grafana import strays
 from tests.support.metrics import DASHBOARD, OWN_NAME, known_names, queries
 

@@ -12,12 +12,12 @@ from pydantic import SecretStr
 from websockets.asyncio.client import connect
 
 from msgctl.agents.store import Agents
+from msgctl.auth.tokens import issue
 from msgctl.config.settings import Settings
-from msgctl.logs import redact_text
-from msgctl.stack import ports
-from msgctl.stack.n8n import Behaviour, N8nStandIn
-from msgctl.stack.recorder import Fault, Recorder
-from msgctl.tokens import issue
+from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior
+from msgctl.local.fakes.providers import FakeProviders, ProviderFault
+from msgctl.local.supervisor import ports
+from msgctl.observability.logs import redact_text
 from tests.support.messages import Traffic, traffic
 from tests.support.secret_scan import API_KEY, BOT_TOKEN, CALLBACK_SECRET, CLOUD_TOKEN, JWT_SECRET, SEARCH
 from tools.support.daemons import Daemon, until
@@ -31,8 +31,8 @@ TEXT = "a customer's most private words"
 @pytest.fixture
 async def planted(settings: Settings, tmp_path: Path) -> AsyncIterator[Settings]:
     """Settings full of secrets, with providers that refuse everything, and every line written to files."""
-    async with Recorder() as recorder:
-        recorder.faults = {"telegram": Fault(400), "whatsapp": Fault(400)}
+    async with FakeProviders() as recorder:
+        recorder.faults = {"telegram": ProviderFault(400), "whatsapp": ProviderFault(400)}
         yield _planted(settings, tmp_path, recorder.url)
 
 
@@ -133,7 +133,7 @@ def assert_secret(folder: Path, gateway: Daemon, token: str) -> None:
 
 
 async def test_no_secret_reaches_a_log(
-    gateway: Daemon, planted: Settings, agent: str, n8n: N8nStandIn, tmp_path: Path
+    gateway: Daemon, planted: Settings, agent: str, n8n: FakeN8n, tmp_path: Path
 ) -> None:
     """Tokens, bot URLs, phone numbers and texts go through every process, fail there, and are in no line."""
     token = await send_everywhere(planted, gateway, agent)
@@ -142,7 +142,7 @@ async def test_no_secret_reaches_a_log(
 
 
 async def test_an_unreachable_provider_is_told_without_its_url(
-    unreachable: Settings, agent: str, n8n: N8nStandIn, tmp_path: Path
+    unreachable: Settings, agent: str, n8n: FakeN8n, tmp_path: Path
 ) -> None:
     """Which channel, that it is tried again, and why; the URL, which is a secret of Telegram's, is in no line."""
     async with fleet(unreachable) as gateway:
@@ -162,10 +162,10 @@ async def test_an_unreachable_provider_is_told_without_its_url(
 
 
 async def test_every_line_of_a_message_carries_its_ids(
-    gateway: Daemon, traffic: Traffic, agent: str, n8n: N8nStandIn, tmp_path: Path
+    gateway: Daemon, traffic: Traffic, agent: str, n8n: FakeN8n, tmp_path: Path
 ) -> None:
     """Message, conversation, step and attempt are bound to each line; errors have a file of their own."""
-    n8n.reset(Behaviour(mode="500"))
+    n8n.reset(N8nBehavior(mode="500"))
     await traffic.waiting("m", conversation="c", agent=agent)
     await until(lambda: any("Job failed" in line["event"] for line in lines(tmp_path)), "the message to fail")
     told = [line for line in lines(tmp_path) if line.get("messageId") == "m" and line["daemon"] == "worker"]

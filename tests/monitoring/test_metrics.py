@@ -7,12 +7,12 @@ from subprocess import PIPE
 import aiohttp
 import pytest
 
-from msgctl import contracts
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
-from msgctl.metrics.registry import REGISTRY
-from msgctl.redisdb.client import RedisClient
-from msgctl.stack.n8n import Behaviour, N8nStandIn
+from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior
+from msgctl.observability.metrics.registry import REGISTRY
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.messages import Traffic
 from tests.support.metrics import MONITORING, scrape, value
 from tools.support.daemons import Daemon, until
@@ -81,7 +81,7 @@ async def test_every_daemon_is_clean_and_names_no_one(fleet: Fleet, promtool: st
         assert (tool.returncode, said, complaints) == (0, b"", b"")
 
 
-async def test_the_worker_counts_what_it_does(fleet: Fleet, n8n: N8nStandIn) -> None:
+async def test_the_worker_counts_what_it_does(fleet: Fleet, n8n: FakeN8n) -> None:
     """Claims by priority, attempts by outcome, failures by class, each step's time, and that of n8n's call."""
 
     async def counted(outcome: str, count: int) -> None:
@@ -90,10 +90,10 @@ async def test_the_worker_counts_what_it_does(fleet: Fleet, n8n: N8nStandIn) -> 
 
         await until(there, f"{count} {outcome}")
 
-    n8n.reset(Behaviour(mode="422"))
+    n8n.reset(N8nBehavior(mode="422"))
     await fleet.traffic.waiting("fails", user=USER, agent=fleet.agent)
     await counted("failed", 1)
-    n8n.reset(Behaviour())
+    n8n.reset(N8nBehavior())
     for number in range(2):
         await fleet.traffic.waiting(f"m{number}", user=USER, agent=fleet.agent)
     await counted("completed", 2)
@@ -107,7 +107,7 @@ async def test_the_worker_counts_what_it_does(fleet: Fleet, n8n: N8nStandIn) -> 
 
 async def test_every_daemon_tells_of_the_whole_pipeline(fleet: Fleet, redis: RedisClient) -> None:
     """Who lives, what waits and how Redis is, from whichever daemon is asked."""
-    await redis.set(contracts.RQ_SUSPENDED, "1")
+    await redis.set(keys.RQ_SUSPENDED, "1")
     for number in range(4):
         await fleet.traffic.waiting(f"m{number}", user=USER, agent=fleet.agent)
     for settings in fleet.all:

@@ -21,8 +21,8 @@ import psycopg
 import pytest
 from redis.asyncio import Redis
 
-from msgctl import contracts
-from msgctl.stack import ports
+from msgctl.local.supervisor import ports
+from msgctl.storage.redis import keys
 from tests.support.metrics import MONITORING
 from tools.support.daemons import until
 
@@ -132,13 +132,13 @@ async def test_the_four_troubles_of_the_architecture_are_told(watched: Watched) 
     await until(looked_at, "Prometheus to be up and calm")
     agent = json.loads(await watched.msgctl(*AGENT))["id"]
     async with Redis.from_url(watched.told["redis"]) as redis:
-        await redis.set(contracts.RQ_SUSPENDED, "1")
+        await redis.set(keys.RQ_SUSPENDED, "1")
         await watched.msgctl("message", "send", "hello", "--user", "ana", "--agent", agent, "--count", "120")
         await watched.fires("MsgctlTooManyWaiting")
 
         async with await psycopg.AsyncConnection.connect(watched.told["postgres"], autocommit=True) as postgres:
             await postgres.execute("UPDATE agents SET active = false")
-        await redis.delete(contracts.RQ_SUSPENDED)
+        await redis.delete(keys.RQ_SUSPENDED)
         await watched.fires("MsgctlTooManyFailed")
 
         with stopped(watched.told["pids"]["subscriber"][0]):

@@ -9,12 +9,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from msgctl import spans
 from msgctl.agents.store import Agents
+from msgctl.auth.tokens import issue
 from msgctl.config.settings import Settings
-from msgctl.redisdb.client import RedisClient
-from msgctl.stack.n8n import N8nStandIn
-from msgctl.tokens import issue
+from msgctl.local.fakes.n8n import FakeN8n
+from msgctl.observability import tracing
+from msgctl.storage.redis.client import RedisClient
 from tools.support.daemons import Daemon, until
 
 pytest.importorskip("opentelemetry.sdk", reason="the extra `tracing` is not installed")
@@ -63,7 +63,7 @@ async def collector() -> AsyncIterator[Collector]:
 
 
 async def test_one_trace_from_the_request_to_the_delivery(
-    settings: Settings, redis: RedisClient, collector: Collector, n8n: N8nStandIn
+    settings: Settings, redis: RedisClient, collector: Collector, n8n: FakeN8n
 ) -> None:
     """Gateway, worker and subscriber speak of one trace, whose id n8n is given too."""
     traced = settings.model_copy(
@@ -87,7 +87,7 @@ async def test_one_trace_from_the_request_to_the_delivery(
         )
         await until(lambda: "accept" in collector.names("msgctl-gateway"), "the span of the gateway")
     everything = [span for found in collector.spans.values() for span in found]
-    trace_id, root_id = spans.ids("m")
+    trace_id, root_id = tracing.derive_trace_ids("m")
     assert {int.from_bytes(span.trace_id) for span in everything} == {trace_id}
     by_name = {span.name: span for span in everything}
     assert int.from_bytes(by_name["accept"].span_id) == root_id
@@ -102,14 +102,14 @@ def test_nothing_is_imported_while_it_is_off() -> None:
     """Without a collector, all of msgctl imports no more of OpenTelemetry than redis-py does by itself."""
     program = (
         "import sys, redis.asyncio\n"
-        "ours = ('opentelemetry', 'msgctl.spans.otel')\n"
+        "ours = ('opentelemetry', 'msgctl.observability.tracing.otel')\n"
         "found = lambda: {name for name in sys.modules if name.startswith(ours)}\n"
         "before = found()\n"
-        "from msgctl import spans\n"
+        "from msgctl.observability import tracing\n"
         "from msgctl.config.settings import Settings\n"
-        "import daemons.worker.__main__, daemons.gateway.app, daemons.subscriber, msgctl.operations\n"
-        "spans.begin(Settings(), daemon='worker')\n"
-        "with spans.of('work', 'm'): spans.traceparent('m')\n"
+        "import daemons.worker.__main__, daemons.gateway.app, daemons.subscriber.__main__, msgctl.operations\n"
+        "tracing.start(Settings(), daemon='worker')\n"
+        "with tracing.span('work', 'm'): tracing.traceparent('m')\n"
         "print(sorted(found() - before))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

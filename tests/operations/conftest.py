@@ -4,8 +4,8 @@ import pytest
 
 from msgctl.config.settings import Settings
 from msgctl.operations.entrance import Operations
-from msgctl.redisdb.client import RedisClient
-from msgctl.rqueue.queue import Queue
+from msgctl.queue.queue import Queue
+from msgctl.storage.redis.client import RedisClient
 from tests.support.messages import traffic
 
 __all__ = ["operations", "traffic"]

@@ -7,23 +7,29 @@ from typing import Any
 
 import pytest
 
-from msgctl import contracts
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
-from msgctl.delivery.stream import ResponseStream
-from msgctl.delivery.web import Web
-from msgctl.events.event import Event
-from msgctl.operations.advice import BY_CODE, REMARKS, STANDING, Standing, stand
+from msgctl.delivery.response_stream import ResponseStream
+from msgctl.delivery.web.routing import WebRouter
+from msgctl.domain.retry import RetryLater
+from msgctl.ledger.event import Event
 from msgctl.operations.entrance import Operations
-from msgctl.redisdb.client import RedisClient
-from msgctl.retry import RetryLater
-from msgctl.rqueue.claims import Claims
-from msgctl.rqueue.queue import Queue
+from msgctl.operations.messages.diagnosis import (
+    CAUSE_BY_CODE,
+    DIAGNOSIS_BY_EVENT,
+    NEUTRAL_EVENTS,
+    Diagnosis,
+    diagnose,
+)
+from msgctl.queue.leases import LeaseClient
+from msgctl.queue.queue import Queue
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.messages import ERROR, Traffic, failure, traffic
 
 __all__ = ["traffic"]
 
-Where = Callable[[str], Coroutine[Any, Any, Standing]]
+Where = Callable[[str], Coroutine[Any, Any, Diagnosis]]
 
 
 def tell(*whats: str, **evidence: str) -> list[Event]:
@@ -38,8 +44,8 @@ def tell(*whats: str, **evidence: str) -> list[Event]:
 def where(settings: Settings, redis: RedisClient) -> Where:
     """Where a message stands, by the real ledger and the real queue."""
 
-    async def look(message_id: str) -> Standing:
-        story = await Operations(settings, redis, Queue(redis, settings)).tracing.story(message_id=message_id)
+    async def look(message_id: str) -> Diagnosis:
+        story = await Operations(settings, redis, Queue(redis, settings)).tracing.trace(message_id=message_id)
         return next(one for one in story.standings if one.message_id == message_id)
 
     return look
@@ -57,10 +63,10 @@ async def staffed(traffic: Traffic, settings: Settings) -> Traffic:
 def test_every_event_of_every_script_has_a_sentence() -> None:
     """Whatever the last event is, the story ends in words and not in a code."""
     noted = {"sent", "delivery_failed", "unknown"}  # by the state of a delivery that is settled
-    for script in Path(contracts.__file__).parent.rglob("*.lua"):
+    for script in Path(keys.__file__).parents[2].rglob("*.lua"):
         for what in re.findall(r"\brecord_event\([\w.(\[\])]+, ([^,]+),?", script.read_text("utf-8")):
             noted |= set(re.findall(r"(?<!== )'([a-z_]+)'", what))
-    assert noted == set(STANDING) | REMARKS
+    assert noted == set(DIAGNOSIS_BY_EVENT) | NEUTRAL_EVENTS
 
 
 async def test_it_waits_behind_others(staffed: Traffic, where: Where) -> None:
@@ -83,14 +89,14 @@ async def test_no_worker_lives(traffic: Traffic, where: Where) -> None:
     """Nor will one be there by itself; also where its worker has died under it."""
     await traffic.waiting("m")
     assert (await where("m")).advice == "No worker is alive. Start one: msgctl start worker"
-    await Claims(traffic.queue._redis, traffic.queue._settings, "w9").claim(1)
+    await LeaseClient(traffic.queue._redis, traffic.queue._settings, "w9").claim(1)
     assert (await where("m")).advice == "No worker is alive. Start one: msgctl start worker"
 
 
 async def test_the_breaker_of_its_workflow_is_open(staffed: Traffic, where: Where, redis: Any) -> None:
     """Which workflow, and for how long it is left alone."""
     await staffed.waiting("m")
-    await redis.hset(contracts.BREAKERS, "chat", f"{2**42} 5")
+    await redis.hset(keys.BREAKERS, "chat", f"{2**42} 5")
     assert "The workflow chat keeps failing and is left alone" in (await where("m")).sentence
 
 
@@ -107,7 +113,7 @@ async def test_it_pauses_before_its_next_attempt(staffed: Traffic, where: Where)
     )
     standing = await where("m")
     assert "n8n_rejected: n8n answered 400. It is tried again in" in standing.sentence
-    assert standing.advice == BY_CODE["n8n_rejected"]
+    assert standing.advice == CAUSE_BY_CODE["n8n_rejected"]
 
 
 async def test_it_is_a_dead_letter(staffed: Traffic, where: Where) -> None:
@@ -115,7 +121,7 @@ async def test_it_is_a_dead_letter(staffed: Traffic, where: Where) -> None:
     await staffed.failed("m")
     standing = await where("m")
     assert (standing.over, standing.well) == (True, False)
-    assert standing.advice == f"{BY_CODE['n8n_rejected']} Mend the cause, then: msgctl dlq replay m"
+    assert standing.advice == f"{CAUSE_BY_CODE['n8n_rejected']} Mend the cause, then: msgctl dlq replay m"
 
 
 async def test_its_record_was_deleted_under_it(staffed: Traffic, where: Where, redis: Any) -> None:
@@ -123,7 +129,7 @@ async def test_its_record_was_deleted_under_it(staffed: Traffic, where: Where, r
     for name in ("first", "second", "third"):
         await staffed.waiting(name, conversation="c")
     (claimed,) = await staffed.claims.claim(1)
-    await redis.delete(contracts.job_key("second"))
+    await redis.delete(keys.job_key("second"))
     await staffed.fail(claimed)
     standing = await where("second")
     assert (standing.what, standing.over) == ("vanished", True)
@@ -142,7 +148,7 @@ async def test_its_socket_is_gone(staffed: Traffic, where: Where, redis: RedisCl
     stream = ResponseStream(redis, settings, "s1")
     await stream.ensure_group()
     await stream.read()  # what is pending here comes first, and there is nothing
-    await Web(redis, settings).route(await stream.read())
+    await WebRouter(redis, settings).route(await stream.read())
     await stream.close()
     standing = await where("m")
     assert (standing.over, standing.well) == (True, True)
@@ -168,12 +174,12 @@ async def test_its_socket_is_gone(staffed: Traffic, where: Where, redis: RedisCl
 )
 def test_each_other_end(story: tuple[str, ...], evidence: dict[str, str], words: str, *, over: bool) -> None:
     """A held, doubtful, failed or told delivery, a parked message, a lost worker: words, and what to do."""
-    standing = stand(tell(*story, **evidence), ())
+    standing = diagnose(tell(*story, **evidence), ())
     assert words in f"{standing.sentence} {standing.advice}"
     assert standing.over == over
 
 
 def test_remarks_move_nothing() -> None:
     """A receipt or an edition after the end leaves a message where it was."""
-    for remark in REMARKS:
-        assert stand(tell("told", remark), ()).what == "told"
+    for remark in NEUTRAL_EVENTS:
+        assert diagnose(tell("told", remark), ()).what == "told"

@@ -4,26 +4,26 @@ import json
 
 import pytest
 
-from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.operations.context import Context
-from msgctl.operations.listing import Listing
-from msgctl.operations.query import Query
-from msgctl.operations.selection import Selection
-from msgctl.redisdb.client import RedisClient
+from msgctl.operations.messages.listing import Listing
+from msgctl.operations.messages.query import Query
+from msgctl.operations.messages.selection import Selection
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.messages import Traffic
 
 
 async def reorder(redis: RedisClient, message_id: str, **more: object) -> None:
     """Store the message of a job with its fields in reverse order, and others in front."""
-    key = contracts.job_key(message_id)
-    message = json.loads(await redis.hget(key, contracts.FIELD_MESSAGE) or "")
-    await redis.hset(key, contracts.FIELD_MESSAGE, json.dumps({**more, **dict(reversed(message.items()))}))
+    key = keys.job_key(message_id)
+    message = json.loads(await redis.hget(key, keys.FIELD_MESSAGE) or "")
+    await redis.hset(key, keys.FIELD_MESSAGE, json.dumps({**more, **dict(reversed(message.items()))}))
 
 
 async def age(redis: RedisClient, message_id: str) -> None:
     """Make a job look as an earlier version wrote it: only the message names the agent."""
-    await redis.hdel(contracts.job_key(message_id), contracts.FIELD_AGENT)
+    await redis.hdel(keys.job_key(message_id), keys.FIELD_AGENT)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ WANTED = {"new", "new_reordered", "old", "old_reordered"}
 async def test_new_job_stores_its_agent(redis: RedisClient, traffic: Traffic) -> None:
     """Listings need not read the message itself."""
     await traffic.waiting("m", agent="wanted")
-    assert await redis.hget(contracts.job_key("m"), contracts.FIELD_AGENT) == "wanted"
+    assert await redis.hget(keys.job_key("m"), keys.FIELD_AGENT) == "wanted"
 
 
 @pytest.mark.usefixtures("jobs")
@@ -69,7 +69,7 @@ async def test_message_that_cannot_be_read_has_no_agent(
     for name, stored in (("broken", "{"), ("list", "[1]"), ("number", '{"agentId": 7}')):
         await traffic.waiting(name, agent="wanted")
         await age(redis, name)
-        await redis.hset(contracts.job_key(name), contracts.FIELD_MESSAGE, stored)
+        await redis.hset(keys.job_key(name), keys.FIELD_MESSAGE, stored)
     found = await Selection(Context(settings, redis)).all(Query())
     assert {item.agent_id for item in found} == {""}
     assert not (await Listing(Context(settings, redis)).find(Query(agent="wanted"), 100)).items

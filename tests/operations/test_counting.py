@@ -2,7 +2,7 @@
 
 import pytest
 
-from msgctl.operations.counting import counted
+from msgctl.domain.plural import pluralize
 
 
 @pytest.mark.parametrize(
@@ -10,5 +10,5 @@ from msgctl.operations.counting import counted
 )
 def test_a_count_agrees_with_its_verb(number: int, said: str) -> None:
     """One alone is said of one."""
-    assert counted(number, "message waits", "messages wait") == said
-    assert counted(number, "worker") == f"{number} worker{'' if number == 1 else 's'}"
+    assert pluralize(number, "message waits", "messages wait") == said
+    assert pluralize(number, "worker") == f"{number} worker{'' if number == 1 else 's'}"

@@ -2,11 +2,11 @@
 
 import pytest
 
-from msgctl import contracts
-from msgctl.errors import InvalidInput, Refused
-from msgctl.messages import State
+from msgctl.domain.errors import InvalidInput, Refused
+from msgctl.domain.messages import State
 from msgctl.operations.entrance import Operations
-from msgctl.redisdb.client import RedisClient
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.messages import Traffic
 
 
@@ -35,7 +35,7 @@ async def test_a_missing_letter_stops_no_replay(
     """The hash of one is gone and one is no dead letter: the third is replayed all the same."""
     await traffic.failed("gone", "dead")
     await traffic.completed("fine")
-    await redis.delete(contracts.job_key("gone"))
+    await redis.delete(keys.job_key("gone"))
     outcomes = [replay async for replay in operations.dead_letters.replay(["gone", "fine", "dead"])]
     assert outcomes == [("gone", "missing"), ("fine", "not_failed"), ("dead", "replayed")]
     assert (await operations.status("dead"))["state"] == "waiting"
@@ -44,7 +44,7 @@ async def test_a_missing_letter_stops_no_replay(
 async def test_all_ids_are_found(traffic: Traffic, operations: Operations) -> None:
     """Every dead letter as of now, once."""
     await traffic.failed("m1", "m2", "m3")
-    assert sorted(await operations.dead_letters.ids()) == ["m1", "m2", "m3"]
+    assert sorted(await operations.dead_letters.all_ids()) == ["m1", "m2", "m3"]
 
 
 async def test_an_edition_is_a_message_of_its_own(traffic: Traffic, operations: Operations) -> None:
@@ -75,7 +75,7 @@ async def test_cleaning_forgets_only_what_is_old_enough(
     await traffic.failed("dead")
     now = (await redis.time())[0] * 1000
     for message_id in ("old", "dead"):
-        await redis.hset(contracts.job_key(message_id), contracts.FIELD_FINISHED, str(now - 10_000))
+        await redis.hset(keys.job_key(message_id), keys.FIELD_FINISHED, str(now - 10_000))
     cleaning = operations.cleaning
     assert await cleaning.count(State.COMPLETED, now - 5_000) == 1
     assert sum([count async for count in cleaning.remove(State.COMPLETED, now - 5_000)]) == 1
@@ -86,8 +86,8 @@ async def test_cleaning_forgets_only_what_is_old_enough(
 
 async def test_workers_tell_what_they_have_in_hand(traffic: Traffic, operations: Operations) -> None:
     """A live worker is listed with the ids it runs; one that never was is not."""
-    assert await operations.workers.alive() == []
+    assert await operations.workers.list_alive() == []
     await traffic.claims.heartbeat([], "busy")
     await traffic.active("m")
-    (worker,) = await operations.workers.alive()
+    (worker,) = await operations.workers.list_alive()
     assert (worker["name"], worker["state"], worker["running"]) == ("w1", "busy", ["m"])

@@ -2,10 +2,10 @@
 
 import pytest
 
-from msgctl.errors import InvalidInput
-from msgctl.operations.expression import NAMES, Expression
+from msgctl.domain.errors import InvalidInput
+from msgctl.operations.checks.conditions import VARIABLE_NAMES, Expression
 
-CALM = dict.fromkeys(NAMES, 0.0)
+CALM = dict.fromkeys(VARIABLE_NAMES, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ CALM = dict.fromkeys(NAMES, 0.0)
 )
 def test_a_condition_compares_each_name_with_its_value(text: str, values: dict[str, float], holds: bool) -> None:
     """Numbers for all, percentages for the share, durations for the ages."""
-    assert Expression(text).judge(CALM | values)[0] is holds
+    assert Expression(text).evaluate(CALM | values)[0] is holds
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from msgctl import contracts
 from msgctl.config.settings import Settings
 from msgctl.operations.entrance import Operations
-from msgctl.redisdb.client import RedisClient
-from msgctl.redisdb.connection import connect
-from msgctl.rqueue.queue import Queue
+from msgctl.queue.queue import Queue
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.connections import connect
 from tests.support.messages import Traffic
 
 
@@ -60,7 +60,7 @@ async def test_a_silent_subscriber_is_dead(traffic: Traffic, operations: Operati
     """One whose last sign of life is eleven seconds old does not count."""
     await traffic.staffed()
     seconds, _ = await redis.time()
-    await redis.hset(contracts.SUBSCRIBERS, "s1", str((seconds - 11) * 1000))
+    await redis.hset(keys.SUBSCRIBERS, "s1", str((seconds - 11) * 1000))
     assert await codes(operations) == ["no_subscriber"]
 
 
@@ -90,7 +90,7 @@ async def test_a_message_that_waits_too_long(traffic: Traffic, operations: Opera
     await traffic.waiting("m")
     assert await codes(operations) == []
     seconds, _ = await redis.time()
-    await redis.hset(contracts.job_key("m"), contracts.FIELD_READY, str((seconds - 301) * 1000))
+    await redis.hset(keys.job_key("m"), keys.FIELD_READY, str((seconds - 301) * 1000))
     assert await codes(operations) == ["waiting_too_long"]
 
 

@@ -1,15 +1,15 @@
 """Looks that are repeated: cheap while nothing changes, and never stale."""
 
-from msgctl import contracts
 from msgctl.config.settings import Settings
-from msgctl.messages import State
+from msgctl.domain.messages import State
+from msgctl.domain.retry import GiveUp
+from msgctl.operations.dashboard.snapshot import BUCKET_S
+from msgctl.operations.dashboard.throughput import Throughput
 from msgctl.operations.entrance import Operations
-from msgctl.operations.flow import Flow
-from msgctl.operations.listing import shares
-from msgctl.operations.query import Query
-from msgctl.operations.snapshot import BUCKET
-from msgctl.redisdb.client import RedisClient
-from msgctl.retry import GiveUp
+from msgctl.operations.messages.listing import split_budget
+from msgctl.operations.messages.query import Query
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.messages import Traffic, failure
 
 OTHER = b'{"class":"final","code":"n8n_timeout","text":"n8n gave no answer.","at":"2026-01-01T00:00:09.000Z"}'
@@ -25,9 +25,9 @@ async def test_what_is_over_is_read_once(redis: RedisClient, traffic: Traffic, o
     await traffic.failed("f1", "f2")
     await traffic.completed("c1")
     await traffic.waiting("w1")
-    first = await operations.listing.find(Query(), 10), await operations.triage.look()
+    first = await operations.listing.find(Query(), 10), await operations.triage.group_newest()
     before = await reads(redis)
-    assert (await operations.listing.find(Query(), 10), await operations.triage.look()) == first
+    assert (await operations.listing.find(Query(), 10), await operations.triage.group_newest()) == first
     assert await reads(redis) - before == 1, "w1 alone may have changed"
 
 
@@ -35,32 +35,32 @@ async def test_what_failed_anew_is_seen(redis: RedisClient, traffic: Traffic, op
     """A dead letter that somebody else replayed, and that failed for another reason, shows the new one."""
     await traffic.failed("f1")
     await operations.listing.find(Query(), 10)
-    await operations.triage.look()
+    await operations.triage.group_newest()
     assert [one.outcome async for one in operations.dead_letters.replay(["f1"])] == ["replayed"]
     assert [item.state for item in (await operations.listing.find(Query(), 10)).items] == [State.WAITING]
-    assert (await operations.triage.look()).total == 0
+    assert (await operations.triage.group_newest()).total == 0
     (claimed,) = await traffic.claims.claim(1)
     assert await traffic.claims.fail(claimed, GiveUp(), error=OTHER, record=OTHER, failure=failure(claimed))
-    await redis.zincrby(contracts.RQ_FAILED + contracts.queue_name(5), 1, "f1")  # as if a second had passed
+    await redis.zincrby(keys.RQ_FAILED + keys.queue_name(5), 1, "f1")  # as if a second had passed
     assert [item.error for item in (await operations.listing.find(Query(), 10)).items] == ["n8n_timeout"]
-    assert [group.letters[0].code for group in (await operations.triage.look()).groups] == ["n8n_timeout"]
+    assert [group.letters[0].code for group in (await operations.triage.group_newest()).groups] == ["n8n_timeout"]
 
 
 async def test_what_failed_just_after_a_look_is_counted(
     redis: RedisClient, traffic: Traffic, settings: Settings
 ) -> None:
     """However late the next look is: the bucket that was open at the first one is counted again."""
-    flow = Flow(redis, settings)
+    flow = Throughput(redis, settings)
     seconds, _ = await redis.time()
     await traffic.failed("f1")
-    await flow.read(seconds)
+    await flow.ended_per_bucket(seconds)
     await traffic.failed("f2", "f3")
-    _, failed = await flow.read(seconds + 12 * BUCKET)
+    _, failed = await flow.ended_per_bucket(seconds + 12 * BUCKET_S)
     assert sum(map(sum, failed)) == 3
 
 
 def test_a_budget_is_shared_among_what_there_is() -> None:
     """Small sources are read whole, and the large ones share what they leave."""
-    assert shares([0, 3, 1000, 1000], 103) == [0, 3, 50, 50]
-    assert shares([1, 2], 600) == [1, 2]
-    assert sum(shares([500] * 7, 600)) == 600
+    assert split_budget([0, 3, 1000, 1000], 103) == [0, 3, 50, 50]
+    assert split_budget([1, 2], 600) == [1, 2]
+    assert sum(split_budget([500] * 7, 600)) == 600

@@ -2,10 +2,10 @@
 
 import pytest
 
-from msgctl import contracts
-from msgctl.errors import NotFound
+from msgctl.domain.errors import NotFound
 from msgctl.operations.entrance import Operations
-from msgctl.redisdb.client import RedisClient
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.messages import ERROR, Traffic
 
 
@@ -45,7 +45,7 @@ async def test_a_completed_message_has_no_error(
 ) -> None:
     """What an earlier attempt met is in its record, and no longer the state of the message."""
     await traffic.completed("m")
-    await redis.hset(contracts.RQ_JOB + "m", contracts.FIELD_ERROR, ERROR)
+    await redis.hset(keys.RQ_JOB + "m", keys.FIELD_ERROR, ERROR)
     assert "error" not in await operations.status("m")
 
 
@@ -55,7 +55,7 @@ async def test_the_status_tells_of_the_delivery(
     """Its state and the provider's id, once there is a record of it."""
     await traffic.completed("m")
     record = {"state": "SENT", "channel": "telegram", "providerId": "42", "attempts": "1"}
-    await redis.hset(contracts.DELIVERY + "m", mapping=record)
+    await redis.hset(keys.DELIVERY + "m", mapping=record)
     assert (await operations.status("m"))["delivery"] == {"state": "SENT", "providerId": "42"}
 
 

@@ -3,12 +3,12 @@
 import asyncio
 from typing import Any
 
-from msgctl import contracts
 from msgctl.config.settings import Settings
-from msgctl.messages import State
+from msgctl.domain.messages import State
 from msgctl.operations.context import Context
-from msgctl.operations.query import Query
-from msgctl.operations.selection import BATCH, SCAN, Selection
+from msgctl.operations.messages.query import Query
+from msgctl.operations.messages.selection import REGISTRY_SCAN_COUNT, SUMMARY_BATCH_SIZE, Selection
+from msgctl.storage.redis import keys
 
 ROW = ["failed", "ana", "web", "1", "1", "", "", "1000", "1000", "2026-01-01T00:00:00.000000Z", "c", "", "a"]
 
@@ -28,7 +28,7 @@ class Slow:
     async def zscan(self, key: str, cursor: int, *, count: int) -> tuple[int, list[tuple[str, float]]]:
         """As ZSCAN, which brings a few more than it is asked for."""
         await turns(2)
-        if key != contracts.RQ_FAILED + contracts.queue_name(1):
+        if key != keys.RQ_FAILED + keys.queue_name(1):
             return 0, []
         found = [(f"m{cursor}-{number}", 1.0) for number in range(count + 12)]
         return (cursor + 1) % self._scans, found
@@ -55,6 +55,6 @@ async def test_the_next_batch_is_on_its_way_while_one_is_read(settings: Settings
     async for batch in selection.walk(Query(state=State.FAILED)):
         on_their_way.append(redis.asked - redis.answered)
         sizes.append(len(batch))
-    assert sizes == [SCAN + 12] * 10
-    assert max(sizes) <= BATCH
+    assert sizes == [REGISTRY_SCAN_COUNT + 12] * 10
+    assert max(sizes) <= SUMMARY_BATCH_SIZE
     assert on_their_way == [1] * 9 + [0]

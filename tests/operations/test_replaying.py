@@ -3,17 +3,17 @@
 import msgspec
 import pytest
 
-from msgctl import contracts
 from msgctl.agents.agent import Agent
 from msgctl.config.settings import Settings
-from msgctl.errors import Incomplete
-from msgctl.messages import State
+from msgctl.domain.errors import Incomplete
+from msgctl.domain.messages import State
+from msgctl.domain.retry import GiveUp
+from msgctl.operations.dead_letters.replay import ReplayPacing
 from msgctl.operations.entrance import Operations
-from msgctl.operations.query import Query
-from msgctl.operations.replaying import Pace
-from msgctl.redisdb.client import RedisClient
-from msgctl.retry import GiveUp
-from msgctl.rqueue.claims import Claims
+from msgctl.operations.messages.query import Query
+from msgctl.queue.leases import LeaseClient
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tests.support.messages import Traffic, commit, failure
 
 LETTERS = Query(state=State.FAILED)
@@ -30,7 +30,7 @@ class Directory:
 async def set_error(redis: RedisClient, message_id: str, text: str, code: str = "n8n_rejected") -> None:
     """Give a dead letter another error."""
     error = msgspec.json.encode({"class": "transient", "code": code, "text": text, "at": ""})
-    await redis.hset(contracts.job_key(message_id), contracts.FIELD_ERROR, error.decode())
+    await redis.hset(keys.job_key(message_id), keys.FIELD_ERROR, error.decode())
 
 
 async def ids(operations: Operations, query: Query) -> set[str]:
@@ -65,7 +65,7 @@ async def test_a_query_narrows_down(traffic: Traffic, operations: Operations, re
     assert await ids(operations, Query(match="never said")) == set()
     assert await ids(operations, Query(since=3600, state=State.FAILED)) == {"m1", "m2"}
     assert await ids(operations, Query(until=3600, state=State.FAILED)) == set()
-    (group,) = [one for one in await operations.grouping.read(LETTERS) if one.sample == "m2"]
+    (group,) = [one for one in await operations.grouping.group_all(LETTERS) if one.sample == "m2"]
     assert await ids(operations, Query(group=group.group[:6])) == {"m2"}
 
 
@@ -75,7 +75,7 @@ async def test_groups_fold_what_differs(traffic: Traffic, operations: Operations
     await set_error(redis, "m1", "http://n8n:5678/webhook/a answered 502 after 17 ms")
     await set_error(redis, "m2", "http://other/webhook/b answered 503 after 4 ms")
     await set_error(redis, "m3", "http://other/webhook/b answered 503 after 4 ms", code="n8n_timeout")
-    first, second = await operations.grouping.read(LETTERS)
+    first, second = await operations.grouping.group_all(LETTERS)
     assert (first.count, first.signature) == (2, "n8n_rejected: URL answered N after N ms")
     assert (first.channels, first.agents) == (["web"], ["a"])
     assert first.first_seen <= first.last_seen
@@ -88,14 +88,14 @@ async def test_a_plan_says_why_each_is_skipped(
     """Answered, running, edited, without an agent, too late for WhatsApp, cancelled, missing, named twice."""
     await traffic.completed("answered")
     await traffic.failed("fine", "edited", "orphan", "late")
-    await redis.hset(contracts.job_key("edited"), contracts.FIELD_EDITION, "new")
-    await redis.hset(contracts.job_key("late"), contracts.FIELD_CHANNEL, "whatsapp")
-    await redis.hset(contracts.job_key("late"), "created_at", "2026-01-01T00:00:00.000000Z")
-    text = await redis.hget(contracts.job_key("orphan"), contracts.FIELD_MESSAGE)
+    await redis.hset(keys.job_key("edited"), keys.FIELD_EDITION, "new")
+    await redis.hset(keys.job_key("late"), keys.FIELD_CHANNEL, "whatsapp")
+    await redis.hset(keys.job_key("late"), "created_at", "2026-01-01T00:00:00.000000Z")
+    text = await redis.hget(keys.job_key("orphan"), keys.FIELD_MESSAGE)
     await redis.hset(
-        contracts.job_key("orphan"), contracts.FIELD_MESSAGE, str(text).replace('"agentId":"a"', '"agentId":"b"')
+        keys.job_key("orphan"), keys.FIELD_MESSAGE, str(text).replace('"agentId":"a"', '"agentId":"b"')
     )
-    await redis.hset(contracts.job_key("orphan"), contracts.FIELD_AGENT, "b")
+    await redis.hset(keys.job_key("orphan"), keys.FIELD_AGENT, "b")
     await traffic.waiting("cancelled")
     assert await operations.cancelling.cancel(["cancelled"]) == {"cancelled": "cancelled"}
     found = await operations.selection.all(Query())
@@ -118,7 +118,7 @@ async def test_replay_keeps_its_rate(traffic: Traffic, operations: Operations) -
     """Of six at twenty a second the last goes no sooner than a quarter of a second after the first."""
     names = [f"m{number}" for number in range(12)]
     await traffic.failed(*names)
-    sizes = [len(batch) async for batch in operations.replaying.run(names, Pace(rate=10))]
+    sizes = [len(batch) async for batch in operations.replaying.run(names, ReplayPacing(messages_per_second=10))]
     assert sum(sizes) == 12
     assert max(sizes) <= 5
     assert (await operations.stats()).waiting == 12
@@ -127,7 +127,7 @@ async def test_replay_keeps_its_rate(traffic: Traffic, operations: Operations) -
 async def test_a_canary_that_fails_again_stops_the_rest(traffic: Traffic, operations: Operations) -> None:
     """The first one dies again: the others stay dead letters."""
     await traffic.failed("m1", "m2")
-    run = operations.replaying.run(["m1", "m2"], Pace(canary=1))
+    run = operations.replaying.run(["m1", "m2"], ReplayPacing(canary_count=1))
     assert [one.outcome for one in await anext(run)] == ["replayed"]
     (claimed,) = await traffic.claims.claim(1)
     await traffic.fail(claimed)
@@ -139,7 +139,7 @@ async def test_a_canary_that_fails_again_stops_the_rest(traffic: Traffic, operat
 async def test_a_canary_that_is_answered_lets_the_rest_go(traffic: Traffic, operations: Operations) -> None:
     """The first one is answered: the others follow."""
     await traffic.failed("m1", "m2")
-    run = operations.replaying.run(["m1", "m2"], Pace(canary=1))
+    run = operations.replaying.run(["m1", "m2"], ReplayPacing(canary_count=1))
     await anext(run)
     (claimed,) = await traffic.claims.claim(1)
     assert await commit(traffic.claims, claimed)
@@ -154,7 +154,9 @@ async def test_too_many_failures_stop_a_replay(traffic: Traffic, operations: Ope
 
     async def replay() -> None:
         nonlocal done
-        async for batch in operations.replaying.run(names, Pace(rate=24, stop_ratio=0.2)):
+        async for batch in operations.replaying.run(
+            names, ReplayPacing(messages_per_second=24, max_failure_ratio=0.2)
+        ):
             done += len(batch)
             for claimed in await traffic.claims.claim(50):
                 await traffic.fail(claimed)
@@ -187,8 +189,8 @@ async def test_paused_priorities_are_passed_over(traffic: Traffic, operations: O
     assert await traffic.claims.claim(5) == []
     stats = await operations.stats()
     assert (stats.waiting, stats.paused, stats.total) == (0, 1, 1)
-    assert await traffic.queue.paused() == ["messages:5"]
-    assert [reason.code for reason in await operations.doubts.read()] == ["paused"]
+    assert await traffic.queue.list_paused() == ["messages:5"]
+    assert [reason.code for reason in await operations.doubts.find_reasons()] == ["paused"]
     await traffic.queue.resume(["messages:5"])
     assert [one.message.message_id for one in await traffic.claims.claim(5)] == ["m1"]
 
@@ -198,21 +200,21 @@ async def test_the_whole_queue_is_paused_in_rqs_own_word(traffic: Traffic, opera
     await traffic.waiting("m1")
     await traffic.queue.pause()
     await traffic.queue.pause(["messages:5"])
-    assert len(await traffic.queue.paused()) == 10
+    assert len(await traffic.queue.list_paused()) == 10
     assert await traffic.claims.claim(5) == []
     assert (await operations.stats()).paused == 1
     await traffic.queue.resume()
-    assert await traffic.queue.paused() == []
+    assert await traffic.queue.list_paused() == []
     assert len(await traffic.claims.claim(5)) == 1
 
 
 async def test_a_resume_wakes_an_idle_worker(traffic: Traffic, redis: RedisClient) -> None:
     """A worker that found nothing but a paused queue hears of the resume."""
-    await redis.hset(contracts.RQ_WORKER + "w1", "state", "idle")
+    await redis.hset(keys.RQ_WORKER + "w1", "state", "idle")
     await traffic.queue.pause(["messages:5"])
     assert await traffic.claims.claim(1) == []
     await traffic.queue.resume()
-    assert await redis.llen(contracts.WAKE + "w1") == 1
+    assert await redis.llen(keys.WAKE + "w1") == 1
 
 
 async def test_a_reply_whose_commit_came_too_late_is_kept(
@@ -220,13 +222,13 @@ async def test_a_reply_whose_commit_came_too_late_is_kept(
 ) -> None:
     """A worker that lost its lease cannot commit; its reply goes with the message into the next run."""
     claimed = await traffic.active("m")
-    await redis.zrem(contracts.LEASES, claimed.lease)
+    await redis.zrem(keys.LEASES, claimed.lease)
     assert await commit(traffic.claims, claimed, "an answer that cost ten seconds") is None
-    await redis.zadd(contracts.LEASES, {claimed.lease: 2e12})
+    await redis.zadd(keys.LEASES, {claimed.lease: 2e12})
     await traffic.claims.fail(claimed, GiveUp(), error=b"{}", record=b"{}", failure=failure(claimed))
     assert await traffic.queue.replay("m") == "replayed"
-    (again,) = await Claims(redis, settings, "w2").claim(1)
-    assert again.kept
-    assert again.kept.message == "an answer that cost ten seconds"
-    assert await commit(traffic.claims, again, again.kept.message)
-    assert not await redis.hexists(contracts.job_key("m"), contracts.FIELD_REPLY)
+    (again,) = await LeaseClient(redis, settings, "w2").claim(1)
+    assert again.stored_reply
+    assert again.stored_reply.message == "an answer that cost ten seconds"
+    assert await commit(traffic.claims, again, again.stored_reply.message)
+    assert not await redis.hexists(keys.job_key("m"), keys.FIELD_REPLY)

@@ -17,7 +17,7 @@ async def test_a_reply_that_is_there_already_is_seen(traffic: Traffic, operation
     """Nothing is published any more, and nothing needs to be."""
     await traffic.completed("m", "I am well.")
     async with operations.replies.watch() as watch:
-        outcome = await watch.outcome("of-m", "m", deadline=soon())
+        outcome = await watch.wait_for_outcome("of-m", "m", deadline=soon())
     assert (outcome["state"], outcome["response"]["message"]) == ("completed", "I am well.")
 
 
@@ -25,7 +25,7 @@ async def test_a_reply_that_comes_later_is_heard(traffic: Traffic, operations: O
     """The wait ends with the commit, not before it."""
     claimed = await traffic.active("m")
     async with operations.replies.watch() as watch:
-        waiting = asyncio.create_task(watch.outcome("of-m", "m", deadline=soon()))
+        waiting = asyncio.create_task(watch.wait_for_outcome("of-m", "m", deadline=soon()))
         done, _ = await asyncio.wait([waiting], timeout=0.2)
         assert not done
         await commit(traffic.claims, claimed, "Later.")
@@ -36,7 +36,7 @@ async def test_a_message_that_fails_ends_the_wait(traffic: Traffic, operations: 
     """A dead letter is an outcome, with its error and without a response."""
     claimed = await traffic.active("m")
     async with operations.replies.watch() as watch:
-        waiting = asyncio.create_task(watch.outcome("of-m", "m", deadline=soon()))
+        waiting = asyncio.create_task(watch.wait_for_outcome("of-m", "m", deadline=soon()))
         await traffic.fail(claimed)
         outcome = await waiting
     assert (outcome["state"], outcome["error"]["code"]) == ("failed", "n8n_rejected")
@@ -47,5 +47,5 @@ async def test_the_wait_has_an_end(traffic: Traffic, operations: Operations) -> 
     """At the deadline the status is what it is."""
     await traffic.waiting("m")
     async with operations.replies.watch() as watch:
-        outcome = await watch.outcome("of-m", "m", deadline=soon(0.1))
+        outcome = await watch.wait_for_outcome("of-m", "m", deadline=soon(0.1))
     assert outcome["state"] == "waiting"

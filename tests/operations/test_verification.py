@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from msgctl import contracts
 from msgctl.config.settings import Settings
-from msgctl.delivery.stream import ResponseStream
-from msgctl.delivery.web import Web
-from msgctl.messages import State
-from msgctl.operations import verification
+from msgctl.delivery.response_stream import ResponseStream
+from msgctl.delivery.web.routing import WebRouter
+from msgctl.domain.messages import State
+from msgctl.operations.checks.invariants import verify
 from msgctl.operations.entrance import Operations
+from msgctl.storage.redis import keys
 from tests.support.messages import Traffic
 
 Damage = Callable[[Any], Awaitable[object]]
@@ -25,14 +25,14 @@ async def deliver(redis: Any, settings: Settings) -> None:
     await stream.ensure_group()
     await stream.read()  # what was pending: nothing
     web = [entry for entry in await stream.read() if entry.channel == "web"]
-    await Web(redis, settings).route(web)
+    await WebRouter(redis, settings).route(web)
     await stream.close()
 
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing moves here, so the looks may follow each other at once."""
-    monkeypatch.setattr(verification, "PAUSE", 0.0)
+    monkeypatch.setattr(verify, "CONFIRMATION_INTERVAL_S", 0.0)
 
 
 @pytest.fixture
@@ -59,49 +59,47 @@ async def test_a_healthy_pipeline_is_found_healthy(busy: Traffic, operations: Op
 
 def job(message_id: str) -> str:
     """The job hash of a message."""
-    return contracts.job_key(message_id)
+    return keys.job_key(message_id)
 
 
 async def commit_again(redis: Any) -> None:
     """A second response for a message, as a commit without a fence would write it."""
     body = {"messageId": "answered", "conversationId": "of-answered", "channel": "web", "seq": 2}
-    await redis.xadd(
-        contracts.RESPONSES, {"kind": "response", "channel": "web", "body": msgspec.json.encode(body)}
-    )
+    await redis.xadd(keys.RESPONSES, {"kind": "response", "channel": "web", "body": msgspec.json.encode(body)})
 
 
 async def acknowledge_unseen(redis: Any) -> None:
     """A response that was read, acknowledged and never delivered."""
-    read = await redis.xreadgroup("delivery", "s1", {contracts.RESPONSES: ">"})
-    await redis.xack(contracts.RESPONSES, "delivery", *(entry_id for entry_id, _ in read[0][1]))
+    read = await redis.xreadgroup("delivery", "s1", {keys.RESPONSES: ">"})
+    await redis.xack(keys.RESPONSES, "delivery", *(entry_id for entry_id, _ in read[0][1]))
 
 
 async def send_twice(redis: Any) -> None:
     """A record of a delivery to a phone that shows one part with two ids of the provider."""
     record = {"state": "SENT", "channel": "telegram", "part": 1, "providerId": "1,2"}
-    await redis.hset(contracts.DELIVERY + "delivered", mapping=record)
+    await redis.hset(keys.DELIVERY + "delivered", mapping=record)
 
 
 async def skip_numbers(redis: Any) -> None:
     """A kept response under another number than its own."""
-    (body,) = await redis.zrange(contracts.REPLIES + "of-answered", 0, -1)
-    await redis.zincrby(contracts.REPLIES + "of-answered", 4, body)
+    (body,) = await redis.zrange(keys.REPLIES + "of-answered", 0, -1)
+    await redis.zincrby(keys.REPLIES + "of-answered", 4, body)
 
 
 async def abandon_delivery(redis: Any) -> None:
     """A delivery that was begun, and that nobody will go on with."""
     await acknowledge_unseen(redis)
-    await redis.hset(contracts.DELIVERY + "answered", mapping={"state": "SENDING", "channel": "web"})
+    await redis.hset(keys.DELIVERY + "answered", mapping={"state": "SENDING", "channel": "web"})
 
 
 async def carry(redis: Any, message_id: str, conversation: str, seq: int) -> str:
     """A response in the stream and among those kept, as COMMIT writes them; the kept form."""
     body = {"messageId": message_id, "conversationId": conversation, "channel": "telegram", "seq": seq}
     entry = {"kind": "response", "channel": "telegram", "body": msgspec.json.encode(body)}
-    await redis.xadd(contracts.RESPONSES, entry)
+    await redis.xadd(keys.RESPONSES, entry)
     kept = msgspec.json.encode(body).decode()
-    await redis.zadd(contracts.REPLIES + conversation, {kept: seq})
-    await redis.expire(contracts.REPLIES + conversation, 1000)
+    await redis.zadd(keys.REPLIES + conversation, {kept: seq})
+    await redis.expire(keys.REPLIES + conversation, 1000)
     return kept
 
 
@@ -128,36 +126,36 @@ async def send_out_of_order(redis: Any) -> None:
     for seq, sending_at in ((1, 2000), (2, 1000)):
         await carry(redis, f"x{seq}", "c-x", seq)
         record = {"state": "SENT", "channel": "telegram", "part": 1, "providerId": "1", "sendingAt": sending_at}
-        await redis.hset(contracts.DELIVERY + f"x{seq}", mapping=record)
-        await redis.expire(contracts.DELIVERY + f"x{seq}", 1000)
+        await redis.hset(keys.DELIVERY + f"x{seq}", mapping=record)
+        await redis.expire(keys.DELIVERY + f"x{seq}", 1000)
 
 
 async def send_before_its_turn(redis: Any) -> None:
     """The second response of a conversation went out while the first had not."""
     await send_out_of_order(redis)
-    await redis.hset(contracts.DELIVERY + "x1", "state", "NEW")
+    await redis.hset(keys.DELIVERY + "x1", "state", "NEW")
 
 
 async def run_unseen(redis: Any) -> None:
     """A run that RQ does not show."""
-    await redis.zrem(contracts.RQ_WIP + "messages:5", "runs:1")
+    await redis.zrem(keys.RQ_WIP + "messages:5", "runs:1")
 
 
-QUEUED = contracts.RQ_QUEUE + "messages:5"
+QUEUED = keys.RQ_QUEUE + "messages:5"
 DAMAGES: list[tuple[str, str, Damage]] = [
     ("I1", "waits", lambda redis: redis.delete(job("waits"))),
     ("I1", "answered", acknowledge_unseen),
-    ("I1", "behind", lambda redis: redis.lrem(contracts.MAILBOX + "of-waits", 0, "behind")),
+    ("I1", "behind", lambda redis: redis.lrem(keys.MAILBOX + "of-waits", 0, "behind")),
     ("I1", "waits", lambda redis: redis.expire(job("waits"), 1000)),
-    ("I1", "dead", lambda redis: redis.zrem(contracts.RQ_FAILED + "messages:5", "dead")),
-    ("I1", "answered", lambda redis: redis.hdel(job("answered"), contracts.FIELD_COMMITTED)),
+    ("I1", "dead", lambda redis: redis.zrem(keys.RQ_FAILED + "messages:5", "dead")),
+    ("I1", "answered", lambda redis: redis.hdel(job("answered"), keys.FIELD_COMMITTED)),
     ("I1", "answered", abandon_delivery),
-    ("I1", "answered", lambda redis: redis.zadd(contracts.RQ_FAILED + "messages:5", {"answered": 2**40})),
-    ("I1", "dead", lambda redis: redis.hset(job("dead"), contracts.FIELD_COMMITTED, "1 1 1-1")),
+    ("I1", "answered", lambda redis: redis.zadd(keys.RQ_FAILED + "messages:5", {"answered": 2**40})),
+    ("I1", "dead", lambda redis: redis.hset(job("dead"), keys.FIELD_COMMITTED, "1 1 1-1")),
     ("I1", "waits", lambda redis: redis.hset(job("waits"), "status", "sideways")),
     ("I2", "answered", commit_again),
     ("I2", "x1", keep_twice),
-    ("I2", "waits", lambda redis: redis.hset(job("waits"), contracts.FIELD_COMMITTED, "1 1 1-1")),
+    ("I2", "waits", lambda redis: redis.hset(job("waits"), keys.FIELD_COMMITTED, "1 1 1-1")),
     ("I3", "of-answered", skip_numbers),
     ("I3", "c-x", number_backwards),
     ("I3", "c-x", keep_with_a_gap),
@@ -166,25 +164,25 @@ DAMAGES: list[tuple[str, str, Damage]] = [
     ("I4", "runs", lambda redis: redis.lpush(QUEUED, "runs")),
     ("I4", "behind", lambda redis: redis.rpush(QUEUED, "behind")),
     ("I4", "waits", lambda redis: redis.rpush(QUEUED, "waits")),
-    ("I4", "waits", lambda redis: redis.rpush(contracts.RQ_QUEUE + "messages:4", "waits")),
-    ("I4", "waits", lambda redis: redis.rpush(contracts.RQ_QUEUE + contracts.QUARANTINE, "waits")),
-    ("I4", "waits", lambda redis: redis.zadd(contracts.RQ_SCHEDULED + "messages:5", {"waits": 2**40})),
-    ("I4", "behind", lambda redis: redis.zrem(contracts.RQ_DEFERRED + "messages:5", "behind")),
-    ("I4", "delivered", lambda redis: redis.lpush(contracts.MAILBOX + "of-delivered", "delivered")),
-    ("I4", "waits:1", lambda redis: redis.zadd(contracts.LEASES, {"waits:1": 2**53})),
+    ("I4", "waits", lambda redis: redis.rpush(keys.RQ_QUEUE + "messages:4", "waits")),
+    ("I4", "waits", lambda redis: redis.rpush(keys.RQ_QUEUE + keys.QUARANTINE, "waits")),
+    ("I4", "waits", lambda redis: redis.zadd(keys.RQ_SCHEDULED + "messages:5", {"waits": 2**40})),
+    ("I4", "behind", lambda redis: redis.zrem(keys.RQ_DEFERRED + "messages:5", "behind")),
+    ("I4", "delivered", lambda redis: redis.lpush(keys.MAILBOX + "of-delivered", "delivered")),
+    ("I4", "waits:1", lambda redis: redis.zadd(keys.LEASES, {"waits:1": 2**53})),
     ("I4", "runs:1", run_unseen),
-    ("I4", "waits", lambda redis: redis.lpop(contracts.RQ_QUEUE + "messages:5")),
+    ("I4", "waits", lambda redis: redis.lpop(keys.RQ_QUEUE + "messages:5")),
     ("I4", "behind", lambda redis: redis.hset(job("behind"), "status", "queued")),
-    ("I4", "runs", lambda redis: redis.zrem(contracts.LEASES, "runs:1")),
-    ("I4", "runs:1", lambda redis: redis.zadd(contracts.LEASES, {"runs:1": 1})),
+    ("I4", "runs", lambda redis: redis.zrem(keys.LEASES, "runs:1")),
+    ("I4", "runs:1", lambda redis: redis.zadd(keys.LEASES, {"runs:1": 1})),
     ("I4", "runs", lambda redis: redis.hset(job("runs"), "status", "scheduled")),
-    ("I5", "waits", lambda redis: redis.hset(job("waits"), contracts.FIELD_ATTEMPTS, 4)),
-    ("I5", "runs", lambda redis: redis.hset(job("runs"), contracts.FIELD_CRASHES, 5)),
+    ("I5", "waits", lambda redis: redis.hset(job("waits"), keys.FIELD_ATTEMPTS, 4)),
+    ("I5", "runs", lambda redis: redis.hset(job("runs"), keys.FIELD_CRASHES, 5)),
     ("I6", "msgctl:forgotten", lambda redis: redis.set("msgctl:forgotten", 1)),
-    ("I6", contracts.HISTORY + "of-answered", lambda redis: redis.persist(contracts.HISTORY + "of-answered")),
+    ("I6", keys.HISTORY + "of-answered", lambda redis: redis.persist(keys.HISTORY + "of-answered")),
     ("I6", "dead", lambda redis: redis.persist(job("dead"))),
-    ("I6", contracts.IDEMPOTENCY + "1:u:k", lambda redis: redis.set(contracts.IDEMPOTENCY + "1:u:k", "nobody")),
-    ("I6", contracts.RQ_EXECUTION + "x:1", lambda redis: redis.hset(contracts.RQ_EXECUTION + "x:1", "id", 1)),
+    ("I6", keys.IDEMPOTENCY + "1:u:k", lambda redis: redis.set(keys.IDEMPOTENCY + "1:u:k", "nobody")),
+    ("I6", keys.RQ_EXECUTION + "x:1", lambda redis: redis.hset(keys.RQ_EXECUTION + "x:1", "id", 1)),
     ("I7", "delivered", send_twice),
 ]
 
@@ -195,7 +193,7 @@ async def test_each_broken_promise_is_named(
 ) -> None:
     """Whatever is broken on purpose is found, under its invariant and its id."""
     await damage(redis)
-    await redis.hset(contracts.TENDED, mapping={"at": 2**53, "grace": 0})
+    await redis.hset(keys.TENDED, mapping={"at": 2**53, "grace": 0})
     verdict = await operations.verification.run()
     assert not verdict.holds
     assert (invariant, subject) in {(one.invariant, one.subject) for one in verdict.violations}, verdict.violations
@@ -230,5 +228,5 @@ async def test_a_message_removed_on_purpose_is_not_missed(
     """`queue clean` forgets messages; their identities, which last, are no violation."""
     await traffic.failed("dead")
     assert [count async for count in operations.cleaning.remove(State.FAILED, 2**53)] == [1]
-    assert await redis.exists(contracts.IDENTITY + "dead")
+    assert await redis.exists(keys.IDENTITY + "dead")
     assert (await operations.verification.run()).violations == []

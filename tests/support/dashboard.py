@@ -7,19 +7,19 @@ from textual.pilot import Pilot
 
 from msgctl.config.settings import Settings
 from msgctl.operations.entrance import Operations
-from msgctl.redisdb.client import RedisClient
-from msgctl.rqueue.queue import Queue
+from msgctl.queue.queue import Queue
+from msgctl.storage.redis.client import RedisClient
 from msgctl.tui.app import Dashboard
-from msgctl.tui.desk import Desk
+from msgctl.tui.context import DashboardContext
 from tools.support.daemons import until
 
 NAMED = {" ": "space", ":": "colon", "_": "underscore", "-": "minus", "/": "slash"}
 """Keys that Textual calls by a name."""
 
 
-def make_desk(redis: RedisClient, settings: Settings) -> Desk:
+def make_desk(redis: RedisClient, settings: Settings) -> DashboardContext:
     """A desk that looks often."""
-    return Desk(settings, Operations(settings, redis, Queue(redis, settings)), interval=0.5)
+    return DashboardContext(settings, Operations(settings, redis, Queue(redis, settings)), interval_s=0.5)
 
 
 class Sight:
@@ -57,7 +57,7 @@ class Sight:
 
 
 @asynccontextmanager
-async def looking(desk: Desk, size: tuple[int, int] = (140, 40)) -> AsyncIterator[Sight]:
+async def looking(desk: DashboardContext, size: tuple[int, int] = (140, 40)) -> AsyncIterator[Sight]:
     """A dashboard on a terminal of this size, once it has drawn its first look."""
     async with Dashboard(desk).run_test(size=size, notifications=True) as pilot:
         sight = Sight(pilot)

@@ -1,8 +1,8 @@
 """A snapshot of a busy evening, made up, the same each time: for pictures and recordings."""
 
-from msgctl.operations.health import Health, Reason
-from msgctl.operations.snapshot import (
-    BUCKETS,
+from msgctl.operations.checks.health import Health, Reason
+from msgctl.operations.dashboard.snapshot import (
+    BUCKET_COUNT,
     AnswerTimes,
     BreakerRow,
     ChannelRow,
@@ -10,7 +10,7 @@ from msgctl.operations.snapshot import (
     Snapshot,
     WorkerRow,
 )
-from msgctl.rqueue.queue import Stats
+from msgctl.queue.queue import Stats
 
 AT = 1_767_236_400_000
 """2026-01-01 03:00:00 UTC."""
@@ -18,7 +18,7 @@ AT = 1_767_236_400_000
 
 def sample(at: int = AT) -> Snapshot:
     """The snapshot as of a time in Unix milliseconds."""
-    answered = [420 + 37 * (place * place % 11) - 12 * place for place in range(BUCKETS)]
+    answered = [420 + 37 * (place * place % 11) - 12 * place for place in range(BUCKET_COUNT)]
     failed = [0] * 20 + [1, 0, 3, 8, 5, 2, 0, 1, 0, 0]
     return Snapshot(
         at=at,

@@ -10,27 +10,27 @@ import jwt
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 
-from daemons._process import Life
 from daemons.gateway.app import serve
-from daemons.subscriber import serve as serve_subscriber
-from msgctl import tokens
+from daemons.runtime.lifecycle import Lifecycle
+from daemons.subscriber.__main__ import serve as serve_subscriber
+from msgctl.auth import tokens
 from msgctl.config.settings import Settings
-from msgctl.messages import Draft, Failure, Reply, Turn
-from msgctl.redisdb.client import RedisClient
-from msgctl.retry import GiveUp
-from msgctl.rqueue.claims import Claimed, Claims
+from msgctl.domain.messages import Failure, Reply, Turn, UnnumberedResponse
+from msgctl.domain.retry import GiveUp
+from msgctl.queue.leases import LeaseClient, LeasedMessage
+from msgctl.storage.redis.client import RedisClient
 from tests.support.secret_scan import JWT_SECRET, SEARCH
 from tools.support.daemons import PATIENCE
 
 
-class ReportedLife(Life):
+class ReportedLife(Lifecycle):
     """A daemon's life within a test: tells what the daemon said when it was ready."""
 
     def __init__(self) -> None:
         super().__init__()
         self.status: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    def ready(self, status: str) -> None:
+    def notify_ready(self, status: str) -> None:
         """Keep what would go to systemd."""
         self.status.set_result(status)
 
@@ -143,9 +143,9 @@ class Pipeline:
     def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self.redis = redis
         self._settings = settings
-        self._claims = Claims(redis, settings, "worker-of-the-test")
+        self._claims = LeaseClient(redis, settings, "worker-of-the-test")
 
-    async def claim(self) -> Claimed:
+    async def claim(self) -> LeasedMessage:
         """Take the next message."""
         deadline = asyncio.get_running_loop().time() + PATIENCE
         while asyncio.get_running_loop().time() < deadline:
@@ -154,11 +154,11 @@ class Pipeline:
             await asyncio.sleep(0.01)
         raise AssertionError("no message came")
 
-    async def answer(self, text: str = "an answer", claimed: Claimed | None = None) -> Claimed:
+    async def answer(self, text: str = "an answer", claimed: LeasedMessage | None = None) -> LeasedMessage:
         """Answer the next message, or one that was claimed."""
         claimed = claimed or await self.claim()
         message = claimed.message
-        draft = Draft(
+        draft = UnnumberedResponse(
             message_id=message.message_id,
             conversation_id=message.conversation_id,
             agent_id=message.agent_id,
@@ -176,7 +176,7 @@ class Pipeline:
         assert await self._claims.commit(claimed, draft, turns)
         return claimed
 
-    async def fail(self) -> Claimed:
+    async def fail(self) -> LeasedMessage:
         """Let the next message end in the dead letters."""
         claimed = await self.claim()
         failure = Failure.for_message(claimed.message, "n8n_rejected", timestamp="2026-02-02T10:00:05.000Z")

@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from msgctl import contracts
 from msgctl.config.settings import Settings
-from msgctl.messages import Draft, Failure, Message, Reply, Turn
-from msgctl.redisdb.client import RedisClient
-from msgctl.retry import GiveUp
-from msgctl.rqueue.claims import Claimed, Claims, Committed
-from msgctl.rqueue.queue import Enqueued, Queue
+from msgctl.domain.messages import Failure, Message, Reply, Turn, UnnumberedResponse
+from msgctl.domain.retry import GiveUp
+from msgctl.queue.leases import CommitResult, LeaseClient, LeasedMessage
+from msgctl.queue.queue import EnqueueResult, Queue
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 
 ERROR = b'{"class":"final","code":"n8n_rejected","text":"n8n answered 400.","at":"2026-01-01T00:00:01.000Z"}'
 
@@ -25,7 +25,7 @@ class Traffic:
 
     def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self.queue = Queue(redis, settings)
-        self.claims = Claims(redis, settings, "w1")
+        self.claims = LeaseClient(redis, settings, "w1")
         self.agent_id = "a"
         self._redis = redis
 
@@ -43,7 +43,7 @@ class Traffic:
         )
         await self.queue.enqueue(message, digest=message.digest())
 
-    async def active(self, message_id: str, *, user: str = "ana") -> Claimed:
+    async def active(self, message_id: str, *, user: str = "ana") -> LeasedMessage:
         """A message that is being worked; nothing else may wait."""
         await self.waiting(message_id, user=user)
         (claimed,) = await self.claims.claim(1)
@@ -58,7 +58,7 @@ class Traffic:
         for message_id in message_ids:
             await self.fail(await self.active(message_id))
 
-    async def fail(self, claimed: Claimed, error: bytes = ERROR) -> None:
+    async def fail(self, claimed: LeasedMessage, error: bytes = ERROR) -> None:
         """End what is being worked as a dead letter."""
         assert await self.claims.fail(claimed, GiveUp(), error=error, record=error, failure=failure(claimed))
 
@@ -66,7 +66,7 @@ class Traffic:
         """A worker and a subscriber that are alive."""
         await self.claims.heartbeat([], "idle")
         seconds, _ = await self._redis.time()
-        await self._redis.hset(contracts.SUBSCRIBERS, "s1", str(seconds * 1000))
+        await self._redis.hset(keys.SUBSCRIBERS, "s1", str(seconds * 1000))
 
 
 @pytest.fixture
@@ -75,13 +75,13 @@ def traffic(redis: RedisClient, settings: Settings) -> Traffic:
     return Traffic(redis, settings)
 
 
-Enqueue = Callable[..., Awaitable[Enqueued]]
+Enqueue = Callable[..., Awaitable[EnqueueResult]]
 
 
-def draft(claimed: Claimed, text: str = "an answer") -> Draft:
+def draft(claimed: LeasedMessage, text: str = "an answer") -> UnnumberedResponse:
     """A response to a claimed message."""
     message = claimed.message
-    return Draft(
+    return UnnumberedResponse(
         message_id=message.message_id,
         conversation_id=message.conversation_id,
         agent_id=message.agent_id,
@@ -94,7 +94,7 @@ def draft(claimed: Claimed, text: str = "an answer") -> Draft:
     )
 
 
-async def commit(claims: Claims, claimed: Claimed, text: str = "an answer") -> Committed | None:
+async def commit(claims: LeaseClient, claimed: LeasedMessage, text: str = "an answer") -> CommitResult | None:
     """Answer a claimed message."""
     response = draft(claimed, text)
     turns = (
@@ -104,7 +104,7 @@ async def commit(claims: Claims, claimed: Claimed, text: str = "an answer") -> C
     return await claims.commit(claimed, response, turns)
 
 
-def failure(claimed: Claimed) -> Failure:
+def failure(claimed: LeasedMessage) -> Failure:
     """What the sender of a claimed message is told if it fails for good."""
     message = claimed.message
     return Failure(

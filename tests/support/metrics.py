@@ -7,8 +7,8 @@ from typing import Any
 import aiohttp
 
 from msgctl.config.settings import Settings
-from msgctl.metrics import definitions, gauges
-from msgctl.metrics.registry import REGISTRY
+from msgctl.observability.metrics import definitions, pipeline_gauges
+from msgctl.observability.metrics.registry import REGISTRY
 from tests.support.paths import ROOT
 from tests.support.secret_scan import SEARCH
 
@@ -21,7 +21,7 @@ OWN_NAME = re.compile(r"\bmsgctl_[a-z0-9_]+")
 DASHBOARD: dict[str, Any] = json.loads((MONITORING / "grafana-dashboard.json").read_text("utf-8"))
 
 assert definitions  # importing them registers what a process counts
-assert gauges  # and the gauges of the whole pipeline
+assert pipeline_gauges  # and the gauges of the whole pipeline
 
 
 def known_names() -> set[str]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from msgctl.retry import GiveUp, RetryLater
+from msgctl.domain.retry import GiveUp, RetryLater
 
 MAX_CRASHES = 2
 MAX_MAILBOX = 4

@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from msgctl import contracts
-from msgctl.messages import Channel, Failure, Reply, Response
-from msgctl.redisdb.client import RedisClient
+from msgctl.domain.messages import Channel, Failure, Reply, Response
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 
 NUMBERS = itertools.count(1)
 
@@ -36,7 +36,7 @@ def response(
 
 
 class Replies:
-    """Writes what `commit.lua` and `dead_letter` of `msgctl/rqueue/lua` write.
+    """Writes what `commit.lua` and `dead_letter` of `msgctl/queue/lua` write.
 
     Args:
         redis: where to.
@@ -47,16 +47,16 @@ class Replies:
 
     async def commit(self, reply: Response) -> Response:
         """Give the next number of its conversation to a response and put it where subscribers find it."""
-        key = contracts.CONVERSATION + reply.conversation_id
+        key = keys.CONVERSATION + reply.conversation_id
         await self.redis.hset(key, "user", reply.user_id or "")
         seq = await self.redis.hincrby(key, "seq", 1)
         numbered = msgspec.structs.replace(reply, seq=seq)
         entry = await self.put(numbered)
         complete = msgspec.structs.replace(numbered, stream_id=entry)
-        await self.redis.zadd(contracts.REPLIES + reply.conversation_id, {complete.to_json(): seq})
+        await self.redis.zadd(keys.REPLIES + reply.conversation_id, {complete.to_json(): seq})
         for channel in (
-            contracts.RESPONSE_CHANNEL + reply.channel,
-            contracts.CONVERSATION_CHANNEL + reply.conversation_id,
+            keys.RESPONSE_CHANNEL + reply.channel,
+            keys.CONVERSATION_CHANNEL + reply.conversation_id,
         ):
             await self.redis.publish(channel, complete.to_json())
         return complete
@@ -65,7 +65,7 @@ class Replies:
         """Put an event into the stream alone; the id of its entry."""
         kind = "failure" if isinstance(event, Failure) else "response"
         entry: Any = await self.redis.xadd(
-            contracts.RESPONSES, {"kind": kind, "channel": event.channel, "body": event.to_json()}
+            keys.RESPONSES, {"kind": kind, "channel": event.channel, "body": event.to_json()}
         )
         return str(entry)
 
@@ -84,5 +84,5 @@ class Replies:
 
     async def pending(self) -> int:
         """Entries that are delivered to a consumer and not acknowledged."""
-        found = await self.redis.xpending(contracts.RESPONSES, contracts.RESPONSES_GROUP)
+        found = await self.redis.xpending(keys.RESPONSES, keys.RESPONSES_GROUP)
         return int(found["pending"])

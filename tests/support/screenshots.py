@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from msgctl.config.settings import Settings
-from msgctl.messages import Channel, Message
-from msgctl.redisdb.connection import connect
-from msgctl.stack.valkey import Valkey
-from msgctl.tui.tape import Player
+from msgctl.domain.messages import Channel, Message
+from msgctl.local.servers.valkey import ValkeyServer
+from msgctl.storage.redis.connections import connect
+from msgctl.tui.recording import SnapshotPlayer
 from tests.support.dashboard import Sight, looking, make_desk
 from tests.support.dashboard_sample import AT, sample
 from tests.support.messages import Traffic
@@ -36,7 +36,7 @@ async def draw(settings: Settings, folder: Path, size: tuple[int, int]) -> tuple
     path.write_bytes(sample().to_json() + b"\n")
     client = connect(settings)
     desk = make_desk(client, settings)
-    desk.player, desk.clock = Player(path), lambda: AT / 1000
+    desk.player, desk.clock = SnapshotPlayer(path), lambda: AT / 1000
     try:
         async with looking(desk, size) as sight:
             await sight.shows("answered a second", "NOT HEALTHY")
@@ -101,7 +101,7 @@ async def main() -> None:
             (FOLDER / f"{size[0]}x{size[1]}.txt").write_text(text, "utf-8")
             if size == SIZES[1]:
                 (DOCS / "dashboard-overview.svg").write_text(svg, "utf-8")
-        async with Valkey(Path(folder, "valkey")) as valkey:
+        async with ValkeyServer(Path(folder, "valkey")) as valkey:
             settings = Settings.model_validate({"redis": {"host": "127.0.0.1", "port": valkey.port}})
             (DOCS / "dashboard-dead-letters.svg").write_text(await _draw_dead_letters(settings), "utf-8")
 

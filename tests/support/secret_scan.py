@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from msgctl import contracts
+from msgctl.storage.redis import keys
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -70,7 +70,7 @@ class Search:
 
     def learn(self, client: "Redis") -> None:
         """Take the texts of customers and agents from Redis, and the ledger as something that was written."""
-        events = cast("Any", client.xrevrange(contracts.EVENTS, count=MOST))
+        events = cast("Any", client.xrevrange(keys.EVENTS, count=MOST))
         self.hear("the ledger", json.dumps([fields for _, fields in events]))
         for texts in (_messages(client), _replies(client)):
             self._texts |= {text for text in texts if len(text) >= SHORTEST and not text.isdigit()}
@@ -113,15 +113,15 @@ def pytest_runtest_makereport(
 
 def _messages(client: "Redis") -> Iterable[str]:
     """What customers said, unless a test has made it the message's id as well."""
-    keys = [key for _, key in zip(range(MOST), client.scan_iter(f"{contracts.RQ_JOB}*", 500), strict=False)]
-    for key in keys:
+    key_names = [key for _, key in zip(range(MOST), client.scan_iter(f"{keys.RQ_JOB}*", 500), strict=False)]
+    for key in key_names:
         if client.type(key) == "hash":
-            texts = _strings(client.hget(key, contracts.FIELD_MESSAGE), "message")
-            yield from (text for text in texts if text != str(key).removeprefix(contracts.RQ_JOB))
+            texts = _strings(client.hget(key, keys.FIELD_MESSAGE), "message")
+            yield from (text for text in texts if text != str(key).removeprefix(keys.RQ_JOB))
 
 
 def _replies(client: "Redis") -> Iterable[str]:
-    entries = cast("Any", client.xrevrange(contracts.RESPONSES, count=MOST))
+    entries = cast("Any", client.xrevrange(keys.RESPONSES, count=MOST))
     for _, fields in entries:
         yield from _strings(fields.get("body"), "response", "message")
 

@@ -4,16 +4,16 @@ import asyncio
 from types import TracebackType
 from typing import Any, Self
 
-from msgctl import contracts
+from msgctl.aio import cancel
 from msgctl.config.settings import Settings
-from msgctl.delivery.record import DeliveryRecord, find
-from msgctl.delivery.router import Router, create_senders
-from msgctl.delivery.stream import ResponseStream
+from msgctl.delivery.delivery_record import DeliveryRecord, find_record
+from msgctl.delivery.response_stream import ResponseStream
+from msgctl.delivery.router import ResponseRouter, create_senders
+from msgctl.domain.messages import Channel, Response
 from msgctl.http.client import HttpClient
-from msgctl.messages import Channel, Response
-from msgctl.redisdb.client import RedisClient
-from msgctl.redisdb.connection import connect
-from msgctl.tasks import cancel
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.connections import connect
 from tests.support.replies import Replies
 from tools.support.daemons import until
 
@@ -31,7 +31,7 @@ class Desk:
         self._redis = connect(settings)
         self._poster = HttpClient(settings)
         self.stream = ResponseStream(self._redis, settings, name)
-        self.router = Router(
+        self.router = ResponseRouter(
             self._redis, settings, self.stream, create_senders(settings, self._poster, self._poster)
         )
         self._tasks: list[asyncio.Task[Any]] = []
@@ -45,7 +45,7 @@ class Desk:
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
         await self.kill()
-        await self.stream.leave()
+        await self.stream.deregister()
         await self._redis.aclose()
 
     async def kill(self) -> None:
@@ -57,13 +57,13 @@ class Desk:
 
     async def _read(self) -> None:
         while True:
-            await self.router.take(await self.stream.read())
+            await self.router.dispatch(await self.stream.read())
 
     async def _tend(self) -> None:
         while True:
-            await self.stream.tend()
-            await self.router.tend()
-            await self.router.take(await self.stream.take_over())
+            await self.stream.maintain()
+            await self.router.maintain()
+            await self.router.dispatch(await self.stream.take_over())
             await asyncio.sleep(0.02)
 
 
@@ -72,7 +72,7 @@ async def ended(redis: RedisClient, reply: Response) -> DeliveryRecord:
     found: list[DeliveryRecord] = []
 
     async def over() -> bool:
-        record = await find(redis, reply.message_id)
+        record = await find_record(redis, reply.message_id)
         found[:] = [record] if record and record.ended_at else []
         return bool(found)
 
@@ -82,7 +82,7 @@ async def ended(redis: RedisClient, reply: Response) -> DeliveryRecord:
 
 async def inbox(redis: Any, gateway: str = "g1") -> list[tuple[str, str, int]]:
     """What a gateway is to write: socket, kind and number of each frame, in order."""
-    entries = await redis.xrange(contracts.INBOX + gateway)
+    entries = await redis.xrange(keys.INBOX + gateway)
     return [(fields["socket"], fields["kind"], int(fields["seq"])) for _, fields in entries]
 
 
@@ -90,8 +90,8 @@ async def caught_up(stream: ResponseStream, replies: Replies) -> None:
     """Return once the group has read everything and acknowledged it."""
 
     async def done() -> bool:
-        [group] = await replies.redis.xinfo_groups(contracts.RESPONSES)
-        last = await replies.redis.xrevrange(contracts.RESPONSES, count=1)
+        [group] = await replies.redis.xinfo_groups(keys.RESPONSES)
+        last = await replies.redis.xrevrange(keys.RESPONSES, count=1)
         return group["pending"] == 0 and (not last or group["last-delivered-id"] == last[0][0])
 
     await until(done, "everything to be delivered")
@@ -106,6 +106,6 @@ async def held(redis: RedisClient, channel: Channel, count: int) -> None:
     """Return once so many wait for a channel."""
 
     async def all_there() -> bool:
-        return int(await redis.zcard(contracts.HELD + channel)) == count
+        return int(await redis.zcard(keys.HELD + channel)) == count
 
     await until(all_there, f"{count} to be held")

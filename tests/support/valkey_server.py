@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from msgctl.messages import Message
-from msgctl.stack.valkey import _find_program
+from msgctl.domain.messages import Message
+from msgctl.local.servers.valkey import _find_program
 
 
 @asynccontextmanager

@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 import aiohttp
 import msgspec
 
-from msgctl import contracts
-from msgctl.messages import Message
-from msgctl.redisdb.client import RedisClient
+from msgctl.domain.messages import Message
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 
 SECRET = "a-secret_token-of-the-bot"
 
@@ -31,8 +31,8 @@ async def post(url: str, body: bytes, **headers: str) -> int:
 
 async def messages(redis: RedisClient) -> list[Message]:
     """What is in the queue."""
-    keys = [key async for key in redis.scan_iter(contracts.RQ_JOB + "*")]
-    found: list[Any] = [await redis.hget(key, contracts.FIELD_MESSAGE) for key in keys]
+    key_names = [key async for key in redis.scan_iter(keys.RQ_JOB + "*")]
+    found: list[Any] = [await redis.hget(key, keys.FIELD_MESSAGE) for key in key_names]
     return [msgspec.json.decode(one, type=Message) for one in found]
 
 

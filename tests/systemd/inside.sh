@@ -50,7 +50,7 @@ as_ana bash /prove/commands.sh || say "  the doctor minds something: n8n is not 
 say "  installed and started in $((SECONDS - begun)) s"
 for unit in msgctl-{gateway,subscriber,worker}@1; do until_true 60 systemctl -q is-active "$unit"; done
 grep -q '^max_age = 299.0' /etc/msgctl/config.toml
-systemd-run -q --unit=n8n --collect /opt/msgctl/current/bin/python -m msgctl.stack.n8n --port 5678
+systemd-run -q --unit=n8n --collect /opt/msgctl/current/bin/python -m msgctl.local.fakes.n8n --port 5678
 until_true 30 n8n_listens
 agent=$(as_ana sudo msgctl agent add --user ana --name Proof --webhook proof -o json | field id)
 say "  one message: $(as_ana sudo msgctl message send 'Olá' --user ana --agent "$agent" --wait)"
@@ -73,7 +73,7 @@ chmod 600 /etc/msgctl/credentials/postgres.url
 sed -i 's/^# max_age = .*/max_age = 299.0/' /etc/msgctl/config.toml # an administrator's own line
 dpkg -i msgctl_first.deb >/dev/null # safe to repeat
 grep -q '^max_age = 299.0' /etc/msgctl/config.toml
-systemd-run -q --unit=n8n --collect /opt/msgctl/current/bin/python -m msgctl.stack.n8n --port 5678
+systemd-run -q --unit=n8n --collect /opt/msgctl/current/bin/python -m msgctl.local.fakes.n8n --port 5678
 msgctl db migrate
 
 say "start"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from daemons.gateway import server
-from daemons.subscriber import DRAIN_MARGIN
+from daemons.gateway.server import server
+from daemons.subscriber.__main__ import SEND_DRAIN_MARGIN_S
 from msgctl.config.settings import Settings
-from msgctl.operations.doctor.unit_checks import judge
+from msgctl.operations.checks.doctor.unit_checks import check_unit
 from tests.support.paths import SYSTEMD
 
 DAEMONS = sorted(SYSTEMD.glob("msgctl-*@.service"))
@@ -47,8 +47,8 @@ def test_a_stop_leaves_each_daemon_the_time_to_drain() -> None:
     settings = Settings()
     deadlines = {
         "worker": settings.worker.drain,
-        "subscriber": settings.delivery.timeout + DRAIN_MARGIN,
-        "gateway": server.QUIET + server.GRACE,
+        "subscriber": settings.delivery.timeout + SEND_DRAIN_MARGIN_S,
+        "gateway": server.ACCEPT_GRACE_S + server.SHUTDOWN_TIMEOUT_S,
     }
     assert {f"msgctl-{daemon}@.service" for daemon in deadlines} == {unit.name for unit in DAEMONS}
     for daemon, deadline in deadlines.items():
@@ -61,10 +61,10 @@ def test_the_doctor_sees_a_stop_that_would_kill_what_runs() -> None:
     """A drain longer than the unit allows, and a stop that reaches the children, are named with the cure."""
     facts = {"LoadState": "loaded", "KillMode": "mixed", "TimeoutStopUSec": "2min 30s"}
     known = {"setting": "[worker] drain", "deadline": 130.0}
-    assert judge("u.service", facts, **known) == []  # type: ignore[arg-type]
-    (late,) = judge("u.service", facts, setting="[worker] drain", deadline=150)
+    assert check_unit("u.service", facts, **known) == []  # type: ignore[arg-type]
+    (late,) = check_unit("u.service", facts, setting="[worker] drain", deadline=150)
     assert (late.code, late.mend) == ("unit_timeout", "TimeoutStopSec=160 in u.service")
-    (all_at_once,) = judge(
+    (all_at_once,) = check_unit(
         "u.service",
         facts | {"KillMode": "control-group", "TimeoutStopUSec": "infinity"},
         **known,  # type: ignore[arg-type]

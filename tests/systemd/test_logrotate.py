@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from msgctl.config.settings import Settings
-from msgctl.redisdb.client import RedisClient
-from msgctl.rqueue.queue import Queue
+from msgctl.queue.queue import Queue
+from msgctl.storage.redis.client import RedisClient
 from tests.support.paths import SYSTEMD
 from tests.support.valkey_server import message
 from tools.support.daemons import Daemon, until

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from msgctl.config.sources import known_settings
+from msgctl.config.sources import iter_settings
 from tests.support.paths import ROOT
 
 PLACES = [
@@ -97,5 +97,5 @@ async def test_a_script_is_understood_by_the_shell_of_debian(script: Path) -> No
 @pytest.mark.parametrize("script", sorted((ROOT / "systemd").glob("**/*.sh")), ids=lambda file: file.name)
 def test_a_script_sets_no_variable_that_msgctl_would_refuse(script: Path) -> None:
     """An unknown MSGCTL_… in its environment makes msgctl leave with 78, so scripts name their own otherwise."""
-    known = {f"MSGCTL_{section}_{name}".upper() for section, name, _ in known_settings()} | {"MSGCTL_CONFIG"}
+    known = {f"MSGCTL_{section}_{name}".upper() for section, name, _ in iter_settings()} | {"MSGCTL_CONFIG"}
     assert set(re.findall(r"MSGCTL_[A-Z_]+", script.read_text("utf-8"))) <= known

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from msgctl.aio import cancel
 from msgctl.config.settings import Settings
-from msgctl.redisdb.client import RedisClient
-from msgctl.stack import ports
-from msgctl.tasks import cancel
+from msgctl.local.supervisor import ports
+from msgctl.storage.redis.client import RedisClient
 from tools.chaos.memory import Samples, Slope, Watched, besides_peaks, slope
 from tools.support.daemons import Daemon, until
 

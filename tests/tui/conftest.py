@@ -3,8 +3,8 @@
 import pytest
 
 from msgctl.config.settings import Settings
-from msgctl.redisdb.client import RedisClient
-from msgctl.tui.desk import Desk
+from msgctl.storage.redis.client import RedisClient
+from msgctl.tui.context import DashboardContext
 from tests.support.dashboard import make_desk
 from tests.support.messages import traffic
 
@@ -12,6 +12,6 @@ __all__ = ["traffic"]
 
 
 @pytest.fixture
-def desk(redis: RedisClient, settings: Settings) -> Desk:
+def desk(redis: RedisClient, settings: Settings) -> DashboardContext:
     """On the test's own Redis."""
     return make_desk(redis, settings)

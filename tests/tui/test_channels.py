@@ -1,14 +1,14 @@
 """The channels: how each stands, and who may stop it and let it go on."""
 
-from msgctl import contracts
-from msgctl.redisdb.client import RedisClient
-from msgctl.tui.desk import Desk
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
+from msgctl.tui.context import DashboardContext
 from tests.support.dashboard import looking
 from tests.support.messages import Traffic
 from tools.support.daemons import until
 
 
-async def test_pause_and_resume_ask_and_are_written_down(desk: Desk, redis: RedisClient) -> None:
+async def test_pause_and_resume_ask_and_are_written_down(desk: DashboardContext, redis: RedisClient) -> None:
     """P holds the channel under the cursor, R lets it go on; the journal knows by whom, the overview says so."""
     async with looking(desk) as sight:
         await sight.press("6")
@@ -17,7 +17,7 @@ async def test_pause_and_resume_ask_and_are_written_down(desk: Desk, redis: Redi
         await sight.shows("Channel whatsapp will be paused", "Go on?")
         await sight.press("y")
         await sight.shows("PAUSED (operator)", "whatsapp: paused.")
-        assert await redis.hexists(contracts.CHANNEL_STATE + "whatsapp", "pausedAt")
+        assert await redis.hexists(keys.CHANNEL_STATE + "whatsapp", "pausedAt")
         await sight.press("P")
         await sight.shows("Go on?")
         await sight.press("y")
@@ -36,7 +36,7 @@ async def test_pause_and_resume_ask_and_are_written_down(desk: Desk, redis: Redi
         assert "@" in acts[0].who
 
 
-async def test_nothing_happens_without_a_yes(desk: Desk, redis: RedisClient) -> None:
+async def test_nothing_happens_without_a_yes(desk: DashboardContext, redis: RedisClient) -> None:
     """No is no; a read-only dashboard does not even ask, and channel web has nothing to stop."""
     async with looking(desk) as sight:
         await sight.press("6")
@@ -50,10 +50,10 @@ async def test_nothing_happens_without_a_yes(desk: Desk, redis: RedisClient) -> 
         desk.read_only = True
         await sight.press("P")
         await sight.shows("This dashboard is read-only.")
-        assert not await redis.exists(contracts.CHANNEL_STATE + "whatsapp")
+        assert not await redis.exists(keys.CHANNEL_STATE + "whatsapp")
 
 
-async def test_a_channel_says_whether_it_is_configured(desk: Desk) -> None:
+async def test_a_channel_says_whether_it_is_configured(desk: DashboardContext) -> None:
     """As `channel list` does: web needs nothing, a bot needs its token."""
     async with looking(desk, (80, 24)) as sight:
         await sight.press("6")
@@ -62,13 +62,13 @@ async def test_a_channel_says_whether_it_is_configured(desk: Desk) -> None:
         assert (rows["web"], rows["telegram"]) == ("yes", "no")
 
 
-async def test_a_channel_in_trouble_says_why(desk: Desk, redis: RedisClient, traffic: Traffic) -> None:
+async def test_a_channel_in_trouble_says_why(desk: DashboardContext, redis: RedisClient, traffic: Traffic) -> None:
     """One whose provider keeps failing is BROKEN, with its last error, what to do, and what it holds."""
     await traffic.completed("c1")
     seconds, _ = await redis.time()
-    key, until = contracts.CHANNEL_STATE + "telegram", (seconds + 60) * 1000
+    key, until = keys.CHANNEL_STATE + "telegram", (seconds + 60) * 1000
     await redis.hset(key, mapping={"openUntil": until, "code": "not_configured", "failedAt": seconds * 1000})
-    await redis.zadd(contracts.HELD + "telegram", {"t1": 1, "t2": 2})
+    await redis.zadd(keys.HELD + "telegram", {"t1": 1, "t2": 2})
     async with looking(desk) as sight:
         await sight.shows("! telegram BROKEN, 2 wait")
         await sight.press("6", "j", "j")
@@ -77,10 +77,10 @@ async def test_a_channel_in_trouble_says_why(desk: Desk, redis: RedisClient, tra
         await sight.shows("[channel:telegram]")
 
 
-async def test_breakers_are_a_tab_away(desk: Desk, redis: RedisClient) -> None:
+async def test_breakers_are_a_tab_away(desk: DashboardContext, redis: RedisClient) -> None:
     """Tab goes to the breakers, and the pause still means the channel above."""
     seconds, _ = await redis.time()
-    await redis.hset(contracts.BREAKERS, mapping={"chat": f"{seconds * 1000 + 60_000} 2", "shop": "1 1"})
+    await redis.hset(keys.BREAKERS, mapping={"chat": f"{seconds * 1000 + 60_000} 2", "shop": "1 1"})
     async with looking(desk) as sight:
         await sight.press("6")
         await sight.shows("chat", "OPEN for", "HALF-OPEN")

@@ -12,17 +12,17 @@ from textual.dom import DOMNode
 from textual.widgets import Static
 
 from msgctl.tui.app import PANES, Dashboard
-from msgctl.tui.desk import Desk
-from msgctl.tui.screens.help import INDENT, HelpScreen
+from msgctl.tui.context import DashboardContext
+from msgctl.tui.screens.help import MEANING_INDENT, HelpScreen
 from msgctl.tui.screens.message import MessageScreen
-from msgctl.tui.widgets.questions import Confirmation, Rewriting
+from msgctl.tui.widgets.dialogs import ConfirmDialog, EditDialog
 from msgctl.tui.widgets.table import Table
 from tests.support.dashboard import NAMED, looking
 from tests.support.messages import Traffic
 from tools.support.daemons import until
 
 
-async def test_every_tab_by_its_number_by_arrows_and_by_the_mouse(desk: Desk) -> None:
+async def test_every_tab_by_its_number_by_arrows_and_by_the_mouse(desk: DashboardContext) -> None:
     """1 to 8, a click on the tab's name, and left and right, round and round."""
     async with looking(desk, (80, 24)) as sight:
         for place, name in enumerate(PANES, 1):
@@ -42,7 +42,7 @@ async def test_every_tab_by_its_number_by_arrows_and_by_the_mouse(desk: Desk) ->
 
 
 @pytest.mark.parametrize("name", PANES)
-async def test_help_is_about_the_tab(desk: Desk, name: str) -> None:
+async def test_help_is_about_the_tab(desk: DashboardContext, name: str) -> None:
     """? lists the tab's own keys and those of everywhere."""
     async with looking(desk) as sight:
         sight.app.show_tab(name)
@@ -54,7 +54,7 @@ async def test_help_is_about_the_tab(desk: Desk, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PANES)
-async def test_help_keeps_to_its_columns(desk: Desk, name: str) -> None:
+async def test_help_keeps_to_its_columns(desk: DashboardContext, name: str) -> None:
     """Every name, then a gap, then its meaning, whose further lines stand below it; at 80x24 too."""
     pane = PANES[name]
     async with looking(desk, (80, 24)) as sight:
@@ -67,10 +67,10 @@ async def test_help_keeps_to_its_columns(desk: Desk, name: str) -> None:
         assert str(screen.query_one("#keys", Static).content).splitlines(), "drawn"
         for line in str(screen.query_one("#keys", Static).content).splitlines():
             assert len(line) <= width
-            assert not line.startswith("  ") or line[INDENT - 1] == " " != line[INDENT], line
+            assert not line.startswith("  ") or line[MEANING_INDENT - 1] == " " != line[MEANING_INDENT], line
 
 
-async def test_freeze_stops_the_looks(desk: Desk, traffic: Traffic) -> None:
+async def test_freeze_stops_the_looks(desk: DashboardContext, traffic: Traffic) -> None:
     """Key p holds the picture, r looks once, p goes on."""
     async with looking(desk) as sight:
         await sight.shows("waiting 0")
@@ -85,7 +85,7 @@ async def test_freeze_stops_the_looks(desk: Desk, traffic: Traffic) -> None:
         await sight.hides("FROZEN")
 
 
-async def test_commands(desk: Desk, traffic: Traffic) -> None:
+async def test_commands(desk: DashboardContext, traffic: Traffic) -> None:
     """A tab's name, a message, a filter, a pace, a theme; nonsense is told."""
     await traffic.waiting("w1")
     async with looking(desk) as sight:
@@ -109,7 +109,7 @@ async def test_commands(desk: Desk, traffic: Traffic) -> None:
         assert not sight.app.query_one("#command").display
 
 
-async def test_the_palette(desk: Desk) -> None:
+async def test_the_palette(desk: DashboardContext) -> None:
     """Ctrl-P finds the tabs."""
     async with looking(desk) as sight:
         await sight.press("ctrl+p", *"channels")
@@ -118,14 +118,14 @@ async def test_the_palette(desk: Desk) -> None:
         await until(lambda: sight.app.pane.id == "pane-channels", "the tab")
 
 
-async def test_leaving(desk: Desk) -> None:
+async def test_leaving(desk: DashboardContext) -> None:
     """Key q ends it."""
     async with looking(desk) as sight:
         await sight.press("q")
         await until(lambda: not sight.app.is_running, "the end")
 
 
-async def test_the_log(desk: Desk, tmp_path: Path) -> None:
+async def test_the_log(desk: DashboardContext, tmp_path: Path) -> None:
     """The end of the log file, following; or a sentence on where the log is."""
     async with looking(desk) as sight:
         await sight.press("8")
@@ -137,7 +137,7 @@ async def test_the_log(desk: Desk, tmp_path: Path) -> None:
         await sight.shows("the last 2 lines of", "second ?[31m[b]")
 
 
-async def test_the_log_as_text_in_columns(desk: Desk, tmp_path: Path) -> None:
+async def test_the_log_as_text_in_columns(desk: DashboardContext, tmp_path: Path) -> None:
     """A line as a terminal gets it stands in the same columns as one of JSON."""
     at = "2026-01-01T03:12:00.123456Z [error    ] "
     (tmp_path / "combined.log").write_text(
@@ -153,7 +153,7 @@ async def test_the_log_as_text_in_columns(desk: Desk, tmp_path: Path) -> None:
         )
 
 
-async def test_the_log_in_columns(desk: Desk, tmp_path: Path, traffic: Traffic) -> None:
+async def test_the_log_in_columns(desk: DashboardContext, tmp_path: Path, traffic: Traffic) -> None:
     """A line of JSON stands in columns, the loud ones in capitals; c copies all of it, Enter opens its message."""
     await traffic.waiting("w1")
     facts = {"timestamp": "2026-01-01T03:12:00.123456Z", "level": "error", "daemon": "worker", "messageId": "w1"}
@@ -170,7 +170,7 @@ async def test_the_log_in_columns(desk: Desk, tmp_path: Path, traffic: Traffic) 
         await sight.shows("state WAITING")
 
 
-async def test_workers(desk: Desk, traffic: Traffic) -> None:
+async def test_workers(desk: DashboardContext, traffic: Traffic) -> None:
     """Who is alive, and what each has in hand, in full below the table."""
     await traffic.staffed()
     await traffic.active("a1")
@@ -181,7 +181,7 @@ async def test_workers(desk: Desk, traffic: Traffic) -> None:
         assert sight.app.clipboard == "w1"
 
 
-async def test_enter_on_the_overview_lists_the_priority(desk: Desk, traffic: Traffic) -> None:
+async def test_enter_on_the_overview_lists_the_priority(desk: DashboardContext, traffic: Traffic) -> None:
     """The fifth row leads to the messages of priority 5."""
     await traffic.waiting("w1")
     async with looking(desk) as sight:
@@ -190,7 +190,7 @@ async def test_enter_on_the_overview_lists_the_priority(desk: Desk, traffic: Tra
         await sight.shows("[priority:5] 1 shown", "w1")
 
 
-async def test_help_scrolls(desk: Desk) -> None:
+async def test_help_scrolls(desk: DashboardContext) -> None:
     """Where it does not fit, j and k move it; q leaves it, not the dashboard."""
     async with looking(desk, (60, 12)) as sight:
         await sight.press("5", "question_mark")
@@ -227,14 +227,14 @@ PLACES = {
     },
     "help": _Keys(HelpScreen, opened_by=lambda app: app.action_help()),
     "message": _Keys(MessageScreen, opened_by=lambda app: app.open_message("w1")),
-    "confirmation": _Keys(Confirmation, opened_by=lambda app: app.push_screen(Confirmation("Go on?"))),
-    "rewriting": _Keys(Rewriting, opened_by=lambda app: app.push_screen(Rewriting("w1", "hello"))),
+    "confirmation": _Keys(ConfirmDialog, opened_by=lambda app: app.push_screen(ConfirmDialog("Go on?"))),
+    "rewriting": _Keys(EditDialog, opened_by=lambda app: app.push_screen(EditDialog("w1", "hello"))),
 }
 
 
 @pytest.mark.parametrize("place", PLACES)
 async def test_every_key_reaches_its_action(
-    desk: Desk, traffic: Traffic, place: str, monkeypatch: pytest.MonkeyPatch
+    desk: DashboardContext, traffic: Traffic, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each binding of each screen is pressed there, and none is taken by something above or below it."""
     await traffic.waiting("w1")

@@ -1,17 +1,17 @@
 """The messages: found by filter, opened, and harmless whatever their senders typed."""
 
-from msgctl import contracts
-from msgctl.messages import Message
-from msgctl.redisdb.client import RedisClient
-from msgctl.rqueue.queue import Queue
-from msgctl.tui.desk import Desk
+from msgctl.domain.messages import Message
+from msgctl.queue.queue import Queue
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
+from msgctl.tui.context import DashboardContext
 from tests.support.dashboard import looking
 from tests.support.messages import Traffic, commit
 
 EVIL = "\x1b]0;owned\x07\x1b[2J[bold red]x[/] token=abc123 \u202egnp"
 
 
-async def test_the_filter(desk: Desk, traffic: Traffic) -> None:
+async def test_the_filter(desk: DashboardContext, traffic: Traffic) -> None:
     """The words of the command line narrow the list, and it says how far it looked."""
     await traffic.failed("bad1")
     await traffic.waiting("mine", user="ana")
@@ -32,7 +32,9 @@ async def test_the_filter(desk: Desk, traffic: Traffic) -> None:
         await sight.shows("3 shown")
 
 
-async def test_an_answered_message_has_no_error(desk: Desk, traffic: Traffic, redis: RedisClient) -> None:
+async def test_an_answered_message_has_no_error(
+    desk: DashboardContext, traffic: Traffic, redis: RedisClient
+) -> None:
     """What it met before a replay is in its story; it is no trouble of today."""
     await traffic.failed("m1")
     async with looking(desk) as sight:
@@ -45,7 +47,7 @@ async def test_an_answered_message_has_no_error(desk: Desk, traffic: Traffic, re
         await sight.hides("n8n_rejected")
 
 
-async def test_a_filter_that_means_nothing_is_told(desk: Desk) -> None:
+async def test_a_filter_that_means_nothing_is_told(desk: DashboardContext) -> None:
     """A wrong word is named, with the right ones."""
     async with looking(desk) as sight:
         await sight.press("2", "slash")
@@ -53,7 +55,7 @@ async def test_a_filter_that_means_nothing_is_told(desk: Desk) -> None:
         await sight.shows("'colour:red' is not understood")
 
 
-async def test_a_message_in_full(desk: Desk, traffic: Traffic) -> None:
+async def test_a_message_in_full(desk: DashboardContext, traffic: Traffic) -> None:
     """Enter tells of the steps, the attempts, the events, the conversation; Esc goes back."""
     await traffic.completed("done1", "the answer")
     async with looking(desk, (120, 60)) as sight:
@@ -68,7 +70,7 @@ async def test_a_message_in_full(desk: Desk, traffic: Traffic) -> None:
         await sight.shows("looked through")
 
 
-async def test_the_mouse_opens_a_message(desk: Desk, traffic: Traffic) -> None:
+async def test_the_mouse_opens_a_message(desk: DashboardContext, traffic: Traffic) -> None:
     """A click chooses the row, and one on the chosen row opens it."""
     await traffic.waiting("w1")
     await traffic.waiting("w2")
@@ -81,7 +83,7 @@ async def test_the_mouse_opens_a_message(desk: Desk, traffic: Traffic) -> None:
         await sight.shows("state WAITING")
 
 
-async def test_a_dead_message_tells_where_it_stopped(desk: Desk, traffic: Traffic) -> None:
+async def test_a_dead_message_tells_where_it_stopped(desk: DashboardContext, traffic: Traffic) -> None:
     """The last error and the record of its run."""
     await traffic.failed("bad1")
     async with looking(desk, (120, 60)) as sight:
@@ -89,14 +91,14 @@ async def test_a_dead_message_tells_where_it_stopped(desk: Desk, traffic: Traffi
         await sight.shows("state FAILED", "last error final n8n_rejected", "run ")
 
 
-async def test_a_message_that_is_not_there(desk: Desk) -> None:
+async def test_a_message_that_is_not_there(desk: DashboardContext) -> None:
     """It is said, and nothing breaks."""
     async with looking(desk) as sight:
         sight.app.open_message("nobody")
         await sight.shows("There is no such message.")
 
 
-async def test_what_strangers_type_is_harmless(desk: Desk, redis: RedisClient) -> None:
+async def test_what_strangers_type_is_harmless(desk: DashboardContext, redis: RedisClient) -> None:
     """Escape sequences, markup and secrets of a payload and of a user's name are shown as text, or not at all."""
     queue = Queue(redis, desk.settings)
     message = Message(
@@ -119,11 +121,13 @@ async def test_what_strangers_type_is_harmless(desk: Desk, redis: RedisClient) -
         assert "\u202e" not in sight.text
 
 
-async def test_deliveries_and_events_open_the_message(desk: Desk, traffic: Traffic, redis: RedisClient) -> None:
+async def test_deliveries_and_events_open_the_message(
+    desk: DashboardContext, traffic: Traffic, redis: RedisClient
+) -> None:
     """The other lists know which message a row is about."""
     await traffic.completed("done1")
     await redis.hset(
-        contracts.DELIVERY + "done1",
+        keys.DELIVERY + "done1",
         mapping={"state": "SENT", "channel": "web", "attempts": "1", "providerId": "s1"},
     )
     async with looking(desk) as sight:

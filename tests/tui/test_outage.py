@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from msgctl.config.settings import Settings
-from msgctl.operations.pulse import Pulse
-from msgctl.redisdb.connection import connect
-from msgctl.stack.valkey import Valkey
+from msgctl.local.servers.valkey import ValkeyServer
+from msgctl.operations.dashboard.postgres_ping import PostgresPing
+from msgctl.storage.redis.connections import connect
 from tests.support.dashboard import looking, make_desk
 
 
 async def test_redis_goes_and_comes_back(settings: Settings, tmp_path: Path) -> None:
     """The banner names the cause and the last good time; when Redis is back, so are the numbers."""
-    server = Valkey(tmp_path / "valkey")
+    server = ValkeyServer(tmp_path / "valkey")
     await server.start()
     own = {"host": "127.0.0.1", "port": server.port, "password": ""}
     settings = settings.model_copy(update={"redis": settings.redis.model_validate({**own, "timeout": 1.0})})
@@ -46,9 +46,9 @@ async def test_postgres_gone(settings: Settings) -> None:
     postgres = settings.postgres.model_validate({"url": "postgresql://u:hidden@127.0.0.1:9/db", "timeout": 1.0})
     client = connect(settings)
     try:
-        async with Pulse(settings.model_copy(update={"postgres": postgres})) as pulse:
+        async with PostgresPing(settings.model_copy(update={"postgres": postgres})) as pulse:
             desk = make_desk(client, settings)
-            desk.pulse = pulse
+            desk.postgres_ping = pulse
             async with looking(desk) as sight:
                 await sight.shows("PostgreSQL at", "it is tried again", "waiting 0")
                 assert "hidden" not in sight.text
@@ -58,5 +58,5 @@ async def test_postgres_gone(settings: Settings) -> None:
 
 async def test_postgres_there(settings: Settings) -> None:
     """No banner is needed."""
-    async with Pulse(settings) as pulse:
-        assert await pulse.trouble() is None
+    async with PostgresPing(settings) as pulse:
+        assert await pulse.find_problem() is None

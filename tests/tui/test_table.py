@@ -5,9 +5,16 @@ from typing import Any
 import pytest
 from textual.app import App, ComposeResult
 
-from msgctl.tui.text import clean, masked, moment, short, sparkline, wrapped
-from msgctl.tui.widgets.chart import line, stretch
-from msgctl.tui.widgets.table import HIDDEN, Heading, Row, Table
+from msgctl.tui.formatting import (
+    format_moment,
+    format_short_count,
+    mask_secrets,
+    sanitize,
+    sparkline,
+    wrap_line,
+)
+from msgctl.tui.widgets.chart import plot_line, stretch_values
+from msgctl.tui.widgets.table import HIDDEN_WIDTH, ColumnHeading, Table, TableRow
 
 
 class Stage(App[None]):
@@ -15,7 +22,7 @@ class Stage(App[None]):
 
     def compose(self) -> ComposeResult:
         """The table."""
-        yield Table(Heading("name", 10), Heading("count", 8, right=True), Heading("rest", 0))
+        yield Table(ColumnHeading("name", 10), ColumnHeading("count", 8, right=True), ColumnHeading("rest", 0))
 
 
 async def test_only_cells_that_changed_are_touched(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,14 +37,14 @@ async def test_only_cells_that_changed_are_touched(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Table, "update_cell", watched)
     async with Stage().run_test() as pilot:
         table = pilot.app.query_one(Table)
-        rows = [Row(f"k{n}", (f"name{n}", n, "")) for n in range(100)]
-        table.show(rows)
-        table.show(rows)
+        rows = [TableRow(f"k{n}", (f"name{n}", n, "")) for n in range(100)]
+        table.show_rows(rows)
+        table.show_rows(rows)
         assert touched == []
-        rows[7] = Row("k7", ("name7", 8, ""))
-        table.show(rows)
+        rows[7] = TableRow("k7", ("name7", 8, ""))
+        table.show_rows(rows)
         assert touched == [("7", "1")]
-        table.show(rows[:50])
+        table.show_rows(rows[:50])
         assert table.row_count == 50
 
 
@@ -45,15 +52,15 @@ async def test_the_cursor_follows_its_row() -> None:
     """Rows that come before it push it down; when its row goes, it stays where it was."""
     async with Stage().run_test() as pilot:
         table = pilot.app.query_one(Table)
-        rows = [Row(key, (key, 1, "")) for key in "abc"]
-        table.show(rows)
+        rows = [TableRow(key, (key, 1, "")) for key in "abc"]
+        table.show_rows(rows)
         table.move_cursor(row=1)
-        table.show([Row("new", ("new", 1, "")), *rows])
-        assert table.chosen == "b"
-        table.show([Row("new", ("new", 1, "")), rows[0], rows[2]])
-        assert table.chosen == "c"
-        table.show([])
-        assert table.chosen is None
+        table.show_rows([TableRow("new", ("new", 1, "")), *rows])
+        assert table.selected_key == "b"
+        table.show_rows([TableRow("new", ("new", 1, "")), rows[0], rows[2]])
+        assert table.selected_key == "c"
+        table.show_rows([])
+        assert table.selected_key is None
 
 
 class Flowing(App[None]):
@@ -61,19 +68,19 @@ class Flowing(App[None]):
 
     def compose(self) -> ComposeResult:
         """The table."""
-        yield Table(Heading("name", 10), newest_first=True)
+        yield Table(ColumnHeading("name", 10), newest_first=True)
 
 
 async def test_the_first_of_the_newest_stays_the_first() -> None:
     """The cursor at the top sees what is new; once it was moved, it follows its row."""
     async with Flowing().run_test() as pilot:
         table = pilot.app.query_one(Table)
-        table.show(Row(key, (key,)) for key in "cba")
-        table.show(Row(key, (key,)) for key in "dcba")
-        assert table.chosen == "d"
+        table.show_rows(TableRow(key, (key,)) for key in "cba")
+        table.show_rows(TableRow(key, (key,)) for key in "dcba")
+        assert table.selected_key == "d"
         table.move_cursor(row=1)
-        table.show(Row(key, (key,)) for key in "edcba")
-        assert table.chosen == "c"
+        table.show_rows(TableRow(key, (key,)) for key in "edcba")
+        assert table.selected_key == "c"
 
 
 class Narrowing(App[None]):
@@ -81,21 +88,23 @@ class Narrowing(App[None]):
 
     def compose(self) -> ComposeResult:
         """The table."""
-        yield Table(Heading("name", 10), Heading("user", 8, narrow=HIDDEN), Heading("rest", 0))
+        yield Table(
+            ColumnHeading("name", 10), ColumnHeading("user", 8, narrow=HIDDEN_WIDTH), ColumnHeading("rest", 0)
+        )
 
 
 async def test_a_column_is_left_out_where_it_does_not_fit() -> None:
     """In a narrow table it is gone, in a wide one it is back with its values; the cursor stays on its row."""
     async with Narrowing().run_test(size=(140, 10)) as pilot:
         table = pilot.app.query_one(Table)
-        table.show(Row(key, (key, f"user-{key}", "rest")) for key in "abc")
+        table.show_rows(TableRow(key, (key, f"user-{key}", "rest")) for key in "abc")
         table.move_cursor(row=2)
         assert len(table.columns) == 3
         await pilot.resize_terminal(60, 10)
         await pilot.pause()
         assert len(table.columns) == 2
-        assert table.chosen == "c"
-        table.show(Row(key, (key, f"user-{key}", "changed")) for key in "abcd")
+        assert table.selected_key == "c"
+        table.show_rows(TableRow(key, (key, f"user-{key}", "changed")) for key in "abcd")
         assert table.detail == "changed"
         await pilot.resize_terminal(140, 10)
         await pilot.pause()
@@ -104,8 +113,8 @@ async def test_a_column_is_left_out_where_it_does_not_fit() -> None:
 
 def test_texts_are_cleaned() -> None:
     """Nothing that moves a cursor is left, and secrets are masked; a payload spells out what cannot be printed."""
-    assert clean("a\x1b[2J\nb\u200b\u202e") == "a?[2J b??"
-    assert masked({"token": "x", "a": [{"Password": 1, "b": "bot1:abc"}], "c": "\x1b[2J\n\u202e"}) == {
+    assert sanitize("a\x1b[2J\nb\u200b\u202e") == "a?[2J b??"
+    assert mask_secrets({"token": "x", "a": [{"Password": 1, "b": "bot1:abc"}], "c": "\x1b[2J\n\u202e"}) == {
         "token": "(masked)",
         "a": [{"Password": "(masked)", "b": "bot[secret]"}],
         "c": "\\u001b[2J\\n\\u202e",
@@ -115,21 +124,30 @@ def test_texts_are_cleaned() -> None:
 def test_small_arts() -> None:
     """Anything but nothing is seen; counts are short; a day ago is a date."""
     assert sparkline([0, 1, 1000]) == " ▁█"
-    assert [short(one) for one in (9999, 12_345, 999_999, 1_234_567)] == ["9,999", "12k", "1000k", "1.23M"]
-    assert [moment(0, 1), moment(1000, 2000), moment(1000, 90_000_000)] == ["-", "00:00:01", "01 Jan"]
-    assert stretch([1, 2], 5) == [1, 1, 1, 2, 2]
+    assert [format_short_count(one) for one in (9999, 12_345, 999_999, 1_234_567)] == [
+        "9,999",
+        "12k",
+        "1000k",
+        "1.23M",
+    ]
+    assert [format_moment(0, 1), format_moment(1000, 2000), format_moment(1000, 90_000_000)] == [
+        "-",
+        "00:00:01",
+        "01 Jan",
+    ]
+    assert stretch_values([1, 2], 5) == [1, 1, 1, 2, 2]
 
 
 def test_a_line_of_dots() -> None:
     """A rise goes from the lower left to the upper right without a gap; nothing at all is a line at the bottom."""
-    assert line([0, 8], 8, 4, 1) == ["⣀⡤⠖⠋"]
-    assert line([0, 0, 0], 1, 3, 2) == ["⠀⠀⠀", "⣀⣀⣀"]
-    assert line([0, 8, 0], 8, 2, 2)[0] != "⠀⠀"
+    assert plot_line([0, 8], 8, 4, 1) == ["⣀⡤⠖⠋"]
+    assert plot_line([0, 0, 0], 1, 3, 2) == ["⠀⠀⠀", "⣀⣀⣀"]
+    assert plot_line([0, 8, 0], 8, 2, 2)[0] != "⠀⠀"
 
 
 def test_lines_break_between_words() -> None:
     """What follows stands further in; a word longer than the line is cut, whatever its letters' width."""
-    assert wrapped("  one two three", 11) == ["  one two", "     three"]
-    assert wrapped("", 10) == [""]
-    assert all(len(piece) <= 12 for piece in wrapped("x" * 40, 12))
-    assert wrapped("你好你好", 6) == ["你好你", "   好"]
+    assert wrap_line("  one two three", 11) == ["  one two", "     three"]
+    assert wrap_line("", 10) == [""]
+    assert all(len(piece) <= 12 for piece in wrap_line("x" * 40, 12))
+    assert wrap_line("你好你好", 6) == ["你好你", "   好"]

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from msgctl.config.settings import Settings
-from msgctl.tui.web.place import Place, is_loopback
+from msgctl.tui.web.endpoint import WebEndpoint, is_loopback
 from tests.support.browser import CHROMIUM, browsing
 from tests.support.command_line import started
 from tests.support.messages import Traffic, traffic
@@ -68,8 +68,8 @@ def test_only_loopback_needs_no_token() -> None:
     assert is_loopback("::1")
     assert is_loopback("localhost")
     assert not is_loopback("0.0.0.0")
-    assert Place("0.0.0.0", 1, "t").is_own_host("dash.example")
-    assert not Place("127.0.0.1", 1, "").is_own_host("dash.example")
+    assert WebEndpoint("0.0.0.0", 1, "t").is_own_host("dash.example")
+    assert not WebEndpoint("127.0.0.1", 1, "").is_own_host("dash.example")
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="needs a Chromium in the PATH: apt-get install chromium")

@@ -6,7 +6,7 @@ from asyncio.subprocess import PIPE
 
 import msgspec
 
-from msgctl.redisdb.client import RedisClient
+from msgctl.storage.redis.client import RedisClient
 from tools.bench.measure import RedisWork
 from tools.bench.servers import Place
 from tools.bench.worker_process import Usage

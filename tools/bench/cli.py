@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from msgctl import contracts
-from msgctl.redisdb.client import RedisClient
-from msgctl.redisdb.connection import connect
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.connections import connect
 from tools.bench import dead_letters, messages, report
 from tools.bench.measure import RedisWork, median
 from tools.bench.servers import Place, place
@@ -85,7 +85,7 @@ async def main(arguments: argparse.Namespace) -> None:
             first=arguments.letters,
         )
         for number in range(MISSING):
-            await redis.delete(contracts.job_key(f"m{number}"))
+            await redis.delete(keys.job_key(f"m{number}"))
         looks = [
             await _look(here, redis, command.format(last=arguments.jobs - 1), goal, arguments.rounds)
             for command, goal in LOOKS.items()

@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 
 import psycopg
 
-from msgctl import contracts
-from msgctl.postgres.migrations import migrate
-from msgctl.redisdb.client import RedisClient
-from msgctl.stack.daemon import Daemon
-from msgctl.stack.postgres import Postgres
-from msgctl.stack.supervisor import Supervisor
+from msgctl.local.servers.postgres import PostgresServer
+from msgctl.local.supervisor.child import Daemon
+from msgctl.local.supervisor.supervisor import Supervisor
+from msgctl.storage.postgres.migrations import migrate
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tools.bench import messages, report
 from tools.bench.measure import RedisWork, cpu_seconds, peak_memory
 from tools.bench.servers import Place
@@ -28,7 +28,7 @@ SETTLING, IDLING = 3.0, 10.0
 
 async def measure(place: Place, redis: RedisClient, count: int) -> list[report.Table]:
     """Let a worker idle; then give one `count` messages, each two seconds in n8n."""
-    async with Postgres(place.folder / "postgres", durable=False) as postgres, n8n(DELAY) as url:
+    async with PostgresServer(place.folder / "postgres", durable=False) as postgres, n8n(DELAY) as url:
         place.configure({("postgres", "url"): postgres.url(), ("n8n", "base_url"): url})
         place.configure({("worker", "concurrency"): SLOTS, ("worker", "drain"): GRACE})
         await migrate(place.settings)
@@ -44,7 +44,7 @@ async def measure(place: Place, redis: RedisClient, count: int) -> list[report.T
 async def _worker(place: Place) -> AsyncIterator[int]:
     """`python -m daemons.worker`, and its process id."""
     worker = Daemon("worker-1", ["daemons.worker"], place.environment, _ignore)
-    async with Supervisor([worker], grace=GRACE):
+    async with Supervisor([worker], grace_s=GRACE):
         yield worker.pid or 0
 
 
@@ -59,7 +59,7 @@ async def _idle(redis: RedisClient, pid: int) -> report.Table:
 
 async def _work(redis: RedisClient, pid: int, count: int) -> report.Table:
     begun, cpu = time.perf_counter(), cpu_seconds(pid)
-    while await redis.xlen(contracts.RESPONSES) < count:  # noqa: ASYNC110 - it is Redis that knows
+    while await redis.xlen(keys.RESPONSES) < count:  # noqa: ASYNC110 - it is Redis that knows
         await asyncio.sleep(0.05)
     seconds = time.perf_counter() - begun
     cells = (

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from msgctl.operations.entrance import Operations
-from msgctl.operations.query import Query
-from msgctl.redisdb.client import RedisClient
-from msgctl.redisdb.connection import connect
-from msgctl.redisdb.script import compose
-from msgctl.rqueue.queue import Queue
+from msgctl.operations.messages.query import Query
+from msgctl.queue.queue import Queue
+from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.connections import connect
+from msgctl.storage.redis.lua import compose
 from tools.bench import report
 from tools.bench.measure import RedisWork, cpu_seconds
 from tools.bench.servers import Place, place
@@ -70,12 +70,12 @@ async def measure(where: Place, redis: RedisClient) -> list[list[str]]:
     operations = Operations(where.settings, redis, Queue(redis, where.settings))
     looks: dict[str, Callable[[], Awaitable[Any]]] = {
         "overview (on every tab)": operations.overview.read,
-        "dead letters, newest 800": operations.triage.look,
+        "dead letters, newest 800": operations.triage.group_newest,
         "messages, no filter": lambda: operations.listing.find(Query(), 200),
         "messages, user:u7": lambda: operations.listing.find(Query(user="u7"), 200),
         "deliveries, newest 200": lambda: operations.deliveries.newest(200),
         "channels": operations.channels.list,
-        "events, newest 200": lambda: operations.ledger.newest(200),
+        "events, newest 200": lambda: operations.ledger.read_newest(200),
     }
     return [[name, *await _time(redis, look)] for name, look in looks.items()]
 

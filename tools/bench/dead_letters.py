@@ -5,10 +5,10 @@ import asyncio
 import msgspec
 
 from msgctl.config.settings import Settings
-from msgctl.messages import Failure
-from msgctl.redisdb.client import RedisClient
-from msgctl.retry import GiveUp
-from msgctl.rqueue.claims import Claimed, Claims
+from msgctl.domain.messages import Failure
+from msgctl.domain.retry import GiveUp
+from msgctl.queue.leases import LeaseClient, LeasedMessage
+from msgctl.storage.redis.client import RedisClient
 from tools.bench import messages
 
 AT_ONCE = 500
@@ -24,14 +24,14 @@ CAUSES = (
 async def bury(redis: RedisClient, settings: Settings, *, count: int, conversations: int) -> None:
     """Let so many messages fail for good; nothing else may wait meanwhile."""
     await messages.fill(redis, settings, count=count, conversations=conversations)
-    claims, buried = Claims(redis, settings, "bench"), 0
+    claims, buried = LeaseClient(redis, settings, "bench"), 0
     while buried < count:
         claimed = await claims.claim(AT_ONCE)
         await asyncio.gather(*(_fail(claims, one, buried + place) for place, one in enumerate(claimed)))
         buried += len(claimed)
 
 
-async def _fail(claims: Claims, claimed: Claimed, number: int) -> None:
+async def _fail(claims: LeaseClient, claimed: LeasedMessage, number: int) -> None:
     code, text = CAUSES[number % len(CAUSES)]
     error = {"class": "final", "code": code, "text": text.format(n=number), "at": claimed.message.timestamp}
     record = msgspec.json.encode(error)

@@ -18,13 +18,13 @@ import msgspec
 import uvloop
 from redis.asyncio import Redis
 
-from msgctl import tokens
 from msgctl.agents.store import Agents
-from msgctl.postgres.migrations import migrate
-from msgctl.stack import ports
-from msgctl.stack.daemon import Daemon
-from msgctl.stack.postgres import Postgres
-from msgctl.stack.supervisor import Supervisor
+from msgctl.auth import tokens
+from msgctl.local.servers.postgres import PostgresServer
+from msgctl.local.supervisor import ports
+from msgctl.local.supervisor.child import Daemon
+from msgctl.local.supervisor.supervisor import Supervisor
+from msgctl.storage.postgres.migrations import migrate
 from tools.bench import idle_sockets, report
 from tools.bench.measure import cpu_seconds, quantile
 from tools.bench.servers import SECRET, Place, place
@@ -63,7 +63,7 @@ async def main(options: argparse.Namespace) -> None:
 
 @asynccontextmanager
 async def _bench() -> AsyncIterator[Bench]:
-    async with place() as where, Postgres(where.folder / "postgres", durable=False) as postgres:
+    async with place() as where, PostgresServer(where.folder / "postgres", durable=False) as postgres:
         port = ports.free_port()
         gateway = {("gateway", "host"): "127.0.0.1", ("gateway", "port"): port, ("auth", "jwt_secret"): SECRET}
         where.configure({**gateway, ("postgres", "url"): postgres.url()})
@@ -73,7 +73,7 @@ async def _bench() -> AsyncIterator[Bench]:
             for name in ("gateway", "subscriber")
         ]
         http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-        async with Supervisor(daemons, grace=GRACE), http:
+        async with Supervisor(daemons, grace_s=GRACE), http:
             gateway_pid, subscriber_pid = (daemon.pid or 0 for daemon in daemons)
             yield Bench(where, http, gateway_pid, f"http://127.0.0.1:{port}", subscriber_pid)
 

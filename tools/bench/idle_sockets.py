@@ -13,8 +13,9 @@ import aiohttp
 import msgspec
 from redis.asyncio import Redis
 
-from msgctl import contracts, tokens
-from msgctl.messages import Channel, Reply, Response
+from msgctl.auth import tokens
+from msgctl.domain.messages import Channel, Reply, Response
+from msgctl.storage.redis import keys
 from tools.bench.measure import cpu_seconds
 from tools.bench.servers import Place
 
@@ -114,7 +115,7 @@ async def reply(crowd: Crowd, redis: Redis, *, rate: int, seconds: int) -> list[
         due = min(rate * seconds, int((time.perf_counter() - begun) * rate) + 1)
         pipeline = redis.pipeline(transaction=False)
         for number in range(sent, due):
-            pipeline.xadd(contracts.RESPONSES, {"kind": "response", "channel": "web", "body": crowd.reply(number)})
+            pipeline.xadd(keys.RESPONSES, {"kind": "response", "channel": "web", "body": crowd.reply(number)})
         await pipeline.execute()
         sent = due
         await asyncio.sleep(TICK)

@@ -22,22 +22,22 @@ from typing import Any
 import msgspec
 import uvloop
 
-from msgctl import contracts
 from msgctl.config.settings import Settings
-from msgctl.events.projector import Projector
-from msgctl.postgres.database import Database
-from msgctl.postgres.migrations import migrate
-from msgctl.redisdb.client import RedisClient
-from msgctl.redisdb.connection import connect
-from msgctl.redisdb.script import Script
-from msgctl.rqueue import claims, queue
-from msgctl.rqueue.claims import Claims
-from msgctl.stack.postgres import Postgres
+from msgctl.ledger.projector import Projector
+from msgctl.local.servers.postgres import PostgresServer
+from msgctl.queue import leases, queue
+from msgctl.queue.leases import LeaseClient
+from msgctl.storage.postgres.database import Database
+from msgctl.storage.postgres.migrations import migrate
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.connections import connect
+from msgctl.storage.redis.lua import Script
 from tools.bench import messages
 from tools.bench.measure import RedisWork, cpu_seconds, descendants
 from tools.bench.servers import place
 
-SCRIPTS: Sequence[Script] = (queue.ENQUEUE, claims.CLAIM, claims.COMMIT)
+SCRIPTS: Sequence[Script] = (queue.ENQUEUE, leases.CLAIM, leases.COMMIT)
 NOTE = re.compile(r"(local function record_event\([^\n]*\n)[^\n]*XADD[^\n]*\n")
 AT_ONCE = 10
 """Messages claimed and committed side by side, as a worker with ten slots does."""
@@ -62,7 +62,7 @@ def main() -> None:
 
 async def _measure(count: int, rounds: int) -> None:
     found: dict[str, list[Cost]] = {"without": [], "with": [], "projector": []}
-    async with place() as bench, Postgres(bench.folder / "postgres") as postgres:
+    async with place() as bench, PostgresServer(bench.folder / "postgres") as postgres:
         bench.configure({("postgres", "url"): postgres.url()})
         settings = bench.settings
         await migrate(settings)
@@ -86,20 +86,20 @@ async def _work(redis: RedisClient, settings: Settings, count: int, *, silent: b
     with _silenced() if silent else _as_it_is():
         before, begun = await RedisWork.so_far(redis), time.process_time()
         await messages.fill(redis, settings, count=count, conversations=count)
-        worker = Claims(redis, settings, "bench")
+        worker = LeaseClient(redis, settings, "bench")
         while claimed := await worker.claim(AT_ONCE):
             await asyncio.gather(*map(partial(messages.commit, worker), claimed))
         python = time.process_time() - begun
         after = await RedisWork.so_far(redis)
-    events = await redis.xlen(contracts.EVENTS)
+    events = await redis.xlen(keys.EVENTS)
     if events != (0 if silent else 3 * count):
         raise RuntimeError(f"{events} events of {count} messages: the comparison is none")
     return Cost(redis=(after - before).cpu / count * 1e6, python=python / count * 1e6)
 
 
-async def _project(redis: RedisClient, projector: Projector, postgres: Postgres, count: int) -> Cost:
+async def _project(redis: RedisClient, projector: Projector, postgres: PostgresServer, count: int) -> Cost:
     before, begun, server = await RedisWork.so_far(redis), time.process_time(), _cpu(postgres)
-    while await projector.project():
+    while await projector.project_batch():
         pass
     python, postgres_cpu = time.process_time() - begun, _cpu(postgres) - server
     redis_cpu = (await RedisWork.so_far(redis) - before).cpu
@@ -108,7 +108,7 @@ async def _project(redis: RedisClient, projector: Projector, postgres: Postgres,
 
 async def _bytes_an_event(redis: RedisClient, settings: Settings, count: int) -> float:
     await _work(redis, settings, count, silent=False)
-    size = await redis.memory_usage(contracts.EVENTS, samples=0)
+    size = await redis.memory_usage(keys.EVENTS, samples=0)
     return float(size or 0) / (3 * count)
 
 
@@ -118,7 +118,7 @@ async def _microseconds_an_event(redis: RedisClient) -> float:
     return float(found["cmdstat_xadd"]["usec_per_call"])
 
 
-def _cpu(postgres: Postgres) -> float:
+def _cpu(postgres: PostgresServer) -> float:
     return sum(cpu_seconds(pid) for pid in descendants(postgres.pid or 0))
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import msgspec
 
-from msgctl.redisdb.client import RedisClient
+from msgctl.storage.redis.client import RedisClient
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")

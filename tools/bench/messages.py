@@ -4,10 +4,10 @@ import asyncio
 from datetime import UTC, datetime
 
 from msgctl.config.settings import Settings
-from msgctl.messages import Draft, Message, Reply, Turn
-from msgctl.redisdb.client import RedisClient
-from msgctl.rqueue.claims import Claimed, Claims, Committed
-from msgctl.rqueue.queue import Queue
+from msgctl.domain.messages import Message, Reply, Turn, UnnumberedResponse
+from msgctl.queue.leases import CommitResult, LeaseClient, LeasedMessage
+from msgctl.queue.queue import Queue
+from msgctl.storage.redis.client import RedisClient
 
 USER = "20000000-0000-4000-8000-000000000000"
 AGENT = "10000000-0000-4000-8000-000000000000"
@@ -44,10 +44,10 @@ async def fill(redis: RedisClient, settings: Settings, *, count: int, conversati
         await asyncio.gather(*(enqueue(queue, number, conversations) for number in numbers))
 
 
-async def commit(claims: Claims, claimed: Claimed) -> Committed | None:
+async def commit(claims: LeaseClient, claimed: LeasedMessage) -> CommitResult | None:
     """Answer a message, as step 80 of the pipeline does."""
     asked = claimed.message
-    response = Draft(
+    response = UnnumberedResponse(
         message_id=asked.message_id,
         conversation_id=asked.conversation_id,
         agent_id=asked.agent_id,

@@ -8,18 +8,18 @@ from functools import partial
 
 import uvloop
 
-from daemons._pace import Pace
-from daemons.worker.loop import WAKE_BLOCK, WorkLoop
-from msgctl.breakers.breakers import Breakers
+from daemons.runtime.liveness import LivenessTracker
+from daemons.worker.loop import WAKE_TIMEOUT_S, WorkLoop
 from msgctl.config.settings import Settings
 from msgctl.config.sources import load
-from msgctl.pipeline import Pipeline
-from msgctl.redisdb.connection import connect, dedicated
-from msgctl.redisdb.safety import Watch
-from msgctl.rqueue.claims import Claimed, Claims
-from msgctl.rqueue.progress import Progress
-from msgctl.rqueue.queue import Queue
-from msgctl.rqueue.worker import Registration
+from msgctl.processing.breakers.breakers import CircuitBreakers
+from msgctl.processing.pipeline import Pipeline
+from msgctl.queue.leases import LeaseClient, LeasedMessage
+from msgctl.queue.progress import ProgressWriter
+from msgctl.queue.queue import Queue
+from msgctl.queue.rq_registration import RqRegistration
+from msgctl.storage.redis.connections import blocking_client, connect
+from msgctl.storage.redis.durability import DurabilityMonitor
 from tools.bench import messages
 
 Finished = Callable[[], None]
@@ -34,15 +34,15 @@ class NoSteps(Pipeline):
         finish: called then.
     """
 
-    def __init__(self, claims: Claims, count: int, finish: Finished) -> None:
-        self._claims = claims
+    def __init__(self, claims: LeaseClient, count: int, finish: Finished) -> None:
+        self._leases = claims
         self._left = count
         self._finish = finish
         self.done = asyncio.Event()
 
-    async def work(self, claimed: Claimed) -> None:
+    async def process(self, claimed: LeasedMessage) -> None:
         """Commit."""
-        await messages.commit(self._claims, claimed)
+        await messages.commit(self._leases, claimed)
         self._left -= 1
         if not self._left:
             self._finish()
@@ -77,29 +77,29 @@ async def _drain(settings: Settings, count: int, finish: Finished) -> None:
     name = f"bench-{os.getpid()}"
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(connect(settings))
-        waiting = await stack.enter_async_context(dedicated(settings, blocking=WAKE_BLOCK))
-        claims, progress = Claims(redis, settings, name), Progress(redis)
+        waiting = await stack.enter_async_context(blocking_client(settings, max_block_s=WAKE_TIMEOUT_S))
+        claims, progress = LeaseClient(redis, settings, name), ProgressWriter(redis)
         pipeline = NoSteps(claims, count, finish)
-        registration = Registration(settings, name)
-        await registration.begin()
-        stack.push_async_callback(registration.end)
+        registration = RqRegistration(settings, name)
+        await registration.register()
+        stack.push_async_callback(registration.deregister)
         loop = WorkLoop(
             settings,
             name,
-            claims=claims,
+            leases=claims,
             progress=progress,
             pipeline=pipeline,
-            register=registration.begin,
-            chores=[Breakers(redis, settings).refresh, Watch(redis, settings).look],
+            register=registration.register,
+            periodic_tasks=[CircuitBreakers(redis, settings).refresh, DurabilityMonitor(redis, settings).check],
             waiting=waiting,
-            pace=Pace(),
+            liveness=LivenessTracker(),
         )
         await loop.run(pipeline.done, pipeline.done)
 
 
 async def _drain_bare(settings: Settings, count: int, finish: Finished) -> None:
     async with connect(settings) as redis:
-        claims = Claims(redis, settings, f"bench-{os.getpid()}")
+        claims = LeaseClient(redis, settings, f"bench-{os.getpid()}")
         commit = partial(messages.commit, claims)
         while count > 0:
             claimed = await claims.claim(settings.worker.concurrency)

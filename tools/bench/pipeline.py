@@ -15,10 +15,10 @@ from pathlib import Path
 
 import psycopg
 
-from msgctl.postgres.migrations import migrate
-from msgctl.redisdb.client import RedisClient
-from msgctl.redisdb.connection import connect
-from msgctl.stack.postgres import Postgres
+from msgctl.local.servers.postgres import PostgresServer
+from msgctl.storage.postgres.migrations import migrate
+from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.connections import connect
 from tools.bench import peers, pipelines, plot, report
 from tools.bench.daemon import add_agents, n8n
 from tools.bench.load import AGENTS, run_load
@@ -197,7 +197,11 @@ def _tell(text: str) -> None:
 
 @asynccontextmanager
 async def _bench(folder: Path | None, arguments: argparse.Namespace) -> AsyncIterator[Bench]:
-    async with place() as here, connect(here.settings) as redis, Postgres(here.folder / "postgres") as postgres:
+    async with (
+        place() as here,
+        connect(here.settings) as redis,
+        PostgresServer(here.folder / "postgres") as postgres,
+    ):
         here.configure({("postgres", "url"): postgres.url()})
         await migrate(here.settings)
         await add_agents(postgres.url(), AGENTS)

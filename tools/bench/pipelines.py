@@ -10,12 +10,12 @@ from pathlib import Path
 import aiohttp
 import msgspec
 
-from msgctl import contracts
-from msgctl.redisdb.client import RedisClient
-from msgctl.stack import ports
-from msgctl.stack.daemon import Daemon
-from msgctl.stack.process import stop
-from msgctl.stack.supervisor import Supervisor
+from msgctl.local.supervisor import ports
+from msgctl.local.supervisor.child import Daemon
+from msgctl.local.supervisor.process import stop
+from msgctl.local.supervisor.supervisor import Supervisor
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tools.bench import peers
 from tools.bench.measure import cpu_seconds, descendants, peak_memory
 from tools.bench.servers import SECRET, Place
@@ -61,7 +61,7 @@ async def ours(place: Place, concurrency: int) -> AsyncIterator[Fleet]:
         }
     )
     daemons = [Daemon(f"{part}-1", [f"daemons.{part}"], place.environment, lambda *_: None) for part in PARTS]
-    async with Supervisor(daemons, grace=GRACE) as supervisor:
+    async with Supervisor(daemons, grace_s=GRACE) as supervisor:
         parts = {part: pids[0] for part, pids in supervisor.pids.items()}
         yield Fleet(f"http://127.0.0.1:{port}", parts)
 
@@ -100,7 +100,7 @@ async def peer(
                 await _wait_for_workers(redis, concurrency)
         yield Fleet(peers.BASE, {part: process.pid for part, process in running.items()})
     finally:
-        await asyncio.gather(*(stop(process, signal.SIGTERM, grace=GRACE) for process in running.values()))
+        await asyncio.gather(*(stop(process, signal.SIGTERM, grace_s=GRACE) for process in running.values()))
 
 
 async def _wait_for_health(base: str) -> None:
@@ -114,5 +114,5 @@ async def _wait_for_health(base: str) -> None:
 
 
 async def _wait_for_workers(redis: RedisClient, count: int) -> None:
-    while await redis.scard(contracts.RQ_WORKERS) < count:  # noqa: ASYNC110 - it is Redis that knows
+    while await redis.scard(keys.RQ_WORKERS) < count:  # noqa: ASYNC110 - it is Redis that knows
         await asyncio.sleep(0.1)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from msgctl.redisdb.connection import connect
+from msgctl.storage.redis.connections import connect
 from tools.bench import daemon, queue_compare, queue_depth, report, scaling
 from tools.bench.servers import place
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from msgctl.config.settings import Settings
-from msgctl.redisdb.client import RedisClient
-from msgctl.rqueue.claims import Claimed, Claims
+from msgctl.queue.leases import LeaseClient, LeasedMessage
+from msgctl.storage.redis.client import RedisClient
 from tools.bench import messages, report
 from tools.bench.measure import RedisWork, quantile, slowest
 from tools.bench.servers import Place
@@ -87,7 +87,7 @@ async def _measure(settings: Settings, redis: RedisClient, queued: int, conversa
     await messages.fill(redis, settings, count=queued, conversations=conversations)
     filling = time.perf_counter() - begun
     full = await RedisWork.so_far(redis)
-    claims, worked = Claims(redis, settings, "bench"), min(queued // 2, CLAIMS)
+    claims, worked = LeaseClient(redis, settings, "bench"), min(queued // 2, CLAIMS)
     await messages.commit(claims, (await claims.claim(1))[0])  # Redis knows the scripts from now on
     single = await _time_claims(redis, claims, worked, 1)
     batch = await _time_claims(redis, claims, worked // BATCH, BATCH)
@@ -103,10 +103,10 @@ async def _measure(settings: Settings, redis: RedisClient, queued: int, conversa
     )
 
 
-async def _time_claims(redis: RedisClient, claims: Claims, count: int, slots: int) -> Timing:
+async def _time_claims(redis: RedisClient, claims: LeaseClient, count: int, slots: int) -> Timing:
     """Claim so many times, one after the other; what was claimed is committed after them all."""
     await redis.config_resetstat()
-    claimed: list[Claimed] = []
+    claimed: list[LeasedMessage] = []
     waits: list[float] = []
     for _ in range(count):
         begun = time.perf_counter()

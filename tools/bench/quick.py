@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from msgctl.postgres.migrations import migrate
-from msgctl.redisdb.client import RedisClient
-from msgctl.redisdb.connection import connect
-from msgctl.stack.postgres import Postgres
+from msgctl.local.servers.postgres import PostgresServer
+from msgctl.storage.postgres.migrations import migrate
+from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.connections import connect
 from tools.bench import pipelines, queue_compare, queue_depth, report
 from tools.bench.daemon import add_agents, n8n
 from tools.bench.load import AGENTS, Outcome, run_load
@@ -78,7 +78,7 @@ async def main() -> bool:
 async def _go_the_way(here: Place, redis: RedisClient) -> tuple[Way, Way]:
     """The whole pipeline at saturation, and at 50 messages a second."""
     await redis.flushall()
-    async with Postgres(here.folder / "postgres", durable=False) as postgres, n8n(0) as url:
+    async with PostgresServer(here.folder / "postgres", durable=False) as postgres, n8n(0) as url:
         here.configure({("postgres", "url"): postgres.url(), ("n8n", "base_url"): url})
         await migrate(here.settings)
         await add_agents(postgres.url(), AGENTS)

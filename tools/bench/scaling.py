@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from msgctl.redisdb.client import RedisClient
-from msgctl.rqueue.claims import Claims
+from msgctl.queue.leases import LeaseClient
+from msgctl.storage.redis.client import RedisClient
 from tools.bench import messages, report
 from tools.bench.children import run_contender
 from tools.bench.measure import RedisWork, median
@@ -75,7 +75,7 @@ async def _spread(place: Place, redis: RedisClient, queued: int, conversations: 
     """Claim and commit in a queue of so many conversations."""
     await redis.flushall()
     await messages.fill(redis, place.settings, count=queued, conversations=conversations)
-    claims = Claims(redis, place.settings, "bench")
+    claims = LeaseClient(redis, place.settings, "bench")
     before, begun = await RedisWork.so_far(redis), _cpu()
     done = 0
     while done < work:

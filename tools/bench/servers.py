@@ -9,8 +9,8 @@ from typing import Any
 
 from msgctl.config.settings import Settings
 from msgctl.config.sources import load
-from msgctl.stack import config_file
-from msgctl.stack.valkey import Valkey
+from msgctl.local.servers.valkey import ValkeyServer
+from msgctl.local.supervisor import config_file
 
 SECRET = "a secret of the benches, 32 bytes or more"  # noqa: S105 - it guards nothing
 
@@ -23,7 +23,7 @@ class Place:
         valkey: the one Redis all contenders use.
     """
 
-    def __init__(self, folder: Path, valkey: Valkey) -> None:
+    def __init__(self, folder: Path, valkey: ValkeyServer) -> None:
         self.folder = folder
         self.valkey = valkey
         self.config = folder / "config.toml"
@@ -31,7 +31,7 @@ class Place:
 
     def configure(self, values: dict[tuple[str, str], Any]) -> None:
         """Set settings in the configuration that the processes under test read."""
-        config_file.update(self.config, values)
+        config_file.update_settings(self.config, values)
 
     @property
     def settings(self) -> Settings:
@@ -49,5 +49,5 @@ class Place:
 async def place() -> AsyncIterator[Place]:
     """Start a Valkey as the embedded stack runs it: append-only file, fsync each second."""
     with tempfile.TemporaryDirectory(prefix="msgctl-bench-") as folder:
-        async with Valkey(Path(folder, "valkey")) as valkey:
+        async with ValkeyServer(Path(folder, "valkey")) as valkey:
             yield Place(Path(folder), valkey)

@@ -12,8 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from msgctl import logs
 from msgctl.config.settings import Settings
+from msgctl.observability import logs
 from tools.chaos import (
     crash_messages,
     duplicates,

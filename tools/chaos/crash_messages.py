@@ -4,10 +4,10 @@ import random
 import time
 from dataclasses import dataclass
 
-from msgctl.messages import State
+from msgctl.domain.messages import State
+from msgctl.local.fakes.n8n import N8nBehavior
+from msgctl.operations.checks.invariants.verify import InvariantVerification, VerificationReport
 from msgctl.operations.context import Context
-from msgctl.operations.verification import Verdict, Verification
-from msgctl.stack.n8n import Behaviour
 from tools.chaos.crashing_worker import POISON
 from tools.chaos.environment import Place
 from tools.chaos.worker_pool import Crew
@@ -43,7 +43,7 @@ class Report:
     """Innocent messages that were worked alone for a while, and answered."""
     deaths: int
     seconds: float
-    verdict: Verdict
+    verdict: VerificationReport
 
     @property
     def holds(self) -> bool:
@@ -54,7 +54,7 @@ class Report:
 async def poison(place: Place, plan: Plan) -> Report:
     """Send them all, with the poisons somewhere in between, and see who is dead at the end."""
     begun = time.monotonic()
-    place.n8n.reset(Behaviour(delay=20))
+    place.n8n.reset(N8nBehavior(delay=20))
     place.with_worker(lease=plan.lease, concurrency=plan.concurrency, max_crashes=plan.max_crashes)
     ids = [f"m{number}" for number in range(plan.messages)]
     deadly = set(random.sample(ids, plan.poisons))
@@ -75,5 +75,5 @@ async def poison(place: Place, plan: Plan) -> Report:
         innocents_in_quarantine=len(alone),
         deaths=deaths,
         seconds=time.monotonic() - begun,
-        verdict=await Verification(Context(place.settings, place.redis)).run(),
+        verdict=await InvariantVerification(Context(place.settings, place.redis)).run(),
     )

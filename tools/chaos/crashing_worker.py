@@ -3,26 +3,26 @@
 import os
 from functools import partial
 
-from daemons._process import main
+from daemons.runtime.lifecycle import main
 from daemons.worker import __main__ as worker
 from daemons.worker import quarantine
-from msgctl.pipeline import Pipeline
-from msgctl.rqueue.claims import Claimed
+from msgctl.processing.pipeline import Pipeline
+from msgctl.queue.leases import LeasedMessage
 
 POISON = "a text that kills"
 
-work = Pipeline.work
+process = Pipeline.process
 
 
-async def work_or_die(self: Pipeline, claimed: Claimed) -> None:
+async def process_or_die(self: Pipeline, leased: LeasedMessage) -> None:
     """Work a message, unless it is poison."""
-    if claimed.message.message == POISON:
+    if leased.message.message == POISON:
         os._exit(137)
-    await work(self, claimed)
+    await process(self, leased)
 
 
 if __name__ == "__main__":
-    arguments = worker.parse()
-    Pipeline.work = work_or_die  # type: ignore[method-assign]
-    quarantine.PROGRAM = ("-m", "tools.chaos.crashing_worker", "--quarantine")
+    arguments = worker.parse_arguments()
+    Pipeline.process = process_or_die  # type: ignore[method-assign]
+    quarantine.CHILD_ARGUMENTS = ("-m", "tools.chaos.crashing_worker", "--quarantine")
     main("worker", partial(worker.serve, quarantine=arguments.quarantine), arguments)

@@ -6,10 +6,10 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
+from msgctl.local.fakes.n8n import N8nBehavior
+from msgctl.operations.checks.invariants.verify import InvariantVerification, VerificationReport
 from msgctl.operations.context import Context
-from msgctl.operations.verification import Verdict, Verification
-from msgctl.rqueue.queue import Verdict as Answer
-from msgctl.stack.n8n import Behaviour
+from msgctl.queue.queue import EnqueueStatus as Answer
 from tools.chaos.environment import Place
 from tools.chaos.worker_pool import Crew
 
@@ -28,7 +28,7 @@ class Report:
     runs: int
     n8n_calls: int
     seconds: float
-    verdict: Verdict
+    verdict: VerificationReport
 
     @property
     def holds(self) -> bool:
@@ -40,7 +40,7 @@ class Report:
 async def pairs(place: Place, count: int) -> Report:
     """Send so many pairs, and a third message with the same id and another body, while two workers work."""
     begun = time.monotonic()
-    place.n8n.reset(Behaviour())
+    place.n8n.reset(N8nBehavior())
     place.with_worker(concurrency=50)
     ids = [f"m{number}" for number in range(count)]
     answers: Counter[Answer] = Counter()
@@ -65,7 +65,7 @@ async def pairs(place: Place, count: int) -> Report:
         repeated=answers[Answer.REPEATED],
         conflicts=answers[Answer.CONFLICT],
         runs=sum(job.runs for job in jobs),
-        n8n_calls=place.n8n.calls.total(),
+        n8n_calls=place.n8n.calls_by_message.total(),
         seconds=time.monotonic() - begun,
-        verdict=await Verification(Context(place.settings, place.redis)).run(),
+        verdict=await InvariantVerification(Context(place.settings, place.redis)).run(),
     )

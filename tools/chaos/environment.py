@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from msgctl import contracts
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
-from msgctl.errors import RedisUnavailable
-from msgctl.messages import Message
-from msgctl.postgres.migrations import migrate
-from msgctl.redisdb.client import RedisClient
-from msgctl.redisdb.connection import connect
-from msgctl.rqueue.queue import Queue, Stats, Verdict
-from msgctl.stack.n8n import N8nStandIn
-from msgctl.stack.postgres import Postgres
-from msgctl.stack.valkey import Valkey
+from msgctl.domain.errors import RedisUnavailable
+from msgctl.domain.messages import Message
+from msgctl.local.fakes.n8n import FakeN8n
+from msgctl.local.servers.postgres import PostgresServer
+from msgctl.local.servers.valkey import ValkeyServer
+from msgctl.queue.queue import EnqueueStatus, Queue, Stats
+from msgctl.storage.postgres.migrations import migrate
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.connections import connect
 
 USER = "u"
 PAUSE = 0.2
@@ -34,8 +34,8 @@ class Place:
 
     folder: Path
     settings: Settings
-    valkey: Valkey
-    n8n: N8nStandIn
+    valkey: ValkeyServer
+    n8n: FakeN8n
     agent_id: str
     redis: RedisClient
 
@@ -49,7 +49,9 @@ class Place:
         changed = self.settings.worker.model_copy(update=worker)
         self.settings = self.settings.model_copy(update={"worker": changed})
 
-    async def send(self, message_id: str, conversation: str, *, text: str = "hello", priority: int = 5) -> Verdict:
+    async def send(
+        self, message_id: str, conversation: str, *, text: str = "hello", priority: int = 5
+    ) -> EnqueueStatus:
         """Send a message as a client does who does not give up: the same one again, until it is answered."""
         message = Message(
             message_id=message_id,
@@ -62,7 +64,7 @@ class Place:
         )
         while True:
             try:
-                return (await self.queue.enqueue(message, digest=message.digest())).verdict
+                return (await self.queue.enqueue(message, digest=message.digest())).status
             except RedisUnavailable:
                 await asyncio.sleep(PAUSE)
 
@@ -85,7 +87,7 @@ class Place:
     async def all_delivered(self) -> None:
         """Return once the subscriber has nothing left."""
         while True:
-            groups: Any = await self.redis.xinfo_groups(contracts.RESPONSES)
+            groups: Any = await self.redis.xinfo_groups(keys.RESPONSES)
             if not any(group["pending"] or group["lag"] for group in groups):
                 return
             await asyncio.sleep(PAUSE)
@@ -108,9 +110,9 @@ async def place(folder: Path | None = None) -> AsyncIterator[Place]:
     with tempfile.TemporaryDirectory(prefix="msgctl-chaos-") as temporary:
         root = folder or Path(temporary)
         async with (
-            Valkey(root / "valkey") as valkey,
-            Postgres(root / "postgres", durable=False) as postgres,
-            N8nStandIn() as n8n,
+            ValkeyServer(root / "valkey") as valkey,
+            PostgresServer(root / "postgres", durable=False) as postgres,
+            FakeN8n() as n8n,
         ):
             settings = _settings(valkey, postgres, n8n)
             await migrate(settings)
@@ -120,7 +122,7 @@ async def place(folder: Path | None = None) -> AsyncIterator[Place]:
                 yield Place(root, settings, valkey, n8n, agent.id, redis)
 
 
-def _settings(valkey: Valkey, postgres: Postgres, n8n: N8nStandIn) -> Settings:
+def _settings(valkey: ValkeyServer, postgres: PostgresServer, n8n: FakeN8n) -> Settings:
     return Settings.model_validate(
         {
             "redis": {"host": "127.0.0.1", "port": valkey.port},

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from msgctl.operations import verification
+from msgctl.operations.checks.invariants import verify
 from tools.chaos import rq_baseline
 from tools.chaos.environment import Place
 from tools.support.fault_proxy import Fault
@@ -37,7 +37,7 @@ async def every_call(place: Place, *, most: int = 200, step: int = 1) -> list[Ro
         most: calls to strike at, at most.
         step: 1 strikes at each call, 5 at each fifth.
     """
-    verification.PAUSE = 0.05  # nothing moves when it looks
+    verify.CONFIRMATION_INTERVAL_S = 0.05  # nothing moves when it looks
     story = Story(place.settings, place.n8n, place.agent_id)
     rows = []
     for fault in Fault:

@@ -11,12 +11,12 @@ from pydantic import SecretStr
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from msgctl import tokens
+from msgctl.auth import tokens
 from msgctl.config.settings import Settings
-from msgctl.messages import Channel
+from msgctl.domain.messages import Channel
+from msgctl.local.supervisor import ports
+from msgctl.operations.checks.invariants.verify import InvariantVerification, VerificationReport
 from msgctl.operations.context import Context
-from msgctl.operations.verification import Verdict, Verification
-from msgctl.stack import ports
 from tools.chaos.environment import Place
 from tools.chaos.replies import USER, Replies, name_of
 from tools.chaos.subscriber_kills import SUBSCRIBER
@@ -59,7 +59,7 @@ class Report:
     not_recovered: int
     """Resumptions that were told `recovered: false`."""
     seconds: float
-    verdict: Verdict
+    verdict: VerificationReport
 
     @property
     def holds(self) -> bool:
@@ -197,7 +197,7 @@ class GatewayStorm:
             gaps=sum(follower.gaps for follower in followers),
             not_recovered=sum(follower.not_recovered for follower in followers),
             seconds=seconds,
-            verdict=await Verification(Context(self._settings, self._redis)).run(),
+            verdict=await InvariantVerification(Context(self._settings, self._redis)).run(),
         )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import requests
 
-from msgctl.redisdb.client import RedisClient
+from msgctl.storage.redis.client import RedisClient
 from tools.bench.measure import memory
 
 LOOK = 0.5

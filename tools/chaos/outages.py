@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import count, islice
 from typing import Literal
 
-from msgctl.events.event import Event
-from msgctl.events.ledger import Ledger
+from msgctl.ledger.event import Event
+from msgctl.ledger.stream import Ledger
+from msgctl.local.fakes.n8n import N8nBehavior
+from msgctl.operations.checks.invariants.verify import InvariantVerification, VerificationReport
 from msgctl.operations.context import Context
-from msgctl.operations.verification import Verdict, Verification
-from msgctl.stack.n8n import Behaviour
 from tools.chaos.environment import Place
 from tools.chaos.worker_pool import Crew
 from tools.support.daemons import Daemon, until
@@ -80,7 +80,7 @@ class Report:
     """What came of all."""
 
     outages: list[Outage]
-    verdict: Verdict
+    verdict: VerificationReport
 
     @property
     def holds(self) -> bool:
@@ -98,7 +98,7 @@ async def outages(place: Place, plan: Plan) -> Report:
     async with Crew(place.settings, 2), Daemon("subscriber", place.settings):
         for number, (manner, seconds) in enumerate(plan):
             found.append(await _Trial(place, f"o{number}", manner, seconds).live())
-    return Report(found, await Verification(Context(place.settings, place.redis)).run())
+    return Report(found, await InvariantVerification(Context(place.settings, place.redis)).run())
 
 
 class _Trial:
@@ -117,7 +117,7 @@ class _Trial:
         """Send, take Redis away, give it back, and look when everything went on."""
         place = self._place
         before = (await place.stats()).completed
-        place.n8n.reset(Behaviour(delay=THINKING * 1000, fail_once=FAIL_ONCE))
+        place.n8n.reset(N8nBehavior(delay=THINKING * 1000, fail_once=FAIL_ONCE))
         await self._send(self._due)
         await self._called(self._due)
         await asyncio.sleep(THINKING / 2)
@@ -125,7 +125,7 @@ class _Trial:
         await self._send(self._behind)
         await until(self._are_delayed, "the retries to be waiting")
         back = await self._take_redis_away()
-        place.n8n.behaviour.delay = 0
+        place.n8n.behavior.delay = 0
         await self._send(self._new)
         await place.all_over(before + 4 * EACH)
         await place.all_delivered()
@@ -135,7 +135,7 @@ class _Trial:
         await asyncio.gather(*(self._place.send(each, f"c-{each}".replace("behind", "asked")) for each in ids))
 
     async def _called(self, ids: Sequence[str]) -> None:
-        await until(lambda: all(self._place.n8n.calls[each] for each in ids), "n8n to be called")
+        await until(lambda: all(self._place.n8n.calls_by_message[each] for each in ids), "n8n to be called")
 
     async def _are_delayed(self) -> bool:
         return (await self._place.stats()).delayed >= EACH
@@ -165,7 +165,7 @@ class _Trial:
         # What ran just when Redis froze is told of under the time of then, so that its end counts too.
         worked = [min(_first(events[each], WORKED), end) for each, end in ends.items()]
         told = [_first(events[each], DELIVERED) for each in self._asked if each in ends]
-        calls = sum(place.n8n.calls[each] for each in everything)
+        calls = sum(place.n8n.calls_by_message[each] for each in everything)
         return Outage(
             manner=self._manner,
             seconds=self._seconds,
@@ -181,7 +181,7 @@ class _Trial:
         """By message: what the ledger tells since Redis is back, oldest first."""
         found: defaultdict[str, list[Event]] = defaultdict(list)
         ledger = Ledger(self._place.redis)
-        async for events in ledger.all_after(f"{back:.0f}-0"):
+        async for events in ledger.iter_after(f"{back:.0f}-0"):
             for event in events:
                 found[event.message_id].append(event)
         return found

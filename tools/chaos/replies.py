@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from msgctl import contracts
-from msgctl.messages import Channel, Reply, Response
-from msgctl.redisdb.client import RedisClient
+from msgctl.domain.messages import Channel, Reply, Response
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 
 USER = "chaos"
 KEPT = 3600
@@ -51,10 +51,12 @@ class Replies:
         pipeline = self._redis.pipeline(transaction=False)
         for number in numbers:
             response = self._response(number, sockets, text)
-            keys = [contracts.RESPONSES]
-            keys += [prefix + response.conversation_id for prefix in (contracts.CONVERSATION, contracts.REPLIES)]
+            key_names = [keys.RESPONSES]
+            key_names += [prefix + response.conversation_id for prefix in (keys.CONVERSATION, keys.REPLIES)]
             body = response.to_json().decode().removesuffix("}")
-            pipeline.eval(COMMIT, len(keys), *keys, self._channel, body, self._user, response.seq or 0, KEPT)
+            pipeline.eval(
+                COMMIT, len(key_names), *key_names, self._channel, body, self._user, response.seq or 0, KEPT
+            )
         await pipeline.execute()
 
     def _response(self, number: int, sockets: Sequence[str], text: str) -> Response:

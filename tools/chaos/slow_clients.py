@@ -14,11 +14,12 @@ import msgspec
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from msgctl import contracts, tokens
-from msgctl.messages import Channel
-from msgctl.redisdb.client import RedisClient
-from msgctl.stack import ports
-from msgctl.tasks import cancel
+from msgctl.aio import cancel
+from msgctl.auth import tokens
+from msgctl.domain.messages import Channel
+from msgctl.local.supervisor import ports
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
 from tools.chaos.dead_line import Silent
 from tools.chaos.environment import Place
 from tools.chaos.gateway_kills import at, with_secret
@@ -152,17 +153,17 @@ class SlowClients:
 
     async def _taken_in(self) -> None:
         """Return once the gateway has read what there is for its sockets."""
-        [name] = await self._redis.hkeys(contracts.GATEWAYS)
+        [name] = await self._redis.hkeys(keys.GATEWAYS)
         while True:
-            pending = await self._redis.xpending(contracts.RESPONSES, contracts.RESPONSES_GROUP)
-            [group] = await self._redis.xinfo_groups(contracts.RESPONSES)
-            if not (pending["pending"] or group["lag"] or await self._redis.xlen(f"{contracts.INBOX}{name}")):
+            pending = await self._redis.xpending(keys.RESPONSES, keys.RESPONSES_GROUP)
+            [group] = await self._redis.xinfo_groups(keys.RESPONSES)
+            if not (pending["pending"] or group["lag"] or await self._redis.xlen(f"{keys.INBOX}{name}")):
                 return
             await asyncio.sleep(0.05)
 
     async def _gone(self, conversation: int) -> float:
         """When the gateway has let go of every socket that followed this one."""
-        while await self._redis.exists(contracts.SOCKETS + name_of(conversation)):  # noqa: ASYNC110 - it is Redis's
+        while await self._redis.exists(keys.SOCKETS + name_of(conversation)):  # noqa: ASYNC110 - it is Redis's
             await asyncio.sleep(0.1)
         return time.monotonic()
 

@@ -25,12 +25,12 @@ from typing import Any
 import msgspec
 from pydantic import SecretStr
 
-from msgctl import contracts
+from msgctl.aio import cancel
 from msgctl.config.settings import Settings
+from msgctl.local.supervisor import ports
+from msgctl.operations.checks.invariants.verify import InvariantVerification, VerificationReport
 from msgctl.operations.context import Context
-from msgctl.operations.verification import Verdict, Verification
-from msgctl.stack import ports
-from msgctl.tasks import cancel
+from msgctl.storage.redis import keys
 from tools.bench.daemon import add_agents, n8n
 from tools.bench.load import Outcome
 from tools.bench.servers import SECRET
@@ -74,7 +74,7 @@ class Report:
     memory: list[Slope]
     left: dict[str, int] = field(default_factory=dict)
     """Keys that were not there before the load and have not gone, by their beginning."""
-    verdict: Verdict | None = None
+    verdict: VerificationReport | None = None
 
     @property
     def holds(self) -> bool:
@@ -142,7 +142,7 @@ class Soak:
                 # Of a run too short to warm up, its second half.
                 memory=samples.slopes(begun + min(max(WARMING, self._seconds / 3), self._seconds / 2)),
                 left=left,
-                verdict=await Verification(Context(settings, self._place.redis)).run(),
+                verdict=await InvariantVerification(Context(settings, self._place.redis)).run(),
             )
 
     async def _stall(self) -> None:
@@ -171,9 +171,9 @@ class Soak:
 
 def _stays(key: str) -> bool:
     """Whether a key stands for the whole pipeline, or for a process that lives: a bounded number of them."""
-    whole = set(contracts.LUA_NAMES.values())
-    named = (contracts.RQ_QUEUE, contracts.RQ_WORKER, contracts.WAKE, contracts.BREAKER, contracts.CLAIMED)
-    return key in whole or key.startswith((*named, contracts.INBOX))
+    whole = set(keys.LUA_NAMES.values())
+    named = (keys.RQ_QUEUE, keys.RQ_WORKER, keys.WAKE, keys.BREAKER, keys.CLAIMED)
+    return key in whole or key.startswith((*named, keys.INBOX))
 
 
 async def _start(part: str, settings: Settings, stack: AsyncExitStack) -> Watched:

@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from msgctl import contracts
-from msgctl.messages import State
+from msgctl.domain.messages import State
+from msgctl.local.fakes.n8n import N8nBehavior
+from msgctl.operations.checks.invariants.verify import InvariantVerification, VerificationReport
 from msgctl.operations.context import Context
-from msgctl.operations.verification import Verdict, Verification
-from msgctl.stack.n8n import Behaviour
+from msgctl.storage.redis import keys
 from tools.chaos.environment import Place
 from tools.chaos.worker_pool import Crew
 from tools.support.daemons import Daemon
@@ -61,7 +61,7 @@ class Report:
     n8n_called_too_often: int
     """Calls beyond those needed: of messages whose worker died between n8n's answer and the commit."""
     seconds: float
-    verdict: Verdict
+    verdict: VerificationReport
 
     @property
     def holds(self) -> bool:
@@ -89,7 +89,7 @@ class Storm:
         """Send everything, do everything, and look at what is left."""
         begun = time.monotonic()
         plan, place = self._plan, self._place
-        place.n8n.reset(Behaviour(delay=plan.n8n * 1000, fail_once=FAIL_ONCE))
+        place.n8n.reset(N8nBehavior(delay=plan.n8n * 1000, fail_once=FAIL_ONCE))
         async with Crew(place.settings, plan.workers) as crew, Daemon("subscriber", place.settings):
             deeds = asyncio.create_task(self._do_harm(crew))
             await asyncio.gather(*(self._converse(number) for number in range(plan.conversations)))
@@ -141,17 +141,17 @@ class Storm:
             kills=self._kills,
             freezes=self._freezes,
             redis_restarts=1,
-            n8n_calls=place.n8n.calls.total(),
+            n8n_calls=place.n8n.calls_by_message.total(),
             n8n_needed=needed,
-            n8n_called_too_often=place.n8n.calls.total() - needed,
+            n8n_called_too_often=place.n8n.calls_by_message.total() - needed,
             seconds=seconds,
-            verdict=await Verification(Context(place.settings, place.redis)).run(),
+            verdict=await InvariantVerification(Context(place.settings, place.redis)).run(),
         )
 
     async def _committed(self) -> dict[str, list[str]]:
         """By conversation: the ids that the stream carries, in order."""
         found: dict[str, list[str]] = {}
-        entries: Any = await self._place.redis.xrange(contracts.RESPONSES)
+        entries: Any = await self._place.redis.xrange(keys.RESPONSES)
         for _, fields in entries:
             if fields["kind"] == "response":
                 body = msgspec.json.decode(fields["body"])

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from msgctl.config.settings import Settings
-from msgctl.delivery.record import DeliveryRecord, DeliveryState, find
-from msgctl.messages import Channel
+from msgctl.delivery.delivery_record import DeliveryRecord, DeliveryState, find_record
+from msgctl.domain.messages import Channel
+from msgctl.local.fakes.providers import FakeProviders
+from msgctl.operations.checks.invariants.verify import InvariantVerification, VerificationReport
 from msgctl.operations.context import Context
-from msgctl.operations.verification import Verdict, Verification
-from msgctl.stack.recorder import Recorder
 from tools.chaos.environment import Place
 from tools.chaos.replies import Replies
 from tools.chaos.worker_pool import Crew
@@ -50,7 +50,7 @@ class Report:
     """UNKNOWN, or sent once more on purpose."""
     inversions: int
     seconds: float
-    verdict: Verdict
+    verdict: VerificationReport
 
     @property
     def holds(self) -> bool:
@@ -75,7 +75,7 @@ class DeliveryStorm:
     async def rage(self) -> Report:
         """Commit all replies while subscribers die, wait until each is over, and look at what arrived."""
         begun = time.monotonic()
-        async with Recorder() as recorder:
+        async with FakeProviders() as recorder:
             settings = _settings(self._place.settings, recorder.url, self._plan)
             async with Crew(settings, self._plan.subscribers, program=SUBSCRIBER) as crew:
                 deeds = asyncio.create_task(self._kill(crew))
@@ -100,7 +100,7 @@ class DeliveryStorm:
 
     async def _all_over(self) -> list[DeliveryRecord]:
         while True:
-            found = [await find(self._redis, f"r{number}") for number in range(self._plan.replies)]
+            found = [await find_record(self._redis, f"r{number}") for number in range(self._plan.replies)]
             over = [record for record in found if record is not None and record.ended_at]
             if len(over) == self._plan.replies:
                 return over
@@ -124,7 +124,7 @@ class DeliveryStorm:
             marked=len(marked),
             inversions=_inversions(sent, self._plan.conversations),
             seconds=seconds,
-            verdict=await Verification(Context(settings, self._redis)).run(),
+            verdict=await InvariantVerification(Context(settings, self._redis)).run(),
         )
 
 

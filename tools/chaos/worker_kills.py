@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from msgctl.events.event import Event
-from msgctl.events.ledger import Ledger
+from msgctl.aio import cancel
+from msgctl.ledger.event import Event
+from msgctl.ledger.stream import Ledger
+from msgctl.local.fakes.n8n import N8nBehavior
+from msgctl.operations.checks.invariants.verify import InvariantVerification, VerificationReport
 from msgctl.operations.context import Context
-from msgctl.operations.verification import Verdict, Verification
 from msgctl.operations.workers import Workers
-from msgctl.stack.n8n import Behaviour
-from msgctl.tasks import cancel
 from tools.bench.measure import quantile
 from tools.chaos.environment import Place
 from tools.chaos.worker_pool import Crew, Kill
@@ -52,7 +52,7 @@ class Report:
     longest: float
     limit: float
     """The lease and five seconds."""
-    verdict: Verdict
+    verdict: VerificationReport
 
     @property
     def holds(self) -> bool:
@@ -62,7 +62,7 @@ class Report:
 
 async def deaths(place: Place, plan: Plan) -> Report:
     """Kill one worker after the other, each time while all of them work."""
-    place.n8n.reset(Behaviour(delay=THINKING * 1000))
+    place.n8n.reset(N8nBehavior(delay=THINKING * 1000))
     place.with_worker(lease=plan.lease, concurrency=plan.concurrency)
     sender = _Sender(place)
     async with Crew(place.settings, plan.workers) as crew:
@@ -81,7 +81,7 @@ async def deaths(place: Place, plan: Plan) -> Report:
         at_work_again=quantile(seconds, 0.99),
         longest=max(seconds),
         limit=plan.lease + NOTICED,
-        verdict=await Verification(Context(place.settings, place.redis)).run(),
+        verdict=await InvariantVerification(Context(place.settings, place.redis)).run(),
     )
 
 
@@ -103,7 +103,7 @@ class _Sender:
 
 async def _all_work(place: Place, crew: Crew, plan: Plan) -> bool:
     """Whether each worker that there shall be is there, with something to do, and all of them with much."""
-    alive = await Workers(Context(place.settings, place.redis, place.queue)).alive()
+    alive = await Workers(Context(place.settings, place.redis, place.queue)).list_alive()
     running = {worker["pid"]: len(worker["running"]) for worker in alive}
     each = [running.get(pid, 0) for pid in crew.pids]
     busy = [running for running in each if running]
@@ -116,9 +116,9 @@ async def _follow(ledger: Ledger, kills: Sequence[Kill]) -> list[float]:
     lost: dict[str, float] = {}
     seconds: list[float] = []
     left = list(kills)
-    async for events in ledger.all_after("0-0"):
+    async for events in ledger.iter_after("0-0"):
         for event in events:
-            while left and left[0].at <= event.order[0]:
+            while left and left[0].at <= event.position[0]:
                 kill = left.pop(0)
                 orphans = [each for each, worker in running.items() if worker.rsplit("-", 2)[1] == str(kill.pid)]
                 lost |= dict.fromkeys(orphans, kill.at)
@@ -131,7 +131,7 @@ def _see(event: Event, running: dict[str, str], lost: dict[str, float], seconds:
     if event.what == "claimed":
         running[message_id] = event.actor
         if message_id in lost:
-            seconds.append((event.order[0] - lost.pop(message_id)) / 1000)
+            seconds.append((event.position[0] - lost.pop(message_id)) / 1000)
     elif event.what in ENDED:
         with suppress(KeyError):
             del running[message_id]

@@ -9,12 +9,12 @@ import sys
 from msgctl.agents.store import Agents
 from msgctl.config.settings import Settings
 from msgctl.config.sources import load
-from msgctl.intake import Intake, Receipt, Submission
-from msgctl.redisdb.connection import connect
-from msgctl.rqueue.queue import Queue
+from msgctl.intake.accept import AcceptReceipt, Intake, Submission
+from msgctl.queue.queue import Queue
+from msgctl.storage.redis.connections import connect
 
 
-async def accept(settings: Settings, message_id: str, conversation_id: str, agent_id: str) -> Receipt:
+async def accept(settings: Settings, message_id: str, conversation_id: str, agent_id: str) -> AcceptReceipt:
     """Accept it as the gateway does."""
     async with connect(settings) as redis, Agents(settings) as agents:
         submission = Submission(

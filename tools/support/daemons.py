@@ -12,8 +12,8 @@ from typing import Self
 from pydantic import SecretStr
 
 from msgctl.config.settings import Settings
-from msgctl.config.sources import known_settings
-from msgctl.notify import Readiness
+from msgctl.config.sources import iter_settings
+from msgctl.observability.sd_notify import NotifySocket
 
 PATIENCE = 60.0
 """Seconds to wait for a condition before a test fails; a busy machine may need many."""
@@ -24,7 +24,7 @@ OUTPUT_LISTENERS: list[Callable[[str, str], None]] = []
 def environment(settings: Settings) -> dict[str, str]:
     """This process's environment with every setting that is not a default, as MSGCTL_SECTION_NAME."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MSGCTL_", "REDIS_"))}
-    for section, name, field in known_settings():
+    for section, name, field in iter_settings():
         value = getattr(getattr(settings, section), name)
         if value == field.get_default(call_default_factory=True):
             continue
@@ -55,7 +55,7 @@ class Daemon:
         self._told = ""
 
     async def __aenter__(self) -> Self:
-        with closing(Readiness()) as notifications:
+        with closing(NotifySocket()) as notifications:
             self._environment["NOTIFY_SOCKET"] = notifications.address
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -96,10 +96,10 @@ class Daemon:
         """Return once its output holds `words`."""
         await until(lambda: words in self.output, f"{self.name} to say {words!r}")
 
-    async def _until_ready(self, notifications: Readiness) -> None:
+    async def _until_ready(self, notifications: NotifySocket) -> None:
         ended = asyncio.create_task(self.process.wait())
         while "READY=1" not in self._told:
-            heard = asyncio.create_task(notifications.hear())
+            heard = asyncio.create_task(notifications.receive())
             await asyncio.wait([heard, ended], timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
             if not heard.done():
                 heard.cancel()

@@ -15,19 +15,19 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from daemons._process import Life
+from daemons.runtime.lifecycle import Lifecycle
 from daemons.worker.__main__ import serve
-from msgctl import contracts
 from msgctl.config.settings import Settings
-from msgctl.messages import Message, State
+from msgctl.domain.messages import Message, State
+from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior
+from msgctl.operations.checks.findings import Violation
+from msgctl.operations.checks.invariants.verify import InvariantVerification
 from msgctl.operations.context import Context
-from msgctl.operations.findings import Violation
-from msgctl.operations.verification import Verification
-from msgctl.redisdb.client import RedisClient
-from msgctl.redisdb.connection import connect
-from msgctl.rqueue.claims import Claims
-from msgctl.rqueue.queue import Queue
-from msgctl.stack.n8n import Behaviour, N8nStandIn
+from msgctl.queue.leases import LeaseClient
+from msgctl.queue.queue import Queue
+from msgctl.storage.redis import keys
+from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.connections import connect
 from tools.support.accepting import accept
 from tools.support.daemons import Daemon, environment, until
 from tools.support.fault_proxy import Fault, Proxy
@@ -85,7 +85,7 @@ class Story:
         agent_id: an agent of user `u`.
     """
 
-    def __init__(self, settings: Settings, n8n: N8nStandIn, agent_id: str) -> None:
+    def __init__(self, settings: Settings, n8n: FakeN8n, agent_id: str) -> None:
         worker = settings.worker.model_copy(update={"lease": 1.5, "concurrency": 3, "drain": 1.0})
         patience = settings.retry.model_copy(update={"base": 0.1, "hold": 0.1})
         redis = settings.redis.model_copy(update={"timeout": 2.0})
@@ -160,14 +160,14 @@ class Story:
 
     async def _begin(self, redis: RedisClient) -> None:
         await redis.flushdb()
-        self._n8n.reset(Behaviour(fail_once=FAIL_ONCE))
+        self._n8n.reset(N8nBehavior(fail_once=FAIL_ONCE))
         queue = Queue(redis, self.settings)
         await self._offer(queue, ORPHAN, "c-orphan")
-        await Claims(redis, self.settings, "ghost").claim(1)
-        for member in await redis.zrange(contracts.LEASES, 0, -1):
-            await redis.zadd(contracts.LEASES, {str(member): 1})
+        await LeaseClient(redis, self.settings, "ghost").claim(1)
+        for member in await redis.zrange(keys.LEASES, 0, -1):
+            await redis.zadd(keys.LEASES, {str(member): 1})
         seconds, _ = await redis.time()
-        await redis.hset(contracts.TENDED, mapping={"at": seconds * 1000 + 60_000, "grace": 0})
+        await redis.hset(keys.TENDED, mapping={"at": seconds * 1000 + 60_000, "grace": 0})
         await self._offer(queue, RETRIED, "c")
         await self._offer(queue, FOLLOWING, "c")
         await self._offer(queue, HOPELESS, "c-hopeless", agent_id=NOBODY)
@@ -192,8 +192,8 @@ class Story:
         return self.settings.model_copy(update={"redis": redis})
 
     async def _judge(self, outcome: Outcome, redis: RedisClient, needed: Mapping[str, int]) -> None:
-        outcome.extra_calls = sum(self._n8n.calls[each] - calls for each, calls in needed.items())
-        entries: Any = await redis.xrange(contracts.RESPONSES)
+        outcome.extra_calls = sum(self._n8n.calls_by_message[each] - calls for each, calls in needed.items())
+        entries: Any = await redis.xrange(keys.RESPONSES)
         bodies = [fields["body"] for _, fields in entries if fields["kind"] == "response"]
         named = [each for each in outcome.expected for body in bodies if f'"{each}"' in body]
         outcome.responses = {each: named.count(each) for each in outcome.expected}
@@ -201,13 +201,13 @@ class Story:
             if job is not None:
                 outcome.states[job.message.message_id] = job.state
                 outcome.crashes += job.crashes
-        outcome.violations = (await Verification(Context(self.settings, redis)).run()).violations
+        outcome.violations = (await InvariantVerification(Context(self.settings, redis)).run()).violations
 
 
 @asynccontextmanager
 async def working(settings: Settings) -> AsyncIterator[None]:
     """A worker inside this process."""
-    life = Life()
+    life = Lifecycle()
     task = asyncio.create_task(serve(settings, life))
     try:
         yield

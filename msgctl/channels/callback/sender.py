@@ -11,10 +11,10 @@ from msgctl.channels.callback.errors import CODES
 from msgctl.channels.error_codes import failure
 from msgctl.channels.send_limits import SendLimits, digest
 from msgctl.config.settings import Settings
-from msgctl.errors import BadAddress
+from msgctl.domain.errors import BadAddress
+from msgctl.domain.messages import Response
 from msgctl.http.client import HttpClient
 from msgctl.http.ssrf_guard import check_url
-from msgctl.messages import Response
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with, itself none
 SECRET_BYTES = range(24, 65)

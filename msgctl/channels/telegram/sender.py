@@ -10,9 +10,9 @@ from msgctl.channels.telegram.errors import CODES
 from msgctl.channels.telegram.rate_limits import bot_rate
 from msgctl.channels.text_splitter import split, utf16_units
 from msgctl.config.settings import Settings
-from msgctl.errors import BadAddress, DeliveryFailed, DeliveryUnknown
+from msgctl.domain.errors import BadAddress, DeliveryFailed, DeliveryUnknown
+from msgctl.domain.messages import Response
 from msgctl.http.client import Answer, HttpClient
-from msgctl.messages import Response
 
 LIMIT = 4096
 """UTF-16 units of a text."""

@@ -6,8 +6,8 @@ from typing import Any
 from msgctl.channels.inbound import InboundOther, InboundText, derive_id, kind_of, sanitize_text
 from msgctl.channels.webhook import WebhookRequest, WebhookResult, parse_json
 from msgctl.config.settings import Settings
-from msgctl.errors import MalformedBody, NotFound, Unauthorized
-from msgctl.messages import Channel
+from msgctl.domain.errors import MalformedBody, NotFound, Unauthorized
+from msgctl.domain.messages import Channel
 
 WRITTEN = ("message", "edited_message")
 """The updates in which a person says something to the bot."""

@@ -4,8 +4,8 @@ import re
 
 import msgspec
 
-from msgctl.errors import BadAddress
-from msgctl.messages import Response
+from msgctl.domain.errors import BadAddress
+from msgctl.domain.messages import Response
 
 E164 = re.compile(r"\+?([1-9][0-9]{6,14})\Z")
 STATUS_PATH = "/webhooks/twilio"

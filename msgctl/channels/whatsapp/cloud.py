@@ -8,7 +8,7 @@ from msgctl.channels.error_codes import failure
 from msgctl.channels.whatsapp.addresses import Text
 from msgctl.channels.whatsapp.cloud_errors import CODES
 from msgctl.config.settings import Settings
-from msgctl.errors import BadAddress, DeliveryFailed, DeliveryUnknown
+from msgctl.domain.errors import BadAddress, DeliveryFailed, DeliveryUnknown
 from msgctl.http.client import Answer, HttpClient
 
 

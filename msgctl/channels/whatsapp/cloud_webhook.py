@@ -16,8 +16,8 @@ from msgctl.channels.inbound import (
 )
 from msgctl.channels.webhook import WebhookRequest, WebhookResult, parse_json
 from msgctl.config.settings import Settings
-from msgctl.errors import NotFound, Unauthorized
-from msgctl.messages import Channel
+from msgctl.domain.errors import NotFound, Unauthorized
+from msgctl.domain.messages import Channel
 
 STATUSES = frozenset({"sent", "delivered", "read", "failed"})
 WORDS = (

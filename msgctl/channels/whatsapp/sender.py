@@ -9,9 +9,9 @@ from msgctl.channels.whatsapp.cloud import WhatsAppCloud
 from msgctl.channels.whatsapp.rate_limits import number_rate
 from msgctl.channels.whatsapp.twilio import WhatsAppTwilio
 from msgctl.config.settings import Settings
-from msgctl.errors import BadAddress
+from msgctl.domain.errors import BadAddress
+from msgctl.domain.messages import Response
 from msgctl.http.client import HttpClient
-from msgctl.messages import Response
 
 PAIR_INTERVAL, PAIR_BURST = 6000, 45
 """Milliseconds a message to the same customer costs a number, and how many may come at once."""

@@ -11,7 +11,7 @@ from msgctl.channels.error_codes import failure
 from msgctl.channels.whatsapp.addresses import STATUS_PATH, Text
 from msgctl.channels.whatsapp.twilio_errors import CODES
 from msgctl.config.settings import Settings
-from msgctl.errors import BadAddress, DeliveryUnknown
+from msgctl.domain.errors import BadAddress, DeliveryUnknown
 from msgctl.http.client import Answer, HttpClient
 
 SKEW = 60.0

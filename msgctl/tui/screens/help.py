@@ -9,10 +9,10 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from msgctl.tui.text import wrapped
-from msgctl.tui.widgets.pane import Pane
+from msgctl.tui.formatting import wrap_line
+from msgctl.tui.widgets.tab_pane import Pane
 
-EVERYWHERE = (
+GLOBAL_KEYS = (
     ("1-8", "the tabs; also h l, Left and Right, or a click"),
     ("j k g G", "down, up, first, last"),
     ("p", "freeze the picture, and go on; the queue works on"),
@@ -25,7 +25,7 @@ EVERYWHERE = (
     ("?", "this help"),
     ("q", "leave"),
 )
-INDENT = 16
+MEANING_INDENT = 16
 """Cells before a meaning; a name may have three fewer."""
 
 
@@ -62,15 +62,20 @@ class HelpScreen(ModalScreen[None]):
         pane, text = self._pane, Text()
         for title, entries in (
             (f"{pane.LABEL.upper()}: {pane.SUMMARY}", pane.KEYS),
-            ("WORDS", pane.WORDS),
-            ("EVERYWHERE", EVERYWHERE),
+            ("WORDS", pane.GLOSSARY),
+            ("EVERYWHERE", GLOBAL_KEYS),
         ):
             if not entries:
                 continue
             text.append(f"{title}\n", style="bold")
             for name, meaning in entries:
-                first, *rest = wrapped(meaning, max(20, width - INDENT))
-                text.append("".join(f"{line}\n" for line in (f"  {name:<{INDENT - 2}}{first}", *_further(rest))))
+                first, *rest = wrap_line(meaning, max(20, width - MEANING_INDENT))
+                text.append(
+                    "".join(
+                        f"{line}\n"
+                        for line in (f"  {name:<{MEANING_INDENT - 2}}{first}", *_continuation_lines(rest))
+                    )
+                )
             text.append("\n")
         self.query_one("#keys", Static).update(text)
 
@@ -79,5 +84,5 @@ class HelpScreen(ModalScreen[None]):
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
 
-def _further(lines: list[str]) -> list[str]:
-    return [f"{'':<{INDENT}}{line.lstrip()}" for line in lines]
+def _continuation_lines(lines: list[str]) -> list[str]:
+    return [f"{'':<{MEANING_INDENT}}{line.lstrip()}" for line in lines]

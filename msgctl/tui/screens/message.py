@@ -9,13 +9,13 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from msgctl.errors import MsgctlError
-from msgctl.events.event import Event
-from msgctl.tui.desk import Desk
-from msgctl.tui.screens.story import milliseconds, tell
-from msgctl.tui.text import wrapped
+from msgctl.domain.errors import MsgctlError
+from msgctl.ledger.event import Event
+from msgctl.tui.context import DashboardContext
+from msgctl.tui.formatting import wrap_line
+from msgctl.tui.views.message_detail import message_lines, parse_rfc3339_ms
 
-NEAR = 500
+NEARBY_EVENTS = 500
 """Events of the ledger looked at, from either end."""
 
 
@@ -23,7 +23,7 @@ class MessageScreen(ModalScreen[None]):
     """Opens above the tabs and follows the message until it is left.
 
     Args:
-        desk: where the message is.
+        dashboard_context: where the message is.
         message_id: which one.
     """
 
@@ -38,9 +38,9 @@ class MessageScreen(ModalScreen[None]):
         Binding("c", "copy", "Copy the id"),
     ]
 
-    def __init__(self, desk: Desk, message_id: str) -> None:
+    def __init__(self, dashboard_context: DashboardContext, message_id: str) -> None:
         super().__init__()
-        self._desk = desk
+        self._dashboard_context = dashboard_context
         self._message_id = message_id
         self._lines: list[str] = []
 
@@ -53,15 +53,15 @@ class MessageScreen(ModalScreen[None]):
         """Look at once, and again each interval."""
         self.query_one(VerticalScroll).border_title = "message"
         self.query_one(VerticalScroll).border_subtitle = "Esc back  j k Space b g G scroll  c copy the id"
-        await self.look()
-        self.set_interval(self._desk.interval, self.look)
+        await self.refresh_data()
+        self.set_interval(self._dashboard_context.interval_s, self.refresh_data)
 
-    async def look(self) -> None:
+    async def refresh_data(self) -> None:
         """Read the message and tell of it."""
         try:
-            found = await self._desk.operations.messages.show(self._message_id)
-            turns = await self._desk.operations.history.read(found["conversationId"])
-            self._lines = tell(found, turns, await self._events(found))
+            found = await self._dashboard_context.operations.messages.show(self._message_id)
+            turns = await self._dashboard_context.operations.history.read(found["conversationId"])
+            self._lines = message_lines(found, turns, await self._events(found))
         except MsgctlError as error:
             self._lines = [error.message]
         self.draw()
@@ -72,7 +72,7 @@ class MessageScreen(ModalScreen[None]):
         story = Text()
         for line in self._lines:
             title = line[:1].isupper() and not line.startswith(("  ", "> "))
-            for piece in wrapped(line, width):
+            for piece in wrap_line(line, width):
                 story.append(f"{piece}\n", style="bold" if title else "")
         self.query_one("#story", Static).update(story)
 
@@ -82,9 +82,9 @@ class MessageScreen(ModalScreen[None]):
 
     async def _events(self, found: dict[str, Any]) -> list[Event]:
         """What a bounded look at the ledger finds: the events behind its acceptance, and the newest."""
-        ledger = self._desk.operations.ledger
-        near = await ledger.after(f"{milliseconds(found['createdAt']) - 1}-0", NEAR)
-        events = {event.entry: event for event in [*near, *await ledger.newest(NEAR)]}
+        ledger = self._dashboard_context.operations.ledger
+        near = await ledger.read_after(f"{parse_rfc3339_ms(found['createdAt']) - 1}-0", NEARBY_EVENTS)
+        events = {event.entry: event for event in [*near, *await ledger.read_newest(NEARBY_EVENTS)]}
         return [event for event in events.values() if event.message_id == self._message_id]
 
     def action_scroll(self, lines: int) -> None:

@@ -4,27 +4,27 @@ from collections.abc import Sequence
 
 from textual.widgets import Static
 
-from msgctl.operations.snapshot import BUCKET
-from msgctl.tui.text import count, rate
+from msgctl.operations.dashboard.snapshot import BUCKET_S
+from msgctl.tui.formatting import format_count, format_rate
 
-LABELS = 7
+LABEL_WIDTH = 7
 """Cells left of the axis."""
-LEAST_HEIGHT = 8
-DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+MIN_HEIGHT = 8
+BRAILLE_DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 """Braille's bits: of the left and of the right column of a cell, from its top."""
-BLANK = 0x2800
+BRAILLE_BLANK = 0x2800
 
 
-class Chart(Static):
+class ThroughputChart(Static):
     """Draws throughput above and dead letters below, each on an axis of its own."""
 
-    def draw(self, answered: list[int], failed: list[int]) -> None:
+    def show_counts(self, answered: list[int], failed: list[int]) -> None:
         """Show these counts, oldest first.
 
         The last bucket is still filling and would look like a fall: it is counted, not drawn.
         """
-        width, height = self.size.width - LABELS - 1, self.size.height
-        if width > LABELS and height >= LEAST_HEIGHT:
+        width, height = self.size.width - LABEL_WIDTH - 1, self.size.height
+        if width > LABEL_WIDTH and height >= MIN_HEIGHT:
             self.update("\n".join(_lines(answered[:-1], failed[:-1], width, height, dead=sum(failed))))
 
 
@@ -32,40 +32,40 @@ def _lines(answered: list[int], failed: list[int], width: int, height: int, *, d
     below = max(2, (height - 3) // 4)
     speed, deaths = max(*answered, 1), max(*failed, 1)
     return [
-        "answered a second"[: width + LABELS],
-        *_panel(line(answered, speed, width, height - 3 - below), rate(speed / BUCKET)),
-        f"dead letters: {count(dead)} in the last 5 min"[: width + LABELS],
-        *_panel(line(failed, deaths, width, below), count(deaths)),
-        f"{'':>{LABELS}}-5 min{'now':>{width - 5}}",
+        "answered a second"[: width + LABEL_WIDTH],
+        *_label_axis(plot_line(answered, speed, width, height - 3 - below), format_rate(speed / BUCKET_S)),
+        f"dead letters: {format_count(dead)} in the last 5 min"[: width + LABEL_WIDTH],
+        *_label_axis(plot_line(failed, deaths, width, below), format_count(deaths)),
+        f"{'':>{LABEL_WIDTH}}-5 min{'now':>{width - 5}}",
     ]
 
 
-def _panel(rows: list[str], top: str) -> list[str]:
+def _label_axis(rows: list[str], top: str) -> list[str]:
     labels = [top, *[""] * (len(rows) - 2), "0"]
-    return [f"{label:>{LABELS - 1}} ┤{row}" for label, row in zip(labels, rows, strict=True)]
+    return [f"{label:>{LABEL_WIDTH - 1}} ┤{row}" for label, row in zip(labels, rows, strict=True)]
 
 
-def line(values: Sequence[int], top: int, width: int, height: int) -> list[str]:
+def plot_line(values: Sequence[int], top: int, width: int, height: int) -> list[str]:
     """The values as a line of dots, two to a cell across and four down; `top` is the value at the upper edge."""
     across, down = 2 * width, 4 * height
-    cells = [[BLANK] * width for _ in range(height)]
+    cells = [[BRAILLE_BLANK] * width for _ in range(height)]
     before = None
     for x in range(across):
-        y = round(_between(values, x / max(1, across - 1)) / top * (down - 1))
+        y = round(_interpolate(values, x / max(1, across - 1)) / top * (down - 1))
         for dot in range(min(y, before if before is not None else y), max(y, before or 0) + 1):
             row, depth = divmod(down - 1 - dot, 4)
-            cells[row][x // 2] |= DOTS[x % 2][depth]
+            cells[row][x // 2] |= BRAILLE_DOTS[x % 2][depth]
         before = y
     return ["".join(map(chr, row)) for row in cells]
 
 
-def _between(values: Sequence[int], share: float) -> float:
+def _interpolate(values: Sequence[int], share: float) -> float:
     """The value at a share, 0 to 1, of the way along them."""
     place = share * (len(values) - 1)
     left = min(int(place), len(values) - 2)
     return values[left] + (values[left + 1] - values[left]) * (place - left)
 
 
-def stretch(values: list[int], width: int) -> list[int]:
+def stretch_values(values: list[int], width: int) -> list[int]:
     """The values over so many cells, each as often as fits."""
     return [values[place * len(values) // width] for place in range(width)]

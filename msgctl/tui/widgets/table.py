@@ -9,16 +9,16 @@ from textual.events import Resize
 from textual.widgets import DataTable
 from textual.widgets.data_table import ColumnKey
 
-from msgctl.tui.text import clean, plain
+from msgctl.tui.formatting import plain_text, sanitize
 
-LEAST_WIDTH = 8
-ROOMY = 118
+MIN_COLUMN_WIDTH = 8
+FULL_WIDTH = 118
 """Cells from which on a table shows everything in full."""
-HIDDEN = -1
+HIDDEN_WIDTH = -1
 """The width of a column that is not shown."""
 
 
-class Heading(NamedTuple):
+class ColumnHeading(NamedTuple):
     """One column."""
 
     label: str
@@ -29,12 +29,12 @@ class Heading(NamedTuple):
     narrow: int | None = None
     """Cells where the table has less than `ROOMY`, or `HIDDEN`; None makes no difference."""
 
-    def fitting(self, width: int) -> int:
+    def width_for(self, width: int) -> int:
         """Its cells in a table of so many."""
-        return self.width if self.narrow is None or width >= ROOMY else self.narrow
+        return self.width if self.narrow is None or width >= FULL_WIDTH else self.narrow
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """One row: the key by which the cursor finds it again, and its cells."""
 
     key: str
@@ -63,95 +63,99 @@ class Table(DataTable[Text]):
 
     def __init__(
         self,
-        *headings: Heading,
+        *headings: ColumnHeading,
         id: str | None = None,  # noqa: A002 - Textual's own name
         newest_first: bool = False,
     ) -> None:
         super().__init__(id=id, cursor_type="row", zebra_stripes=True)
-        self.room = LEAST_WIDTH
+        self.flexible_width = MIN_COLUMN_WIDTH
         """Cells of the column without a width."""
         self._headings = headings
         self._newest_first = newest_first
-        self._places: list[int] = []
+        self._visible_columns: list[int] = []
         """Which of the headings are shown."""
-        self._rows: list[Row] = []
-        self._shown: list[list[str]] = []
-        self._lay_out(ROOMY)
+        self._current_rows: list[TableRow] = []
+        self._drawn_cells: list[list[str]] = []
+        self._choose_columns(FULL_WIDTH)
 
     @property
-    def under_cursor(self) -> Row | None:
+    def selected_row(self) -> TableRow | None:
         """The row under the cursor."""
-        return self._rows[self.cursor_row] if 0 <= self.cursor_row < len(self._rows) else None
+        return self._current_rows[self.cursor_row] if 0 <= self.cursor_row < len(self._current_rows) else None
 
     @property
-    def chosen(self) -> str | None:
+    def selected_key(self) -> str | None:
         """The key of the row under the cursor."""
-        return self.under_cursor.key if self.under_cursor else None
+        return self.selected_row.key if self.selected_row else None
 
     @property
     def detail(self) -> str:
         """All of what the row under the cursor may have had no room for."""
-        row = self.under_cursor
+        row = self.selected_row
         text = (row.detail or str(row.cells[-1])) if row else ""
         return "" if text == "-" else text
 
-    def show(self, rows: Iterable[Row]) -> None:
+    def show_rows(self, rows: Iterable[TableRow]) -> None:
         """Make the table show these rows, touching only the cells that differ; the cursor follows its row."""
         wanted = list(rows)
-        chosen, before = self.chosen, self.cursor_row
+        chosen, before = self.selected_key, self.cursor_row
         for place, row in enumerate(wanted):
-            cells = [clean(row.cells[column]) for column in self._places]
-            if place < len(self._shown):
-                self._patch(place, cells)
+            cells = [sanitize(row.cells[column]) for column in self._visible_columns]
+            if place < len(self._drawn_cells):
+                self._patch_row(place, cells)
             else:
-                self.add_row(*map(self._cell, self._places, cells), key=str(place))
-                self._shown.append(cells)
-        for place in range(len(wanted), len(self._shown)):
+                self.add_row(*map(self._make_cell, self._visible_columns, cells), key=str(place))
+                self._drawn_cells.append(cells)
+        for place in range(len(wanted), len(self._drawn_cells)):
             self.remove_row(str(place))
-        del self._shown[len(wanted) :]
-        self._rows = wanted
+        del self._drawn_cells[len(wanted) :]
+        self._current_rows = wanted
         keys = [row.key for row in wanted]
         if chosen is not None and keys and not (self._newest_first and before == 0):
             place = keys.index(chosen) if chosen in keys else min(before, len(keys) - 1)
             if place != self.cursor_row:
                 self.move_cursor(row=place)
 
-    def _patch(self, place: int, cells: list[str]) -> None:
-        for column, old, new in zip(self._places, self._shown[place], cells, strict=True):
+    def _patch_row(self, place: int, cells: list[str]) -> None:
+        for column, old, new in zip(self._visible_columns, self._drawn_cells[place], cells, strict=True):
             if old != new:
-                self.update_cell(str(place), str(column), self._cell(column, new))
-        self._shown[place] = cells
+                self.update_cell(str(place), str(column), self._make_cell(column, new))
+        self._drawn_cells[place] = cells
 
-    def _cell(self, column: int, text: str) -> Text:
-        cell = plain(text)
+    def _make_cell(self, column: int, text: str) -> Text:
+        cell = plain_text(text)
         cell.justify = "right" if self._headings[column].right else "left"
         return cell
 
-    def _lay_out(self, width: int) -> None:
+    def _choose_columns(self, width: int) -> None:
         """Choose the columns for a table of so many cells; other columns than before are filled anew."""
-        places = [place for place, heading in enumerate(self._headings) if heading.fitting(width) != HIDDEN]
-        if places == self._places:
+        places = [
+            place for place, heading in enumerate(self._headings) if heading.width_for(width) != HIDDEN_WIDTH
+        ]
+        if places == self._visible_columns:
             return
-        rows, cursor = self._rows, self.cursor_row
+        rows, cursor = self._current_rows, self.cursor_row
         self.clear(columns=True)
-        self._places, self._shown = places, []
+        self._visible_columns, self._drawn_cells = places, []
         for place in places:
             heading = self._headings[place]
             label = Text(heading.label, justify="right" if heading.right else "left")
-            self.add_column(label, key=str(place), width=heading.width or LEAST_WIDTH)
-        self.show(rows)
+            self.add_column(label, key=str(place), width=heading.width or MIN_COLUMN_WIDTH)
+        self.show_rows(rows)
         self.move_cursor(row=cursor)
 
     def on_resize(self, event: Resize) -> None:
         """Fit the columns, and give the one without a width what the others leave."""
         width = event.size.width - 1  # the scroll bar
-        self._lay_out(width)
-        widths = {place: self._headings[place].fitting(width) for place in self._places}
-        self.room = max(LEAST_WIDTH, width - sum(widths.values()) - 2 * self.cell_padding * len(widths))
+        self._choose_columns(width)
+        widths = {place: self._headings[place].width_for(width) for place in self._visible_columns}
+        self.flexible_width = max(
+            MIN_COLUMN_WIDTH, width - sum(widths.values()) - 2 * self.cell_padding * len(widths)
+        )
         for place, cells in widths.items():
             column: Any = self.columns[ColumnKey(str(place))]
             column.auto_width = False
-            column.width = cells or self.room
+            column.width = cells or self.flexible_width
         self._clear_caches()
         self._require_update_dimensions = True
         self.refresh(layout=True)

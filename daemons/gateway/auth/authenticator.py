@@ -1,0 +1,84 @@
+"""Who a request or a socket comes from: a bearer token, a subprotocol, a query parameter or a one-time ticket."""
+
+from urllib.parse import parse_qs
+
+from starlette.types import Scope
+
+from daemons.gateway.auth.jwks import PublishedKeys
+from daemons.gateway.auth.tickets import Tickets
+from daemons.gateway.http.middleware import QUOTA_STATE_KEY
+from daemons.gateway.limits.rate_limit import RateLimiter, RateLimitExceeded
+from msgctl.auth.tokens import Claims, UnknownKey, Verifier
+from msgctl.domain.errors import Unauthorized
+
+SUBPROTOCOL = "msgctl.v1"
+BEARER_PREFIX = "bearer."
+"""What comes before the token in the list of subprotocols, the one header that a browser's WebSocket can set."""
+
+
+class Authenticator:
+    """Finds the credential of a request and checks it.
+
+    Args:
+        verifier: checks tokens.
+        tickets: checks one-time tickets.
+        keys: asked for keys that the verifier does not know.
+        limits: counts requests.
+    """
+
+    def __init__(self, verifier: Verifier, tickets: Tickets, keys: PublishedKeys, limits: RateLimiter) -> None:
+        self._verifier = verifier
+        self._tickets = tickets
+        self._keys = keys
+        self._rate_limiter = limits
+
+    async def authenticate_request(self, scope: Scope) -> Claims:
+        """Whose HTTP request this is; it counts as one of that user's.
+
+        Raises:
+            Unauthorized: there is not exactly one good token.
+            Exceeded: the user has sent too many.
+        """
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        scheme, _, token = given[0].decode("latin-1").partition(" ") if len(given) == 1 else ("", "", "")
+        if scheme.lower() != "bearer":
+            raise Unauthorized("Send the header Authorization: Bearer TOKEN.")
+        claims = await self._verify(token.strip())
+        try:
+            scope["state"][QUOTA_STATE_KEY] = await self._rate_limiter.count_request(claims)
+        except RateLimitExceeded as error:
+            scope["state"][QUOTA_STATE_KEY] = error.quota
+            raise
+        return claims
+
+    async def authenticate_socket(self, scope: Scope) -> Claims:
+        """Whose WebSocket this is.
+
+        Raises:
+            Unauthorized: there is not exactly one good token or ticket.
+            RedisUnavailable: tickets cannot be looked up.
+        """
+        query = parse_query_string(scope)
+        tokens = [
+            name.removeprefix(BEARER_PREFIX) for name in scope["subprotocols"] if name.startswith(BEARER_PREFIX)
+        ]
+        tokens += query.get("token", [])
+        tickets = query.get("ticket", [])
+        if len(tokens) + len(tickets) != 1:
+            raise Unauthorized("Send one token or one ticket.")
+        return await (self._tickets.redeem(tickets[0]) if tickets else self._verify(tokens[0]))
+
+    async def _verify(self, token: str) -> Claims:
+        try:
+            return self._verifier.verify(token)
+        except UnknownKey:
+            await self._keys.refresh_for_unknown_key()
+            return self._verifier.verify(token)
+
+
+def parse_query_string(scope: Scope) -> dict[str, list[str]]:
+    """The query string of a request, without what cannot be read."""
+    try:
+        return parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=16)
+    except ValueError:
+        return {}

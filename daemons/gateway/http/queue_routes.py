@@ -1,0 +1,51 @@
+"""`GET /api/messages/queue/stats` and `GET /api/messages/queue/health`."""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from daemons.gateway.auth.authenticator import Authenticator
+from daemons.gateway.http.responses import retry_after_header, success_response
+from daemons.gateway.translations import Texts
+from msgctl.domain.errors import RedisUnavailable
+from msgctl.operations.checks.health import Health
+from msgctl.operations.entrance import Operations
+
+
+class QueueRoutes:
+    """What anybody with a token may know of the queue as a whole.
+
+    Args:
+        authenticator: says who asks.
+        operations: knows.
+        texts: the language of what is told of Redis.
+    """
+
+    def __init__(self, authenticator: Authenticator, operations: Operations, texts: Texts) -> None:
+        self._authenticator = authenticator
+        self._operations = operations
+        self._texts = texts
+
+    async def stats(self, request: Request) -> Response:
+        """How many messages are in which state."""
+        await self._authenticator.authenticate_request(request.scope)
+        return success_response(await self._operations.stats())
+
+    async def health(self, request: Request) -> Response:
+        """Whether the pipeline works: 200 or 503, and the reasons."""
+        await self._authenticator.authenticate_request(request.scope)
+        health = self._public_view(await self._operations.health())
+        return (
+            success_response(health, 200)
+            if health.healthy
+            else success_response(health, 503, retry_after_header())
+        )
+
+    def _public_view(self, health: Health) -> Health:
+        """Without the address of Redis, which the finding about it tells to operators."""
+        text = self._texts.errors[RedisUnavailable.code]
+        reasons = [
+            msgspec.structs.replace(reason, message=text) if reason.code == RedisUnavailable.code else reason
+            for reason in health.reasons
+        ]
+        return msgspec.structs.replace(health, reasons=reasons)

@@ -1,0 +1,93 @@
+"""Answers of the HTTP API: one shape for success, one for every refusal, on every path."""
+
+import math
+from http import HTTPStatus
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from daemons.gateway.http.schemas import Refusal, Success, make_problem
+from daemons.gateway.translations import Texts
+from msgctl.domain.errors import MsgctlError
+from msgctl.observability import logs
+
+log = logs.get_logger(__name__)
+
+JSON_MEDIA_TYPE = "application/json; charset=utf-8"
+ROUTING_CODES = {404: "not_found", 405: "method_not_allowed", 426: "upgrade_required"}
+"""The codes of what the router itself refuses."""
+DEFAULT_RETRY_AFTER_S = 2.0
+"""Seconds a client is asked to wait where nobody knows better."""
+
+
+def success_response(data: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """`{"success": true, "data": …}`."""
+    return json_response(Success(data=data), status, headers)
+
+
+def json_response(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Any struct as a JSON response, which no cache may keep."""
+    return Response(
+        msgspec.json.encode(body), status, {"cache-control": "no-store", **(headers or {})}, JSON_MEDIA_TYPE
+    )
+
+
+def retry_after_header(error: MsgctlError | None = None) -> dict[str, str]:
+    """The header that says when to come back, in whole seconds."""
+    seconds = error.retry_after if error and error.retry_after else DEFAULT_RETRY_AFTER_S
+    return {"retry-after": str(math.ceil(seconds))}
+
+
+def error_response(error: MsgctlError, texts: Texts) -> Response:
+    """`{"success": false, "error": …}` with the status and the headers that go with it."""
+    headers = {}
+    if error.http_status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
+        headers = retry_after_header(error)
+    elif error.http_status == HTTPStatus.UNAUTHORIZED:
+        headers = {"www-authenticate": 'Bearer realm="msgctl"'}
+    elif error.http_status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        # Whatever went wrong in here is nobody's business out there, its code included.
+        error = MsgctlError("")
+    return json_response(
+        Refusal(error=make_problem(error.code, texts.error_text(error), error)), error.http_status, headers
+    )
+
+
+def routing_error_response(status: int, texts: Texts, headers: dict[str, str] | None = None) -> Response:
+    """The same shape for what the router refuses."""
+    code = ROUTING_CODES.get(status, "bad_request")
+    return json_response(Refusal(error=make_problem(code, texts.errors[code])), status, headers)
+
+
+class ErrorMiddleware:
+    """Turns whatever an HTTP route raises into the one shape of a refusal.
+
+    Args:
+        app: the router.
+        texts: the language of the refusals.
+    """
+
+    def __init__(self, app: ASGIApp, texts: Texts) -> None:
+        self._app = app
+        self._texts = texts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        scope["app"] = self  # asks the router to raise its refusals instead of answering in plain text
+        try:
+            await self._app(scope, receive, send)
+        except MsgctlError as error:
+            if error.http_status == HTTPStatus.INTERNAL_SERVER_ERROR:
+                log.exception("a request failed", code=error.code)
+            response = error_response(error, self._texts)
+        except HTTPException as error:
+            allow = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+            response = routing_error_response(error.status_code, self._texts, {"allow": allow} if allow else None)
+        except Exception:
+            log.exception("a request failed unexpectedly")
+            response = error_response(MsgctlError(""), self._texts)
+        else:
+            return
+        await response(scope, receive, send)

@@ -1,0 +1,188 @@
+"""The sockets this gateway holds: made known to all, fed with what is delivered to them, told when it goes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+
+import msgspec
+
+from daemons.gateway.translations import select_texts
+from daemons.gateway.ws.connection import CLOSE_GOING_AWAY, WebSocketConnection
+from daemons.gateway.ws.progress_feed import ProgressFeed
+from msgctl.aio import background
+from msgctl.config.settings import Settings
+from msgctl.delivery.web.gateway_inbox import MOVED_KIND, InboxFrame
+from msgctl.delivery.web.socket_registry import SocketRegistry
+from msgctl.domain.errors import RedisUnavailable
+from msgctl.domain.messages import Failure, Response
+from msgctl.observability import logs
+from msgctl.observability.metrics import definitions as metrics
+
+log = logs.get_logger(__name__)
+
+REDIS_RETRY_INTERVAL_S = 0.5
+"""Seconds before Redis is asked again after it failed."""
+HEARTBEAT_INTERVAL_S = 1.0
+"""Seconds between two signs of this gateway's life."""
+CLOSE_ALL_TIMEOUT_S = 10.0
+"""Seconds sockets get to be told that the gateway goes."""
+REDIS_FAULTS = (RedisUnavailable, TimeoutError)
+"""What a Redis that is gone, or hangs, looks like from here."""
+
+_response_decoder = msgspec.json.Decoder(Response)
+_failure_decoder = msgspec.json.Decoder(Failure)
+
+
+class Hub:
+    """All sockets of this process.
+
+    Args:
+        sockets: where they are known to all gateways.
+        progress: tells how far messages have come.
+        settings: `gateway.socket_ttl`, `gateway.locale`; `redis.timeout` bounds each question.
+    """
+
+    def __init__(self, sockets: SocketRegistry, progress: ProgressFeed, settings: Settings) -> None:
+        self._sockets = sockets
+        self._progress = progress
+        self._renewal_interval_s = settings.gateway.socket_ttl / 3
+        self._timeout_s = settings.redis.timeout
+        self._missed_text = select_texts(settings).missed
+        self._connections: dict[str, WebSocketConnection] = {}
+        self._reachable = True
+        self._renewal_needed = asyncio.Event()
+        self._all_closed = asyncio.Event()
+        self._all_closed.set()
+
+    @property
+    def connection_count(self) -> int:
+        """How many sockets there are."""
+        return len(self._connections)
+
+    def run_background(self) -> AbstractAsyncContextManager[None]:
+        """Listen and beat until left."""
+        return background(self._read_inbox(), self._renew_sockets(), self._send_heartbeats(), self._progress.run())
+
+    @asynccontextmanager
+    async def hold(self, connection: WebSocketConnection) -> AsyncIterator[None]:
+        """Hold a socket while it is open; one that Redis cannot be told of now is made known later."""
+        self._connections[connection.socket_id] = connection
+        metrics.OPEN_SOCKETS.inc()
+        self._all_closed.clear()
+        try:
+            await self._register(connection)
+            if connection.wants_progress:  # not before: the first frame is the greeting
+                self._progress.add(connection)
+            yield
+        finally:
+            del self._connections[connection.socket_id]
+            metrics.OPEN_SOCKETS.dec()
+            if not self._connections:
+                self._all_closed.set()
+            self._progress.discard(connection)
+            await self._unregister(connection)
+
+    async def close_all_and_wait(self, reason: str) -> None:
+        """Tell every client that the gateway goes, and wait until they have heard."""
+        self._close_all(reason)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_ALL_TIMEOUT_S):
+                await self._all_closed.wait()
+
+    def _close_all(self, reason: str) -> None:
+        for connection in list(self._connections.values()):
+            connection.close(CLOSE_GOING_AWAY, reason)
+
+    async def _read_inbox(self) -> None:
+        while True:
+            try:
+                async for frames in self._sockets.read_frames():
+                    for frame in frames:
+                        self._dispatch(frame)
+            except REDIS_FAULTS as error:
+                self._mark_unreachable(error)
+            except Exception:
+                log.exception("the inbox of this gateway could not be read")
+            await asyncio.sleep(REDIS_RETRY_INTERVAL_S)
+
+    def _dispatch(self, frame: InboxFrame) -> None:
+        connection = self._connections.get(frame.socket_id)
+        if connection is None:
+            return  # it left meanwhile; the replies that it missed are kept for its return
+        if frame.kind == MOVED_KIND:
+            connection.close(CLOSE_GOING_AWAY, self._missed_text)
+            return
+        try:
+            event = (
+                _failure_decoder.decode(frame.body)
+                if frame.kind == "failure"
+                else _response_decoder.decode(frame.body)
+            )
+        except msgspec.DecodeError:
+            log.warning("a frame of the inbox cannot be read", socketId=frame.socket_id, kind=frame.kind)
+            return
+        connection.deliver(event)
+
+    async def _renew_sockets(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await self._sockets.renew(list(self._connections))
+                self._mark_reachable()
+            except REDIS_FAULTS as error:
+                self._mark_unreachable(error)
+            except Exception:
+                log.exception("the sockets of this gateway could not be renewed")
+            else:
+                await self._wait_for_renewal()
+            await asyncio.sleep(REDIS_RETRY_INTERVAL_S)
+
+    async def _send_heartbeats(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await self._sockets.heartbeat()
+                    self._close_after_lost_frames(await self._sockets.count_lost_frames())
+            except REDIS_FAULTS:
+                pass  # the beat tells of an outage
+            except Exception:
+                log.exception("the life of this gateway could not be shown")
+            await asyncio.sleep(HEARTBEAT_INTERVAL_S)
+
+    def _close_after_lost_frames(self, lost: int) -> None:
+        """Nobody knows whose the frames were: every client is asked to come back, and to `resume`."""
+        if lost:
+            log.warning("frames for this gateway's sockets went unread: all are to come back", frames=lost)
+            self._close_all(self._missed_text)
+
+    async def _wait_for_renewal(self) -> None:
+        """Until the next beat is due, or until a socket could not be made known."""
+        self._renewal_needed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._renewal_interval_s):
+                await self._renewal_needed.wait()
+
+    async def _register(self, connection: WebSocketConnection) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._sockets.register(connection.socket_id, connection.user_id)
+        except REDIS_FAULTS as error:
+            self._mark_unreachable(error)  # the next beat that gets through makes it known
+
+    async def _unregister(self, connection: WebSocketConnection) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._sockets.unregister(connection.socket_id, connection.conversations)
+        except REDIS_FAULTS as error:
+            self._mark_unreachable(error)  # its keys run out by themselves
+
+    def _mark_unreachable(self, error: Exception) -> None:
+        if self._reachable:
+            log.warning("Redis client error: sockets stay up, nothing is accepted", error=str(error))
+        self._reachable = False
+        self._renewal_needed.set()
+
+    def _mark_reachable(self) -> None:
+        if not self._reachable:
+            log.info("Redis answers again")
+        self._reachable = True

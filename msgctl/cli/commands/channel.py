@@ -1,0 +1,134 @@
+"""`msgctl channel`: the ways to a customer."""
+
+import time
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from msgctl.channels.registry import find_channel
+from msgctl.cli.framework.audit import record_action
+from msgctl.cli.framework.channel_option import parse_channel
+from msgctl.cli.framework.groups import make_noun_group
+from msgctl.cli.framework.output import (
+    OutputFormat,
+    OutputOption,
+    RecordFormat,
+    RecordOutputOption,
+    print_listing,
+    print_note,
+    print_record,
+)
+from msgctl.cli.framework.query import ReasonOption, accepts_yes
+from msgctl.cli.framework.session import CommandSession, run_with_session
+from msgctl.delivery.error_help import own_advice
+from msgctl.domain.durations import parse_duration
+from msgctl.domain.errors import Incomplete, InvalidInput
+from msgctl.domain.messages import Channel
+from msgctl.operations.channels import TEST_TEXT, ChannelState
+
+app = make_noun_group("The ways to a customer.")
+
+COLUMNS = {
+    "channel": "channel",
+    "configured": "configured",
+    "state": "state",
+    "backlog": "to deliver",
+    "next": "next send",
+    "trouble": "last error",
+}
+DELIVERED_STATES = {"SENT": 0, "KEPT": 0}
+ChannelArgument = Annotated[
+    Channel, typer.Argument(parser=parse_channel, metavar="CHANNEL", help="Which: whatsapp, telegram or api.")
+]
+
+
+@app.command("list", epilog="Example: msgctl channel list")
+def list_channels(context: typer.Context, output: OutputOption = OutputFormat.TABLE) -> None:
+    """Each channel: whether it may and can send, what waits on it, and what its last error means."""
+
+    async def body(session: CommandSession) -> tuple[list[dict[str, Any]], bool]:
+        snapshot = await session.operations.overview.read()
+        backlog = {row.channel: row.backlog for row in snapshot.channels}
+        records = [
+            {
+                **msgspec.to_builtins(state),
+                "backlog": backlog.get(state.channel, 0),
+                **(_table_record(state) if output is OutputFormat.TABLE else {}),
+            }
+            for state in await session.operations.channels.list()
+        ]
+        return records, snapshot.backlog_is_partial
+
+    records, partial = run_with_session(context, body)
+    if partial and output is OutputFormat.TABLE:
+        print_note("Of a long backlog only the newest are counted by channel.")
+    print_listing(
+        records, output, schema="msgctl.channel/1", columns=COLUMNS, key="channel", extra={"partial": partial}
+    )
+
+
+@app.command(epilog="Example: msgctl channel pause whatsapp --reason 'template under review'")
+@accepts_yes
+def pause(context: typer.Context, channel: ChannelArgument, reason: ReasonOption = "") -> None:
+    """Hold what is for a channel; other channels go on, and nothing is lost."""
+    _pause_or_resume(context, "channel pause", channel, reason)
+
+
+@app.command(epilog="Example: msgctl channel resume telegram")
+@accepts_yes
+def resume(context: typer.Context, channel: ChannelArgument, reason: ReasonOption = "") -> None:
+    """Let a channel go on: one that a person paused, its credentials stopped, or its breaker holds."""
+    _pause_or_resume(context, "channel resume", channel, reason)
+
+
+@app.command("test", epilog="Example: msgctl channel test telegram --to 123456789")
+def send_test(
+    context: typer.Context,
+    channel: ChannelArgument,
+    *,
+    to: Annotated[str, typer.Option(help="A chat's number, a phone number in E.164, or a callback URL.")] = "",
+    text: Annotated[str, typer.Option(help="What to send.")] = TEST_TEXT,
+    provider: Annotated[str, typer.Option(help="WhatsApp: cloud or twilio; else as configured.")] = "",
+    sender: Annotated[str, typer.Option("--from", help="Which bot or number sends it; else the first one.")] = "",
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait at most.")] = "30s",
+    output: RecordOutputOption = RecordFormat.TABLE,
+) -> None:
+    """Send a text by a channel, through the subscribers, and say how it ended; exit 4 if it did not arrive."""
+    patience = parse_duration(timeout)
+    example = find_channel(channel).example_address
+    if not to and example:
+        raise InvalidInput(f"Say where to: msgctl channel test {channel} --to {example}")
+
+    async def body(session: CommandSession) -> dict[str, Any]:
+        channels = session.operations.channels
+        test = await channels.send_test(channel, to, text=text, provider=provider, sender=sender)
+        return await channels.wait_for_outcome(test, patience)
+
+    record = run_with_session(context, body)
+    print_record(record, output, schema="msgctl.channel-test/1")
+    if record["state"] not in DELIVERED_STATES:
+        reason = record["text"] if own_advice(record["code"]) else record["advice"]
+        raise Incomplete(f"It is {record['state']}. {reason or record['advice'] or record['text']}".rstrip())
+
+
+def _pause_or_resume(context: typer.Context, act: str, channel: Channel, reason: str) -> None:
+    async def body(session: CommandSession) -> bool:
+        channels = session.operations.channels
+        changed = await (channels.pause(channel) if act == "channel pause" else channels.resume(channel))
+        if changed:
+            await record_action(session, act, [str(channel)], reason=reason)
+        return changed
+
+    done = run_with_session(context, body)
+    print_note(f"{act.removeprefix('channel ')}d: {channel}{'' if done else ', as it was already'}")
+
+
+def _table_record(state: ChannelState) -> dict[str, Any]:
+    pause = (state.next_send or 0) / 1000 - time.time()
+    gone = f" {len(state.urls_gone)} URLs are gone." if state.urls_gone else ""
+    return {
+        "state": f"{state.state} ({state.reason})" if state.reason else state.state,
+        "next": f"in {pause:.0f} s" if pause > 0 else None,
+        "trouble": f"{state.advice or state.last_error}{gone}".strip() or None,
+    }

@@ -1,0 +1,142 @@
+"""`msgctl config`: what is set, and where it came from."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import SecretStr
+
+from msgctl.cli.framework.context import global_options_of
+from msgctl.cli.framework.groups import make_noun_group
+from msgctl.cli.framework.output import (
+    OutputFormat,
+    OutputOption,
+    RecordFormat,
+    RecordOutputOption,
+    print_listing,
+    print_note,
+    print_record,
+    print_text,
+)
+from msgctl.config.example import render
+from msgctl.config.sources import (
+    ENVIRONMENT_PREFIX,
+    SETTING_FIELDS,
+    LoadedSettings,
+    iter_settings,
+    setting_descriptions,
+    suggest_nearest,
+)
+from msgctl.domain.errors import ConfigurationError, NotFound, Refused
+
+app = make_noun_group("What is set, and where it came from.")
+
+SECRET_MASK = "********"  # noqa: S105 - a mask, not a secret
+BOUND_PHRASES = {
+    "ge": "at least",
+    "gt": "more than",
+    "le": "at most",
+    "lt": "less than",
+    "min_length": "at least so many characters:",
+    "max_length": "at most so many characters:",
+    "pattern": "like",
+}
+URL_CREDENTIALS_PATTERN = re.compile(r"//[^/@\s]+@")
+
+
+@app.command(epilog="Example: msgctl config show -o json")
+def show(context: typer.Context, output: OutputOption = OutputFormat.TABLE) -> None:
+    """Every setting, its value and where it came from; secrets are masked."""
+    loaded = global_options_of(context).load_with_origins()
+    print_listing(
+        _setting_records(loaded),
+        output,
+        schema="msgctl.setting/1",
+        columns={"key": "setting", "value": "value", "origin": "from"},
+        key="key",
+        extra={"file": str(loaded.path) if loaded.path else None},
+    )
+
+
+@app.command(epilog="Example: msgctl config init")
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to.")] = Path("config.toml"),
+) -> None:
+    """Write a file with every setting, its default and a sentence on it; never over an existing one."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(render())
+    except FileExistsError:
+        raise Refused(f"{path} exists and is left as it is.") from None
+    except OSError as error:
+        raise ConfigurationError(f"Cannot write {path}: {error.strerror}.") from error
+    print_text(str(path))
+    print_note("Every line is commented out; set what differs, then: msgctl config show")
+
+
+@app.command(epilog="Example: msgctl config check --config /etc/msgctl/config.toml")
+def check(context: typer.Context) -> None:
+    """Read the configuration as a daemon does and say what is wrong with it; exit code 78 if anything is."""
+    loaded = global_options_of(context).load_with_origins()
+    print_note(
+        f"{loaded.path or 'No file; the environment and defaults'}: fine, {len(loaded.origins)} settings are set. "
+        "Whether what they name is there: msgctl doctor"
+    )
+
+
+@app.command(epilog="Example: msgctl config explain worker.concurrency")
+def explain(
+    context: typer.Context,
+    key: Annotated[
+        str, typer.Argument(help="The setting, section.name.", autocompletion=lambda: sorted(SETTING_KEYS))
+    ],
+    output: RecordOutputOption = RecordFormat.TABLE,
+) -> None:
+    """One setting: what it does, its value and where that came from, its default, its bounds and its variable."""
+    if key not in SETTING_KEYS:
+        raise NotFound(
+            f"There is no setting {key}{suggest_nearest(key, SETTING_KEYS)}. See them: msgctl config show"
+        )
+    loaded = global_options_of(context).load_with_origins()
+    (setting,) = [setting for setting in _setting_records(loaded) if setting["key"] == key]
+    section, name = key.split(".")
+    field = SETTING_FIELDS[section, name]
+    record = {
+        **setting,
+        "default": _display_value(field.get_default(call_default_factory=True)),
+        "environment": f"{ENVIRONMENT_PREFIX}{section}_{name}".upper(),
+        "bounds": ", ".join(map(_describe_bound, field.metadata)) or None,
+        "meaning": " ".join(setting_descriptions(section)[name].split()),
+    }
+    print_record(record, output, schema="msgctl.setting/1")
+
+
+SETTING_KEYS = [f"{section}.{name}" for section, name, _ in iter_settings()]
+
+
+def _setting_records(loaded: LoadedSettings) -> list[dict[str, Any]]:
+    return [
+        {
+            "key": f"{section}.{name}",
+            "value": _display_value(getattr(getattr(loaded.settings, section), name)),
+            "origin": loaded.origins.get((section, name), "default"),
+        }
+        for section, name, _ in iter_settings()
+    ]
+
+
+def _describe_bound(constraint: Any) -> str:
+    """A constraint of pydantic in words."""
+    for name, words in BOUND_PHRASES.items():
+        if (limit := getattr(constraint, name, None)) is not None:
+            return f"{words} {limit:g}" if isinstance(limit, float) else f"{words} {limit}"
+    return str(constraint)
+
+
+def _display_value(value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return SECRET_MASK if value.get_secret_value() else ""
+    return URL_CREDENTIALS_PATTERN.sub(f"//{SECRET_MASK}@", value) if isinstance(value, str) else value

@@ -1,0 +1,1 @@
+"""TODO msgctl/cli/commands/message."""

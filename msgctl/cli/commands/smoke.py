@@ -1,0 +1,91 @@
+"""`msgctl smoke`: a few messages through API and socket, judged as a customer would."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Annotated
+from xml.etree import ElementTree as ET
+
+import typer
+
+from msgctl.cli.framework.channel_option import CHOICES, parse_channel
+from msgctl.cli.framework.completion import complete_agents
+from msgctl.cli.framework.context import global_options_of
+from msgctl.cli.framework.gateway_client import gateway_url
+from msgctl.cli.framework.output import OutputFormat as ListShape
+from msgctl.cli.framework.output import RecordFormat, RecordOutputOption, print_json, print_listing
+from msgctl.domain.durations import parse_duration
+from msgctl.domain.errors import Incomplete, InvalidInput, Refused
+from msgctl.domain.messages import Channel
+from msgctl.intake.accept import UUID_PATTERN
+from msgctl.operations.checks.smoke import SmokeCase, SmokePlan, SmokeTest
+
+COLUMNS = {"case": "case", "passed": "passed", "seconds": "seconds", "problem": "problem"}
+
+
+def smoke(
+    context: typer.Context,
+    *,
+    url: Annotated[str, typer.Option(help="The gateway's address; else [gateway] host and port.")] = "",
+    token: Annotated[
+        str,
+        typer.Option(envvar="MSGCTL_SMOKE_TOKEN", help="A token of the agent's owner; better in the environment."),
+    ] = "",
+    agent: Annotated[str, typer.Option(metavar="ID", help="The agent.", autocompletion=complete_agents)] = "",
+    channel: Annotated[
+        Channel,
+        typer.Option(
+            parser=parse_channel, metavar=CHOICES, help="The channel; `web` is listened to at the socket."
+        ),
+    ] = Channel.WEB,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many messages.")] = 20,
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long all may take.")] = "60s",
+    budget: Annotated[str, typer.Option(metavar="DURATION", help="How long one answer may take.")] = "30s",
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML, too.")] = None,
+    output: RecordOutputOption = RecordFormat.TABLE,
+) -> None:
+    """Send messages in one conversation, half by the API, half by the socket, and judge what comes back.
+
+    Each must be answered, once, in order and within its budget. Exit 4 if one is not, 69 if nobody answers.
+
+    Example: msgctl smoke --url http://127.0.0.1:3000 --token "$TOKEN" --agent "$AGENT" --count 20 --timeout 60
+    """
+    if not token:
+        raise InvalidInput("Say --token, or set MSGCTL_SMOKE_TOKEN. Make one: msgctl token issue --user OWNER")
+    if not agent:
+        raise InvalidInput("Say --agent, the id of an agent of the token's user. See: msgctl agent list")
+    if not re.match(UUID_PATTERN, agent):
+        raise InvalidInput(f"{agent!r} is no id of an agent. See: msgctl agent list")
+    url = url or gateway_url(global_options_of(context).load())
+    assignment = SmokePlan(url, token, agent, channel, count, parse_duration(timeout), parse_duration(budget))
+    cases = asyncio.run(SmokeTest(assignment).run())
+    if junit:
+        _write_junit(junit, cases)
+    records = [
+        {"case": case.name, "passed": not case.problem, "seconds": round(case.seconds, 3), "problem": case.problem}
+        for case in cases
+    ]
+    failed = [case for case in cases if case.problem]
+    if output is RecordFormat.JSON:
+        print_json({"schema": "msgctl.smoke/1", "passed": not failed, "count": count, "cases": records})
+    else:
+        print_listing(records, ListShape.TABLE, schema="msgctl.smoke-case/1", columns=COLUMNS, key="case")
+    if failed:
+        raise Incomplete(
+            f"{len(failed)} of {len(cases)} cases failed: {'; '.join(case.problem for case in failed)}."
+        )
+
+
+def _write_junit(file: Path, cases: list[SmokeCase]) -> None:
+    failures = sum(bool(case.problem) for case in cases)
+    suite = ET.Element("testsuite", name="msgctl smoke", tests=str(len(cases)), failures=str(failures))
+    for case in cases:
+        element = ET.SubElement(
+            suite, "testcase", classname="msgctl.smoke", name=case.name, time=f"{case.seconds:.3f}"
+        )
+        if case.problem:
+            ET.SubElement(element, "failure", message=case.problem)
+    try:
+        ET.ElementTree(suite).write(file, encoding="utf-8", xml_declaration=True)
+    except OSError as error:
+        raise Refused(f"Cannot write {file}: {error.strerror}.") from error

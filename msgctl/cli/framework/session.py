@@ -1,0 +1,105 @@
+"""What a command works with: settings, Redis, queue, agents, operations; opened once, closed at the end."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+
+from msgctl.cli.framework.context import global_options_of
+from msgctl.config.settings import Settings
+from msgctl.config.sources import DEFAULT_FILES, LoadedSettings
+from msgctl.domain.errors import RedisUnavailable
+from msgctl.observability import logs
+from msgctl.operations.entrance import Operations
+from msgctl.queue.queue import Queue
+from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.connections import connect
+
+if TYPE_CHECKING:
+    from msgctl.agents.store import Agents
+    from msgctl.intake.accept import Intake
+
+T = TypeVar("T")
+
+REDIS_ADDRESS_SETTINGS = {("redis", "host"), ("redis", "port"), ("redis", "sentinels")}
+"""The settings that say which Redis."""
+
+
+class CommandSession:
+    """An open pipeline. Nothing is connected before it is used.
+
+    Args:
+        settings: of the invocation.
+        redis: a client of `redisdb.connect`.
+        stack: closes what is opened.
+    """
+
+    def __init__(self, settings: Settings, redis: RedisClient, stack: AsyncExitStack) -> None:
+        self.settings = settings
+        self.operations = Operations(settings, redis, Queue(redis, settings))
+        self._stack = stack
+
+    @cached_property
+    def agents(self) -> "Agents":
+        """Agents in PostgreSQL."""
+        from msgctl.agents.store import Agents  # noqa: PLC0415 - psycopg takes 0.1 s, and few commands need an agent
+
+        agents = Agents(self.settings)
+        self._stack.push_async_exit(agents)
+        return agents
+
+    @cached_property
+    def intake(self) -> "Intake":
+        """Where messages are accepted."""
+        from msgctl.intake.accept import Intake  # noqa: PLC0415 - few commands send anything
+
+        return Intake(self.operations.queue, self.agents)
+
+
+def run_with_session(context: typer.Context, body: Callable[[CommandSession], Awaitable[T]]) -> T:
+    """Run the asynchronous body of a command; the one place where the command line enters asyncio.
+
+    Args:
+        context: of the command.
+        body: what the command does.
+    """
+    state = global_options_of(context)
+    loaded = state.load_with_origins(state.log_overrides)
+    try:
+        return asyncio.run(_within_session(loaded.settings, body))
+    except RedisUnavailable as error:
+        raise RedisUnavailable(f"{missing_config_hint(loaded)}{error.message}") from error
+
+
+def missing_config_hint(loaded: LoadedSettings) -> str:
+    """A sentence, if nothing said which Redis: one that does not answer is likely not the one that is meant.
+
+    Args:
+        loaded: the settings, and where they came from.
+    """
+    if loaded.path or REDIS_ADDRESS_SETTINGS & loaded.origins.keys():
+        return ""
+    places = " or ".join(str(file) if file.is_absolute() else f"./{file}" for file in DEFAULT_FILES)
+    return f"No configuration file was found at {places}: set MSGCTL_CONFIG, or say --config. "
+
+
+async def _within_session(settings: Settings, body: Callable[[CommandSession], Awaitable[T]]) -> T:
+    logs.configure(settings, daemon="")
+    logging.getLogger("psycopg").setLevel(settings.logs.level.upper())  # it sets a level of its own when imported
+    async with open_session(settings) as session:
+        return await body(session)
+
+
+@asynccontextmanager
+async def open_session(settings: Settings) -> AsyncIterator[CommandSession]:
+    """A session, from within asyncio."""
+    redis = connect(settings)
+    try:
+        async with AsyncExitStack() as stack:
+            yield CommandSession(settings, redis, stack)
+    finally:
+        await redis.aclose()

@@ -1,0 +1,35 @@
+"""What the sections of the settings are made of."""
+
+import ast
+import inspect
+from itertools import pairwise
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Section(BaseModel):
+    """The base of every section: unknown keys are refused, a docstring is a setting's description."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @classmethod
+    def descriptions(cls) -> dict[str, str]:
+        """The docstring of each setting, from the source.
+
+        pydantic would collect them each time the model is imported, which no command but two needs.
+        """
+        (definition,) = ast.parse(inspect.getsource(cls)).body
+        body = definition.body if isinstance(definition, ast.ClassDef) else []
+        return {
+            setting.target.id: inspect.cleandoc(sentence.value.value)
+            for setting, sentence in pairwise(body)
+            if isinstance(setting, ast.AnnAssign)
+            and isinstance(setting.target, ast.Name)
+            and isinstance(sentence, ast.Expr)
+            and isinstance(sentence.value, ast.Constant)
+            and isinstance(sentence.value.value, str)
+        }

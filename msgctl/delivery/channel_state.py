@@ -1,0 +1,76 @@
+"""What the failures of a channel mean for it: closed rates, a stop with an alarm, a breaker."""
+
+from msgctl.channels.send_limits import SendLimits
+from msgctl.config.settings import Settings
+from msgctl.domain.errors import DeliveryFailed, FaultClass, ProviderRejected
+from msgctl.domain.messages import Channel
+from msgctl.observability import logs
+from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.lua import Script
+
+RECORD_FAILURE = Script.beside(__file__, "record_failure")
+
+log = logs.get_logger(__name__)
+
+
+class ChannelStateStore:
+    """Tells all processes of a failure.
+
+    Args:
+        redis: a client for short commands.
+        settings: `breaker.*`, `callback.gone`.
+    """
+
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+
+    async def record_failure(
+        self,
+        channel: Channel,
+        failure: DeliveryFailed,
+        limits: SendLimits,
+        *,
+        closed_for_s: float,
+        counts_against_channel: bool,
+    ) -> None:
+        """A try failed.
+
+        Args:
+            channel: which.
+            failure: how.
+            limits: of the response; `failure.closes` names one of their buckets.
+            closed_for_s: seconds that bucket is closed.
+            counts_against_channel: whether a failure of the provider itself counts against the whole channel.
+        """
+        bucket = limits.bucket(failure.exceeded_limit) if failure.exceeded_limit else None
+        breaker = self._settings.breaker
+        outcome = await RECORD_FAILURE(
+            self._redis,
+            channel,
+            failure.code,
+            failure.message,
+            _classify_failure(failure, counts_against_channel=counts_against_channel),
+            *((bucket.name, bucket.interval, bucket.burst) if bucket else ("", 0, 1)),
+            int(closed_for_s * 1000),
+            limits.url if failure.exceeded_limit == "url" else "",
+            int(self._settings.callback.gone * 1000),
+            breaker.streak,
+            int(breaker.pause * 1000),
+            int(breaker.cap * 1000),
+        )
+        about = {"channel": channel, "code": failure.code, "error": failure.message}
+        if outcome == "stopped":
+            log.error("Channel stopped; mend it, then: msgctl channel resume", **about)
+        elif outcome == "opened":
+            log.error("Channel keeps failing; it is left alone for a while", **about)
+
+
+def _classify_failure(failure: DeliveryFailed, *, counts_against_channel: bool) -> str:
+    if failure.stops_channel:
+        return "stops"
+    answered = isinstance(failure, ProviderRejected) and (
+        failure.fault is FaultClass.FINAL or failure.exceeded_limit
+    )
+    local = not isinstance(failure, ProviderRejected) and failure.fault is FaultClass.FINAL
+    return "breaks" if counts_against_channel and not answered and not local else "answers"

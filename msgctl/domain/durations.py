@@ -1,0 +1,34 @@
+"""Read and write durations as people do: `90s`, `15m`, `1h30m`."""
+
+import re
+
+from msgctl.domain.errors import InvalidInput
+
+UNITS_S = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
+"""Seconds in each unit."""
+NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+")
+PARTS = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
+PART = re.compile(r"([\d.]+)([smhdw])")
+
+
+def parse_duration(text: str) -> float:
+    """Read `90s`, `15m`, `2h`, `7d`, `1w` or `1h30m` as seconds; a bare number is one of seconds.
+
+    Raises:
+        InvalidInput: the text is not a duration.
+    """
+    if NUMBER.fullmatch(text):
+        return float(text)
+    if not PARTS.fullmatch(text):
+        raise InvalidInput(f"{text!r} is not a duration; write 90 or 90s, 15m, 2h, 7d or 1h30m.")
+    return sum(float(number) * UNITS_S[unit] for number, unit in PART.findall(text))
+
+
+def format_duration(seconds: float | None) -> str:
+    """Write seconds in the largest unit that fits, up to days: `45s`, `3m`, `2h`, `5d`; a dash for None."""
+    if seconds is None:
+        return "-"
+    for unit in ("d", "h", "m"):
+        if seconds >= UNITS_S[unit]:
+            return f"{seconds / UNITS_S[unit]:.0f}{unit}"
+    return f"{seconds:.0f}s"

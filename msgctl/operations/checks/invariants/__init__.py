@@ -1,0 +1,1 @@
+"""TODO msgctl/operations/checks/invariants."""

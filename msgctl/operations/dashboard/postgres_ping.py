@@ -1,0 +1,44 @@
+"""Whether PostgreSQL answers: without it new messages are refused and agents are not found."""
+
+from typing import TYPE_CHECKING, Self
+
+from msgctl.config.settings import Settings
+from msgctl.domain.errors import MsgctlError
+
+if TYPE_CHECKING:
+    from msgctl.storage.postgres.database import Database
+
+
+class PostgresPing:
+    """Asks PostgreSQL for a sign of life, on one connection that it keeps; an asynchronous context manager.
+
+    Args:
+        settings: `postgres.*`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._database: Database | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._database:
+            await self._database.__aexit__()
+
+    async def find_problem(self) -> str | None:
+        """Why it does not answer; None if it does."""
+        try:
+            async with (await self._open()).connection() as connection:
+                await connection.execute("SELECT 1")
+        except MsgctlError as error:
+            return error.message
+        return None
+
+    async def _open(self) -> "Database":
+        if self._database is None:
+            from msgctl.storage.postgres.database import Database  # noqa: PLC0415 - psycopg takes 0.2 s; the first look need not wait
+
+            self._database = await Database(self._settings).__aenter__()
+        return self._database

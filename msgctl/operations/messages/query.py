@@ -1,0 +1,80 @@
+"""The words a listing of messages is filtered by: `state:failed channel:web since:15m`."""
+
+from typing import Any
+
+import msgspec
+
+from msgctl.domain.durations import parse_duration
+from msgctl.domain.errors import InvalidInput
+from msgctl.domain.messages import PRIORITIES, Channel, State
+
+QUERY_WORDS = ("state", "channel", "agent", "user", "priority", "error", "since")
+
+
+class Query(msgspec.Struct, kw_only=True, frozen=True):
+    """What is looked for; None does not matter."""
+
+    state: State | None = None
+    channel: Channel | None = None
+    agent: str | None = None
+    user: str | None = None
+    priority: int | None = None
+    error: str | None = None
+    """The code of the last error, or a part of it."""
+    since: float | None = None
+    """Seconds: only what happened within them."""
+    until: float | None = None
+    """Seconds: only what happened longer ago."""
+    match: str | None = None
+    """A part of the customer's text, which is compared inside Redis and never shown."""
+    group: str | None = None
+    """The key of an error's signature, or how it begins; see `triage`."""
+    message_id: str | None = None
+    """This one message."""
+
+
+def parse_query(text: str) -> Query:
+    """Read the words of a filter; a word without a colon is a message's id.
+
+    Raises:
+        InvalidInput: a word or a value that is not known.
+    """
+    values: dict[str, Any] = {}
+    for word in text.split():
+        name, colon, value = word.partition(":")
+        if not colon:
+            values["message_id"] = word
+        elif name not in QUERY_WORDS or not value:
+            raise InvalidInput(f"{word!r} is not understood; the words are {': '.join(QUERY_WORDS)}: and an id.")
+        else:
+            values[name] = _PARSERS.get(name, str)(value)
+    return Query(**values)
+
+
+def _parse_state(text: str) -> State:
+    if text not in set(State):
+        raise InvalidInput(f"There is no state {text!r}; there are {', '.join(State)}.")
+    return State(text)
+
+
+def _parse_channel(text: str) -> Channel:
+    try:
+        return Channel(text)
+    except ValueError:
+        from msgctl.channels.names import channel_names  # noqa: PLC0415 - only a wrong name needs all of them
+
+        raise InvalidInput(f"There is no channel {text!r}; there are {', '.join(channel_names())}.") from None
+
+
+def _parse_priority(text: str) -> int:
+    if not text.isdecimal() or int(text) not in PRIORITIES:
+        raise InvalidInput(f"{text!r} is no priority; they go from 1 to 10.")
+    return int(text)
+
+
+_PARSERS: dict[str, Any] = {
+    "state": _parse_state,
+    "channel": _parse_channel,
+    "priority": _parse_priority,
+    "since": parse_duration,
+}

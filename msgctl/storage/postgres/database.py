@@ -1,0 +1,123 @@
+"""PostgreSQL: a pool that opens when it is needed and tells at once when nobody listens there."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Self
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from msgctl.config.settings import Settings
+from msgctl.domain.errors import ConfigurationError, PostgresUnavailable
+
+PostgresConnection = psycopg.AsyncConnection[DictRow]
+
+
+class Database:
+    """A pool of autocommitting connections, used as an asynchronous context manager.
+
+    Nothing is connected before the first query, so that a daemon starts while PostgreSQL is down.
+
+    Args:
+        settings: `postgres.*`; no query may take longer than `postgres.timeout`.
+
+    Raises:
+        ConfigurationError: `postgres.url` is no connection URL.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._pool: AsyncConnectionPool[PostgresConnection] = AsyncConnectionPool(
+            connection_string(settings),
+            kwargs=connection_arguments(settings),
+            min_size=0,
+            max_size=settings.postgres.pool_size,
+            open=False,
+            timeout=settings.postgres.timeout,
+            check=AsyncConnectionPool.check_connection,
+            reconnect_timeout=0.05,  # with `_give_up`: a refused connection is told at once, not after `timeout`
+            reconnect_failed=self._expire_waits,
+        )
+        self._connection_waits: set[asyncio.Timeout] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[PostgresConnection]:
+        """A connection for one query or a few.
+
+        Raises:
+            PostgresUnavailable: PostgreSQL refuses, or gives no answer within `postgres.timeout`.
+        """
+        with translate_postgres_errors(self._settings):
+            await self._pool.open(wait=False)
+            async with asyncio.timeout(self._settings.postgres.timeout) as patience:
+                self._connection_waits.add(patience)
+                try:
+                    connection = await self._pool.getconn()
+                finally:
+                    self._connection_waits.discard(patience)
+                try:
+                    yield connection
+                finally:
+                    await self._pool.putconn(connection)
+
+    def _expire_waits(self, _pool: AsyncConnectionPool[PostgresConnection]) -> None:
+        """Nobody can be connected to: end the patience of all who wait for a connection."""
+        for patience in self._connection_waits:
+            patience.reschedule(asyncio.get_running_loop().time())
+
+
+def connection_string(settings: Settings) -> str:
+    """The configured URL, checked; psycopg's own complaint is dropped, since it quotes parts of the URL.
+
+    Raises:
+        ConfigurationError: it is no connection URL.
+    """
+    url = settings.postgres.url.get_secret_value()
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise ConfigurationError(
+            "[postgres] url is no connection URL; it looks like postgresql://user:password@host:5432/database"
+        ) from None
+    return url
+
+
+def connection_arguments(settings: Settings) -> dict[str, Any]:
+    """What every connection is opened with. No prepared statements, so that pgbouncer may stand between."""
+    return {
+        "autocommit": True,
+        "row_factory": dict_row,
+        "connect_timeout": max(2, round(settings.postgres.timeout)),
+        "prepare_threshold": None,
+        "application_name": "msgctl",
+    }
+
+
+def describe_postgres(settings: Settings) -> str:
+    """Where PostgreSQL is, without user and password, for messages to people."""
+    parts = conninfo_to_dict(connection_string(settings))
+    host, port, database = (parts.get(name) for name in ("host", "port", "dbname"))
+    return f"postgresql://{host or ''}{f':{port}' if port else ''}/{database or ''}"
+
+
+@contextmanager
+def translate_postgres_errors(settings: Settings) -> Iterator[None]:
+    """Turn psycopg's connection faults and elapsed deadlines into `PostgresUnavailable`."""
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TimeoutError, OSError) as error:
+        cause = next(iter(str(error).splitlines()), "refused, or silent for too long")
+        raise PostgresUnavailable(
+            f"PostgreSQL at {describe_postgres(settings)} cannot be used: {cause}. "
+            "Is it running, and is [postgres] url (MSGCTL_POSTGRES_URL) right?",
+            retry_after=5,
+        ) from error

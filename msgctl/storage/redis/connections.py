@@ -1,0 +1,112 @@
+"""Connections to Redis, each kind with the timeouts its use can bear."""
+
+import asyncio
+from typing import Any
+
+from redis import Redis as BlockingRedis
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
+
+from msgctl.config.settings import Settings
+from msgctl.storage.redis import keys, sentinel
+from msgctl.storage.redis.client import RedisClient, no_answer
+from msgctl.storage.redis.fast_connection import FastTcpConnection, FastTlsConnection
+
+SHORT_COMMAND_RETRY = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3)
+"""redis-py sends a command again when its reply is lost, so every write of ours can be sent twice unharmed."""
+
+
+def connect(settings: Settings) -> RedisClient:
+    """A client for short commands, whose pool makes a task wait for a free connection instead of failing it."""
+    pool = _make_pool(
+        settings,
+        max_connections=settings.redis.max_connections,
+        timeout=settings.redis.timeout,
+        retry=SHORT_COMMAND_RETRY,
+        **_connection_options(settings, socket_timeout_s=settings.redis.timeout),
+    )
+    return RedisClient(pool, describe_redis(settings))
+
+
+def blocking_client(settings: Settings, *, max_block_s: float) -> RedisClient:
+    """A client with one connection of its own, for commands that wait inside Redis (BLPOP, XREADGROUP, pub/sub).
+
+    It never re-sends: what a lost reply carried is fetched again by the caller, who knows how.
+
+    Args:
+        settings: where Redis is.
+        max_block_s: the longest a command of its may wait inside Redis, in seconds.
+    """
+    manner = _connection_options(settings, socket_timeout_s=settings.redis.timeout + max_block_s)
+    patience = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 0)
+    return RedisClient(_make_pool(settings, max_connections=2, retry=patience, **manner), describe_redis(settings))
+
+
+async def ping_new_connection(settings: Settings, *, check_write: bool = False) -> None:
+    """Return once Redis has answered a newcomer, whatever becomes of the connections there are.
+
+    Args:
+        settings: `redis.*`.
+        check_write: also whether it takes a write; one that is full, or a replica, takes none.
+
+    Raises:
+        RedisUnavailable: it has not within `redis.timeout`, and why.
+    """
+    newcomer = blocking_client(settings, max_block_s=0)
+    try:
+        async with asyncio.timeout(settings.redis.timeout):
+            await newcomer.ping()
+            if check_write:
+                await newcomer.set(keys.PROBE, "1", px=1000)
+    except TimeoutError as error:
+        raise no_answer(error, newcomer.address) from error
+    finally:
+        await newcomer.aclose()
+
+
+def connect_sync(settings: Settings) -> BlockingRedis:
+    """A client that blocks its thread, for RQ's own code."""
+    redis = settings.redis
+    manner: dict[str, Any] = {
+        "db": redis.database,
+        "username": redis.username or None,
+        "password": redis.password.get_secret_value() or None,
+        "socket_timeout": redis.timeout,
+        **({"ssl": True, "ssl_ca_certs": redis.tls_ca or None} if redis.tls else {}),
+    }
+    if redis.sentinels:
+        return sentinel.connect_sync_master(settings, **manner)
+    return BlockingRedis(host=redis.host, port=redis.port, **manner)
+
+
+def describe_redis(settings: Settings) -> str:
+    """Where Redis is, without the password, for messages to people."""
+    redis = settings.redis
+    if redis.sentinels:
+        return f"{redis.sentinel_service}/{redis.database} of the Sentinels {', '.join(redis.sentinels)}"
+    return f"redis://{redis.host}:{redis.port}/{redis.database}"
+
+
+def _make_pool(settings: Settings, **options: Any) -> BlockingConnectionPool:
+    redis = settings.redis
+    if redis.sentinels:
+        return sentinel.SentinelPool(settings, **options)
+    options["connection_class"] = FastTlsConnection if redis.tls else FastTcpConnection
+    return BlockingConnectionPool(host=redis.host, port=redis.port, **options)
+
+
+def _connection_options(settings: Settings, *, socket_timeout_s: float) -> dict[str, Any]:
+    redis = settings.redis
+    return {
+        "db": redis.database,
+        "username": redis.username or None,
+        "password": redis.password.get_secret_value() or None,
+        "socket_timeout": socket_timeout_s,
+        "socket_connect_timeout": redis.timeout,
+        "socket_keepalive": True,
+        "health_check_interval": 30,
+        "decode_responses": True,
+        "encoding_errors": "replace",
+        **({"ssl_ca_certs": redis.tls_ca or None} if redis.tls else {}),
+    }

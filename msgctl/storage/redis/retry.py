@@ -1,0 +1,63 @@
+"""Living through an outage of Redis: a log line where it begins and where it ends, and pauses between looks."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from redis.exceptions import RedisError
+
+from msgctl.domain.errors import RedisUnavailable
+from msgctl.observability import logs
+
+MIN_REDIS_RETRY_PAUSE_S, MAX_REDIS_RETRY_PAUSE_S = 0.1, 2.0
+"""Seconds."""
+
+log = logs.get_logger(__name__)
+Result = TypeVar("Result")
+
+
+class RedisRetry:
+    """What one task knows of an outage.
+
+    Args:
+        task: what the task does, for the log.
+        event: the log event with which an outage begins.
+        faults: the errors that are waited out; all others are raised.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        *,
+        event: str = "Redis client error: this task waits",
+        faults: tuple[type[Exception], ...] = (RedisUnavailable, RedisError),
+    ) -> None:
+        self._task = task
+        self._event = event
+        self._faults = faults
+        self._pause_s = 0.0
+
+    async def attempt(self, step: Callable[[], Awaitable[Result]]) -> Result | None:
+        """Do one step; if Redis fails it, log the beginning of the outage, pause, and return None."""
+        try:
+            result = await step()
+        except self._faults as error:
+            await self._back_off(error)
+            return None
+        if self._pause_s:
+            log.info("Redis answers again", task=self._task)
+            self._pause_s = 0.0
+        return result
+
+    async def run_until_success(self, step: Callable[[], Awaitable[Result]]) -> Result:
+        """Do one step until Redis has answered it."""
+        while True:
+            result = await self.attempt(step)
+            if not self._pause_s:
+                return result  # type: ignore[return-value]  # no pause: the step was done
+
+    async def _back_off(self, error: Exception) -> None:
+        if not self._pause_s:
+            log.warning(self._event, task=self._task, error=str(error))
+        self._pause_s = min(MAX_REDIS_RETRY_PAUSE_S, self._pause_s * 2 or MIN_REDIS_RETRY_PAUSE_S)
+        await asyncio.sleep(self._pause_s)

@@ -1,0 +1,261 @@
+"""The dead letters: first by what went wrong, then one by one; replayed, dropped, edited."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from msgctl.domain.errors import MsgctlError
+from msgctl.operations.dashboard.snapshot import Snapshot
+from msgctl.operations.dead_letters.triage import Groups, Letter
+from msgctl.tui.formatting import format_count, format_moment
+from msgctl.tui.widgets.dialogs import ConfirmDialog, EditDialog
+from msgctl.tui.widgets.tab_pane import NOT_RECORDED, Pane, make_caption, make_detail
+from msgctl.tui.widgets.table import HIDDEN_WIDTH, ColumnHeading, Table, TableRow
+
+GROUP_HEADINGS = (
+    ColumnHeading("mark", 4),
+    ColumnHeading("count", 6, right=True),
+    ColumnHeading("last", 8),
+    ColumnHeading("channels", 12, narrow=HIDDEN_WIDTH),
+    ColumnHeading("what went wrong", 0),
+)
+ACTION_BATCH_SIZE = 50
+"""Dead letters that are replayed or dropped between two looks at the screen."""
+LETTER_HEADINGS = (
+    ColumnHeading("mark", 4),
+    ColumnHeading("id", 36, narrow=13),
+    ColumnHeading("at", 8),
+    ColumnHeading("channel", 8),
+    ColumnHeading("user", 12, narrow=HIDDEN_WIDTH),
+    ColumnHeading("tries", 5, right=True, narrow=HIDDEN_WIDTH),
+    ColumnHeading("error", 0),
+)
+
+
+class DeadLettersPane(Pane):
+    """The third tab."""
+
+    LABEL = "Dead"
+    SUMMARY = "the dead letters, by what went wrong: replay, drop, edit"
+    KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("Enter", "open the group, then the message (on a click, too)"),
+        ("x  A", "mark this one; all that are listed, or none"),
+        ("R", "replay what is marked, else this one; asks first"),
+        ("D", "drop for good what is marked, else this one; asks first"),
+        ("e", "send this one anew in other words; the original stays"),
+        ("c", "copy its id"),
+        ("Esc", "back to the groups"),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("x,space", "mark", "Mark", key_display="x"),
+        Binding("A", "mark_all", "All"),
+        Binding("R", "replay", "Replay"),
+        Binding("D", "drop", "Drop"),
+        Binding("e", "edit", "Edit"),
+    ]
+
+    groups: Groups | None = None
+    opened_signature: str | None = None
+    """The signature of the group whose letters are listed; None: the groups are."""
+
+    def compose(self) -> ComposeResult:
+        """What was looked at, and one of two lists."""
+        self.marked: set[str] = set()
+        yield make_caption()
+        yield Table(*GROUP_HEADINGS, id="groups")
+        yield Table(*LETTER_HEADINGS, id="letters")
+        yield make_detail()
+
+    def on_mount(self) -> None:
+        """The groups come first."""
+        self.query_one("#letters").display = False
+
+    async def refresh_data(self, snapshot: Snapshot) -> None:  # noqa: ARG002 - it has its own source
+        """Group the newest, and list what is opened."""
+        if self.dashboard_context.player:
+            self.set_caption(NOT_RECORDED)
+            return
+        self.groups = await self.dashboard_context.operations.triage.group_newest()
+        self.marked &= {letter.message_id for group in self.groups.groups for letter in group.letters}
+        self.show_groups()
+
+    def show_groups(self) -> None:
+        """Show what is known."""
+        if self.groups is None:
+            return
+        now = self.dashboard_context.clock() * 1000
+        if self.opened_signature is None:
+            self.query_one("#groups", Table).show_rows(
+                TableRow(group.signature, (self._mark_symbol(group.letters), *_group_cells(group.letters, now)))
+                for group in self.groups.groups
+            )
+        else:
+            self.query_one("#letters", Table).show_rows(
+                TableRow(
+                    one.message_id, ("[x]" if one.message_id in self.marked else "[ ]", *_letter_cells(one, now))
+                )
+                for one in self._letters(self.opened_signature)
+            )
+        found = self.groups
+        older = "" if found.looked_at >= found.total else " (the older: msgctl dlq)"
+        window = f"the newest {format_count(found.looked_at)} of {format_count(found.total)} dead letters{older}"
+        opened = f"; {self.opened_signature}" if self.opened_signature else ""
+        self.set_caption(f"{window}; {format_count(len(self.marked))} marked{opened}")
+        self.show_details()
+
+    def go_back(self) -> bool:
+        """Esc: from the letters back to the groups, then the marks away."""
+        if self.opened_signature is None:
+            marked = bool(self.marked)
+            self.marked.clear()
+            self.show_groups()
+            return marked
+        self._open_group(None)
+        return True
+
+    @on(Table.RowSelected, "#groups")
+    def open_group(self, event: Table.RowSelected) -> None:
+        """Enter opens a group."""
+        event.stop()
+        self._open_group(self.query_one("#groups", Table).selected_key)
+
+    def action_mark(self) -> None:
+        """Mark or unmark what is under the cursor, and go on to the next."""
+        under = set(self._selected_ids())
+        self.marked = self.marked - under if under <= self.marked else self.marked | under
+        self.show_groups()
+        self._active_table().action_cursor_down()
+
+    def action_mark_all(self) -> None:
+        """Mark all that are listed; if they are, none."""
+        groups = self.groups.groups if self.groups else []
+        listed = {
+            one.message_id
+            for group in groups
+            if self.opened_signature in (None, group.signature)
+            for one in group.letters
+        }
+        self.marked = self.marked - listed if listed <= self.marked else self.marked | listed
+        self.show_groups()
+
+    def action_replay(self) -> None:
+        """Replay, after a question."""
+        self._confirm_and_run("replayed", self._replay)
+
+    def action_drop(self) -> None:
+        """Drop, after a question."""
+        self._confirm_and_run("dropped for good", self._drop)
+
+    @work
+    async def action_edit(self) -> None:
+        """Send the one letter under the cursor anew in other words."""
+        ids = self._selected_ids()
+        if self.refuse_if_read_only() or not ids:
+            return
+        if self.opened_signature is None:
+            self.notify("Open the group first: one message is edited at a time.")
+            return
+        try:
+            found = await self.dashboard_context.operations.messages.show(ids[0])
+            text = await self.app.push_screen_wait(EditDialog(ids[0], found["message"]))
+            if text is None:
+                return
+            edition = await self.dashboard_context.operations.dead_letters.edit(ids[0], text)
+            await self.dashboard_context.record_action("dlq edit", ids, after=edition.message_id)
+        except MsgctlError as error:
+            self.notify(error.message, severity="error", markup=False)
+            return
+        self.notify(f"Sent anew as {edition.message_id}; the original stays.", markup=False)
+        await self._reload()
+
+    @work
+    async def _confirm_and_run(self, done: str, act: Callable[[list[str]], AsyncIterator[str]]) -> None:
+        """Ask, then do it to each; what succeeded is unmarked as it goes, so that a second try repeats nothing."""
+        ids = [*self.marked] or self._selected_ids()
+        if self.refuse_if_read_only() or not ids:
+            return
+        plural = "dead letter" if len(ids) == 1 else "dead letters"
+        if not await self.app.push_screen_wait(
+            ConfirmDialog(f"{format_count(len(ids))} {plural} will be {done}. Go on?")
+        ):
+            return
+        succeeded = 0
+        try:
+            for start in range(0, len(ids), ACTION_BATCH_SIZE):
+                async for message_id in act(ids[start : start + ACTION_BATCH_SIZE]):
+                    succeeded += 1
+                    self.marked.discard(message_id)
+                self.show_groups()
+        except MsgctlError as error:
+            self.notify(error.message, severity="error", markup=False)
+        self.notify(f"{format_count(succeeded)} of {format_count(len(ids))} {done}.")
+        await self._reload()
+
+    async def _replay(self, ids: list[str]) -> AsyncIterator[str]:
+        """Replay these, and name those that were."""
+        done = [
+            one.message_id
+            async for one in self.dashboard_context.operations.dead_letters.replay(ids)
+            if one.outcome == "replayed"
+        ]
+        await self.dashboard_context.record_action("dlq replay", done, before="failed", after="waiting")
+        for message_id in done:
+            self.dashboard_context.operations.triage.forget(message_id)
+            yield message_id
+
+    async def _drop(self, ids: list[str]) -> AsyncIterator[str]:
+        """Drop these, and name those that are gone."""
+        done = [
+            message_id
+            for message_id, gone in (await self.dashboard_context.operations.dead_letters.drop_many(ids)).items()
+            if gone
+        ]
+        await self.dashboard_context.record_action("dlq drop", done)
+        for message_id in done:
+            yield message_id
+
+    async def _reload(self) -> None:
+        try:
+            self.groups = await self.dashboard_context.operations.triage.group_newest()
+        except MsgctlError:
+            return  # the banner says so at the next look
+        self.show_groups()
+
+    def _open_group(self, signature: str | None) -> None:
+        self.opened_signature = signature
+        self.query_one("#groups").display = signature is None
+        self.query_one("#letters").display = signature is not None
+        self.show_groups()
+        self.screen.set_focus(self._active_table())
+
+    def _active_table(self) -> Table:
+        return self.query_one("#groups" if self.opened_signature is None else "#letters", Table)
+
+    def _letters(self, signature: str) -> list[Letter]:
+        groups = self.groups.groups if self.groups else []
+        return next((group.letters for group in groups if group.signature == signature), [])
+
+    def _selected_ids(self) -> list[str]:
+        chosen = self._active_table().selected_key
+        if chosen is None:
+            return []
+        return [chosen] if self.opened_signature else [letter.message_id for letter in self._letters(chosen)]
+
+    def _mark_symbol(self, letters: list[Letter]) -> str:
+        marked = sum(letter.message_id in self.marked for letter in letters)
+        return "[x]" if marked == len(letters) else "[-]" if marked else "[ ]"
+
+
+def _group_cells(letters: list[Letter], now: float) -> tuple[str, str, str, str]:
+    channels = ",".join(sorted({letter.channel for letter in letters}))
+    last = max(letter.at for letter in letters)
+    return format_count(len(letters)), format_moment(last, now), channels, letters[0].signature
+
+
+def _letter_cells(letter: Letter, now: float) -> tuple[object, ...]:
+    error = f"{letter.code}: {letter.text}"
+    at = format_moment(letter.at, now)
+    return letter.message_id, at, letter.channel, letter.user_id, letter.attempts, error

@@ -1,0 +1,120 @@
+"""The messages, by filter."""
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Input
+
+from msgctl.domain.errors import InvalidInput
+from msgctl.domain.messages import State
+from msgctl.operations.dashboard.snapshot import Snapshot
+from msgctl.operations.messages.listing import Item
+from msgctl.operations.messages.query import QUERY_WORDS, parse_query
+from msgctl.tui.formatting import format_count, format_moment
+from msgctl.tui.widgets.tab_pane import NOT_RECORDED, Pane, make_caption
+from msgctl.tui.widgets.table import HIDDEN_WIDTH, ColumnHeading, Table, TableRow
+
+MAX_ROWS = 200
+HEADINGS = (
+    ColumnHeading("id", 36, narrow=13),
+    ColumnHeading("state", 9),
+    ColumnHeading("%", 3, right=True, narrow=HIDDEN_WIDTH),
+    ColumnHeading("pri", 3, right=True),
+    ColumnHeading("channel", 8),
+    ColumnHeading("tries", 5, right=True),
+    ColumnHeading("since", 8),
+    ColumnHeading("user", 14, narrow=HIDDEN_WIDTH),
+    ColumnHeading("last error", 0),
+)
+FILTER_HINT = f"{': '.join(QUERY_WORDS)}: or an id"
+
+
+class MessagesPane(Pane):
+    """The second tab."""
+
+    LABEL = "Messages"
+    SUMMARY = "the newest, by filter; each with its story"
+    KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("/", f"filter: {FILTER_HINT}; e.g. state:failed since:15m"),
+        ("Enter", "open the message"),
+        ("c", "copy its id"),
+        ("Esc", "take the filter away"),
+    )
+    GLOSSARY: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("tries", "attempts, the one that was answered too; waits for something that is down do not count"),
+        ("since", "when it ended, else since when it is ready, else when it was accepted"),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "filter", "Filter", key_display="/")]
+
+    applied_filter = ""
+    """The filter that is applied; what is being typed is not yet."""
+
+    def compose(self) -> ComposeResult:
+        """A filter that is there when it is used, what was looked at, and the list."""
+        yield Input(placeholder=FILTER_HINT, id="filter")
+        yield make_caption()
+        yield Table(*HEADINGS, newest_first=True)
+
+    def on_mount(self) -> None:
+        """The filter is hidden until it is asked for."""
+        self.query_one(Input).display = False
+
+    async def refresh_data(self, snapshot: Snapshot) -> None:  # noqa: ARG002 - it has its own source
+        """List what answers to the filter."""
+        if self.dashboard_context.player:
+            self.set_caption(NOT_RECORDED)
+            return
+        typing = "; Enter applies the filter, Esc takes it away" * self.query_one(Input).has_focus
+        try:
+            found = await self.dashboard_context.operations.listing.find(
+                parse_query(self.applied_filter), MAX_ROWS
+            )
+        except InvalidInput as error:
+            self.query_one(Table).show_rows([])
+            self.set_caption(f"{error.message}{typing}")
+            return
+        now = self.dashboard_context.clock() * 1000
+        self.query_one(Table).show_rows(_row(item, now) for item in found.items)
+        looked = f"looked through {format_count(found.looked_at)} of {format_count(found.total)}"
+        shown = f"{len(found.items)}{'' if len(found.items) < MAX_ROWS else ' (the newest)'}"
+        self.set_caption(
+            f"{f'[{self.applied_filter}] ' if self.applied_filter else ''}{shown} shown; {looked}{typing}"
+        )
+
+    def filter_by(self, text: str) -> None:
+        """Set the filter."""
+        self.applied_filter = text
+        field = self.query_one(Input)
+        field.value = text
+        field.display = bool(text)
+
+    def go_back(self) -> bool:
+        """Esc takes the filter away."""
+        field = self.query_one(Input)
+        if not field.display:
+            return False
+        self.filter_by("")
+        self.focus_first()
+        return True  # the app looks again
+
+    def action_filter(self) -> None:
+        """Ask for a filter."""
+        field = self.query_one(Input)
+        field.display = True
+        self.screen.set_focus(field)  # at once: what is typed next belongs to it
+
+    @on(Input.Submitted)
+    def apply_filter(self, event: Input.Submitted) -> None:
+        """Enter in the filter goes to the list."""
+        event.stop()
+        self.filter_by(event.value.strip())
+        self.focus_first()
+        self.call_later(self.app.run_action, "look")
+
+
+def _row(item: Item, now: float) -> TableRow:
+    cells = (item.message_id, item.state, item.progress, item.priority, item.channel, item.attempts)
+    error = "" if item.state is State.COMPLETED else item.error  # what it met before it was answered is over
+    return TableRow(item.message_id, (*cells, format_moment(item.at, now), item.user_id, error or "-"))

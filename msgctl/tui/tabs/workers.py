@@ -1,0 +1,52 @@
+"""The workers that are alive, and what each has in hand."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+
+from msgctl.operations.dashboard.snapshot import Snapshot
+from msgctl.tui.views.status_lines import slots_gauge
+from msgctl.tui.widgets.tab_pane import Pane, make_caption, make_detail
+from msgctl.tui.widgets.table import HIDDEN_WIDTH, ColumnHeading, Table, TableRow
+
+HEADINGS = (
+    ColumnHeading("name", 34, narrow=22),
+    ColumnHeading("state", 9),
+    ColumnHeading("slots in use", 13),
+    ColumnHeading("host", 14, narrow=HIDDEN_WIDTH),
+    ColumnHeading("pid", 7, right=True, narrow=HIDDEN_WIDTH),
+    ColumnHeading("seen", 8),
+    ColumnHeading("runs", 0),
+)
+
+
+class WorkersPane(Pane):
+    """The fourth tab."""
+
+    LABEL = "Workers"
+    SUMMARY = "who is alive, and what each has in hand"
+    KEYS: ClassVar[tuple[tuple[str, str], ...]] = (("c", "copy the worker's name"),)
+    GLOSSARY: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("slots in use", "messages it works now, of those it works at once"),
+        ("seen", "its last sign of life; a silent one is taken off and its messages go to others"),
+    )
+
+    def compose(self) -> ComposeResult:
+        """A list."""
+        yield make_caption()
+        yield Table(*HEADINGS)
+        yield make_detail()
+
+    async def refresh_data(self, snapshot: Snapshot) -> None:
+        """Show the snapshot's workers."""
+        self.query_one(Table).show_rows(
+            TableRow(
+                one.name,
+                (
+                    *(one.name, one.state, slots_gauge(len(one.running), one.slots), one.host, one.pid or "-"),
+                    *(one.last_seen[11:19] or "-", " ".join(one.running) or "-"),
+                ),
+            )
+            for one in snapshot.workers
+        )
+        self.set_caption(f"{len(snapshot.workers)} alive; msgctl worker drains, resumes and stops them")
