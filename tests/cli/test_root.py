@@ -23,7 +23,8 @@ HEAVY = {"redis", "psycopg", "pydantic", "rich", "msgspec", "asyncio", "structlo
 async def test_help_imports_nothing_heavy(msgctl: Invoke) -> None:
     """`msgctl --help` answers without Redis, PostgreSQL, the settings model or an event loop."""
     code = (
-        "import sys; from msgctl.cli._exit import run; from msgctl.cli._root import make_root;"
+        "import sys; from msgctl.cli.framework.exit import run_invocation as run;"
+        "from msgctl.cli.app import make_root;"
         "run(make_root(), ['--help']); print('MODULES', *sorted({m.split('.')[0] for m in sys.modules}))"
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: ASYNC221

@@ -43,7 +43,8 @@ UNASKED = {
 }
 """Parts of ours that counting messages has no use for."""
 CODE = (
-    "import sys; from msgctl.cli._exit import run; from msgctl.cli._root import make_root;"
+    "import sys; from msgctl.cli.framework.exit import run_invocation as run;"
+    "from msgctl.cli.app import make_root;"
     "code = run(make_root(), sys.argv[1:]); print('MODULES', *sys.modules, file=sys.stderr); sys.exit(code)"
 )
 

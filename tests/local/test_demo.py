@@ -93,7 +93,7 @@ def test_keep_gives_a_curl_line_that_works(variables: dict[str, str]) -> None:
 def test_a_missing_reply_is_told(variables: dict[str, str]) -> None:
     """An n8n stand-in that hangs makes the demo fail with the messages that were not answered."""
     script = (
-        "from msgctl.local import demo; demo.PATIENCE = 1.0; demo.LATENCY = 60_000\n"
+        "from msgctl.local.demo import demo; demo.REPLIES_TIMEOUT_S = 1.0; demo.N8N_DELAY_MS = 60_000\n"
         "from msgctl.cli import main; import sys; sys.argv = ['msgctl', 'demo']; main()"
     )
     variables = variables | {"MSGCTL_WORKER_DRAIN": "0.5"}

@@ -25,12 +25,13 @@ from tests.support.watching import is_alive, owner, wait_until
 START_BOTH = """
 import asyncio, sys
 from pathlib import Path
-from msgctl.local.postgres import Postgres
-from msgctl.local.valkey import Valkey
+from msgctl.local.servers.postgres import PostgresServer
+from msgctl.local.servers.valkey import ValkeyServer
 
 async def main():
     folder = Path(sys.argv[1])
-    async with Valkey(folder / "valkey") as first, Postgres(folder / "postgres", durable=False) as second:
+    postgres = PostgresServer(folder / "postgres", durable=False)
+    async with ValkeyServer(folder / "valkey") as first, postgres as second:
         print(first.pid, second.pid, flush=True)
         await asyncio.sleep(600)
 

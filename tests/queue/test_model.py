@@ -210,7 +210,7 @@ class QueueMachine(RuleBasedStateMachine):
         reaped, buried = self.model.reap(lost)
         tended = self.run(self.pass_time([f"{message_id}:{run}" for message_id, run in lost], [], twice=twice))
         assert (tended.promoted, tended.quarantined) == (0, len(self.model.quarantine))
-        assert (tended.reaped, tended.buried) == ((0, 0) if twice else (reaped, buried))
+        assert (tended.reaped, tended.dead_lettered) == ((0, 0) if twice else (reaped, buried))
 
     @rule()
     def let_a_day_pass(self) -> None:

@@ -60,8 +60,8 @@ async def test_a_change_moves_no_cursor(desk: DashboardContext, traffic: Traffic
         await sight.press("j", "j", "j")
         await traffic.waiting("w1")
         await sight.shows("waiting 1")
-        assert sight.app.query_one("#priorities").chosen == "4"  # type: ignore[attr-defined]
+        assert sight.app.query_one("#priorities").selected_key == "4"  # type: ignore[attr-defined]
         await sight.press("G")
-        assert sight.app.query_one("#priorities").chosen == "10"  # type: ignore[attr-defined]
+        assert sight.app.query_one("#priorities").selected_key == "10"  # type: ignore[attr-defined]
         await sight.press("g", "k")
-        assert sight.app.query_one("#priorities").chosen == "1"  # type: ignore[attr-defined]
+        assert sight.app.query_one("#priorities").selected_key == "1"  # type: ignore[attr-defined]

@@ -40,7 +40,7 @@ def complete_workers(context: typer.Context, incomplete: str) -> list[str]:
     """Workers that are alive."""
 
     async def look(session: Any) -> list[str]:
-        return [worker["name"] for worker in await session.operations.workers.alive()]
+        return [worker["name"] for worker in await session.operations.workers.list_alive()]
 
     return _complete(context, incomplete, look)
 
@@ -52,7 +52,7 @@ def complete_groups(context: typer.Context, incomplete: str) -> list[str]:
         from msgctl.domain.messages import State  # noqa: PLC0415 - likewise
         from msgctl.operations.messages.query import Query  # noqa: PLC0415
 
-        return [group.group for group in await session.operations.grouping.read(Query(state=State.FAILED))]
+        return [group.group for group in await session.operations.grouping.group_all(Query(state=State.FAILED))]
 
     return _complete(context, incomplete, look)
 

@@ -100,7 +100,7 @@ async def measure_variables(operations: Any) -> dict[str, float]:
         "backlog": stats.waiting + stats.active + stats.delayed + stats.paused,
         "failed_rate": stats.failed / stats.total if stats.total else 0.0,
         "workers": len(snapshot.workers),
-        "subscribers": await operations.checkup.subscribers(),
+        "subscribers": await operations.checkup.count_subscribers(),
         "undelivered": snapshot.undelivered,
         "age(any)": max(ages.values(), default=0.0),
         **{f"age(p{priority})": ages.get(priority, 0.0) for priority in PRIORITIES},
