@@ -22,8 +22,7 @@ from msgctl.config.settings import Settings
 from msgctl.domain.errors import RedisUnavailable
 from msgctl.observability import logs
 from msgctl.processing.pipeline import Pipeline
-from msgctl.queue.leases import LeaseClient
-from msgctl.queue.progress import ProgressWriter
+from msgctl.queue.leases import LeaseClient, ProgressWriter
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 

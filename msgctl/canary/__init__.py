@@ -1,1 +1,1 @@
-"""TODO msgctl/canary."""
+"""The canary: `canary` sends a synthetic message again and again, and `location` finds the stage it reached."""

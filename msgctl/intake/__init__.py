@@ -1,1 +1,1 @@
-"""TODO msgctl/intake."""
+"""How a message is accepted: `accept` validates it and enqueues it once."""

@@ -1,1 +1,1 @@
-"""The ledger of every message: written by every script beside its transition, carried on into PostgreSQL."""
+"""The ledger of events: scripts write it to Redis (`stream`), `projector` copies it to PostgreSQL (`archive`)."""

@@ -7,18 +7,18 @@ lock: of all subscribers, one projects. While PostgreSQL is away the stream hold
 """
 
 import time
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
 import psycopg
+from psycopg import sql
 
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import ConfigurationError
 from msgctl.ledger.archive import fetch_rows
 from msgctl.ledger.event import Event
-from msgctl.ledger.partitions import Partitions
 from msgctl.ledger.stream import Ledger
 from msgctl.observability import logs
 from msgctl.storage.postgres.database import Database, PostgresConnection
@@ -42,6 +42,10 @@ UPSERT_UNFINISHED_SQL = """
 MARK_DOUBTFUL_SQL = "UPDATE unfinished_messages SET doubtful = true WHERE message_id = ANY(%(ids)s)"
 DELETE_ENDED_SQL = "DELETE FROM unfinished_messages WHERE message_id = ANY(%(ids)s)"
 DELETE_EXPIRED_SQL = "DELETE FROM unfinished_messages WHERE at < %(before)s"
+PARTITION_PREFIX = "message_events_day_"
+LIST_PARTITIONS_SQL = (
+    "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'message\\_events\\_day\\_%'"
+)
 CLEANUP_INTERVAL_S = 3600.0
 """Seconds between two looks for what is past its retention."""
 
@@ -157,6 +161,31 @@ class Projector:
         self._reported_lost = lost
 
 
+class Partitions:
+    """Makes and drops days; remembers those that are there."""
+
+    def __init__(self) -> None:
+        self._existing: set[date] = set()
+
+    async def ensure(self, connection: PostgresConnection, days: Iterable[date]) -> None:
+        """See to it that these days are there."""
+        for day in sorted(set(days) - self._existing):
+            statement = sql.SQL(
+                "CREATE TABLE IF NOT EXISTS {} PARTITION OF message_events FOR VALUES FROM ({}) TO ({})"
+            ).format(_partition_name(day), _midnight(day), _midnight(day + timedelta(days=1)))
+            await connection.execute(statement)
+            self._existing.add(day)
+
+    async def drop_before(self, connection: PostgresConnection, day: date) -> int:
+        """Drop the days before one; how many."""
+        rows = await (await connection.execute(LIST_PARTITIONS_SQL.encode())).fetchall()
+        past = sorted(row["relname"] for row in rows if row["relname"] < PARTITION_PREFIX + day.strftime("%Y%m%d"))
+        for name in past:
+            await connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+        self._existing = {known for known in self._existing if known >= day}
+        return len(past)
+
+
 def _to_row(event: Event) -> tuple[Any, ...]:
     evidence = msgspec.json.encode(event.evidence).decode()
     return (
@@ -168,3 +197,11 @@ def _to_row(event: Event) -> tuple[Any, ...]:
         event.actor,
         evidence,
     )
+
+
+def _partition_name(day: date) -> sql.Identifier:
+    return sql.Identifier(PARTITION_PREFIX + day.strftime("%Y%m%d"))
+
+
+def _midnight(day: date) -> sql.Literal:
+    return sql.Literal(f"{day.isoformat()} 00:00:00+00")

@@ -1,1 +1,1 @@
-"""TODO msgctl/processing."""
+"""What a worker does with a message: `pipeline` takes it through the six steps. Start there."""

@@ -50,11 +50,10 @@ from msgctl.domain.steps import (
 from msgctl.domain.timestamps import timestamp
 from msgctl.observability import logs, tracing
 from msgctl.observability.metrics import definitions as metrics
-from msgctl.observability.metrics.step_timer import StepTimer
-from msgctl.processing.breakers.breakers import CircuitBreakers
+from msgctl.processing.breakers import CircuitBreakers
 from msgctl.processing.n8n import WorkflowClient, WorkflowResult, prepare_payload
-from msgctl.queue.leases import LeaseClient, LeasedMessage
-from msgctl.queue.progress import ProgressWriter
+from msgctl.processing.step_timer import StepTimer
+from msgctl.queue.leases import LeaseClient, LeasedMessage, ProgressWriter
 from msgctl.storage.redis.retry import RedisRetry
 
 log = logs.get_logger(__name__)

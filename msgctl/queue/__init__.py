@@ -1,1 +1,1 @@
-"""RQ's side: the queue in RQ's own keys and format, written by our scripts, read truly by RQ's tools."""
+"""The queue, in RQ's own keys and format: `queue` for producers and operators, `leases` for workers."""

@@ -1,13 +1,16 @@
 """The worker's side of the queue: claim, keep, commit, fail, hand back; each one atomic script."""
 
+import asyncio
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import cast
 
 import msgspec
 
 from msgctl.config.settings import Settings
+from msgctl.domain.errors import RedisUnavailable
 from msgctl.domain.messages import Failure, Message, Reply, Turn, UnnumberedResponse, target_socket_id
 from msgctl.domain.retry import GiveUp, RetryLater
 from msgctl.observability import logs
@@ -24,6 +27,7 @@ REQUEUE = Script.beside(__file__, "requeue")
 HEARTBEAT = Script.beside(__file__, "heartbeat")
 PARK = Script.beside(__file__, "park")
 MAINTAIN_QUEUE = Script.beside(__file__, "maintain")
+WRITE_PROGRESS = Script.beside(__file__, "update_progress")
 
 log = logs.get_logger(__name__)
 
@@ -35,6 +39,9 @@ CRASH_ERROR_JSON = (
 )
 HEARTBEAT_GRACE_S = 5.0
 """Seconds beyond its lease after which a silent worker counts as gone."""
+COALESCE_WINDOW_S = 0.02
+"""Seconds a note waits for others. A message that is committed within them takes its notes along, which saves
+three of eight round trips at 50 messages a second."""
 
 
 class LeasedMessage(msgspec.Struct, frozen=True):
@@ -275,6 +282,61 @@ class LeaseClient:
         """Be woken no more."""
         await self._redis.srem(keys.IDLE_WORKERS, self._worker)
         await self._redis.delete(keys.WAKE + self._worker, keys.CLAIMED + self._worker)
+
+
+class ProgressWriter:
+    """A notebook that one task empties into Redis, all notes of the moment in one call.
+
+    A note lost to a Redis outage is not repeated: the next one says more.
+
+    Args:
+        redis: a client of `redisdb.connect`.
+    """
+
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
+        self._unwritten: dict[str, tuple[LeasedMessage, list[int]]] = {}
+        self._has_unwritten = asyncio.Event()
+
+    def record(self, leased: LeasedMessage, progress: int) -> None:
+        """Remember that a message has come to `progress` (0 to 100)."""
+        self._unwritten.setdefault(leased.lease, (leased, []))[1].append(progress)
+        self._has_unwritten.set()
+
+    def take_unwritten(self, leased: LeasedMessage) -> list[int]:
+        """What is noted of a message and not written yet; whoever takes it must tell it."""
+        return self._unwritten.pop(leased.lease, (leased, []))[1]
+
+    async def flush(self, leased: LeasedMessage) -> None:
+        """Write what is noted of one message now."""
+        if passed := self.take_unwritten(leased):
+            with suppress(RedisUnavailable):
+                await self._write({leased.lease: (leased, passed)})
+
+    async def run(self) -> None:
+        """Write what is noted, until cancelled."""
+        while True:
+            await self._has_unwritten.wait()
+            await asyncio.sleep(COALESCE_WINDOW_S)
+            self._has_unwritten.clear()
+            notes, self._unwritten = self._unwritten, {}
+            try:
+                if notes:
+                    await self._write(notes)
+            except RedisUnavailable:
+                log.debug("progress was not written", notes=len(notes))
+
+    async def _write(self, notes: dict[str, tuple[LeasedMessage, list[int]]]) -> None:
+        arguments: list[str | bytes | float] = []
+        for claimed, passed in notes.values():
+            message = claimed.message
+            arguments += (
+                message.message_id,
+                claimed.run,
+                " ".join(map(str, passed)),
+                encode_progress_prefix(message),
+            )
+        await WRITE_PROGRESS(self._redis, *arguments)
 
 
 def _decode_message(text: str) -> Message | None:

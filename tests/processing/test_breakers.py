@@ -13,7 +13,7 @@ from msgctl.domain.errors import (
     WorkflowRejected,
     WorkflowTimeout,
 )
-from msgctl.processing.breakers.breakers import CircuitBreakers
+from msgctl.processing.breakers import CircuitBreakers
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.connections import connect
 from tools.support.fault_proxy import Proxy

@@ -12,10 +12,9 @@ from daemons.runtime.liveness import LivenessTracker
 from daemons.worker.loop import WAKE_TIMEOUT_S, WorkLoop
 from msgctl.config.settings import Settings
 from msgctl.config.sources import load
-from msgctl.processing.breakers.breakers import CircuitBreakers
+from msgctl.processing.breakers import CircuitBreakers
 from msgctl.processing.pipeline import Pipeline
-from msgctl.queue.leases import LeaseClient, LeasedMessage
-from msgctl.queue.progress import ProgressWriter
+from msgctl.queue.leases import LeaseClient, LeasedMessage, ProgressWriter
 from msgctl.queue.queue import Queue
 from msgctl.queue.rq_registration import RqRegistration
 from msgctl.storage.redis.connections import blocking_client, connect

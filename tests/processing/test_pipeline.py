@@ -13,12 +13,11 @@ from msgctl.domain.messages import State
 from msgctl.intake.accept import Intake, Submission
 from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior
 from msgctl.observability.metrics import definitions as metrics
-from msgctl.processing.breakers.breakers import CircuitBreakers
+from msgctl.processing.breakers import CircuitBreakers
 from msgctl.processing.n8n import WorkflowClient
 from msgctl.processing.pipeline import Pipeline
 from msgctl.queue.job import Job
-from msgctl.queue.leases import LeaseClient
-from msgctl.queue.progress import ProgressWriter
+from msgctl.queue.leases import LeaseClient, ProgressWriter
 from msgctl.queue.queue import Queue
 from msgctl.storage.redis import keys
 

@@ -1,4 +1,11 @@
-"""The breakers of all workflows, as one worker sees them: asked in memory, shared through Redis."""
+"""Circuit breakers: a workflow that keeps failing is not called for a while, by any worker.
+
+closed ── many failures ──▶ open ── its time is over ──▶ half-open ── the probe succeeds ──▶ closed
+                             ▲                               │
+                             └────── the probe fails ────────┘  each time for twice as long, up to a cap
+
+A worker decides from its own copy of the breakers, which `CircuitBreakers.refresh` reads from Redis each second.
+"""
 
 import asyncio
 import time
