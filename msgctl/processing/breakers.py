@@ -2,7 +2,7 @@
 
 closed ── many failures ──▶ open ── its time is over ──▶ half-open ── the probe succeeds ──▶ closed
                              ▲                               │
-                             └────── the probe fails ────────┘  each time for twice as long, up to a cap
+                             └────── the probe fails ────────┘  stays open twice as long each time, up to a cap
 
 A worker decides from its own copy of the breakers, which `CircuitBreakers.refresh` reads from Redis each second.
 """
@@ -31,21 +31,22 @@ from msgctl.storage.redis.pipelining import AutoPipeline
 REPORT_CALLS = Script.beside(__file__, "record_calls")
 LIST_OPEN_BREAKERS = Script.beside(__file__, "read_breakers")
 BREAKER_WINDOW_MS = 30_000
+"""Milliseconds over which the share of failed calls is computed."""
 BREAKER_PROBE_TIMEOUT_S = 30.0
-"""Seconds after which a probe that nobody has heard of since is another's to make: its worker may be dead."""
+"""Seconds after which another worker may probe, because the first one may be dead."""
 
 log = logs.get_logger(__name__)
 
 
 class CircuitBreakers:
-    """Guards the calls of workflows.
+    """The breakers of all workflows, as one worker sees them.
 
-    A success costs nothing at once: successes are counted and reported with the next `refresh`. Only a failure,
-    and the probe of a half-open breaker, ask Redis.
+    A success needs no round trip: successes are counted and reported by the next `refresh`. Only a failure and the
+    probe of a half-open breaker call Redis.
 
     Args:
-        redis: a client of `redisdb.connect`.
-        settings: `breaker.*`, and `n8n.timeout` for how long a probe is waited for.
+        redis: a client made by `connect`.
+        settings: `breaker.*`, and `n8n.timeout`, which bounds how long a probe excludes others.
     """
 
     def __init__(self, redis: RedisClient, settings: Settings) -> None:
@@ -53,18 +54,18 @@ class CircuitBreakers:
         self._batch = AutoPipeline(redis)
         self._settings = settings
         self._open: dict[str, float] = {}
-        """Workflows that are not closed, by the monotonic second their opening ends."""
+        """Webhook path to the monotonic second at which its breaker is half-open. Closed breakers are absent."""
         self._successes: Counter[str] = Counter()
 
     @asynccontextmanager
     async def guard(self, workflow: str) -> AsyncIterator[None]:
-        """Call a workflow inside of this context, if its breaker lets you; the outcome is noted.
+        """Enter a context in which a workflow is called. Its outcome is counted.
 
         Args:
             workflow: its webhook path.
 
         Raises:
-            BreakerOpen: it is to be left alone for now.
+            BreakerOpen: the workflow must not be called now.
         """
         if workflow in self._open:
             await self._probe(workflow)
@@ -81,40 +82,40 @@ class CircuitBreakers:
             await self._try_report(workflow)
 
     async def refresh(self) -> None:
-        """Hand in the successes and learn which breakers are open; to be called each second.
+        """Report the successes and read which breakers are open. The worker calls this each second.
 
         Raises:
             RedisUnavailable: Redis does not answer.
         """
         await asyncio.gather(*map(self._report, list(self._successes)))  # one round trip for all of them
-        found = await LIST_OPEN_BREAKERS(self._redis)
+        row = await LIST_OPEN_BREAKERS(self._redis)
         now = time.monotonic()
-        self._open = {found[i]: now + found[i + 1] / 1000 for i in range(0, len(found), 2)}
+        self._open = {row[i]: now + row[i + 1] / 1000 for i in range(0, len(row), 2)}
 
     async def _probe(self, workflow: str) -> None:
-        """Let one caller through a half-open breaker."""
-        remaining = self._open[workflow] - time.monotonic()
-        if remaining <= 0:
+        """Raise BreakerOpen unless the breaker is half-open and this caller is the one that probes it."""
+        remaining_s = self._open[workflow] - time.monotonic()
+        if remaining_s <= 0:
             key = f"{keys.BREAKER}{workflow}{keys.BREAKER_PROBE}"
-            longest = round(min(self._settings.n8n.timeout, BREAKER_PROBE_TIMEOUT_S) * 1000)
-            if await self._redis.set(key, "1", nx=True, px=longest):
+            ttl_ms = round(min(self._settings.n8n.timeout, BREAKER_PROBE_TIMEOUT_S) * 1000)
+            if await self._redis.set(key, "1", nx=True, px=ttl_ms):
                 return
         raise BreakerOpen(
-            "This workflow keeps failing and is left alone for a while.", retry_after=max(remaining, 1.0)
+            "This workflow keeps failing and is not called for a while.", retry_after=max(remaining_s, 1.0)
         )
 
     async def _try_report(self, workflow: str, *, failures: int = 0) -> None:
-        """Report, unless Redis is away: what n8n answered counts for more than how it is counted."""
+        """Report a call. An outage of Redis is logged only, because the outcome of the call matters more."""
         try:
             await self._report(workflow, failures=failures)
         except RedisUnavailable as outage:
-            log.warning("Redis client error: a breaker was not told", workflow=workflow, error=outage.message)
+            log.warning("Redis client error: breaker not updated", workflow=workflow, error=outage.message)
 
     async def _report(self, workflow: str, *, failures: int = 0) -> None:
         successes = self._successes.pop(workflow, 0)
         breaker = self._settings.breaker
         try:
-            remaining = await self._batch.run_script(
+            remaining_ms = await self._batch.run_script(
                 REPORT_CALLS,
                 *(workflow, successes, failures, breaker.streak, breaker.ratio, breaker.calls, BREAKER_WINDOW_MS),
                 *(round(breaker.pause * 1000), round(breaker.cap * 1000)),
@@ -122,16 +123,16 @@ class CircuitBreakers:
         except RedisUnavailable:
             self._successes[workflow] += successes
             raise
-        if remaining and workflow not in self._open:
-            log.error("Breaker opened", workflow=workflow, seconds=round(remaining / 1000))
-        if remaining:
-            self._open[workflow] = time.monotonic() + remaining / 1000
+        if remaining_ms and workflow not in self._open:
+            log.error("Breaker opened", workflow=workflow, seconds=round(remaining_ms / 1000))
+        if remaining_ms:
+            self._open[workflow] = time.monotonic() + remaining_ms / 1000
         elif self._open.pop(workflow, None):
             log.info("Breaker closed", workflow=workflow)
 
 
 def _counts_as_workflow_failure(failure: AttemptFailed) -> bool:
-    """Whether a failure says that the workflow, not the message, is in trouble."""
+    """Whether a failure is the fault of the workflow rather than of the message."""
     if isinstance(failure, WorkflowRejected):
         return failure.status >= 500
     return isinstance(failure, WorkflowUnreachable | WorkflowTimeout)

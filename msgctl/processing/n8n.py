@@ -1,6 +1,6 @@
-"""n8n: one call of an agent's workflow, and every way it can answer.
+"""The client of n8n: it calls an agent's workflow and reads its answer.
 
-Nothing of a customer's text or of n8n's answer enters an error: both may be private.
+An error never quotes the text of a customer or the answer of n8n, because both may be private.
 """
 
 import asyncio
@@ -30,34 +30,35 @@ from msgctl.observability import tracing
 from msgctl.observability.metrics import definitions as metrics
 
 STARTED_TEXT = "Workflow was started"
-"""What n8n says when the webhook is set to respond at once: a wrong setting, never a reply."""
+"""What n8n answers if the webhook is set to respond immediately. It is a wrong setting and never a reply."""
 HINT_BY_HTTP_STATUS = {
-    401: "n8n wants other credentials: set n8n.api_key",
-    403: "n8n wants other credentials: set n8n.api_key",
-    404: "n8n knows no such webhook, or not yet: is the workflow active, its path right, its method POST",
-    413: "the message with its history is larger than n8n takes",
+    401: "n8n does not accept the credentials: set n8n.api_key",
+    403: "n8n does not accept the credentials: set n8n.api_key",
+    404: "n8n does not know this webhook, or not yet: activate the workflow, and check its path and method (POST)",
+    413: "the message with its history is larger than n8n accepts",
     422: "n8n could not read the body",
     500: "the workflow failed: see its executions in n8n",
 }
 EXECUTION_ID_PATTERN = re.compile(r"[\w-]{1,64}")
 CONNECT_TIMEOUT_S = 10.0
-"""Seconds to connect to n8n; after that it counts as down."""
+"""Seconds to connect to n8n. After that it counts as down."""
 MAX_RETRY_AFTER_S = 86_400.0
-"""Seconds a `Retry-After` may ask for at most; a number without end would be none."""
+"""The longest `Retry-After` in seconds that is obeyed. A longer one is cut to it."""
 KEEP_ALIVE_S = 4.0
-"""Seconds an idle connection is kept: one less than Node's own five, so that n8n never closes one we are using."""
+"""Seconds for which an idle connection is kept: one less than Node's default of 5, so that n8n never closes a
+connection that is about to be used."""
 
 
 class WorkflowResult(msgspec.Struct, frozen=True):
-    """What a workflow answered."""
+    """The answer of a workflow."""
 
     reply: Reply
     execution_id: str = ""
-    """n8n's id of the execution, where the workflow tells it: `executionId` in the JSON."""
+    """n8n's id of the execution, `executionId` in the JSON; empty if the workflow does not send it."""
 
 
 class WorkflowClient:
-    """The client of n8n, one for a process.
+    """The client of n8n, one per process.
 
     Args:
         settings: `n8n.*`.
@@ -73,12 +74,14 @@ class WorkflowClient:
         )
         key = settings.n8n.api_key.get_secret_value()
         if key and not (key.isascii() and key.isprintable()):
-            raise ConfigurationError("[n8n] api_key holds what no header may hold: printable ASCII alone.")
+            raise ConfigurationError(
+                "[n8n] api_key has characters that a header must not have: use printable ASCII only."
+            )
         self._fixed_headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         self._fixed_headers |= {"X-API-Key": key} if key else {}
 
     async def __aenter__(self) -> Self:
-        """Nothing is opened before the first call."""
+        """Return the client. It opens no connection before the first call."""
         return self
 
     async def __aexit__(self, *_exc_info: object) -> None:
@@ -86,45 +89,50 @@ class WorkflowClient:
         self._pool.close()
 
     async def call(self, agent: Agent, message: Message, payload: bytes) -> WorkflowResult:
-        """Ask an agent's workflow for its reply.
+        """Call an agent's workflow and return its reply.
 
         Args:
-            agent: whose webhook to call.
-            message: names the call for n8n (`X-Message-Id`, `Idempotency-Key`); n8n may see one twice.
-            payload: of `prepare_payload`, JSON.
+            agent: the agent whose webhook is called.
+            message: its id identifies the call (`X-Message-Id`, `Idempotency-Key`); n8n may see the same id twice.
+            payload: JSON made by `prepare_payload`.
 
         Raises:
-            WorkflowUnreachable, WorkflowTimeout, WorkflowRejected, WorkflowMisconfigured, BadReply.
+            WorkflowUnreachable: no connection could be made.
+            WorkflowTimeout: no complete answer came within `n8n.timeout` seconds.
+            WorkflowRejected: n8n answered with an HTTP status other than 2xx.
+            WorkflowMisconfigured: the webhook responds before the workflow has run.
+            BadReply: the answer is too large, or is not a reply.
+            AttemptFailed: the connection broke.
         """
-        begun = time.monotonic()
+        started = time.monotonic()
         outcome = AttemptFailed.code
         try:
-            answer = await self._post(agent, message, payload)
+            result = await self._post(agent, message, payload)
             outcome = "ok"
         except AttemptFailed as failure:
             outcome = failure.code
             raise
         finally:
-            metrics.N8N_DURATION.labels(outcome).observe(time.monotonic() - begun)
-        return answer
+            metrics.N8N_DURATION.labels(outcome).observe(time.monotonic() - started)
+        return result
 
     async def _post(self, agent: Agent, message: Message, payload: bytes) -> WorkflowResult:
         try:
             async with asyncio.timeout(self._settings.timeout):
-                answer = await self._pool.post(
+                response = await self._pool.post(
                     f"/webhook/{agent.webhook_path.lstrip('/')}", self._headers(message), payload
                 )
         except TimeoutError:
-            raise WorkflowTimeout(f"n8n gave no answer within {self._settings.timeout:g} s.") from None
+            raise WorkflowTimeout(f"n8n did not answer within {self._settings.timeout:g} s.") from None
         except ConnectFailed as error:
             raise WorkflowUnreachable(f"n8n cannot be reached ({error}): is it running at n8n.base_url?") from None
         except ResponseTooLarge:
             raise BadReply(f"n8n's answer is larger than {self._settings.max_answer} bytes.") from None
         except ConnectionBroken as error:
             raise AttemptFailed(f"The connection to n8n broke ({error}).") from None
-        if answer.status >= 300:
-            raise _to_rejection(answer)
-        return WorkflowResult(read_reply(answer.body), read_execution_id(answer.body))
+        if response.status >= 300:
+            raise _to_rejection(response)
+        return WorkflowResult(read_reply(response.body), read_execution_id(response.body))
 
     def _headers(self, message: Message) -> dict[str, str]:
         return {
@@ -136,7 +144,7 @@ class WorkflowClient:
 
 
 def prepare_payload(agent: Agent, message: Message, history: Sequence[Turn]) -> bytes:
-    """The body of the call, as JSON: the message, who it is for, and what was said before."""
+    """Return the body of a call as JSON: the message, its agent, and the history."""
     return msgspec.json.encode(
         {
             "messageId": message.message_id,
@@ -153,14 +161,16 @@ def prepare_payload(agent: Agent, message: Message, history: Sequence[Turn]) -> 
 
 
 def read_reply(body: bytes) -> Reply:
-    """What the agent said, in any of the shapes that real workflows answer in.
+    """Return the agent's reply from an answer, in any of the shapes that workflows use.
+
+    The shapes are an object, a list of one object, and either of them inside `response`.
 
     Raises:
-        BadReply: empty, not JSON, or without a text.
-        WorkflowMisconfigured: n8n's own note that the workflow was started.
+        BadReply: the answer is empty, is not JSON, or has no text.
+        WorkflowMisconfigured: the answer only says that the workflow was started.
     """
     if not body.strip():
-        raise BadReply("n8n's answer is empty: does the workflow end in Respond to Webhook, with data?")
+        raise BadReply("n8n's answer is empty: end the workflow in Respond to Webhook, with data.")
     try:
         answer = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -175,25 +185,25 @@ def read_reply(body: bytes) -> Reply:
 
 
 def read_execution_id(body: bytes) -> str:
-    """The `executionId` of an answer; empty where the workflow does not tell it."""
+    """Return the `executionId` of an answer; empty if it has no valid one."""
     if b"executionId" not in body:
         return ""
     with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        found = msgspec.json.decode(body)
-        found = found[0] if isinstance(found, list) and found else found
-        told = found.get("executionId") if isinstance(found, dict) else None
-        if isinstance(told, str | int) and EXECUTION_ID_PATTERN.fullmatch(str(told)):
-            return str(told)
+        answer = msgspec.json.decode(body)
+        answer = answer[0] if isinstance(answer, list) and answer else answer
+        execution_id = answer.get("executionId") if isinstance(answer, dict) else None
+        if isinstance(execution_id, str | int) and EXECUTION_ID_PATTERN.fullmatch(str(execution_id)):
+            return str(execution_id)
     return ""
 
 
 def _to_reply(answer: dict[str, Any]) -> Reply:
     text = next((answer[key] for key in ("message", "output", "text", "response") if answer.get(key)), None)
     if not isinstance(text, str) or not text.strip():
-        raise BadReply("n8n's answer holds no text under message, output, text or response.")
+        raise BadReply("n8n's answer has no text under message, output, text or response.")
     if text == STARTED_TEXT:
         raise WorkflowMisconfigured(
-            "The webhook responds at once, before the agent: set its Respond to 'Using Respond to Webhook Node' "
+            "The webhook responds before the agent has run: set its Respond to 'Using Respond to Webhook Node' "
             "or 'When Last Node Finishes'."
         )
     tokens, model, reason = answer.get("tokensUsed"), answer.get("model"), answer.get("finishReason")
@@ -205,15 +215,15 @@ def _to_reply(answer: dict[str, Any]) -> Reply:
     )
 
 
-def _to_rejection(answer: PooledResponse) -> WorkflowRejected:
-    advice = "it redirects, which is not followed: set n8n.base_url to where it leads"
-    if answer.status >= 400:
-        advice = HINT_BY_HTTP_STATUS.get(answer.status, "see n8n's log")
+def _to_rejection(response: PooledResponse) -> WorkflowRejected:
+    hint = "redirects are not followed: set n8n.base_url to the address it leads to"
+    if response.status >= 400:
+        hint = HINT_BY_HTTP_STATUS.get(response.status, "see n8n's log")
     return WorkflowRejected(
-        answer.status,
-        f"n8n answered HTTP {answer.status}: {advice}.",
-        fault=classify_status(answer.status, N8N_TRANSIENT_STATUSES),
+        response.status,
+        f"n8n answered HTTP {response.status}: {hint}.",
+        fault=classify_status(response.status, N8N_TRANSIENT_STATUSES),
         retry_after=parse_retry_after(
-            answer.headers.get(b"retry-after", b"").decode("latin-1"), now=time.time(), longest=MAX_RETRY_AFTER_S
+            response.headers.get(b"retry-after", b"").decode("latin-1"), now=time.time(), longest=MAX_RETRY_AFTER_S
         ),
     )

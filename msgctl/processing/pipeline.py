@@ -1,23 +1,34 @@
-"""What happens to a message: the six steps.
+"""What happens to a message, from the client to the channel.
 
-A message comes in by `intake` (HTTP, WebSocket or command line), which stores it in Redis and answers at once.
-A worker (`daemons/worker`) claims it under a lease and hands it to `Pipeline.process` below. The agent's reply is
-committed in one step: the job is finished, the conversation remembers both turns, and the response lies in a
-durable stream. From there a subscriber (`daemons/subscriber`) takes it to the channel the message came from
-(`delivery`): for the web, to the gateway that holds the socket; where that socket is there and its turn has come,
-the commit itself has done so.
+1. Accept. `intake.accept` validates the message and enqueues it in Redis. The client gets its answer then.
+2. Claim. A worker (`daemons/worker`) takes the message from the queue under a lease and calls `Pipeline.process`.
+   Messages of one conversation are claimed one at a time, in order.
+3. Process. The pipeline takes the message through six steps:
 
-    1. find the agent         in PostgreSQL     10 %
-    2. read the history       in Redis          20 %   (it came with the claim)
-    3. prepare the payload    for n8n           30 %
-    4. call the workflow      n8n               50 %
-    5. publish the response   in Redis          80 %
-    6. done                                    100 %
+       step                      where           progress
+       find the agent            PostgreSQL          10 %
+       read the history          Redis               20 %   came with the claim
+       prepare the payload       this process        30 %
+       call the workflow         n8n                 50 %
+       publish the response      Redis               80 %
+       done                                         100 %
 
-A step that fails ends the attempt. `retry.decide` says what becomes of the message: another attempt after a pause,
-a wait for something that is down, or the dead letters. Of those its sender's sockets are told, by the same stream
-(`queue/lua/lua/fail.lua`). `msgctl dlq replay` gives one a fresh budget, and it starts over
-(`queue/lua/lua/replay.lua`).
+4. Commit. Publishing is one atomic script (`queue/lua/commit.lua`). It finishes the job, adds both turns to the
+   history, appends the response to the response stream, and promotes the next message of the conversation.
+5. Deliver. A subscriber (`daemons/subscriber`) reads the stream and sends the response to its channel
+   (`delivery`). A web response goes to the inbox of the gateway that holds the socket. If that socket is known and
+   no earlier response of the conversation waits, the commit puts it there itself.
+
+If a step fails, the attempt ends and `domain.retry.decide` chooses one of three outcomes:
+
+* Retry: the message is delayed and gets another attempt (`queue/lua/fail.lua`).
+* Snooze: a dependency is down. The message is delayed, and the attempt does not count.
+* Give up: the message becomes a dead letter, and its sender is notified through the response stream.
+  `msgctl dlq replay` enqueues it again with all its attempts (`queue/lua/replay.lua`).
+
+If the worker dies, its lease expires, and some worker reaps it (`queue/lua/maintain.lua`). The message is requeued
+without counting an attempt. After several crashes it goes to the quarantine, where it runs alone. After one more
+it becomes a dead letter. Each write checks the lease, so a worker that comes back late changes nothing.
 """
 
 import logging
@@ -53,20 +64,22 @@ from msgctl.observability.metrics import definitions as metrics
 from msgctl.processing.breakers import CircuitBreakers
 from msgctl.processing.n8n import WorkflowClient, WorkflowResult, prepare_payload
 from msgctl.processing.step_timer import StepTimer
-from msgctl.queue.leases import LeaseClient, LeasedMessage, ProgressWriter
+from msgctl.queue.leases import CommitResult, LeaseClient, LeasedMessage, ProgressWriter
 from msgctl.storage.redis.retry import RedisRetry
 
 log = logs.get_logger(__name__)
 
 
 class Pipeline:
-    """Works one message at a time; any number of `work` calls run side by side.
+    """Processes messages. Any number of `process` calls run concurrently.
 
     Args:
         settings: `retry.*`.
-        leases: the lease under which everything is written.
-        progress: told of each step; what it has not written when a message is answered goes with the commit.
-        agents, breakers, workflow: what the steps ask.
+        leases: commits and fails messages under their leases.
+        progress: records each step. Progress that is unwritten at the commit is published by the commit.
+        agents: finds the agent of a message.
+        breakers: guard the calls of each workflow.
+        workflow: calls n8n.
     """
 
     def __init__(
@@ -87,99 +100,100 @@ class Pipeline:
         self._policy = settings.retry.policy()
 
     async def process(self, leased: LeasedMessage) -> None:
-        """Take a message through the six steps, or through the failure of one of them.
-
-        Whatever happens, it ends in a commit or in a recorded failure; it returns only once that is written.
-        """
-        message, steps = leased.message, StepTimer()
+        """Run one attempt at a message. Return once its commit or its failure is written, or the lease is lost."""
+        message, timer = leased.message, StepTimer()
         with (
             logs.bound_fields(
                 messageId=message.message_id,
                 conversationId=message.conversation_id,
                 attempt=leased.attempts + 1,
-                step=steps.current_step,
+                step=timer.current_step,
             ),
             tracing.span("work", message.message_id, attempt=leased.attempts + 1, run=leased.run),
         ):
-            await self._process_attempt(leased, steps)
+            await self._run_attempt(leased, timer)
 
-    async def _process_attempt(self, leased: LeasedMessage, steps: StepTimer) -> None:
+    async def _run_attempt(self, leased: LeasedMessage, timer: StepTimer) -> None:
         try:
-            await self._run_steps(leased, steps)
+            await self._run_steps(leased, timer)
         except LeaseLost:
             metrics.ATTEMPTS.labels("lease_lost").inc()
             log.warning("Lease lost", run=leased.run)
         except AttemptFailed as failure:
-            await self._record_failure(leased, failure, steps)
+            await self._record_failure(leased, failure, timer)
         except Unavailable as outage:
-            await self._record_failure(leased, DependencyDown(outage.message), steps)
-        except Exception as bug:  # whatever it is, it ends this attempt, never the worker
-            log.exception("A step broke")
-            fault = AttemptFailed(f"msgctl itself failed ({type(bug).__name__}); the log has the traceback.")
-            await self._record_failure(leased, fault, steps)
+            await self._record_failure(leased, DependencyDown(outage.message), timer)
+        except Exception as bug:  # a bug ends this attempt, never the worker
+            log.exception("Step failed unexpectedly")
+            internal = AttemptFailed(f"msgctl itself failed ({type(bug).__name__}); the log has the traceback.")
+            await self._record_failure(leased, internal, timer)
 
-    async def _run_steps(self, leased: LeasedMessage, steps: StepTimer) -> None:
+    async def _run_steps(self, leased: LeasedMessage, timer: StepTimer) -> None:
         message = leased.message
 
-        self._enter_step(leased, steps, FIND_AGENT)
+        self._begin_step(FIND_AGENT, leased, timer)
         agent = await self._find_agent(message)
 
-        self._enter_step(leased, steps, READ_HISTORY)
-        history = leased.history  # CLAIM has brought it along, which saves a round trip to Redis
+        self._begin_step(READ_HISTORY, leased, timer)
+        history = leased.history  # the claim read it already, which saves a round trip
 
-        self._enter_step(leased, steps, PREPARE_PAYLOAD)
+        self._begin_step(PREPARE_PAYLOAD, leased, timer)
         payload = prepare_payload(agent, message, history)
 
-        self._enter_step(leased, steps, CALL_WORKFLOW)
-        answer = (
-            WorkflowResult(leased.stored_reply)
-            if leased.stored_reply
-            else await self._call_workflow(agent, message, payload)
-        )
+        self._begin_step(CALL_WORKFLOW, leased, timer)
+        result = await self._call_workflow(agent, leased, payload)
 
-        self._enter_step(leased, steps, PUBLISH_RESPONSE)
-        response = _build_response(message, answer.reply, elapsed_ms=steps.elapsed_ms)
-        turns, passed = _build_turns(message, response), self._progress.take_unwritten(leased)
-        with tracing.span("publish", message.message_id, kind="producer"):
-            committed = await _outage().run_until_success(
-                lambda: self._leases.commit(
-                    leased,
-                    response,
-                    turns,
-                    unreported_progress=passed,
-                    steps=steps.summary,
-                    execution=answer.execution_id,
-                )
-            )
-        if committed is None:
-            raise LeaseLost("The lease ran out before the commit.")
+        self._begin_step(PUBLISH_RESPONSE, leased, timer)
+        response = _build_response(message, result.reply, elapsed_ms=timer.elapsed_ms)
+        committed = await self._commit(leased, response, result.execution_id, timer)
 
-        steps.end()
+        timer.end()
         metrics.ATTEMPTS.labels("completed").inc()
         log.info(DONE.event, progress=DONE.progress, seq=committed.seq, ms=response.processing_time)
 
-    async def _call_workflow(self, agent: Agent, message: Message, payload: bytes) -> WorkflowResult:
-        if agent.id == CANARY_AGENT_ID:
-            return WorkflowResult(Reply(message="I am."))
-        async with self._breakers.guard(agent.webhook_path):
-            with tracing.span("n8n", message.message_id, kind="client"):
-                return await self._workflow.call(agent, message, payload)
+    def _begin_step(self, step: Step, leased: LeasedMessage, timer: StepTimer) -> None:
+        timer.begin(step.name)
+        log.debug(step.event, progress=step.progress)
+        if step is not PUBLISH_RESPONSE:  # the commit itself reports the last two
+            self._progress.record(leased, step.progress)
 
     async def _find_agent(self, message: Message) -> Agent:
-        if message.agent_id == CANARY_AGENT_ID:  # no agent of anyone's: only `canary.canary` writes to it
+        if message.agent_id == CANARY_AGENT_ID:  # exists nowhere, and only the canary may use it
             return Agent(id=CANARY_AGENT_ID, user_id=message.user_id, name="Canary", webhook_path="-")
         agent = await self._agents.find(message.agent_id)
         if agent is None or not agent.active or agent.user_id != message.user_id:
             raise AgentGone("The agent was deleted, disabled or given to another user since.")
         return agent
 
-    def _enter_step(self, leased: LeasedMessage, steps: StepTimer, step: Step) -> None:
-        steps.begin(step.name)
-        log.debug(step.event, progress=step.progress)
-        if step is not PUBLISH_RESPONSE:  # the commit itself reports the last two
-            self._progress.record(leased, step.progress)
+    async def _call_workflow(self, agent: Agent, leased: LeasedMessage, payload: bytes) -> WorkflowResult:
+        if leased.stored_reply:  # an earlier run got it and lost its lease before the commit
+            return WorkflowResult(leased.stored_reply)
+        if agent.id == CANARY_AGENT_ID:
+            return WorkflowResult(Reply(message="I am."))
+        async with self._breakers.guard(agent.webhook_path):
+            with tracing.span("n8n", leased.message.message_id, kind="client"):
+                return await self._workflow.call(agent, leased.message, payload)
 
-    async def _record_failure(self, leased: LeasedMessage, failure: AttemptFailed, steps: StepTimer) -> None:
+    async def _commit(
+        self, leased: LeasedMessage, response: UnnumberedResponse, execution_id: str, timer: StepTimer
+    ) -> CommitResult:
+        turns, unreported = _build_turns(leased.message, response), self._progress.take_unwritten(leased)
+        with tracing.span("publish", leased.message.message_id, kind="producer"):
+            committed = await _outcome_retry().run_until_success(
+                lambda: self._leases.commit(
+                    leased,
+                    response,
+                    turns,
+                    unreported_progress=unreported,
+                    steps=timer.summary,
+                    execution=execution_id,
+                )
+            )
+        if committed is None:
+            raise LeaseLost("The lease ran out before the commit.")
+        return committed
+
+    async def _record_failure(self, leased: LeasedMessage, failure: AttemptFailed, timer: StepTimer) -> None:
         decision = retry.decide(
             self._policy,
             failure,
@@ -189,8 +203,8 @@ class Pipeline:
         )
         await self._progress.flush(leased)
         error = {"class": failure.fault, "code": failure.code, "text": failure.message, "at": timestamp()}
-        record = {**error, "startedAt": steps.started_at, "run": leased.run, "ms": steps.elapsed_ms}
-        kept = await _outage().run_until_success(
+        record = {**error, "startedAt": timer.started_at, "run": leased.run, "ms": timer.elapsed_ms}
+        recorded = await _outcome_retry().run_until_success(
             lambda: self._leases.fail(
                 leased,
                 decision,
@@ -198,29 +212,20 @@ class Pipeline:
                 record=msgspec.json.encode(record),
                 failure=Failure.for_message(leased.message, failure.code, timestamp=timestamp()),
                 fault=failure.fault,
-                steps=steps.summary,
+                steps=timer.summary,
             )
         )
-        steps.end()
-        _count_failure(failure, decision, kept=kept)
-        pause = round(decision.delay, 1) if isinstance(decision, retry.RetryLater) and kept else None
-        is_dead = kept and isinstance(decision, retry.GiveUp)
-        log.log(
-            logging.ERROR if is_dead else logging.WARNING,
-            "Job failed" if is_dead else "Attempt failed",
-            code=failure.code,
-            # What to do about it is said once, where nothing more is done by itself.
-            error=failure.message.partition(": ")[0] if pause is not None else failure.message,
-            again_in=pause,
-            lease_lost=not kept or None,
-        )
+        timer.end()
+        _count_failure(failure, decision, recorded=recorded)
+        _log_failure(failure, decision, recorded=recorded)
 
 
-def _outage() -> RedisRetry:
-    """Write an outcome however long Redis is away: what n8n said may have cost ten seconds of a model.
+def _outcome_retry() -> RedisRetry:
+    """Return the retry for writing an outcome, which waits for Redis without a limit.
 
-    The fence in the scripts makes it harmless to come late; the worker cancels it when it stops. An error of the
-    script itself is not an outage: it ends the attempt.
+    A reply of n8n may have cost ten seconds of a model, so it is worth the wait. A late write is harmless, because
+    the scripts check the lease. The worker cancels the wait when it stops. An error of the script itself is not an
+    outage and ends the attempt.
     """
     return RedisRetry("write an outcome", event="An outcome waits for Redis", faults=(RedisUnavailable,))
 
@@ -246,13 +251,27 @@ def _build_turns(message: Message, response: UnnumberedResponse) -> tuple[Turn, 
     )
 
 
-def _count_failure(failure: AttemptFailed, decision: retry.RetryLater | retry.GiveUp, *, kept: bool) -> None:
-    """Count the end of an attempt; one that was not kept had lost its lease, and what it decided is not so."""
+def _count_failure(failure: AttemptFailed, decision: retry.RetryLater | retry.GiveUp, *, recorded: bool) -> None:
+    """Count a failed attempt. If it was not recorded, the lease was lost and the decision had no effect."""
     metrics.FAILURES.labels(failure.fault, failure.code).inc()
-    if not kept:
+    if not recorded:
         metrics.ATTEMPTS.labels("lease_lost").inc()
         return
-    held = isinstance(decision, retry.RetryLater) and not decision.counts_as_attempt
-    metrics.ATTEMPTS.labels("held" if held else "failed").inc()
+    snoozed = isinstance(decision, retry.RetryLater) and not decision.counts_as_attempt
+    metrics.ATTEMPTS.labels("held" if snoozed else "failed").inc()
     if isinstance(decision, retry.GiveUp):
         metrics.DEAD_LETTERS.inc()
+
+
+def _log_failure(failure: AttemptFailed, decision: retry.RetryLater | retry.GiveUp, *, recorded: bool) -> None:
+    delay_s = round(decision.delay, 1) if isinstance(decision, retry.RetryLater) and recorded else None
+    is_dead = recorded and isinstance(decision, retry.GiveUp)
+    log.log(
+        logging.ERROR if is_dead else logging.WARNING,
+        "Job failed" if is_dead else "Attempt failed",
+        code=failure.code,
+        # The advice after the colon is logged only when no further attempt follows.
+        error=failure.message.partition(": ")[0] if delay_s is not None else failure.message,
+        again_in=delay_s,
+        lease_lost=not recorded or None,
+    )

@@ -1,4 +1,4 @@
-"""The steps one message takes, timed."""
+"""How long each step of an attempt takes."""
 
 import time
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from msgctl.observability.metrics.definitions import STEP_DURATION
 
 
 class StepTimer:
-    """A stopwatch for one attempt; each step ends when the next begins."""
+    """The timer of one attempt. A step ends when the next one begins."""
 
     def __init__(self) -> None:
         self._attempt_started = self._step_started = time.monotonic()
@@ -19,12 +19,12 @@ class StepTimer:
         self._finished_steps: list[tuple[str, float]] = []
 
     def begin(self, name: str) -> None:
-        """A step begins, and the one before it is over."""
+        """End the current step, if any, and begin the next."""
         self.end()
         self._step = self._last_step = name
 
     def end(self) -> None:
-        """The step is over, if one has begun."""
+        """End the current step, if any, and count its duration."""
         now = time.monotonic()
         if self._step:
             self._finished_steps.append((self._step, now - self._step_started))
@@ -33,30 +33,28 @@ class StepTimer:
 
     @property
     def started_at(self) -> str:
-        """When the attempt began, RFC 3339."""
+        """The time at which the attempt began, RFC 3339."""
         return self._started_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def current_step(self) -> str:
-        """The name of the step that it is in, or was last in; `claim` before the first."""
+        """Return the name of the current or last step, or `claim` before the first."""
         return self._last_step
 
     @property
     def elapsed_ms(self) -> int:
-        """Since the attempt began."""
+        """Milliseconds since the attempt began."""
         return round((time.monotonic() - self._attempt_started) * 1000)
 
     @property
     def summary(self) -> str:
-        """`step:ms,…`, the last one the step that it is in."""
-        taken = (
-            [*self._finished_steps, (self._step, time.monotonic() - self._step_started)]
-            if self._step
-            else self._finished_steps
-        )
-        return ",".join(f"{name}:{seconds * 1000:.0f}" for name, seconds in taken)
+        """The duration of each step so far, `step:ms,…`, including the current one."""
+        steps = list(self._finished_steps)
+        if self._step:
+            steps.append((self._step, time.monotonic() - self._step_started))
+        return ",".join(f"{name}:{seconds * 1000:.0f}" for name, seconds in steps)
 
 
 @cache
 def _step_histogram(step: str) -> Histogram:
-    """The histogram of a step: to find it among all labels costs more than to count in it."""
+    """Return the histogram of a step. It is cached, because the label lookup costs more than the observation."""
     return STEP_DURATION.labels(step)

@@ -21,45 +21,45 @@ from tools.support.fault_proxy import Proxy
 
 @pytest.fixture
 def tuned(settings: Settings) -> Settings:
-    """Opens after 4 failures in a row, or half of 10 calls, for 60 s."""
+    """Return settings whose breaker opens for 60 s after 4 failures in a row or when half of 10 calls failed."""
     breaker = settings.breaker.model_copy(update={"streak": 4, "ratio": 0.5, "calls": 10, "pause": 60, "cap": 600})
     return settings.model_copy(update={"breaker": breaker})
 
 
 async def fail(breakers: CircuitBreakers, failure: Exception) -> None:
-    """One call of the workflow that ends in `failure`."""
+    """Call the workflow so that it ends in `failure`."""
     with pytest.raises(type(failure)):
         async with breakers.guard("chat"):
             raise failure
 
 
 async def succeed(breakers: CircuitBreakers) -> None:
-    """One call of the workflow that ends well."""
+    """Call the workflow so that it succeeds."""
     async with breakers.guard("chat"):
         pass
 
 
-async def end_opening(redis: Any) -> None:
-    """Let the time of every opening be over."""
+async def make_half_open(redis: Any) -> None:
+    """Make every open breaker half-open."""
     for workflow, value in (await redis.hgetall(keys.BREAKERS)).items():
         await redis.hset(keys.BREAKERS, workflow, f"1 {value.split()[1]}")
 
 
-async def test_failures_in_a_row_open_it_for_every_worker(tuned: Settings, redis: Any) -> None:
-    """The workers' failures add up, and the other worker leaves the workflow alone too."""
-    one, other = CircuitBreakers(redis, tuned), CircuitBreakers(redis, tuned)
-    for breakers in (one, other, one, other):
+async def test_failures_in_a_row_open_the_breaker_for_every_worker(tuned: Settings, redis: Any) -> None:
+    """The failures of all workers count together, and no worker calls the workflow after them."""
+    first, second = CircuitBreakers(redis, tuned), CircuitBreakers(redis, tuned)
+    for breakers in (first, second, first, second):
         await fail(breakers, WorkflowTimeout("slow"))
-    await one.refresh()
+    await first.refresh()
     with pytest.raises(BreakerOpen) as caught:
-        await succeed(one)
+        await succeed(first)
     assert caught.value.retry_after is not None
     assert 50 < caught.value.retry_after <= 60
-    await fail(other, BreakerOpen("open"))
+    await fail(second, BreakerOpen("open"))
 
 
-async def test_a_share_of_failures_opens_it(tuned: Settings, redis: Any) -> None:
-    """Half of the calls failing is enough, though never four in a row."""
+async def test_share_of_failures_opens_the_breaker(tuned: Settings, redis: Any) -> None:
+    """Half of the calls fail, but never four in a row."""
     breakers = CircuitBreakers(redis, tuned)
     for _ in range(4):
         await succeed(breakers)
@@ -78,8 +78,8 @@ async def test_a_share_of_failures_opens_it(tuned: Settings, redis: Any) -> None
         BadReply("html"),
     ],
 )
-async def test_faults_of_messages_do_not_open_it(tuned: Settings, redis: Any, failure: Exception) -> None:
-    """An n8n that answers is alive, whatever it answers to one message."""
+async def test_faults_of_messages_do_not_open_the_breaker(tuned: Settings, redis: Any, failure: Exception) -> None:
+    """An answer shows that n8n works, even if it rejects one message."""
     breakers = CircuitBreakers(redis, tuned)
     for _ in range(20):
         await fail(breakers, failure)
@@ -87,27 +87,27 @@ async def test_faults_of_messages_do_not_open_it(tuned: Settings, redis: Any, fa
     await succeed(breakers)
 
 
-async def test_one_probe_closes_it_again(tuned: Settings, redis: Any) -> None:
-    """When its time is over one call goes through, the others wait; its success closes the breaker for all."""
-    one, other = CircuitBreakers(redis, tuned), CircuitBreakers(redis, tuned)
+async def test_successful_probe_closes_the_breaker(tuned: Settings, redis: Any) -> None:
+    """A half-open breaker lets one call through at a time, and its success closes the breaker for all workers."""
+    first, second = CircuitBreakers(redis, tuned), CircuitBreakers(redis, tuned)
     for _ in range(4):
-        await fail(one, WorkflowTimeout("slow"))
-    await end_opening(redis)
-    await one.refresh()
-    await other.refresh()
-    async with one.guard("chat"):
-        await fail(other, BreakerOpen("open"))
-    await other.refresh()
-    await succeed(other)
+        await fail(first, WorkflowTimeout("slow"))
+    await make_half_open(redis)
+    await first.refresh()
+    await second.refresh()
+    async with first.guard("chat"):
+        await fail(second, BreakerOpen("open"))
+    await second.refresh()
+    await succeed(second)
     assert await redis.hgetall(keys.BREAKERS) == {}
 
 
-async def test_a_failed_probe_opens_it_for_longer(tuned: Settings, redis: Any) -> None:
-    """Each opening lasts twice as long as the one before."""
+async def test_failed_probe_opens_the_breaker_for_longer(tuned: Settings, redis: Any) -> None:
+    """The breaker stays open twice as long each time."""
     breakers = CircuitBreakers(redis, tuned)
     for _ in range(4):
         await fail(breakers, WorkflowTimeout("slow"))
-    await end_opening(redis)
+    await make_half_open(redis)
     await breakers.refresh()
     await fail(breakers, WorkflowTimeout("slow"))
     with pytest.raises(BreakerOpen) as caught:
@@ -116,35 +116,35 @@ async def test_a_failed_probe_opens_it_for_longer(tuned: Settings, redis: Any) -
     assert 110 < caught.value.retry_after <= 120
 
 
-async def test_a_success_from_before_closes_nothing(tuned: Settings, redis: Any) -> None:
-    """What another worker's calls came to before the opening says nothing of the time after it."""
-    one, other = CircuitBreakers(redis, tuned), CircuitBreakers(redis, tuned)
-    await succeed(other)
-    async with other.guard("chat"):  # under way while the breaker opens
+async def test_success_of_an_earlier_call_does_not_close_the_breaker(tuned: Settings, redis: Any) -> None:
+    """A call that began before the breaker opened says nothing about the time after it."""
+    first, second = CircuitBreakers(redis, tuned), CircuitBreakers(redis, tuned)
+    await succeed(second)
+    async with second.guard("chat"):  # in flight while the breaker opens
         for _ in range(4):
-            await fail(one, WorkflowTimeout("slow"))
-        await other.refresh()
-    for breakers in (one, other):
+            await fail(first, WorkflowTimeout("slow"))
+        await second.refresh()
+    for breakers in (first, second):
         await breakers.refresh()
         await fail(breakers, BreakerOpen("open"))
 
 
-async def test_an_answer_survives_an_outage_of_redis(tuned: Settings, redis: Any) -> None:
-    """A probe that succeeds while Redis is away gives its answer all the same, and closes the breaker later."""
+async def test_answer_survives_an_outage_of_redis(tuned: Settings, redis: Any) -> None:
+    """A probe that succeeds while Redis is down still returns its answer."""
     for _ in range(4):
         await fail(CircuitBreakers(redis, tuned), WorkflowTimeout("slow"))
-    await end_opening(redis)
+    await make_half_open(redis)
     target = tuned.redis
     async with Proxy(target.host, target.port) as proxy:
-        away = target.model_copy(update={"host": "127.0.0.1", "port": proxy.port})
-        settings = tuned.model_copy(update={"redis": away})
+        proxied = target.model_copy(update={"host": "127.0.0.1", "port": proxy.port})
+        settings = tuned.model_copy(update={"redis": proxied})
         async with connect(settings) as client:
             breakers = CircuitBreakers(client, settings)
             await breakers.refresh()
             answer = ""
             async with breakers.guard("chat"):
                 await proxy.__aexit__(None, None, None)
-                answer = "what n8n said"
+                answer = "the answer of n8n"
             assert answer
             with pytest.raises(WorkflowTimeout):
                 async with breakers.guard("another"):
@@ -153,8 +153,8 @@ async def test_an_answer_survives_an_outage_of_redis(tuned: Settings, redis: Any
                 await breakers.refresh()
 
 
-async def test_other_workflows_are_not_concerned(tuned: Settings, redis: Any) -> None:
-    """A breaker belongs to one webhook."""
+async def test_breaker_of_one_workflow_does_not_affect_another(tuned: Settings, redis: Any) -> None:
+    """Each webhook has its own breaker."""
     breakers = CircuitBreakers(redis, tuned)
     for _ in range(4):
         await fail(breakers, WorkflowTimeout("slow"))

@@ -1,4 +1,4 @@
-"""Every answer of n8n, read or refused for what it is."""
+"""The client of n8n reads every usable answer and raises a typed error for every other one."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ from msgctl.domain.errors import (
 from msgctl.domain.messages import Message, Turn
 from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior
 from msgctl.observability import tracing
-from msgctl.processing import n8n as workflow_module
+from msgctl.processing import n8n as n8n_module
 from msgctl.processing.n8n import WorkflowClient, prepare_payload, read_reply
 
 AGENT = Agent(id="a-1", user_id="u", name="Ana", system_prompt="Be kind.", webhook_path="support/chat")
@@ -38,7 +38,7 @@ SECRET = "the customer's own words"
 
 @pytest.fixture
 async def workflow(settings: Settings) -> AsyncIterator[WorkflowClient]:
-    """A client of the stand-in with an API key and a short patience."""
+    """Return a client of the fake n8n with an API key and a short timeout."""
     changed = settings.n8n.model_copy(update={"timeout": 0.5, "max_answer": 65536})
     with_key = Settings.model_validate(
         settings.model_dump() | {"n8n": changed.model_dump() | {"api_key": "the-systems-own-key"}}
@@ -47,14 +47,14 @@ async def workflow(settings: Settings) -> AsyncIterator[WorkflowClient]:
         yield client
 
 
-async def ask(workflow: WorkflowClient) -> str:
-    """One call with a payload that holds something private."""
+async def call_with_secret(workflow: WorkflowClient) -> str:
+    """Call the workflow with a private text and return the reply."""
     message = msgspec.structs.replace(MESSAGE, message=SECRET)
     return (await workflow.call(AGENT, message, prepare_payload(AGENT, message, []))).reply.message
 
 
-async def test_the_call_is_the_contracts(workflow: WorkflowClient, n8n: FakeN8n) -> None:
-    """Path, headers and body are what n8n workflows are written against."""
+async def test_call_matches_the_contract(workflow: WorkflowClient, n8n: FakeN8n) -> None:
+    """Path, headers, and body are those that n8n workflows expect."""
     history = [Turn(role="user", content="before", timestamp="2025-12-31T00:00:00Z")]
     await workflow.call(AGENT, MESSAGE, prepare_payload(AGENT, MESSAGE, history))
     (request,) = n8n.requests
@@ -78,10 +78,10 @@ async def test_the_call_is_the_contracts(workflow: WorkflowClient, n8n: FakeN8n)
 
 
 @pytest.mark.parametrize("mode", ["ok", "array", "output", "text", "response"])
-async def test_real_shapes_of_answers_are_read(workflow: WorkflowClient, n8n: FakeN8n, mode: str) -> None:
-    """Each shape that real workflows answer in gives the text."""
+async def test_each_shape_of_answer_is_read(workflow: WorkflowClient, n8n: FakeN8n, mode: str) -> None:
+    """The text is found in each shape that real workflows use."""
     n8n.reset(N8nBehavior(mode=mode))
-    assert SECRET in await ask(workflow)
+    assert SECRET in await call_with_secret(workflow)
 
 
 @pytest.mark.parametrize(
@@ -108,48 +108,48 @@ async def test_real_shapes_of_answers_are_read(workflow: WorkflowClient, n8n: Fa
         ("trickle", WorkflowTimeout, FaultClass.TRANSIENT),
     ],
 )
-async def test_bad_answers_are_typed(
+async def test_bad_answer_raises_its_own_error(
     workflow: WorkflowClient, n8n: FakeN8n, mode: str, expected: type[AttemptFailed], fault: FaultClass
 ) -> None:
-    """Each bad answer has its class and its consequence, and none of it is quoted."""
+    """Each bad answer has its error class and fault class, and the error does not quote it."""
     n8n.reset(N8nBehavior(mode=mode))
     with pytest.raises(expected) as caught:
-        await ask(workflow)
+        await call_with_secret(workflow)
     assert caught.value.fault is fault
     assert SECRET not in caught.value.message
 
 
-async def test_a_wait_that_n8n_asks_for_is_heard(workflow: WorkflowClient, n8n: FakeN8n) -> None:
-    """Retry-After travels with the failure."""
+async def test_retry_after_of_n8n_is_kept(workflow: WorkflowClient, n8n: FakeN8n) -> None:
+    """The failure carries the seconds of Retry-After."""
     n8n.reset(N8nBehavior(mode="429", retry_after=7))
     with pytest.raises(WorkflowRejected) as caught:
-        await ask(workflow)
+        await call_with_secret(workflow)
     assert caught.value.retry_after == 7
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://nowhere.invalid", "https://127.0.0.1:9"])
-async def test_an_n8n_that_is_down_is_a_dependency(settings: Settings, url: str) -> None:
-    """Refused, unknown and without TLS alike: the message can wait, it is not its fault."""
+async def test_n8n_that_is_down_is_a_dependency_fault(settings: Settings, url: str) -> None:
+    """A refused connection, an unknown host, and a missing TLS are not the fault of the message."""
     down = Settings.model_validate(settings.model_dump() | {"n8n": {"base_url": url}})
     async with WorkflowClient(down) as workflow:
         with pytest.raises(WorkflowUnreachable) as caught:
-            await ask(workflow)
+            await call_with_secret(workflow)
     assert caught.value.fault is FaultClass.DEPENDENCY
 
 
-async def test_an_n8n_that_takes_no_connection_is_a_dependency(
+async def test_n8n_that_accepts_no_connection_is_a_dependency_fault(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A host that does not even answer to a connection is down; nothing was asked of it, nothing is charged."""
-    monkeypatch.setattr(workflow_module, "CONNECT_TIMEOUT_S", 0.2)
+    """A host that accepts no connection is down. It received no request, so no attempt counts."""
+    monkeypatch.setattr(n8n_module, "CONNECT_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         address = full.getsockname()
-        with socket.create_connection(address):  # the one that waits to be accepted leaves no room for another
+        with socket.create_connection(address):  # it fills the backlog, so the next connection is not accepted
             url = f"http://127.0.0.1:{address[1]}"
             down = Settings.model_validate(settings.model_dump() | {"n8n": {"base_url": url, "timeout": 30}})
             async with WorkflowClient(down) as workflow:
                 with pytest.raises(WorkflowUnreachable) as caught:
-                    await ask(workflow)
+                    await call_with_secret(workflow)
     assert caught.value.fault is FaultClass.DEPENDENCY
 
 
@@ -162,10 +162,8 @@ async def test_an_n8n_that_takes_no_connection_is_a_dependency(
         ({"message": "", "output": "x"}, None, None),
     ],
 )
-def test_numbers_that_are_missing_or_wrong_stay_null(
-    answer: dict[str, Any], tokens: int | None, model: str | None
-) -> None:
-    """A reply is worth delivering whatever n8n says of tokens."""
+def test_missing_or_wrong_numbers_are_null(answer: dict[str, Any], tokens: int | None, model: str | None) -> None:
+    """A reply is delivered even if its token count or model is invalid."""
     reply = read_reply(msgspec.json.encode(answer))
     assert (reply.message, reply.tokens_used, reply.model) == ("x", tokens, model)
 
@@ -173,7 +171,7 @@ def test_numbers_that_are_missing_or_wrong_stay_null(
 @pytest.mark.parametrize(
     "body", [b"[" * 100_000, b'{"message": NaN}', b'"text"', b"[]", b'{"message": "\xff"}', b"null"]
 )
-def test_hostile_bodies_are_refused(body: bytes) -> None:
-    """Deep nesting, NaN, wrong shapes and bad UTF-8 end in the same typed error."""
+def test_hostile_body_is_a_bad_reply(body: bytes) -> None:
+    """Deep nesting, NaN, wrong shapes, and bad UTF-8 raise the same error."""
     with pytest.raises(BadReply):
         read_reply(body)

@@ -1,4 +1,4 @@
-"""The six steps with real servers around them: what each outcome leaves behind."""
+"""The six steps against real servers: each test checks what one outcome leaves in Redis."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -22,8 +22,8 @@ from msgctl.queue.queue import Queue
 from msgctl.storage.redis import keys
 
 
-class Bench:
-    """Everything around a pipeline, and a message put through it."""
+class PipelineRunner:
+    """A pipeline with real dependencies, and methods to run messages through it."""
 
     def __init__(
         self, settings: Settings, redis: Any, agents: Agents, agent: Agent, workflow: WorkflowClient
@@ -32,10 +32,10 @@ class Bench:
         self.agent = agent
         self.queue = Queue(redis, settings)
         self.intake = Intake(self.queue, agents)
-        self.claims = LeaseClient(redis, settings, "w1")
+        self.leases = LeaseClient(redis, settings, "w1")
         self.pipeline = Pipeline(
             settings,
-            leases=self.claims,
+            leases=self.leases,
             progress=ProgressWriter(redis),
             agents=agents,
             breakers=CircuitBreakers(redis, settings),
@@ -49,71 +49,71 @@ class Bench:
         )
         await self.intake.accept(submission, "u")
 
-    async def work(self, message_id: str = "m") -> Job:
-        """Claim and work what is ready, and look at a message."""
-        for claimed in await self.claims.claim(10):
-            await self.pipeline.process(claimed)
+    async def process(self, message_id: str = "m") -> Job:
+        """Process all messages that are ready, and return the job of one."""
+        for leased in await self.leases.claim(10):
+            await self.pipeline.process(leased)
         job = await self.queue.find(message_id)
         assert job is not None
         return job
 
 
 @pytest.fixture
-async def bench(settings: Settings, redis: Any) -> AsyncIterator[Bench]:
-    """A bench with one agent of user u."""
+async def runner(settings: Settings, redis: Any) -> AsyncIterator[PipelineRunner]:
+    """Return a runner with one agent of user u."""
     async with Agents(settings) as agents, WorkflowClient(settings) as workflow:
         agent = await agents.add(user_id="u", name="Ana", webhook_path="chat")
-        yield Bench(settings, redis, agents, agent, workflow)
+        yield PipelineRunner(settings, redis, agents, agent, workflow)
 
 
-async def test_a_message_is_answered(bench: Bench, redis: Any) -> None:
-    """The response is in the stream, the job is completed, the conversation remembers both turns."""
-    await bench.send()
-    job = await bench.work()
+async def test_message_is_answered(runner: PipelineRunner, redis: Any) -> None:
+    """The response is in the stream, the job is completed, and the history has both turns."""
+    await runner.send()
+    job = await runner.process()
     assert (job.state, job.progress, job.failed_runs) == (State.COMPLETED, 100, [])
     ((_, entry),) = await redis.xrange(keys.RESPONSES)
     assert "a question" in msgspec.json.decode(entry["body"])["response"]["message"]
     assert await redis.llen(keys.HISTORY + "c") == 2
 
 
-async def test_observers_hear_of_each_step_of_a_quick_message(bench: Bench, redis: Any) -> None:
-    """The notes that were not written before the commit are told with it, in their order and once."""
+async def test_observers_receive_each_step_of_a_quick_message(runner: PipelineRunner, redis: Any) -> None:
+    """The commit publishes the progress that was not written before it, in order and once."""
     listener = redis.pubsub(ignore_subscribe_messages=True)
     try:
         await listener.subscribe(keys.PROGRESS_CHANNEL)
         await listener.get_message(timeout=5)
-        await bench.send()
-        await bench.work()
-        heard: list[int] = []
-        while 100 not in heard:
+        await runner.send()
+        await runner.process()
+        received: list[int] = []
+        while 100 not in received:
             message = await listener.get_message(timeout=5)
-            assert message, heard
+            assert message, received
             event = msgspec.json.decode(message["data"])
             assert (event["messageId"], event["conversationId"], event["userId"]) == ("m", "c", "u")
-            heard.append(event["progress"])
-        assert heard == [10, 20, 30, 50, 80, 100]
+            received.append(event["progress"])
+        assert received == [10, 20, 30, 50, 80, 100]
     finally:
         await listener.aclose()
 
 
-async def test_the_second_message_knows_the_first(bench: Bench, n8n: FakeN8n) -> None:
-    """The history that n8n is sent holds what was said before, oldest first."""
-    for message_id in ("one", "two"):
-        await bench.send(message_id)
-        await bench.work(message_id)
+async def test_second_message_has_the_first_in_its_history(runner: PipelineRunner, n8n: FakeN8n) -> None:
+    """n8n receives the earlier turns, oldest first."""
+    for message_id in ("first", "second"):
+        await runner.send(message_id)
+        await runner.process(message_id)
     assert [turn["role"] for turn in n8n.requests[1]["body"]["history"]] == ["user", "assistant"]
 
 
-async def test_a_transient_fault_is_tried_again(bench: Bench, n8n: FakeN8n, redis: Any) -> None:
-    """Three attempts, each kept with its class, text and length; then a dead letter, and its sender is told."""
+async def test_transient_fault_is_retried(runner: PipelineRunner, n8n: FakeN8n, redis: Any) -> None:
+    """Each of three attempts is recorded. Then the message is a dead letter and its sender is notified."""
     n8n.reset(N8nBehavior(mode="500"))
-    await bench.send()
+    await runner.send()
     for attempt in (1, 2, 3):
-        job = await bench.work()
+        job = await runner.process()
         assert job.attempts == attempt
         assert job.state is (State.FAILED if attempt == 3 else State.DELAYED)
         await redis.zadd(keys.RQ_SCHEDULED + "messages:5", {"m": 1}, xx=True)
-        await bench.claims.maintain()
+        await runner.leases.maintain()
     assert [(record["run"], record["code"]) for record in job.failed_runs] == [
         (1, "n8n_rejected"),
         (2, "n8n_rejected"),
@@ -126,48 +126,50 @@ async def test_a_transient_fault_is_tried_again(bench: Bench, n8n: FakeN8n, redi
     assert n8n.calls_by_message["m"] == 3
 
 
-async def test_a_final_fault_is_a_dead_letter_at_once(bench: Bench, n8n: FakeN8n) -> None:
-    """What no repetition mends is not repeated."""
+async def test_final_fault_makes_a_dead_letter_immediately(runner: PipelineRunner, n8n: FakeN8n) -> None:
+    """A fault that a retry cannot fix is not retried."""
     n8n.reset(N8nBehavior(mode="started"))
-    await bench.send()
-    job = await bench.work()
+    await runner.send()
+    job = await runner.process()
     assert (job.state, job.attempts) == (State.FAILED, 1)
     assert job.error is not None
     assert job.error["code"] == "n8n_misconfigured"
 
 
-async def test_n8n_being_down_charges_nothing(bench: Bench, settings: Settings, redis: Any) -> None:
-    """A refused connection holds the message; once n8n is there it is answered with its whole budget left."""
+async def test_outage_of_n8n_does_not_count_as_an_attempt(
+    runner: PipelineRunner, settings: Settings, redis: Any
+) -> None:
+    """A refused connection snoozes the message, and all its attempts are left when n8n is back."""
     down = Settings.model_validate(settings.model_dump() | {"n8n": {"base_url": "http://127.0.0.1:9"}})
     async with WorkflowClient(down) as unreachable:
-        held = Bench(settings, redis, bench.agents, bench.agent, unreachable)
-        await held.send()
+        blocked = PipelineRunner(settings, redis, runner.agents, runner.agent, unreachable)
+        await blocked.send()
         for _ in range(5):
-            job = await held.work()
+            job = await blocked.process()
             assert (job.state, job.attempts) == (State.DELAYED, 0)
             await redis.zadd(keys.RQ_SCHEDULED + "messages:5", {"m": 1})
-            await held.claims.maintain()
-    assert (await bench.work()).state is State.COMPLETED
+            await blocked.leases.maintain()
+    assert (await runner.process()).state is State.COMPLETED
 
 
-async def test_an_agent_that_is_gone_ends_the_message(bench: Bench, settings: Settings) -> None:
-    """Deleted between acceptance and work: final, and said so."""
-    await bench.send()
-    bench.pipeline._agents = _NoAgents(settings)
-    job = await bench.work()
+async def test_deleted_agent_ends_the_message(runner: PipelineRunner, settings: Settings) -> None:
+    """An agent that is deleted after the message was accepted is a final fault with its own code."""
+    await runner.send()
+    runner.pipeline._agents = _NoAgents(settings)
+    job = await runner.process()
     assert (job.state, job.error and job.error["code"]) == (State.FAILED, "agent_gone")
 
 
-async def test_a_failure_without_a_lease_is_no_dead_letter(
-    bench: Bench, n8n: FakeN8n, redis: Any, caplog: pytest.LogCaptureFixture
+async def test_failure_without_a_lease_makes_no_dead_letter(
+    runner: PipelineRunner, n8n: FakeN8n, redis: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whose lease ran out before it failed for good has buried nothing, and neither counts nor says so."""
+    """A final failure after the lease was lost writes no dead letter, counts none, and logs none."""
     lost, dead = metrics.ATTEMPTS.labels("lease_lost")._value.get(), metrics.DEAD_LETTERS._value.get()
     n8n.reset(N8nBehavior(mode="started"))
-    await bench.send()
-    (claimed,) = await bench.claims.claim(1)
+    await runner.send()
+    (leased,) = await runner.leases.claim(1)
     await redis.delete(keys.LEASES)
-    await bench.pipeline.process(claimed)
+    await runner.pipeline.process(leased)
     assert (metrics.ATTEMPTS.labels("lease_lost")._value.get(), metrics.DEAD_LETTERS._value.get()) == (
         lost + 1,
         dead,
@@ -178,14 +180,14 @@ async def test_a_failure_without_a_lease_is_no_dead_letter(
 
 class _NoAgents(Agents):
     async def find(self, agent_id: str) -> Agent | None:  # noqa: ARG002 - the signature is the real one's
-        """Nobody is here any more."""
+        """Return None."""
         return None
 
 
-async def test_the_next_message_runs_after_a_dead_letter(bench: Bench, n8n: FakeN8n) -> None:
-    """A conversation goes on past a message that failed for good."""
+async def test_next_message_runs_after_a_dead_letter(runner: PipelineRunner, n8n: FakeN8n) -> None:
+    """A conversation continues after a message that failed for good."""
     n8n.reset(N8nBehavior(mode="started", times=1))
-    await bench.send("bad")
-    await bench.send("good")
-    assert (await bench.work("bad")).state is State.FAILED
-    assert (await bench.work("good")).state is State.COMPLETED
+    await runner.send("bad")
+    await runner.send("good")
+    assert (await runner.process("bad")).state is State.FAILED
+    assert (await runner.process("good")).state is State.COMPLETED
