@@ -1,9 +1,9 @@
--- BODIES: what was accepted, for the projector to keep until it has ended. Reads only.
+-- READ BODIES: read accepted messages for the projector, which keeps them until they have ended. It writes nothing.
 --
 --   rq:job:ID            HASH  the message as JSON
 --   msgctl:identity:ID   HASH  its digest
 --
--- ARGV: ids.   Returns for each {message, digest}, or {} where one of them is gone.
+-- ARGV: ids.   Returns for each {message, digest}, or {} if one of them no longer exists.
 local rows = {}
 for _, id in ipairs(ARGV) do
   local message = read_job(id, K.field_message)[1]

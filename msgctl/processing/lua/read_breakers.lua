@@ -1,12 +1,12 @@
--- LOOK: which breakers are not closed.
+-- READ BREAKERS: return the breakers that are not closed.
 --
 --   msgctl:breakers   HASH  W → "openUntilMs openings"
 --
 -- Returns W, ms it stays open (0: half-open), W, ms, …
-local now, found = now_ms(), {}
+local now, row = now_ms(), {}
 local fields = redis.call('HGETALL', K.breakers)
 for i = 1, #fields, 2 do
-  found[#found + 1] = fields[i]
-  found[#found + 1] = math.max(0, tonumber(string.match(fields[i + 1], '^%d+')) - now)
+  row[#row + 1] = fields[i]
+  row[#row + 1] = math.max(0, tonumber(string.match(fields[i + 1], '^%d+')) - now)
 end
-return found
+return row

@@ -1,14 +1,14 @@
--- FAIL: an attempt ended without an answer. The message waits for another, or becomes a dead letter.
+-- FAIL: end a run without an answer. The message waits for another attempt or becomes a dead letter.
 --
 --   msgctl:leases             ZSET  the fence: without the lease nothing is written
---   rq:job:ID                 HASH  scheduled or failed; attempts, holds, the error, and this run's own record
+--   rq:job:ID                 HASH  scheduled or failed; attempts, snoozes, the error, and the record of this run
 --   rq:scheduled:messages:P   ZSET  by the second it is due again; it stays the head of its conversation
 --   rq:failed:messages:P      ZSET  the dead letters, by the second they expire
 --
--- ARGV: id, run, delay in ms (negative: never again), charged 1|0, error JSON, record JSON of this run,
---       TTL of a dead letter in ms, failure JSON for its sender, class and code of the error, `step:ms,…`.
+-- ARGV: id, run, delay in ms (negative: no further attempt), counts as an attempt 1|0, error JSON, record JSON of this
+--       run, TTL of a dead letter in ms, failure JSON for its sender, class and code of the error, `step:ms,…`.
 -- Safe to send twice. Returns 1, or 0 if the lease is lost.
-local id, run, delay, charged = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local id, run, delay, counts = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local job = K.rq_job .. id
 if not holds_lease(id, run) then
   return redis.call('HEXISTS', job, K.field_run .. run)
@@ -17,14 +17,14 @@ local now = now_ms()
 local fields = redis.call('HMGET', job, 'origin', 'worker_name')
 release_lease(id, run, fields[1], fields[2])
 redis.call('HSET', job, K.field_error, ARGV[5], K.field_run .. run, ARGV[6])
-if charged == 1 then
+if counts == 1 then
   redis.call('HINCRBY', job, K.field_attempts, 1)
   redis.call('HSET', job, K.field_holds, 0)
 else
-  -- An outage may hold a message a thousand times: its last word is enough.
+  -- An outage may snooze a message a thousand times: only the last record is kept.
   if redis.call('HINCRBY', job, K.field_holds, 1) > 1 then redis.call('HDEL', job, K.field_run .. (run - 1)) end
 end
-record_event(id, charged == 1 and 'failed' or 'held', fields[2], 'run', run, 'class', ARGV[9], 'code', ARGV[10],
+record_event(id, counts == 1 and 'failed' or 'held', fields[2], 'run', run, 'class', ARGV[9], 'code', ARGV[10],
   'again_ms', delay, 'steps', ARGV[11])
 if delay >= 0 then
   redis.call('HSET', job, 'status', 'scheduled')

@@ -1,7 +1,7 @@
--- PARK: what a worker claimed and cannot read is set aside, in sight of operators, and its conversation goes on.
+-- PARK: set a leased message aside whose stored data cannot be read. Operators see it, and its conversation continues.
 --
 --   msgctl:parked   HASH  gains the id
---   rq:job:ID       HASH  stopped, as RQ calls it; its other fields stay as evidence
+--   rq:job:ID       HASH  status stopped, one of RQ's; its other fields stay as evidence
 --
 -- ARGV: id, run.   Safe to send twice. Returns 1, or 0 if the lease is lost.
 local id, run = ARGV[1], ARGV[2]

@@ -1,11 +1,11 @@
--- FORGET: workers whose last sign of life has run out leave every register; RQ itself does so only in its own worker.
+-- PRUNE WORKERS: remove workers whose heartbeat expired from every registry. RQ does so only in its own worker.
 --
 --   rq:workers, rq:workers:QUEUE   SET  of `rq:worker:NAME`
---   rq:worker:NAME:executions      SET  what a dead one ran; its leases are the reaper's
+--   rq:worker:NAME:executions      SET  the runs of a dead worker; those that have a lease are left to the reaper
 --   msgctl:workers:idle            SET  of names
 --
--- ARGV: names of the queues.   Safe to send twice. Returns how many were forgotten.
-local count = 0
+-- ARGV: names of the queues.   Safe to send twice. Returns how many were removed.
+local pruned = 0
 for _, key in ipairs(redis.call('SMEMBERS', K.rq_workers)) do
   if redis.call('EXISTS', key) == 0 then
     redis.call('SREM', K.rq_workers, key)
@@ -15,7 +15,7 @@ for _, key in ipairs(redis.call('SMEMBERS', K.rq_workers)) do
     for _, member in ipairs(redis.call('SMEMBERS', executions)) do
       if not redis.call('ZSCORE', K.leases, member) then redis.call('SREM', executions, member) end
     end
-    count = count + 1
+    pruned = pruned + 1
   end
 end
-return count
+return pruned

@@ -1,6 +1,6 @@
 -- LIBRARY: functions of the queue.
 
--- Wake one idle worker that is alive; it blocks on its own list, so a token is never lost between two looks.
+-- Wake one live idle worker. Each worker blocks on its own list, so a token pushed between two reads is not lost.
 local function wake_idle_worker()
   local worker = redis.call('SPOP', K.idle_workers)
   while worker do
@@ -13,24 +13,24 @@ local function wake_idle_worker()
   end
 end
 
--- Put a message where a worker finds it: at the end of its queue, or at the front if it has been there before.
--- At the front it counts as waiting as long as those behind it, lest it hide how long they have.
-local function make_ready(id, now, front)
+-- Queue a message: at the end of its queue, or at the front if it was queued before. At the front it gets the ready
+-- time of the message behind it if that is older, so that it does not hide how long the queue has waited.
+local function make_ready(id, now, at_front)
   local job = K.rq_job .. id
   local fields = redis.call('HMGET', job, 'origin', K.field_quarantined)
   local ready = now
-  local behind = front and not fields[2] and redis.call('LINDEX', K.rq_queue .. fields[1], 0)
-  if behind then ready = math.min(now, tonumber(read_job(behind, K.field_ready)[1]) or now) end
+  local next_id = at_front and not fields[2] and redis.call('LINDEX', K.rq_queue .. fields[1], 0)
+  if next_id then ready = math.min(now, tonumber(read_job(next_id, K.field_ready)[1]) or now) end
   redis.call('HSET', job, 'status', 'queued', 'enqueued_at', iso(now), K.field_ready, ready)
   if fields[2] then
     redis.call('RPUSH', K.rq_queue .. K.quarantine, id)
     return
   end
-  redis.call(front and 'LPUSH' or 'RPUSH', K.rq_queue .. fields[1], id)
+  redis.call(at_front and 'LPUSH' or 'RPUSH', K.rq_queue .. fields[1], id)
   wake_idle_worker()
 end
 
--- A message that may have killed its workers waits apart from now on, still the head of its conversation.
+-- Move a message that may have killed its workers to the quarantine. It stays the head of its conversation.
 local function quarantine_message(id, now)
   redis.call('HSET', K.rq_job .. id, K.field_quarantined, 1)
   record_event(id, 'quarantined', 'reaper')
@@ -38,7 +38,7 @@ local function quarantine_message(id, now)
   make_ready(id, now, false)
 end
 
--- A message leaves its conversation for good: the next one, if any, comes into play.
+-- Remove a message from its mailbox for good and queue the next one, if any.
 local function advance_conversation(conversation, id, now)
   local mailbox = K.mailbox .. conversation
   redis.call('LREM', mailbox, 1, id)
@@ -51,32 +51,32 @@ local function advance_conversation(conversation, id, now)
       record_event(head, 'queued', 'conversation', 'after', id)
       return
     end
-    if job[1] then return end  -- it is in play already
+    if job[1] then return end  -- it is queued, running, or delayed already
     redis.call('LPOP', mailbox)
-    record_event(head, 'vanished', 'conversation', 'code', 'hash_gone')  -- nothing can be worked
+    record_event(head, 'vanished', 'conversation', 'code', 'hash_gone')  -- no message is left to process
     head = redis.call('LINDEX', mailbox, 0)
   end
 end
 
--- Whether this run of a message still holds its lease; without one, nothing may be written.
+-- Whether this run of a message still holds its lease. Without it the caller must not write.
 local function holds_lease(id, run)
   return redis.call('ZSCORE', K.leases, id .. ':' .. run) ~= false
 end
 
--- Tell observers, if there are any, of each step that a message has passed. `event` is JSON up to the number.
-local function publish_progress(event, passed)
-  for progress in string.gmatch(passed, '%d+') do
+-- Publish each step that a message has reached, if somebody subscribes. `event` is JSON up to the number.
+local function publish_progress(event, steps)
+  for progress in string.gmatch(steps, '%d+') do
     if redis.call('PUBLISH', K.progress_channel, event .. progress .. '}') == 0 then return end
   end
 end
 
--- Write something of a worker, unless it is gone: a dead worker's hash must not come back without its TTL.
+-- Change a field of a worker's hash, unless it expired: a dead worker's hash must not return without its TTL.
 local function update_worker(worker, command, field, value)
   local key = K.rq_worker .. worker
   if redis.call('EXISTS', key) == 1 then redis.call(command, key, field, value) end
 end
 
--- Take a run out of every place that shows it as running.
+-- Remove a run from every key that shows it as running.
 local function release_lease(id, run, origin, worker)
   local member = id .. ':' .. run
   redis.call('ZREM', K.leases, member)
@@ -87,13 +87,14 @@ local function release_lease(id, run, origin, worker)
   if redis.call('EXISTS', executions) == 0 then update_worker(worker, 'HSET', 'state', 'idle') end
 end
 
--- A message that is over is forgotten after a while; so is its client's key for it, but not before its identity.
+-- Let an ended message expire, and with it its idempotency key, but not before its identity.
 local function expire_job(id, ttl_ms, key)
   redis.call('PEXPIRE', K.rq_job .. id, ttl_ms)
   if key then redis.call('PEXPIRE', key, math.max(ttl_ms, redis.call('PTTL', K.identity .. id))) end
 end
 
--- Dead letter: failed for RQ, out of its conversation, and its sender is told through the durable stream.
+-- Make a message a dead letter: its status is failed, it leaves its mailbox, and its sender is notified through the
+-- response stream.
 local function dead_letter(id, now, ttl_ms, failure, by, code)
   local job = K.rq_job .. id
   record_event(id, 'buried', by, 'code', code)

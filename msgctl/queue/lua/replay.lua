@@ -1,9 +1,9 @@
--- REPLAY: dead letters get a fresh budget, each at the head of its conversation, right behind what runs.
+-- REPLAY: enqueue dead letters again with all their attempts, each right behind the head of its conversation.
 --
---   rq:job:ID               HASH  deferred or queued again; what it was answered in vain stays with it
+--   rq:job:ID               HASH  deferred or queued again; a stored reply stays in it
 --   rq:failed:messages:P    ZSET  loses the id
 --   msgctl:mailbox:C        LIST  gains it behind its head
---   msgctl:conversation:C   HASH  lives on
+--   msgctl:conversation:C   HASH  its TTL starts again
 --
 -- ARGV: TTL of a conversation in ms, then ids.   Returns for each replayed, missing or not_failed.
 local conversation_ttl, now = tonumber(ARGV[1]), now_ms()

@@ -1,7 +1,7 @@
--- HAND BACK: a worker that stops gives its messages to the others, and nothing is charged.
+-- REQUEUE: return a stopping worker's messages to their queues. It does not count as an attempt.
 --
--- ARGV: id, run, id, run, …   Returns how many were handed back; a lost lease is not one of them.
-local now, count = now_ms(), 0
+-- ARGV: id, run, id, run, …   Returns how many were requeued; a message whose lease is lost is skipped.
+local now, requeued = now_ms(), 0
 for i = 1, #ARGV, 2 do
   local id, run = ARGV[i], ARGV[i + 1]
   if holds_lease(id, run) then
@@ -9,7 +9,7 @@ for i = 1, #ARGV, 2 do
     release_lease(id, run, fields[1], fields[2])
     make_ready(id, now, true)
     record_event(id, 'handed_back', fields[2], 'run', run)
-    count = count + 1
+    requeued = requeued + 1
   end
 end
-return count
+return requeued

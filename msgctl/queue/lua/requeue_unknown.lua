@@ -1,11 +1,11 @@
--- DISOWN: hand back what Redis says this worker runs and the worker does not know of: the reply of a CLAIM
--- got lost on its way. To be called when no CLAIM of this worker is under way.
+-- REQUEUE UNKNOWN: requeue the messages that this worker leases without knowing it, because the reply of a CLAIM was
+-- lost. It must not run while a CLAIM of this worker is in flight.
 --
--- ARGV: worker, then ID:RUN of everything it knows that it runs.   Returns how many were handed back.
+-- ARGV: worker, then ID:RUN of each run that it knows.   Returns how many were requeued.
 local worker = ARGV[1]
 local known = {}
 for i = 2, #ARGV do known[ARGV[i]] = true end
-local now, count = now_ms(), 0
+local now, requeued = now_ms(), 0
 for _, member in ipairs(redis.call('SMEMBERS', K.rq_worker .. worker .. K.rq_worker_executions)) do
   local id, run = string.match(member, '^(.+):(%d+)$')
   if id and not known[member] and holds_lease(id, run) then
@@ -13,7 +13,7 @@ for _, member in ipairs(redis.call('SMEMBERS', K.rq_worker .. worker .. K.rq_wor
     release_lease(id, run, origin, worker)
     make_ready(id, now, true)
     record_event(id, 'handed_back', worker, 'run', run, 'code', 'claim_reply_lost')
-    count = count + 1
+    requeued = requeued + 1
   end
 end
-return count
+return requeued

@@ -1,12 +1,12 @@
--- LIBRARY: functions of no package in particular. `K` holds the names of msgctl/storage/redis/keys.py in lower case.
--- Times come from Redis's own clock, so that a wrong clock on a host cannot end a lease.
+-- LIBRARY: functions for scripts of all packages. `K` holds the names of msgctl/storage/redis/keys.py in lower case.
+-- The time is that of Redis, so that a wrong clock on a host cannot end a lease.
 
 local function now_ms()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- RQ's date format, from Unix milliseconds (civil-from-days, H. Hinnant's algorithm; Lua in Redis has no os.date).
+-- Format Unix milliseconds as RQ formats dates (H. Hinnant's civil_from_days; Lua in Redis has no os.date).
 local function iso(ms)
   local seconds = math.floor(ms / 1000)
   local days = math.floor(seconds / 86400)
@@ -24,20 +24,20 @@ local function iso(ms)
     math.floor(rest / 3600), math.floor(rest % 3600 / 60), rest % 60, ms % 1000)
 end
 
--- Whether what has this owner exists for a user; msgctl/domain/ownership.py decides the same where nothing is written.
+-- Whether a user may see what this owner owns. msgctl/domain/ownership.py has the same rule for reads.
 local function is_owner(owner, user)
   return owner == user
 end
 
--- Fields of a job hash; none where another program has put something else under its name.
+-- Read fields of a job hash; return none if another program has stored another type under its key.
 local function read_job(id, ...)
   local fields = redis.pcall('HMGET', K.rq_job .. id, ...)
   return fields.err and {} or fields
 end
 
--- Whether one stream id lies behind another.
-local function is_later_entry(one, other)
-  local ms, n = string.match(one, '^(%d+)-(%d+)$')
+-- Whether a stream id is later than another.
+local function is_later_entry(entry, other)
+  local ms, n = string.match(entry, '^(%d+)-(%d+)$')
   local other_ms, other_n = string.match(other, '^(%d+)-(%d+)$')
   if ms == other_ms then return tonumber(n) > tonumber(other_n) end
   return tonumber(ms) > tonumber(other_ms)
