@@ -34,9 +34,8 @@ from daemons.gateway.ws.endpoint import ChatEndpoint
 from daemons.gateway.ws.hub import Hub
 from daemons.gateway.ws.progress_feed import ProgressFeed
 from daemons.runtime.lifecycle import Lifecycle
-from daemons.runtime.liveness import LivenessTracker
 from daemons.runtime.metrics_server import serve_metrics
-from daemons.runtime.watchdog import count_waiting, watchdog_task
+from daemons.runtime.watchdog import LivenessTracker, count_waiting, watchdog_task
 from msgctl.agents.store import Agents
 from msgctl.agents.user_tiers import UserTiers
 from msgctl.auth.tokens import Verifier

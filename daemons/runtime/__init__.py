@@ -1,1 +1,1 @@
-"""TODO daemons/runtime."""
+"""What all daemons share: start with `lifecycle`, then `watchdog` and `metrics_server`."""

@@ -1,6 +1,6 @@
-"""What every daemon does alike: settings, logs, signals, READY=1, an exit code that means something.
+"""The start and the end of every daemon: settings, logs, signals, READY=1, and the exit code.
 
-A daemon is a coroutine `serve(settings, life)` that runs until `life.stopping` is set, and then drains.
+A daemon is a coroutine `serve(settings, lifecycle)` that runs until `lifecycle.stopping` is set, and then drains.
 """
 
 import argparse
@@ -23,18 +23,18 @@ from msgctl.observability import logs, sd_notify, tracing
 from msgctl.storage.redis.connections import ping_new_connection
 
 CONNECT_POLL_INTERVAL_S = 0.5
-"""Seconds between two looks whether Redis answers by now."""
+"""Seconds between two attempts to reach Redis at the start."""
 GC_INTERVAL_S = 60.0
-"""Seconds between two looks at what is young for rings of garbage, when little else makes Python look."""
+"""Seconds between two forced collections of the youngest objects."""
 
 log = logs.get_logger(__name__)
 
 
 class Lifecycle:
-    """The span of a daemon's life, as signals and systemd see it.
+    """The state of a daemon between its start and its end, driven by signals and reported to systemd.
 
-    The first SIGTERM or SIGINT sets `stopping`: take nothing new, finish what runs. A second one sets `hurried`:
-    hand back what runs, now.
+    The first SIGTERM or SIGINT sets `stopping`: take no new work and finish the work in flight. The second one
+    sets `force_stop`: requeue the work in flight immediately.
     """
 
     def __init__(self) -> None:
@@ -43,29 +43,32 @@ class Lifecycle:
         self._gc_runs = 0
 
     def install_signal_handlers(self) -> None:
-        """Listen to the signals, from within the running loop."""
+        """Handle SIGTERM and SIGINT. Call this inside the running loop."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
 
     def notify_ready(self, status: str) -> None:
-        """Tell whoever started us (systemd, `msgctl up`) that we can serve.
+        """Report to systemd or `msgctl up` that this daemon can serve, and tune the garbage collector.
 
-        What was made until now stays, so the garbage collector need not look at it again; at what comes and goes
-        with the messages, nearly all of it freed by counting, it looks every 10,000 objects instead of 700:
-        that was 8 % of a worker's CPU. Of rings of garbage there are so few (one each time Redis tells its INFO)
-        that they would gather for hours until they are 10,000, and look like a leak: once a minute they go.
+        Objects that exist now live until the end, so they are frozen. Objects of messages are nearly all freed by
+        reference counting, so the collector runs every 10,000 objects instead of 700, which took 8 % of a worker's
+        CPU. Reference cycles are rare (one for each INFO of Redis). They would take hours to add up to 10,000 and
+        look like a leak, so a timer collects them once a minute.
+
+        Args:
+            status: one line for `systemctl status`.
         """
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 20, 20)
         self._collect_garbage()
         for handler in logging.getLogger().handlers:
-            handler.flush()  # whoever waits for it has read what led to it
+            handler.flush()  # the parent may read the log as soon as it gets READY=1
         sd_notify.send("READY=1", f"STATUS={status}", f"MAINPID={os.getpid()}")
 
     def _collect_garbage(self) -> None:
-        """Look at the youngest; at what outlived a look each 20th time, and at everything each 400th."""
+        """Collect generation 0; each 20th time generation 1 too, and each 400th time everything."""
         self._gc_runs += 1
         gc.collect(2 if self._gc_runs % 400 == 0 else 1 if self._gc_runs % 20 == 0 else 0)
         asyncio.get_running_loop().call_later(GC_INTERVAL_S, self._collect_garbage)
@@ -74,7 +77,7 @@ class Lifecycle:
         if self.stopping.is_set():
             self.force_stop.set()
         else:
-            sd_notify.send("STOPPING=1", "STATUS=stopping: what runs may end")
+            sd_notify.send("STOPPING=1", "STATUS=stopping: finishing the work in flight")
             self.stopping.set()
 
 
@@ -82,12 +85,15 @@ ServeFunction = Callable[[Settings, Lifecycle], Awaitable[None]]
 
 
 def main(name: str, serve: ServeFunction, arguments: argparse.Namespace | None = None) -> None:
-    """Run a daemon until it is told to stop, and leave the process with its exit code.
+    """Run a daemon until a signal stops it, and exit with its exit code.
 
     Args:
-        name: worker, subscriber or gateway.
-        serve: the daemon itself.
-        arguments: of `argument_parser`; None parses this process's own.
+        name: `worker`, `subscriber`, or `gateway`.
+        serve: the coroutine function of the daemon.
+        arguments: parsed by `argument_parser`. None parses the command line of this process.
+
+    Raises:
+        SystemExit: the daemon failed. The error is on stderr.
     """
     arguments = arguments or argument_parser(name).parse_args()
     try:
@@ -104,7 +110,7 @@ def main(name: str, serve: ServeFunction, arguments: argparse.Namespace | None =
 
 
 def argument_parser(name: str) -> argparse.ArgumentParser:
-    """The arguments all daemons share; everything else is a setting (flag > environment > file)."""
+    """Create the parser of the arguments that all daemons share. Everything else is a setting."""
     parser = argparse.ArgumentParser(prog=f"python -m daemons.{name}", description=f"The {name} of msgctl.")
     parser.add_argument("--config", type=Path, help="configuration file (else MSGCTL_CONFIG, ./config.toml)")
     parser.add_argument(
@@ -112,34 +118,34 @@ def argument_parser(name: str) -> argparse.ArgumentParser:
         type=float,
         default=0.0,
         metavar="SECONDS",
-        help="wait so long for Redis at the start, instead of leaving at once with 69 (for who counts starts)",
+        help="seconds to wait for Redis at the start; without this, an unreachable Redis is exit code 69",
     )
     return parser
 
 
 async def _run(serve: ServeFunction, settings: Settings, wait_s: float) -> None:
-    life = Lifecycle()
-    life.install_signal_handlers()
+    lifecycle = Lifecycle()
+    lifecycle.install_signal_handlers()
     if wait_s:
-        await _wait_for_redis(settings, life, wait_s)
-    if not life.stopping.is_set():
-        await serve(settings, life)
+        await _wait_for_redis(settings, lifecycle, wait_s)
+    if not lifecycle.stopping.is_set():
+        await serve(settings, lifecycle)
 
 
 async def _wait_for_redis(settings: Settings, lifecycle: Lifecycle, wait_s: float) -> None:
-    """Return once Redis answers, once told to stop, or out of patience: `serve` then says what is wrong.
+    """Return when Redis answers, a signal arrives, or the time is over. `serve` then reports an error.
 
-    systemd counts starts and gives up for good; a Redis that comes up after us must not be a matter of luck.
+    systemd limits the number of starts, so a Redis that starts later than this daemon must not cost any.
     """
     deadline = time.monotonic() + wait_s
-    told = False
+    reported = False
     while not lifecycle.stopping.is_set() and time.monotonic() < deadline:
         try:
             await ping_new_connection(settings)
             break
         except RedisUnavailable as outage:
-            if not told:
+            if not reported:
                 log.warning("Waiting for Redis", error=outage.message, patience=wait_s)
                 sd_notify.send("STATUS=Redis does not answer; waiting for it", timeout_s=0)
-                told = True
+                reported = True
         await asyncio.sleep(CONNECT_POLL_INTERVAL_S)

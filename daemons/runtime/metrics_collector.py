@@ -1,4 +1,4 @@
-"""The gauges of the whole pipeline, brought up to date from Redis when someone asks for them."""
+"""The gauges of the whole pipeline, refreshed from Redis for each scrape."""
 
 import asyncio
 import time
@@ -17,19 +17,19 @@ from msgctl.storage.redis.client import RedisClient
 from msgctl.storage.redis.durability import is_durable
 
 REFRESH_INTERVAL_S = 1.0
-"""Seconds for which an answer of Redis is good enough, should several ask at once."""
+"""Seconds for which a refresh serves further scrapes."""
 SCRAPE_TIMEOUT_S = 2.0
-"""Seconds Redis has to answer before it counts as down: a scrape waits for this."""
+"""Seconds a refresh may take before Redis counts as down. A scrape waits that long."""
 DAEMON_HEARTBEAT_TIMEOUT_MS = 10_000
-"""Milliseconds without a sign of life after which a subscriber or gateway counts as dead."""
+"""Milliseconds without a heartbeat after which a subscriber or gateway counts as dead."""
 
 
 class MetricsCollector:
-    """Refreshes them.
+    """Refreshes the gauges.
 
     Args:
-        settings: names Redis in errors.
-        redis: a client of `redisdb.connect`.
+        settings: `gateway.socket_ttl` and the address of Redis for errors.
+        redis: a client of `connections.connect`.
     """
 
     def __init__(self, settings: Settings, redis: RedisClient) -> None:
@@ -39,7 +39,7 @@ class MetricsCollector:
         self._refreshed_at = 0.0
 
     async def refresh(self) -> None:
-        """Ask Redis, unless that was done just now; a Redis that is down is a measurement, not an error."""
+        """Refresh the gauges, unless that was done just now. An outage of Redis is a measurement, not an error."""
         if time.monotonic() - self._refreshed_at < REFRESH_INTERVAL_S:
             return
         self._refreshed_at = time.monotonic()
@@ -53,9 +53,9 @@ class MetricsCollector:
             pipeline_gauges.REDIS_UP.set(0)
 
     async def _measure_redis(self) -> None:
-        begun = time.monotonic()
+        started_at = time.monotonic()
         info = await self._redis.info("memory", "persistence")
-        pipeline_gauges.REDIS_ROUND_TRIP.set(time.monotonic() - begun)
+        pipeline_gauges.REDIS_ROUND_TRIP.set(time.monotonic() - started_at)
         pipeline_gauges.REDIS_UP.set(1)
         pipeline_gauges.REDIS_DURABLE.set(int(is_durable(info)))
         limit = int(info.get("maxmemory", 0))
@@ -88,8 +88,8 @@ class MetricsCollector:
         pipeline_gauges.LIVE_SUBSCRIBERS.set(
             sum(float(beat) > now - DAEMON_HEARTBEAT_TIMEOUT_MS for beat in subscribers)
         )
-        within = max(DAEMON_HEARTBEAT_TIMEOUT_MS, self._settings.gateway.socket_ttl * 1000)
-        pipeline_gauges.LIVE_GATEWAYS.set(sum(float(beat) > now - within for beat in gateways))
+        gateway_timeout_ms = max(DAEMON_HEARTBEAT_TIMEOUT_MS, self._settings.gateway.socket_ttl * 1000)
+        pipeline_gauges.LIVE_GATEWAYS.set(sum(float(beat) > now - gateway_timeout_ms for beat in gateways))
         pipeline_gauges.MESSAGES_QUARANTINED.set(quarantined)
         pipeline_gauges.BREAKERS_OPEN.set(sum(float(value.partition(" ")[0]) > now for value in breakers))
         pipeline_gauges.DELIVERIES_POSTPONED.set(postponed)
@@ -98,11 +98,11 @@ class MetricsCollector:
         newest = await self._redis.xrevrange(keys.EVENTS, count=1)
         projected, lost = await self._redis.mget(keys.EVENTS_PROJECTED, keys.EVENTS_LOST)
         canary = await self._redis.hgetall(keys.CANARY)
-        behind = _entry_ms(newest[0][0]) - _entry_ms(projected) if newest and projected else 0
-        pipeline_gauges.LEDGER_LAG.set(max(0, behind) / 1000)
+        lag_ms = _entry_ms(newest[0][0]) - _entry_ms(projected) if newest and projected else 0
+        pipeline_gauges.LEDGER_LAG.set(max(0, lag_ms) / 1000)
         pipeline_gauges.LEDGER_EVENTS_LOST.set(int(lost or 0))
         pipeline_gauges.CANARY_AGE.set(canary_age_s(canary) or 0)
 
 
-def _entry_ms(entry: Any) -> int:
-    return int(str(entry).partition("-")[0])
+def _entry_ms(entry_id: Any) -> int:
+    return int(str(entry_id).partition("-")[0])

@@ -1,4 +1,4 @@
-"""GET /metrics of a daemon, on a port of its own, and how long its event loop was kept waiting."""
+"""`GET /metrics` of a daemon on its own port, and the lag of its event loop."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from msgctl.observability.metrics.registry import CONTENT_TYPE, render
 from msgctl.storage.redis.client import RedisClient
 
 LOOP_LAG_INTERVAL_S = 0.25
-"""Seconds between two looks at the event loop."""
+"""Seconds between two measurements of the event loop."""
 METRICS_REQUEST_TIMEOUT_S = 5.0
 """Seconds a request may take."""
 MAX_REQUEST_BYTES = 8192
@@ -24,24 +24,28 @@ log = logs.get_logger(__name__)
 
 @contextlib.asynccontextmanager
 async def serve_metrics(redis: RedisClient, settings: Settings) -> AsyncIterator[None]:
-    """Serve the metrics for as long as the context lasts, unless `metrics.port` is 0.
+    """Serve the metrics while the context lasts, unless `metrics.port` is 0.
 
-    A port that is taken is told and costs the metrics, never the daemon.
+    If the port is taken, the daemon logs a warning and runs without metrics.
     """
     if not settings.metrics.port:
         yield
         return
-    door = MetricsServer(MetricsCollector(settings, redis))
+    metrics_server = MetricsServer(MetricsCollector(settings, redis))
     try:
         server = await asyncio.start_server(
-            door.handle_request, settings.metrics.host, settings.metrics.port, limit=MAX_REQUEST_BYTES
+            metrics_server.handle_request, settings.metrics.host, settings.metrics.port, limit=MAX_REQUEST_BYTES
         )
     except OSError as error:
         problem = error.strerror or str(error)
-        log.warning("No metrics: one daemon a port, set metrics.port", port=settings.metrics.port, error=problem)
+        log.warning(
+            "No metrics: the port is taken, set another metrics.port for each daemon",
+            port=settings.metrics.port,
+            error=problem,
+        )
         yield
         return
-    async with background(door.measure_loop_lag()):
+    async with background(metrics_server.measure_loop_lag()):
         try:
             yield
         finally:
@@ -49,32 +53,32 @@ async def serve_metrics(redis: RedisClient, settings: Settings) -> AsyncIterator
 
 
 class MetricsServer:
-    """Answers one path, one request a connection.
+    """Answers `/metrics`, one request for each connection.
 
     Args:
-        gauges: brought up to date before each answer.
+        collector: refreshes the gauges before each answer.
     """
 
-    def __init__(self, gauges: MetricsCollector) -> None:
-        self._collector = gauges
+    def __init__(self, collector: MetricsCollector) -> None:
+        self._collector = collector
         self._max_lag_s = 0.0
 
     async def handle_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request and close."""
+        """Answer one request and close the connection."""
         try:
             async with asyncio.timeout(METRICS_REQUEST_TIMEOUT_S):
                 head = await reader.readuntil(b"\r\n\r\n")
                 writer.write(await self._respond(head))
                 await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # whoever asked is gone, or asked nothing that ends
+            pass  # the client has disconnected, or its request has no end
         except Exception:
-            log.exception("The metrics cannot be told")
+            log.exception("Metrics could not be served")
         finally:
             writer.close()
 
     async def measure_loop_lag(self) -> None:
-        """Note the longest delay between two looks, for ever."""
+        """Record the longest delay of the event loop, until cancelled."""
         while True:
             due = time.monotonic() + LOOP_LAG_INTERVAL_S
             await asyncio.sleep(LOOP_LAG_INTERVAL_S)
@@ -83,7 +87,7 @@ class MetricsServer:
     async def _respond(self, head: bytes) -> bytes:
         method, path, *_ = [*head.split(b" ", 2), b"", b""]
         if path.partition(b"?")[0] != b"/metrics" or method not in {b"GET", b"HEAD"}:
-            return _encode_response("404 Not Found", b"Only GET /metrics is here.\n")
+            return _encode_response("404 Not Found", b"Only GET /metrics is served here.\n")
         await self._collector.refresh()
         metrics.LOOP_LAG.set(self._max_lag_s)
         self._max_lag_s = 0.0

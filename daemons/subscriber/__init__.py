@@ -1,1 +1,1 @@
-"""TODO daemons/subscriber."""
+"""The subscriber: takes responses from the response stream to their channels. Start with `service`."""

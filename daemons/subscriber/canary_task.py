@@ -1,4 +1,4 @@
-"""The canary beside a daemon's own work."""
+"""The task that runs the canary beside the deliveries."""
 
 import asyncio
 import contextlib
@@ -13,14 +13,14 @@ from msgctl.observability import logs
 from msgctl.storage.redis.client import RedisClient
 
 CANARY_POLL_INTERVAL_S = 1.0
-"""Seconds between two looks whether it has arrived."""
+"""Seconds between two checks whether the canary has arrived."""
 
 log = logs.get_logger(__name__)
 
 
 @contextlib.asynccontextmanager
 async def canary_task(redis: RedisClient, settings: Settings) -> AsyncIterator[None]:
-    """Keep a canary for as long as the context lasts, unless `canary.interval` is 0."""
+    """Run the canary while the context lasts, unless `canary.interval` is 0."""
     if not settings.canary.interval:
         yield
         return
@@ -32,6 +32,6 @@ async def _run_canary(canary: CanaryRunner) -> None:
     while True:
         try:
             await canary.advance()
-        except MsgctlError as problem:
-            log.debug("The canary waits", error=problem.message)
+        except MsgctlError as error:
+            log.debug("Canary waits", error=error.message)
         await asyncio.sleep(CANARY_POLL_INTERVAL_S)

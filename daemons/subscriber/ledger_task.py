@@ -1,4 +1,4 @@
-"""The projector beside a daemon's own work: batch after batch, and a rest when there is nothing to carry."""
+"""The task that copies the ledger to PostgreSQL in batches, beside the deliveries."""
 
 import asyncio
 import contextlib
@@ -13,19 +13,19 @@ from msgctl.storage.postgres.database import Database
 from msgctl.storage.redis.client import RedisClient
 
 PROJECTOR_IDLE_INTERVAL_S = 1.0
-"""Seconds before the next look, unless there is a whole batch more to carry. A transaction for each event as it
-comes is a third of a subscriber's CPU, and as much again in PostgreSQL."""
+"""Seconds before the next batch, unless the last one was full. One transaction for each event takes a third of a
+subscriber's CPU, and as much again in PostgreSQL."""
 LEDGER_RETRY_INTERVAL_S = 5.0
-"""Seconds before the next try when PostgreSQL or Redis does not answer."""
+"""Seconds before the next attempt when PostgreSQL or Redis does not answer."""
 
 log = logs.get_logger(__name__)
 
 
 @contextlib.asynccontextmanager
 async def ledger_task(redis: RedisClient, settings: Settings) -> AsyncIterator[None]:
-    """Project for as long as the context lasts, unless `events.project` is off.
+    """Run the projector while the context lasts, unless `events.project` is off.
 
-    Without PostgreSQL everything else goes on; the events wait in Redis.
+    Without PostgreSQL the deliveries continue, and the events wait in Redis.
     """
     if not settings.events.project:
         yield
@@ -38,23 +38,23 @@ async def ledger_task(redis: RedisClient, settings: Settings) -> AsyncIterator[N
 
 
 async def _run_projector(projector: Projector) -> None:
-    down = False
+    is_down = False
     while True:
         try:
-            carried = await projector.project_batch()
+            projected = await projector.project_batch()
             await projector.drop_expired()
-        except (Unavailable, ConfigurationError) as problem:
-            if not down:
-                log.warning("The ledger waits in Redis", error=problem.message)
-            down = True
+        except (Unavailable, ConfigurationError) as error:
+            if not is_down:
+                log.warning("Ledger waits in Redis", error=error.message)
+            is_down = True
             await asyncio.sleep(LEDGER_RETRY_INTERVAL_S)
             continue
-        except Exception:  # a fault of ours must not end the deliveries beside it
-            log.exception("The ledger cannot be carried on")
+        except Exception:  # a bug here must not end the deliveries
+            log.exception("Projector failed")
             await asyncio.sleep(LEDGER_RETRY_INTERVAL_S)
             continue
-        if down:
-            log.info("The ledger is carried on")
-        down = False
-        if carried < PROJECTION_READ_COUNT:
+        if is_down:
+            log.info("Projector resumed")
+        is_down = False
+        if projected < PROJECTION_READ_COUNT:
             await asyncio.sleep(PROJECTOR_IDLE_INTERVAL_S)

@@ -1,1 +1,1 @@
-"""The worker: claims messages and takes each through the six steps of `msgctl.processing.pipeline`."""
+"""The worker: leases messages and processes each with `msgctl.processing.pipeline`. Start with `loop`."""

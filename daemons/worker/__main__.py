@@ -1,4 +1,4 @@
-"""`python -m daemons.worker`: build the parts, work until told to stop, hand back what is left."""
+"""The entry point of the worker, `python -m daemons.worker`: build its parts and run its loop."""
 
 import argparse
 import contextlib
@@ -9,10 +9,8 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from daemons.runtime.lifecycle import Lifecycle, argument_parser, main
-from daemons.runtime.liveness import LivenessTracker
 from daemons.runtime.metrics_server import serve_metrics
-from daemons.runtime.stage_check import WORKER_STAGES, StageCheck
-from daemons.runtime.watchdog import count_waiting, watchdog_task
+from daemons.runtime.watchdog import WORKER_STAGES, LivenessTracker, StageCheck, count_waiting, watchdog_task
 from daemons.worker.audit_task import audit_task
 from daemons.worker.loop import WAKE_TIMEOUT_S, WorkLoop
 from daemons.worker.quarantine import ParentWatcher
@@ -33,30 +31,30 @@ log = logs.get_logger(__name__)
 
 
 async def serve(settings: Settings, lifecycle: Lifecycle, *, quarantine: int | None = None) -> None:
-    """Be a worker until `life.stopping`; for the quarantine, until that is empty.
+    """Run a worker until `lifecycle.stopping`, or a quarantine child until the quarantine is empty.
 
     Args:
         settings: the whole configuration.
-        lifecycle: told of what is asked of this process.
-        quarantine: id of the process whose child works the quarantine; None: be a worker like any other.
+        lifecycle: the signals that stop this process.
+        quarantine: the process id of the parent of a quarantine child. None runs a normal worker.
 
     Raises:
-        UnsafeRedis: Redis may forget what it accepted, and nobody said that this is fine.
-        RedisUnavailable: it does not answer at the start; later outages are waited out.
+        UnsafeRedis: Redis may lose messages, and `redis.accept_data_loss` is off.
+        RedisUnavailable: Redis does not answer at the start. Later outages are retried.
     """
     kind = "worker" if quarantine is None else "quarantine"
     name = f"{kind}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     async with contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(connect(settings))
-        waiting = await stack.enter_async_context(blocking_client(settings, max_block_s=WAKE_TIMEOUT_S))
+        blocking = await stack.enter_async_context(blocking_client(settings, max_block_s=WAKE_TIMEOUT_S))
         if not settings.redis.accept_data_loss:
             await check_durability(redis, settings)
-        pace = LivenessTracker()
-        claims, progress = LeaseClient(redis, settings, name), ProgressWriter(redis)
+        liveness = LivenessTracker()
+        leases, progress = LeaseClient(redis, settings, name), ProgressWriter(redis)
         breakers = CircuitBreakers(redis, settings)
         pipeline = Pipeline(
             settings,
-            leases=claims,
+            leases=leases,
             progress=progress,
             agents=await stack.enter_async_context(Agents(settings)),
             breakers=breakers,
@@ -65,22 +63,22 @@ async def serve(settings: Settings, lifecycle: Lifecycle, *, quarantine: int | N
         registration = await stack.enter_async_context(
             rq_registration(settings, name, settings.worker.concurrency if quarantine is None else 1)
         )
-        chores = [breakers.refresh, DurabilityMonitor(redis, settings).check]
+        periodic_tasks = [breakers.refresh, DurabilityMonitor(redis, settings).check]
         if quarantine is not None:
-            chores.append(ParentWatcher(quarantine, lifecycle).check)
+            periodic_tasks.append(ParentWatcher(quarantine, lifecycle).check)
         else:
             await stack.enter_async_context(serve_metrics(redis, settings))
             await stack.enter_async_context(audit_task(MailboxAuditor(redis)))
         loop = WorkLoop(
             settings,
             name,
-            leases=claims,
+            leases=leases,
             progress=progress,
             pipeline=pipeline,
             register=registration.register,
-            periodic_tasks=chores,
-            waiting=waiting,
-            liveness=pace,
+            periodic_tasks=periodic_tasks,
+            waiting=blocking,
+            liveness=liveness,
         )
 
         async def status() -> str:
@@ -90,19 +88,19 @@ async def serve(settings: Settings, lifecycle: Lifecycle, *, quarantine: int | N
 
         log.info("Worker ready", worker=name, concurrency=settings.worker.concurrency)
         lifecycle.notify_ready(f"{name}: {settings.worker.concurrency} slots")
-        work = loop.run if quarantine is None else loop.run_quarantine
-        hop = (
+        run = loop.run if quarantine is None else loop.run_quarantine
+        stage_check = (
             None
             if quarantine
-            else StageCheck(settings, redis, pace, name=name, stages=WORKER_STAGES, loop="claiming")
+            else StageCheck(settings, redis, liveness, name=name, stages=WORKER_STAGES, loop="claiming")
         )
-        async with watchdog_task(settings, pace, status, stage_check=hop):
-            await work(lifecycle.stopping, lifecycle.force_stop)
+        async with watchdog_task(settings, liveness, status, stage_check=stage_check):
+            await run(lifecycle.stopping, lifecycle.force_stop)
 
 
 @contextlib.asynccontextmanager
 async def rq_registration(settings: Settings, name: str, slots: int) -> AsyncIterator[RqRegistration]:
-    """Be one of RQ's workers for as long as the context lasts."""
+    """Register this worker with RQ while the context lasts."""
     registration = RqRegistration(settings, name, slots)
     await registration.register()
     try:
@@ -113,10 +111,13 @@ async def rq_registration(settings: Settings, name: str, slots: int) -> AsyncIte
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line of the worker."""
+    """Parse the command line of the worker."""
     parser = argument_parser("worker")
     parser.add_argument(
-        "--quarantine", type=int, metavar="PID", help="work the quarantine for this parent, and leave"
+        "--quarantine",
+        type=int,
+        metavar="PID",
+        help="process the quarantine as the child of this worker, then exit",
     )
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""The auditor of the conversations, beside the work: once a minute, by one of all workers."""
+"""The task that audits the mailboxes once a minute, in one of all workers."""
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
@@ -9,13 +9,13 @@ from msgctl.observability import logs
 from msgctl.queue.audit import MailboxAuditor
 
 AUDIT_POLL_INTERVAL_S = 5.0
-"""Seconds between two questions whether it is time."""
+"""Seconds between two checks whether an audit is due."""
 
 log = logs.get_logger(__name__)
 
 
 def audit_task(audit: MailboxAuditor) -> AbstractAsyncContextManager[None]:
-    """Audit for as long as the context lasts. A long audit holds up no heartbeat."""
+    """Audit while the context lasts. A long audit delays no heartbeat."""
     return background(_run_audits(audit))
 
 
@@ -31,8 +31,8 @@ async def _run_audits(audit: MailboxAuditor) -> None:
 
 async def _audit_once(audit: MailboxAuditor) -> None:
     for stuck in await audit.run(repair=True):
-        about = {"messageId": stuck.message_id, "conversationId": stuck.conversation_id, "fault": stuck.fault}
-        log.error("A conversation was stuck and goes on", **about)
-    forgotten = await audit.prune_workers()
-    if forgotten:
-        log.info("Dead workers are forgotten", workers=forgotten)
+        log_fields = {"messageId": stuck.message_id, "conversationId": stuck.conversation_id, "fault": stuck.fault}
+        log.error("Stuck conversation repaired", **log_fields)
+    pruned = await audit.prune_workers()
+    if pruned:
+        log.info("Dead workers pruned", workers=pruned)

@@ -1,54 +1,122 @@
-"""The worker's loop: as many messages at once as there are slots, in one thread, woken and never polling.
+"""The loop of the worker: as many messages at a time as it has slots, in one thread, without polling.
 
-claim  ── takes messages into free slots; with slots left over, waits inside Redis to be woken
-slots  ── one task a message, each running `Pipeline.process`
-tend   ── each second: heartbeat, promote, reap
+claim     ── leases messages for free slots; if slots stay free, blocks in Redis until it is woken
+slots     ── one task for each message, which runs `Pipeline.process`
+maintain  ── each second: heartbeat, promote, reap
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
 from redis.exceptions import RedisError
 
-from daemons.runtime.liveness import LivenessTracker
+from daemons.runtime.watchdog import LivenessTracker
 from daemons.worker.maintenance import Maintainer, PeriodicTask
 from daemons.worker.operator_commands import OperatorCommands
 from daemons.worker.quarantine import QuarantineKeeper
-from daemons.worker.slots import Slots
 from msgctl.aio import cancel
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import RedisUnavailable
 from msgctl.observability import logs
+from msgctl.observability.metrics import definitions as metrics
 from msgctl.processing.pipeline import Pipeline
-from msgctl.queue.leases import LeaseClient, ProgressWriter
+from msgctl.queue.leases import LeaseClient, LeasedMessage, ProgressWriter
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 
 WAKE_TIMEOUT_S = 1.0
-"""Seconds an idle worker waits inside Redis at a time, should the one who wakes it have died in between."""
+"""Seconds an idle worker blocks in Redis at a time, in case the process that should wake it has died."""
 MAX_CLAIMED_AT_ONCE = 200
-"""Messages claimed in one step, so that Redis serves others between two of them."""
+"""Messages leased by one script call, so that Redis serves other clients in between."""
 REDIS_RETRY_INTERVAL_S = 0.5
 """Seconds before Redis is asked again after it failed."""
-CLAIM_PROGRESS = "taking what waits"
-"""What the watchdog calls a loop that comes round and brings nothing."""
+CLAIM_PROGRESS = "claiming of waiting messages"
+"""The name in the watchdog of a claim loop that makes rounds but leases nothing."""
+
+ProcessMessage = Callable[[LeasedMessage], Awaitable[None]]
 
 log = logs.get_logger(__name__)
 
 
+class Slots:
+    """Runs up to `size` messages at a time, each in its own task.
+
+    Args:
+        size: the number of slots.
+        process: processes a message and records its outcome.
+    """
+
+    def __init__(self, size: int, process: ProcessMessage) -> None:
+        self._size = size
+        self._process = process
+        self._running: dict[str, tuple[LeasedMessage, asyncio.Task[None]]] = {}
+        self._slot_freed = asyncio.Event()
+
+    @property
+    def free_count(self) -> int:
+        """The number of free slots."""
+        return self._size - len(self._running)
+
+    def list_leases(self) -> list[str]:
+        """Return `id:run` of each running message."""
+        return list(self._running)
+
+    def start(self, leased: LeasedMessage) -> None:
+        """Run a message in a free slot."""
+        task = asyncio.create_task(self._run(leased))
+        self._running[leased.lease] = (leased, task)
+
+    async def wait_for_free_slot(self) -> None:
+        """Return when a message has ended since the last call."""
+        await self._slot_freed.wait()
+        self._slot_freed.clear()
+
+    def cancel_lost(self, lease: str) -> None:
+        """Stop the message of a lease that was lost: another worker has it, or will get it."""
+        if lease in self._running:
+            leased, task = self._running[lease]
+            metrics.LEASES_LOST.inc()
+            log.warning("Lease lost", messageId=leased.message.message_id, run=leased.run)
+            task.cancel()
+
+    async def drain(self, timeout_s: float, force_stop: asyncio.Event) -> list[LeasedMessage]:
+        """Let running messages end until the timeout or `force_stop`. Cancel and return the rest."""
+        tasks = [task for _, task in self._running.values()]
+        if tasks:
+            log.info("Draining", running=len(tasks), seconds=timeout_s)
+            forced = asyncio.create_task(force_stop.wait())
+            ended = asyncio.create_task(asyncio.wait(tasks))
+            await asyncio.wait({forced, ended}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            await cancel(forced, ended)
+        left = list(self._running.values())
+        await cancel(*(task for _, task in left))
+        return [leased for leased, _ in left]
+
+    async def _run(self, leased: LeasedMessage) -> None:
+        try:
+            await self._process(leased)
+        except Exception:  # its lease expires and another worker gets it; the other slots must not suffer
+            log.exception("Outcome of a message could not be written", messageId=leased.message.message_id)
+        finally:
+            del self._running[leased.lease]
+            self._slot_freed.set()
+
+
 class WorkLoop:
-    """Runs until it is told to stop; then drains.
+    """Leases and processes messages until the worker stops, and then drains.
 
     Args:
         settings: `worker.*`.
-        name: this worker's.
-        claims, progress, pipeline: what it works with.
-        register: enters this worker among RQ's anew, should Redis have forgotten it.
-        periodic_tasks: what is to be done each second besides tending.
-        waiting: a dedicated client, for waiting to be woken.
-        liveness: told of each round of claiming and of tending.
+        name: the name of this worker.
+        leases: the lease client of this worker.
+        progress: writes the progress of running messages.
+        pipeline: processes a message.
+        register: registers this worker with RQ again if Redis has lost the registration.
+        periodic_tasks: further tasks of each round of maintenance.
+        waiting: a client of its own, which blocks until this worker is woken.
+        liveness: records each round of claiming and of maintenance.
     """
 
     def __init__(
@@ -78,14 +146,14 @@ class WorkLoop:
 
     @property
     def running_count(self) -> int:
-        """How many messages run now."""
-        return len(self._slots.leases)
+        """The number of running messages."""
+        return len(self._slots.list_leases())
 
     def expect_claims(self, claimable: int) -> None:
-        """Tell the watchdog whether the next claims ought to bring something.
+        """Tell the watchdog whether the next claims should lease a message.
 
         Args:
-            claimable: messages that wait and that nobody has paused, as counted just now.
+            claimable: waiting messages whose priority is not paused, counted just now.
         """
         if claimable and self._slots.free_count and self._may_claim.is_set():
             self._liveness.expect(CLAIM_PROGRESS)
@@ -93,19 +161,19 @@ class WorkLoop:
             self._liveness.idle(CLAIM_PROGRESS)
 
     async def run(self, stopping: asyncio.Event, force_stop: asyncio.Event) -> None:
-        """Work until `stopping`; then let running messages end until the deadline or until `hurried`."""
+        """Work until `stopping`. Then let running messages end until the drain timeout or `force_stop`."""
         slots = self._slots
-        orders = OperatorCommands(self._leases, stopping)
-        quarantine = QuarantineKeeper(self._leases, orders.may_claim)
-        self._periodic_tasks.append(orders.apply_command)
-        self._may_claim = orders.may_claim
+        commands = OperatorCommands(self._leases, stopping)
+        quarantine = QuarantineKeeper(self._leases, commands.may_claim)
+        self._periodic_tasks.append(commands.apply_command)
+        self._may_claim = commands.may_claim
         try:
-            await self._work(slots, self._claim(slots, orders.may_claim), quarantine, stopping, force_stop)
+            await self._work(slots, self._claim(slots, commands.may_claim), quarantine, stopping, force_stop)
         finally:
             await quarantine.stop()
 
     async def run_quarantine(self, stopping: asyncio.Event, force_stop: asyncio.Event) -> None:
-        """Work the quarantine, one message at a time, until it is empty or `stopping`."""
+        """Process the quarantine, one message at a time, until it is empty or `stopping`."""
         slots = Slots(1, self._pipeline.process)
         await self._work(slots, self._claim_quarantine(slots), None, stopping, force_stop)
 
@@ -117,16 +185,17 @@ class WorkLoop:
         stopping: asyncio.Event,
         force_stop: asyncio.Event,
     ) -> None:
-        tender = Maintainer(
+        maintainer = Maintainer(
             self._leases,
-            slots,
-            lease=self._settings.lease,
+            list_leases=slots.list_leases,
+            cancel_lost=slots.cancel_lost,
+            lease_s=self._settings.lease,
             register=self._register,
             periodic_tasks=self._periodic_tasks,
             quarantine=quarantine,
             liveness=self._liveness,
         )
-        background = [asyncio.create_task(tender.run()), asyncio.create_task(self._progress.run())]
+        background = [asyncio.create_task(maintainer.run()), asyncio.create_task(self._progress.run())]
         claiming = asyncio.create_task(claim)
         stopped = asyncio.create_task(stopping.wait())
         await asyncio.wait([claiming, stopped, *background], return_when=asyncio.FIRST_COMPLETED)
@@ -137,7 +206,7 @@ class WorkLoop:
             await cancel(*background)
 
     async def _claim(self, slots: Slots, may_claim: asyncio.Event) -> None:
-        """Fill free slots for ever, while that is allowed."""
+        """Fill free slots until cancelled, while `may_claim` is set."""
         reply_lost = False
         while True:
             self._liveness.idle("claiming")
@@ -149,7 +218,7 @@ class WorkLoop:
             self._liveness.beat("claiming")
             try:
                 if reply_lost:
-                    await self._leases.requeue_unknown(slots.leases)
+                    await self._leases.requeue_unknown(slots.list_leases())
                 filled = await self._fill(slots)
                 reply_lost = False
                 if not filled:
@@ -161,29 +230,31 @@ class WorkLoop:
                 await asyncio.sleep(REDIS_RETRY_INTERVAL_S)
 
     async def _fill(self, slots: Slots) -> bool:
-        """Claim into the free slots; whether there was a message for each of them, and there may be more."""
+        """Lease messages for the free slots. Return whether all were filled, so that more may wait."""
         free = min(slots.free_count, MAX_CLAIMED_AT_ONCE)
-        claimed = await self._leases.claim(free)
-        for one in claimed:
-            slots.start(one)
-        if claimed:
+        leased_messages = await self._leases.claim(free)
+        for leased in leased_messages:
+            slots.start(leased)
+        if leased_messages:
             self._liveness.progressed()
             self._liveness.idle(CLAIM_PROGRESS)
-        return len(claimed) == free
+        return len(leased_messages) == free
 
     async def _claim_quarantine(self, slots: Slots) -> None:
-        """Run one message after the other until there are no more."""
-        while claimed := await self._leases.claim(1, quarantine=True):
-            slots.start(claimed[0])
+        """Run one message after the other until the quarantine is empty."""
+        while leased_messages := await self._leases.claim(1, quarantine=True):
+            slots.start(leased_messages[0])
             await slots.wait_for_free_slot()
 
     async def _drain(self, slots: Slots, force_stop: asyncio.Event) -> None:
-        """Take nothing more, let running messages end, hand the rest back uncharged."""
-        self._may_claim = asyncio.Event()  # nothing is expected any more, whatever an operator orders now
+        """Take no new messages, let running ones end, and requeue the rest without counting an attempt."""
+        self._may_claim = (
+            asyncio.Event()
+        )  # the watchdog expects no claims from now on, whatever an operator commands
         self._liveness.idle("claiming")
-        with suppress(RedisUnavailable):  # an outage: what cannot be handed back is reaped later
+        with suppress(RedisUnavailable):  # messages that cannot be requeued now are reaped later
             await self._leases.deregister()
-            await self._leases.requeue_unknown(slots.leases)
+            await self._leases.requeue_unknown(slots.list_leases())
         left = await slots.drain(self._settings.drain, force_stop)
         if left:
-            log.info("Handed back", messages=await self._leases.requeue(left))
+            log.info("Messages requeued", messages=await self._leases.requeue(left))

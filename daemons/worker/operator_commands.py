@@ -1,4 +1,4 @@
-"""What an operator has told this worker: to take nothing new for now, or to leave."""
+"""Commands of an operator to this worker: drain, or stop."""
 
 import asyncio
 
@@ -9,33 +9,33 @@ log = logs.get_logger(__name__)
 
 
 class OperatorCommands:
-    """Looks for an order each second and obeys it.
+    """Polls for a command each second and applies it.
 
     Args:
-        leases: this worker's.
-        stopping: set when the order is to leave.
+        leases: the lease client of this worker.
+        stopping: set when the command is to stop.
     """
 
     def __init__(self, leases: LeaseClient, stopping: asyncio.Event) -> None:
         self._leases = leases
         self._stopping = stopping
         self.may_claim = asyncio.Event()
-        """Set unless this worker is to take nothing new."""
+        """Set unless this worker must take no new messages."""
         self.may_claim.set()
 
     async def apply_command(self) -> None:
-        """Obey the order there is.
+        """Apply the current command, if there is one.
 
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        order = await self._leases.read_command()
-        if order is OperatorCommand.STOP:
+        command = await self._leases.read_command()
+        if command is OperatorCommand.STOP:
             self._stopping.set()
-        if order is None and not self.may_claim.is_set():
+        if command is None and not self.may_claim.is_set():
             log.info("Resumed by an operator")
             self.may_claim.set()
-        if order is not None and self.may_claim.is_set():
-            log.info("Drained by an operator", order=order)
+        if command is not None and self.may_claim.is_set():
+            log.info("Drained by an operator", command=command)
             self.may_claim.clear()
             await self._leases.deregister()

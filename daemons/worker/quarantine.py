@@ -1,6 +1,6 @@
-"""The quarantine: messages that may kill a process run one at a time, in a process that has nothing else to lose.
+"""The quarantine: messages that may kill a process run one at a time, in a process with no other work.
 
-The worker that keeps it runs a child, `python -m daemons.worker --quarantine`, as long as something waits there.
+One worker is its keeper. It runs a child, `python -m daemons.worker --quarantine`, while messages wait there.
 """
 
 import asyncio
@@ -14,19 +14,19 @@ from msgctl.observability import logs
 from msgctl.queue.leases import LeaseClient
 
 CHILD_ARGUMENTS = ("-m", "daemons.worker", "--quarantine")
-"""What the child runs, by this very Python; its parent's process id follows."""
+"""The arguments of this Python interpreter for the child. The process id of its parent follows."""
 KEEPER_TTL_S = 10.0
-"""Seconds for which a worker becomes the keeper; renewed each second while the child lives."""
+"""Seconds for which a worker is the keeper. Renewed each second while the child lives."""
 
 log = logs.get_logger(__name__)
 
 
 class QuarantineKeeper:
-    """Starts the child when needed, one at a time among all workers, and takes it along when the worker stops.
+    """Starts the child when needed, one at a time among all workers, and stops it with the worker.
 
     Args:
-        leases: the worker's.
-        may_claim: whether the worker takes anything new; while it does not, neither does its child.
+        leases: the lease client of the worker.
+        may_claim: set while the worker may take new messages. Otherwise the child stops.
     """
 
     def __init__(self, leases: LeaseClient, may_claim: asyncio.Event) -> None:
@@ -36,7 +36,10 @@ class QuarantineKeeper:
         self._child_told_to_stop = False
 
     async def ensure_worker(self, waiting: int) -> None:
-        """See to it that somebody works the quarantine, if anything waits there.
+        """Start a child if messages wait in the quarantine and no worker has one.
+
+        Args:
+            waiting: messages in the quarantine.
 
         Raises:
             RedisUnavailable: Redis does not answer.
@@ -47,7 +50,7 @@ class QuarantineKeeper:
                 self._child_told_to_stop = True
                 self._child.terminate()
         elif waiting and self._may_claim.is_set() and await self._leases.acquire_quarantine_lock(KEEPER_TTL_S):
-            log.warning("Working the quarantine", waiting=waiting)
+            log.warning("Quarantine child started", waiting=waiting)
             self._child_told_to_stop = False
             environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
             self._child = await asyncio.create_subprocess_exec(
@@ -55,21 +58,21 @@ class QuarantineKeeper:
             )
 
     async def stop(self) -> None:
-        """End the child, which hands back what it runs at once."""
+        """End the child. It requeues its message immediately."""
         if self._child is None or self._child.returncode is not None:
             return
         with suppress(ProcessLookupError):
             self._child.send_signal(signal.SIGTERM)
-            self._child.send_signal(signal.SIGINT)  # another one, since two alike could arrive as one
+            self._child.send_signal(signal.SIGINT)  # two equal signals could arrive as one
         await self._child.wait()
 
 
 class ParentWatcher:
-    """The worker that started this child. Without it the child leaves: the next keeper starts one of its own.
+    """Stops a child whose parent has died. The next keeper starts its own child.
 
     Args:
-        pid: its process id.
-        lifecycle: of the child.
+        pid: the process id of the parent.
+        lifecycle: the lifecycle of the child.
     """
 
     def __init__(self, pid: int, lifecycle: Lifecycle) -> None:
@@ -77,8 +80,8 @@ class ParentWatcher:
         self._lifecycle = lifecycle
 
     async def check(self) -> None:
-        """Hand back and leave if it has died."""
+        """Requeue and stop if the parent has died."""
         if os.getppid() != self._pid and not self._lifecycle.stopping.is_set():
-            log.warning("The keeper of the quarantine is gone; its child leaves")
+            log.warning("Quarantine keeper died: its child stops")
             self._lifecycle.stopping.set()
             self._lifecycle.force_stop.set()

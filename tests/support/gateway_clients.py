@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from daemons.gateway.app import serve
 from daemons.runtime.lifecycle import Lifecycle
-from daemons.subscriber.__main__ import serve as serve_subscriber
+from daemons.subscriber.service import serve as serve_subscriber
 from msgctl.auth import tokens
 from msgctl.config.settings import Settings
 from msgctl.domain.messages import Failure, Reply, Turn, UnnumberedResponse

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from daemons.gateway.server import server
-from daemons.subscriber.__main__ import SEND_DRAIN_MARGIN_S
+from daemons.subscriber.loop import SEND_DRAIN_MARGIN_S
 from msgctl.config.settings import Settings
 from msgctl.operations.checks.doctor.unit_checks import check_unit
 from tests.support.paths import SYSTEMD

@@ -8,7 +8,7 @@ from functools import partial
 
 import uvloop
 
-from daemons.runtime.liveness import LivenessTracker
+from daemons.runtime.watchdog import LivenessTracker
 from daemons.worker.loop import WAKE_TIMEOUT_S, WorkLoop
 from msgctl.config.settings import Settings
 from msgctl.config.sources import load

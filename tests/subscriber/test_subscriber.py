@@ -1,4 +1,4 @@
-"""The subscriber as a process: delivery, death, outage, signals."""
+"""The subscriber as a process: delivery, crash, outage, signals."""
 
 import asyncio
 import signal
@@ -25,14 +25,14 @@ CHAT = {"chatId": 42}
 
 @pytest.fixture
 async def providers() -> AsyncIterator[Providers]:
-    """Strict providers."""
+    """The fake providers, in strict mode."""
     async with Providers() as providers:
         yield providers
 
 
 @pytest.fixture
 def settings(settings: Settings, providers: Providers) -> Settings:
-    """The common settings, with Telegram at the local provider and quick takeovers."""
+    """The common settings with Telegram at the fake provider and fast takeovers."""
     telegram = {
         "base_url": providers.url,
         "token": "123456:AAF-secret_of_the_bot",
@@ -51,20 +51,20 @@ def replies(redis: RedisClient) -> Replies:
 
 
 async def has_state(redis: RedisClient, message_id: str, state: DeliveryState) -> bool:
-    """Whether a delivery has come that far."""
+    """Return whether a delivery is in a state."""
     record = await find_record(redis, message_id)
     return record is not None and record.state is state
 
 
 async def reached(redis: RedisClient, message_id: str, state: DeliveryState) -> None:
-    """Return once a delivery has come that far."""
+    """Wait until a delivery is in a state."""
     await until(lambda: has_state(redis, message_id, state), f"{message_id} to be {state}")
 
 
-async def test_it_delivers_and_leaves_in_order(
+async def test_subscriber_delivers_and_deregisters_on_sigterm(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """Web and phone go through; it is registered while it lives; SIGTERM ends it with 0 and off the register."""
+    """Web and phone work. It is registered while it runs. SIGTERM deregisters it and ends it with 0."""
     sockets = SocketRegistry(redis, settings, "g1")
     await sockets.register("s1", "ana")
     async with Daemon("subscriber", settings) as daemon:
@@ -81,10 +81,10 @@ async def test_it_delivers_and_leaves_in_order(
     assert "AAF-secret_of_the_bot" not in daemon.output
 
 
-async def test_a_foreign_response_is_delivered_once(
+async def test_external_response_is_delivered_once(
     settings: Settings, redis: RedisClient, providers: Providers
 ) -> None:
-    """Three subscribers listen; the provider is called once."""
+    """With three subscribers, the provider is called once."""
     foreign = response(Channel.TELEGRAM, CHAT, message_id="foreign", user=None)
     async with Daemon("subscriber", settings), Daemon("subscriber", settings), Daemon("subscriber", settings):
 
@@ -97,10 +97,10 @@ async def test_a_foreign_response_is_delivered_once(
     assert len(providers.requests) == 1
 
 
-async def test_a_killed_subscriber_is_taken_over(
+async def test_deliveries_of_a_killed_subscriber_are_taken_over(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """Killed in the middle of a send: that one is UNKNOWN, what waited behind it is sent by another, in order."""
+    """A send in flight at the kill becomes UNKNOWN. Another subscriber sends the next ones in order."""
     providers.answers.append("hang")
     async with Daemon("subscriber", settings) as doomed:
         first = await replies.commit(response(Channel.TELEGRAM, CHAT, text="1"))
@@ -115,10 +115,10 @@ async def test_a_killed_subscriber_is_taken_over(
     assert providers.texts() == ["1", "2", "3"]
 
 
-async def test_sigterm_lets_a_send_end(
+async def test_sigterm_lets_a_send_in_flight_end(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """What is being sent when SIGTERM comes is SENT; what waits behind it is left to the next subscriber."""
+    """A send in flight at SIGTERM becomes SENT. Responses behind it are left to the next subscriber."""
     providers.slow = lambda _request: 0.7
     async with Daemon("subscriber", settings) as daemon:
         first = await replies.commit(response(Channel.TELEGRAM, CHAT, text="1"))
@@ -132,8 +132,10 @@ async def test_sigterm_lets_a_send_end(
         await reached(redis, second.message_id, DeliveryState.SENT)
 
 
-async def test_an_outage_of_redis_is_survived(settings: Settings, tmp_path: Path, providers: Providers) -> None:
-    """Redis restarts: two lines in the log, and the same process delivers, and hears, what comes afterwards."""
+async def test_subscriber_survives_an_outage_of_redis(
+    settings: Settings, tmp_path: Path, providers: Providers
+) -> None:
+    """Redis restarts. The log has two lines, and the same process delivers and imports later responses."""
     server = ValkeyServer(tmp_path / "valkey", password="x")
     await server.start()
     own = settings.redis.model_copy(update={"port": server.port, "password": type(settings.redis.password)("x")})
@@ -154,8 +156,8 @@ async def test_an_outage_of_redis_is_survived(settings: Settings, tmp_path: Path
         await server.stop()
 
 
-async def test_an_idle_subscriber_waits_inside_redis(settings: Settings, redis: RedisClient) -> None:
-    """Nothing to do: a few calls a second to look after the stream, the rest is waiting."""
+async def test_idle_subscriber_blocks_in_redis(settings: Settings, redis: RedisClient) -> None:
+    """An idle subscriber makes a few maintenance calls a second and blocks otherwise."""
 
     async def calls() -> int:
         statistics: Any = await redis.info("commandstats")
@@ -169,8 +171,8 @@ async def test_an_idle_subscriber_waits_inside_redis(settings: Settings, redis: 
     assert 0 < after - before < 12
 
 
-async def test_a_redis_that_forgets_is_refused(settings: Settings, tmp_path: Path) -> None:
-    """Without an append-only file it does not start, says how to mend it, and exits 78."""
+async def test_redis_without_append_only_file_is_refused(settings: Settings, tmp_path: Path) -> None:
+    """The subscriber does not start, says how to fix it, and exits with 78."""
     server = ValkeyServer(tmp_path / "valkey", password="x")
     await server.start()
     own = settings.redis.model_copy(update={"port": server.port, "password": type(settings.redis.password)("x")})

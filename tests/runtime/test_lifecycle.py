@@ -1,4 +1,4 @@
-"""What every daemon does alike."""
+"""The garbage collection of a daemon."""
 
 import gc
 import weakref
@@ -10,8 +10,8 @@ from daemons.runtime import lifecycle
 from tools.support.daemons import until
 
 
-class Ring:
-    """Refers to itself, so that only the garbage collector frees it."""
+class Cycle:
+    """Refers to itself, so only the garbage collector frees it."""
 
     def __init__(self) -> None:
         self.me = self
@@ -19,7 +19,7 @@ class Ring:
 
 @pytest.fixture
 def collector() -> Iterator[None]:
-    """The garbage collector as it was, afterwards."""
+    """Restore the garbage collector after the test."""
     thresholds = gc.get_threshold()
     yield
     gc.unfreeze()
@@ -27,24 +27,24 @@ def collector() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("collector")
-async def test_garbage_does_not_gather_for_hours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A daemon that makes one ring now and then frees it soon, not when there are 10,000."""
+async def test_reference_cycles_are_collected_by_the_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon frees a single reference cycle soon, not when there are 10,000."""
     monkeypatch.setattr(lifecycle, "GC_INTERVAL_S", 0.05)
     lifecycle.Lifecycle().notify_ready("at work")
     for _ in range(2):
-        gone = weakref.ref(Ring())
+        gone = weakref.ref(Cycle())
         assert gone(), "only the collector frees it"
         await until(lambda gone=gone: gone() is None, "the ring is freed")
 
 
 @pytest.mark.usefixtures("collector")
-async def test_garbage_that_was_looked_at_while_it_lived_goes_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What outlived some looks is old, and is looked at more seldom; but it is."""
+async def test_old_reference_cycles_are_collected_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cycle that survived some collections is collected more rarely, but it is."""
     monkeypatch.setattr(lifecycle, "GC_INTERVAL_S", 0.002)
-    life = lifecycle.Lifecycle()
-    life.notify_ready("at work")
-    old = Ring()
+    daemon_lifecycle = lifecycle.Lifecycle()
+    daemon_lifecycle.notify_ready("at work")
+    old = Cycle()
     gone = weakref.ref(old)
-    await until(lambda: life._gc_runs > 45, "it to become old")
+    await until(lambda: daemon_lifecycle._gc_runs > 45, "it to become old")
     del old
     await until(lambda: gone() is None, "the ring is freed")

@@ -39,7 +39,7 @@ class Sender:
         self._agent = agent
 
     async def send(self, message_id: str, conversation: str = "", priority: int = 5) -> None:
-        """Accept a message in a conversation of its own, or in the named one."""
+        """Accept a message in a new conversation or in the given one."""
         submission = Submission(
             agent_id=self._agent.id,
             message="hello",
@@ -50,7 +50,7 @@ class Sender:
         await self._intake.accept(submission, "u")
 
     async def reached(self, message_id: str, state: State) -> None:
-        """Return once a message is in a state."""
+        """Wait until a message is in a state."""
 
         async def there() -> bool:
             job = await self.queue.find(message_id)
@@ -79,11 +79,11 @@ def rq_redis(settings: Settings) -> Any:
 
 
 def with_worker(settings: Settings, **worker: float) -> Settings:
-    """The settings with some of `worker.*` changed."""
+    """Return the settings with some of `worker.*` changed."""
     return settings.model_copy(update={"worker": settings.worker.model_copy(update=worker)})
 
 
-async def test_messages_are_worked_side_by_side(settings: Settings, sender: Sender, n8n: FakeN8n) -> None:
+async def test_worker_processes_messages_concurrently(settings: Settings, sender: Sender, n8n: FakeN8n) -> None:
     """With n slots, n messages of different conversations are at n8n at once."""
     n8n.reset(N8nBehavior(mode="hang"))
     async with Daemon("worker", with_worker(settings, concurrency=3, drain=0.1)):
@@ -94,8 +94,8 @@ async def test_messages_are_worked_side_by_side(settings: Settings, sender: Send
         assert (stats.active, stats.waiting) == (3, 2)
 
 
-async def test_an_idle_worker_is_woken(settings: Settings, sender: Sender, redis: Any) -> None:
-    """A message to an idle worker is claimed because it was woken, not because it looked."""
+async def test_idle_worker_is_woken_by_a_message(settings: Settings, sender: Sender, redis: Any) -> None:
+    """A message to an idle worker is claimed because the worker was woken, not because it polled."""
     async with Daemon("worker", settings):
         await until(lambda: redis.scard(keys.IDLE_WORKERS), "the worker to be idle")
         for number in range(20):
@@ -111,8 +111,10 @@ async def test_an_idle_worker_is_woken(settings: Settings, sender: Sender, redis
     assert median(waits) < WAKE_TIMEOUT_S * 1000 / 4  # a poll would have taken half a block on average
 
 
-async def test_rq_sees_the_truth(settings: Settings, sender: Sender, n8n: FakeN8n, rq_redis: Any) -> None:
-    """RQ's own classes show the worker, what runs, what waits and what is over, and change nothing."""
+async def test_rq_tools_show_workers_and_messages(
+    settings: Settings, sender: Sender, n8n: FakeN8n, rq_redis: Any
+) -> None:
+    """RQ's own classes show the worker and its running, waiting, and ended messages, and change nothing."""
     n8n.reset(N8nBehavior(mode="hang", times=1))
     await sender.send("runs", conversation="c", priority=1)
     await sender.send("waits", conversation="c", priority=1)
@@ -148,7 +150,7 @@ def _url(settings: Settings) -> str:
 
 
 async def test_sigterm_lets_running_messages_end(settings: Settings, sender: Sender, n8n: FakeN8n) -> None:
-    """A worker that is told to stop takes nothing new, finishes what runs, and leaves with 0."""
+    """A worker that gets SIGTERM takes no new messages, finishes running ones, and exits with 0."""
     n8n.reset(N8nBehavior(delay=500))
     async with Daemon("worker", with_worker(settings, concurrency=1)) as worker:
         await sender.send("runs")
@@ -161,8 +163,8 @@ async def test_sigterm_lets_running_messages_end(settings: Settings, sender: Sen
     assert await sender.queue.live_workers() == []
 
 
-async def test_a_second_sigterm_hands_back_at_once(settings: Settings, sender: Sender, n8n: FakeN8n) -> None:
-    """What still runs goes back uncharged, and another worker answers it."""
+async def test_second_sigterm_requeues_immediately(settings: Settings, sender: Sender, n8n: FakeN8n) -> None:
+    """Running messages are requeued without counting an attempt, and another worker answers them."""
     n8n.reset(N8nBehavior(mode="hang", times=1))
     async with Daemon("worker", settings) as worker:
         await sender.send("m")
@@ -178,10 +180,10 @@ async def test_a_second_sigterm_hands_back_at_once(settings: Settings, sender: S
         await sender.reached("m", State.COMPLETED)
 
 
-async def test_a_drained_worker_finishes_and_waits(
+async def test_drained_worker_finishes_and_waits(
     settings: Settings, sender: Sender, redis: Any, n8n: FakeN8n
 ) -> None:
-    """Told to drain, it ends what runs and takes nothing new until the order is taken back."""
+    """A drained worker finishes running messages and takes no new ones until it is resumed."""
     n8n.reset(N8nBehavior(delay=1500))
     async with Daemon("worker", settings) as worker:
         await sender.send("runs")
@@ -198,16 +200,16 @@ async def test_a_drained_worker_finishes_and_waits(
         await sender.reached("waits", State.COMPLETED)
 
 
-async def test_a_worker_that_is_told_to_stop_leaves(settings: Settings, sender: Sender, redis: Any) -> None:
-    """The order is obeyed like a signal."""
+async def test_stop_command_ends_the_worker(settings: Settings, sender: Sender, redis: Any) -> None:
+    """The command works like a signal."""
     async with Daemon("worker", settings) as worker:
         (name,) = await sender.queue.live_workers()
         await redis.set(keys.ORDER + name, OperatorCommand.STOP)
         assert await worker.exited() == 0
 
 
-async def test_a_killed_worker_loses_nothing(settings: Settings, sender: Sender, n8n: FakeN8n) -> None:
-    """After kill -9 another worker has the message once the lease ran out; a crash is counted."""
+async def test_killed_worker_loses_no_message(settings: Settings, sender: Sender, n8n: FakeN8n) -> None:
+    """After kill -9 another worker gets the message when the lease expires, and a crash is counted."""
     n8n.reset(N8nBehavior(mode="hang", times=1))
     short = with_worker(settings, lease=1)
     async with Daemon("worker", short) as killed:
@@ -222,10 +224,10 @@ async def test_a_killed_worker_loses_nothing(settings: Settings, sender: Sender,
     assert (job.runs, job.attempts, job.crashes) == (2, 1, 1)  # the crash is none; the answer counts the one
 
 
-async def test_a_frozen_worker_commits_nothing_late(
+async def test_frozen_worker_cannot_commit_late(
     settings: Settings, sender: Sender, n8n: FakeN8n, redis: Any
 ) -> None:
-    """Stopped for longer than its lease and continued, it finds the message answered by another."""
+    """A worker that was stopped for longer than its lease finds the message answered by another worker."""
     n8n.reset(N8nBehavior(delay=1500))
     short = with_worker(settings, lease=1)
     async with Daemon("worker", short) as frozen:
@@ -239,14 +241,14 @@ async def test_a_frozen_worker_commits_nothing_late(
     assert await redis.xlen(keys.RESPONSES) == 1
 
 
-async def test_a_worker_that_redis_forgot_registers_anew(
+async def test_worker_registers_again_after_its_entry_expired(
     settings: Settings, sender: Sender, redis: Any, rq_redis: Any
 ) -> None:
-    """After an outage in which its entry expired, RQ's tools see all of the worker again."""
+    """After an outage in which the entry expired, RQ's tools see the whole worker again."""
     async with Daemon("worker", with_worker(settings, lease=1)) as worker:
         (before,) = RqWorker.all(connection=rq_redis)
         await redis.delete(before.key, *(f"rq:workers:{queue}" for queue in keys.QUEUES))
-        await worker.said("knows it again")
+        await worker.said("registered with RQ again")
         await sender.send("m")
         await sender.reached("m", State.COMPLETED)
         (after,) = RqWorker.all(connection=rq_redis)
@@ -255,10 +257,10 @@ async def test_a_worker_that_redis_forgot_registers_anew(
         assert RqWorker.all(queue=RqQueue("messages:1", connection=rq_redis)) == [after]
 
 
-async def test_the_quarantine_outlives_its_keeper_not(
+async def test_quarantine_child_ends_with_its_keeper(
     settings: Settings, sender: Sender, n8n: FakeN8n, redis: Any
 ) -> None:
-    """When the worker that keeps the quarantine is killed, its child hands back and leaves: there is one."""
+    """When the keeper is killed, its child requeues and exits, so there is only one child."""
     n8n.reset(N8nBehavior(mode="hang", times=1))
     await sender.send("m")
     await redis.lrem(keys.RQ_QUEUE + "messages:5", 1, "m")
@@ -280,8 +282,8 @@ async def test_the_quarantine_outlives_its_keeper_not(
         await sender.reached("m", State.COMPLETED)
 
 
-async def test_a_drained_worker_starts_no_quarantine(settings: Settings, sender: Sender, redis: Any) -> None:
-    """Told to drain, a worker takes nothing out of the quarantine either; told to go on, it does."""
+async def test_drained_worker_starts_no_quarantine_child(settings: Settings, sender: Sender, redis: Any) -> None:
+    """A drained worker leaves the quarantine alone. A resumed one does not."""
     async with Daemon("worker", settings) as worker:
         (name,) = await sender.queue.live_workers()
         await redis.set(keys.ORDER + name, OperatorCommand.DRAIN)
@@ -301,8 +303,8 @@ async def test_a_drained_worker_starts_no_quarantine(settings: Settings, sender:
         await sender.reached("m", State.COMPLETED)
 
 
-async def test_an_evicting_redis_is_refused(settings: Settings, redis: Any) -> None:
-    """The daemon leaves with 78 and the mending command, unless told that losses are accepted."""
+async def test_redis_that_evicts_keys_is_refused(settings: Settings, redis: Any) -> None:
+    """The daemon exits with 78 and prints the command that fixes it, unless data loss is accepted."""
     await redis.config_set("maxmemory-policy", "allkeys-lru")
     try:
         async with Daemon("worker", settings) as refused:
@@ -315,7 +317,7 @@ async def test_an_evicting_redis_is_refused(settings: Settings, redis: Any) -> N
         await redis.config_set("maxmemory-policy", "noeviction")
 
 
-async def test_a_missing_redis_is_one_readable_line(settings: Settings) -> None:
+async def test_unreachable_redis_is_one_readable_line(settings: Settings) -> None:
     """Exit 69, the address, no traceback and no password."""
     nowhere = settings.redis.model_copy(update={"port": 9})
     async with Daemon("worker", settings.model_copy(update={"redis": nowhere})) as worker:
@@ -325,10 +327,10 @@ async def test_a_missing_redis_is_one_readable_line(settings: Settings) -> None:
     assert settings.redis.password.get_secret_value() not in worker.output
 
 
-async def test_waiting_messages_are_claimed_in_parallel_conversations(
+async def test_conversations_run_in_parallel_and_in_order(
     settings: Settings, sender: Sender, n8n: FakeN8n
 ) -> None:
-    """Many conversations through one worker: each in its order, every message once."""
+    """One worker processes many conversations, each in order and each message once."""
     for number in range(60):
         await sender.send(f"m{number}", conversation=f"c{number % 6}")
     async with Daemon("worker", with_worker(settings, concurrency=10)):

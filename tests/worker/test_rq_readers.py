@@ -1,4 +1,4 @@
-"""RQ's own tools read while workers work, and change nothing."""
+"""RQ's own tools read while workers run, and change nothing."""
 
 import threading
 from collections.abc import Callable
@@ -27,7 +27,7 @@ MESSAGES, CONVERSATIONS, READERS = 400, 40, 10
 
 
 def read_registries(redis: Any) -> None:
-    """Counts and ids of every registry, each of which makes RQ clean up first."""
+    """Read counts and ids of all registries, each of which makes RQ clean up first."""
     for name in (*keys.QUEUES, keys.QUARANTINE):
         queue = RqQueue(name, connection=redis, serializer=JSONSerializer)
         for registry in (
@@ -43,7 +43,7 @@ def read_registries(redis: Any) -> None:
 
 
 def read_jobs(redis: Any) -> None:
-    """Every queue and its jobs, as a dashboard lists them."""
+    """Read all queues and their jobs, as a dashboard lists them."""
     for queue in RqQueue.all(connection=redis, serializer=JSONSerializer):
         assert queue.count >= 0
         assert queue.get_jobs(0, 50) is not None
@@ -54,7 +54,7 @@ def read_jobs(redis: Any) -> None:
 
 
 def read_workers(redis: Any) -> None:
-    """Every worker and what it runs."""
+    """Read all workers and their jobs."""
     for worker in RqWorker.all(connection=redis):
         worker.get_state()
         worker.refresh()  # type: ignore[no-untyped-call]  # RQ leaves it untyped
@@ -64,7 +64,7 @@ def read_workers(redis: Any) -> None:
 
 
 def read_as_rq_info(redis: Any) -> None:
-    """What `rq info` prints."""
+    """Print what `rq info` prints."""
     queues = RqQueue.all(connection=redis, serializer=JSONSerializer)
     show_both(queues, True, False, RqQueue, RqWorker, redis)
 
@@ -73,7 +73,7 @@ READINGS = (read_registries, read_jobs, read_workers, read_as_rq_info)
 
 
 class Readers:
-    """Threads that each read in a loop."""
+    """Threads that read in a loop."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.redis

@@ -1,4 +1,4 @@
-"""Job hashes are data: what somebody else wrote into Redis is set aside and counted, and never executed."""
+"""Job hashes are data: a job that another program wrote to Redis is parked and counted, never executed."""
 
 import asyncio
 import pickle
@@ -22,7 +22,7 @@ QUEUE = keys.RQ_QUEUE + "messages:2"
 
 @pytest.fixture
 async def canary_port() -> AsyncIterator[tuple[int, list[bytes]]]:
-    """A port at which nobody may knock, and what it heard."""
+    """A port that nothing may connect to, and the data it received."""
     heard: list[bytes] = []
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -34,7 +34,7 @@ async def canary_port() -> AsyncIterator[tuple[int, list[bytes]]]:
 
 
 class Bomb:
-    """Unpickled, it makes a file."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -44,7 +44,7 @@ class Bomb:
 
 
 def hostile(canary: Path, port: int) -> dict[str, dict[str, Any]]:
-    """Job hashes by name: each would do harm if RQ's own worker, or a careless one, worked it."""
+    """Return job hashes by name. Each would do harm if RQ's own worker or a careless one ran it."""
     call = f'["subprocess.getoutput",null,["touch {canary}"],{{}}]'
     ours = {"status": "queued", "origin": "messages:2", keys.FIELD_CONVERSATION: "of-hostile"}
     hook = f'{{"success": {{"url": "http://127.0.0.1:{port}/"}}}}'
@@ -70,10 +70,10 @@ def hostile(canary: Path, port: int) -> dict[str, dict[str, Any]]:
     }
 
 
-async def test_a_hostile_hash_is_parked_and_never_executed(
+async def test_hostile_hash_is_parked_and_never_executed(
     settings: Settings, redis: Any, tmp_path: Path, canary_port: tuple[int, list[bytes]]
 ) -> None:
-    """No function, callback, webhook or pickle of a stored hash runs, and the worker answers what is in order."""
+    """No function, callback, webhook, or pickle of a stored hash runs. Valid messages are answered."""
     port, heard = canary_port
     canary = tmp_path / "canary"
     hashes = hostile(canary, port)
@@ -113,10 +113,10 @@ async def _is_empty(redis: Any) -> bool:
 @pytest.mark.parametrize(
     ("field", "value"), [("status", "sideways"), (keys.FIELD_MESSAGE, "{"), ("origin", "elsewhere")]
 )
-async def test_a_spoilt_message_holds_its_conversation_up_no_longer(
+async def test_unreadable_message_does_not_block_its_conversation(
     settings: Settings, redis: Any, field: str, value: str
 ) -> None:
-    """When a waiting message is spoilt, it is parked and the next of its conversation is answered."""
+    """A waiting message that becomes unreadable is parked, and the next of its conversation is answered."""
     queue = Queue(redis, settings)
     async with Agents(settings) as agents:
         agent = await agents.add(user_id="u", name="Ana", webhook_path="chat")

@@ -1,4 +1,4 @@
-"""The watchdog's verdict: fed while the daemon gets on or Redis is away, not fed when the daemon stands still."""
+"""The watchdog: fed while the daemon makes progress or Redis is down, and not fed while the daemon is stuck."""
 
 import asyncio
 import sys
@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from daemons.runtime.liveness import LivenessTracker
-from daemons.runtime.watchdog import WaitingCounts, Watchdog, count_waiting, watchdog_task
+from daemons.runtime.watchdog import LivenessTracker, WaitingCounts, Watchdog, count_waiting, watchdog_task
 from daemons.worker.loop import CLAIM_PROGRESS
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import RedisUnavailable
@@ -24,50 +23,50 @@ from tests.support.valkey_server import message
 from tools.support.daemons import PATIENCE, Daemon, environment
 
 
-async def _busy() -> str:
+async def _report_status() -> str:
     return "7/10 slots, 3 waiting"
 
 
-async def _broken() -> str:
-    raise RedisConnectionError("this process's own connections are wedged")
+async def _fail_status() -> str:
+    raise RedisConnectionError("the connections of this process are broken")
 
 
-async def test_a_daemon_that_gets_on_feeds_the_watchdog(settings: Settings, redis: RedisClient) -> None:
-    """What it does is told, and that all is well."""
-    assert await Watchdog(settings, LivenessTracker(), _busy).check() == [
+async def test_watchdog_is_fed_while_the_daemon_makes_progress(settings: Settings, redis: RedisClient) -> None:
+    """The status is reported with WATCHDOG=1."""
+    assert await Watchdog(settings, LivenessTracker(), _report_status).check() == [
         "STATUS=7/10 slots, 3 waiting",
         "WATCHDOG=1",
     ]
 
 
-async def test_a_loop_that_stands_still_is_named_unless_it_rests(settings: Settings, redis: RedisClient) -> None:
-    """A loop that was due and did not come round counts; one that waits for what may take long does not."""
-    pace = LivenessTracker()
-    pace.beat("claiming")
-    assert pace.stalled(since=float("inf")) == "claiming"
-    pace.idle("claiming")
-    assert not pace.stalled(since=float("inf"))
+async def test_stalled_loop_is_named_unless_it_is_idle(settings: Settings, redis: RedisClient) -> None:
+    """A loop that is overdue counts. A loop that waits for long is idle and does not."""
+    liveness = LivenessTracker()
+    liveness.beat("claiming")
+    assert liveness.stalled(since=float("inf")) == "claiming"
+    liveness.idle("claiming")
+    assert not liveness.stalled(since=float("inf"))
 
 
-async def test_a_process_that_redis_answers_no_more_starves_the_watchdog(
+async def test_watchdog_is_not_fed_if_redis_answers_only_new_connections(
     settings: Settings, redis: RedisClient
 ) -> None:
-    """Redis answers a newcomer and not us: this process is what is broken, and must be started again."""
-    (only,) = await Watchdog(settings, LivenessTracker(), _broken, grace_s=0).check()
+    """Redis answers a new connection and not this process, so the process must be restarted."""
+    (only,) = await Watchdog(settings, LivenessTracker(), _fail_status, grace_s=0).check()
     assert only.startswith("STATUS=stuck: Redis answers a new connection")
 
 
-async def test_redis_being_away_excuses_everything(settings: Settings) -> None:
-    """Nobody is killed because Redis is down; the status says what is waited for."""
+async def test_outage_of_redis_excuses_everything(settings: Settings) -> None:
+    """No daemon is restarted because Redis is down. The status names the reason."""
     away = settings.model_copy(update={"redis": settings.redis.model_copy(update={"port": 1, "timeout": 1.0})})
-    pace = LivenessTracker()
-    pace.beat("claiming")
-    told = await Watchdog(away, pace, _broken, grace_s=0).check()
-    assert told == ["STATUS=Redis does not answer; waiting for it", "WATCHDOG=1"]
+    liveness = LivenessTracker()
+    liveness.beat("claiming")
+    lines = await Watchdog(away, liveness, _fail_status, grace_s=0).check()
+    assert lines == ["STATUS=Redis does not answer; waiting for it", "WATCHDOG=1"]
 
 
-async def test_an_outage_told_in_our_own_words_excuses_too(settings: Settings) -> None:
-    """A status that ends in RedisUnavailable is an outage, and the watchdog goes on feeding."""
+async def test_redis_unavailable_from_status_is_an_outage(settings: Settings) -> None:
+    """If `status` raises RedisUnavailable, the watchdog is still fed."""
 
     async def _away() -> str:
         raise RedisUnavailable("Redis does not answer")
@@ -76,8 +75,8 @@ async def test_an_outage_told_in_our_own_words_excuses_too(settings: Settings) -
     assert (await Watchdog(away, LivenessTracker(), _away, grace_s=0).check())[1] == "WATCHDOG=1"
 
 
-async def test_only_what_a_worker_could_take_is_expected_of_it(settings: Settings, redis: RedisClient) -> None:
-    """Paused priorities and a suspended RQ wait rightly; the rest is there to be claimed."""
+async def test_paused_messages_are_not_claimable(settings: Settings, redis: RedisClient) -> None:
+    """Messages of paused priorities, or of a suspended RQ, wait but are not claimable."""
     one = message(1)
     await Queue(redis, settings).enqueue(one, digest=one.digest())
     assert await count_waiting(redis) == WaitingCounts(total=1, claimable=1)
@@ -88,31 +87,31 @@ async def test_only_what_a_worker_could_take_is_expected_of_it(settings: Setting
     assert await count_waiting(redis) == WaitingCounts(total=1, claimable=0)
 
 
-async def test_what_was_expected_first_counts() -> None:
-    """A loop that is expected again and again, and never does it, is stuck from the first time on."""
-    pace = LivenessTracker()
-    pace.expect(CLAIM_PROGRESS)
+async def test_loop_is_stalled_since_it_was_first_expected() -> None:
+    """A repeated `expect` without a `beat` does not reset the time."""
+    liveness = LivenessTracker()
+    liveness.expect(CLAIM_PROGRESS)
     first = time.monotonic()
-    pace.expect(CLAIM_PROGRESS)
-    assert pace.stalled(since=first) == CLAIM_PROGRESS
-    pace.idle(CLAIM_PROGRESS)
-    assert not pace.stalled(since=float("inf"))
+    liveness.expect(CLAIM_PROGRESS)
+    assert liveness.stalled(since=first) == CLAIM_PROGRESS
+    liveness.idle(CLAIM_PROGRESS)
+    assert not liveness.stalled(since=float("inf"))
 
 
-async def test_the_watchdog_is_fed_where_systemd_asks_for_it(
+async def test_watchdog_is_fed_if_systemd_requests_it(
     settings: Settings, redis: RedisClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With WATCHDOG_USEC each look is a datagram with the status and WATCHDOG=1."""
+    """With WATCHDOG_USEC each check sends a datagram with the status and WATCHDOG=1."""
     with closing(NotifySocket()) as systemd:
         monkeypatch.setenv("NOTIFY_SOCKET", systemd.address)
         monkeypatch.setenv("WATCHDOG_USEC", "200000")
-        async with watchdog_task(settings, LivenessTracker(), _busy):
+        async with watchdog_task(settings, LivenessTracker(), _report_status):
             for _ in range(2):
                 assert await systemd.receive() == ["STATUS=7/10 slots, 3 waiting", "WATCHDOG=1"]
 
 
-async def test_a_daemon_that_may_wait_starts_once_redis_does(settings: Settings, tmp_path: Path) -> None:
-    """Where systemd counts starts, Redis may come up later: the daemon says that it waits, and then is ready."""
+async def test_daemon_with_wait_starts_after_redis(settings: Settings, tmp_path: Path) -> None:
+    """Redis may start later than the daemon, which reports that it waits, and then that it is ready."""
     port = free_port()
     late = settings.redis.model_copy(update={"port": port, "password": type(settings.redis.password)("")})
     settings = settings.model_copy(update={"redis": late})
@@ -135,8 +134,8 @@ async def test_a_daemon_that_may_wait_starts_once_redis_does(settings: Settings,
                 await process.wait()
 
 
-async def test_a_daemon_waits_no_longer_than_it_may(settings: Settings) -> None:
-    """At the end of its patience it leaves with 69 and the address, as without it."""
+async def test_daemon_with_wait_exits_after_its_timeout(settings: Settings) -> None:
+    """It exits with 69 and names the address, as without `--wait`."""
     nowhere = settings.redis.model_copy(update={"port": 9})
     async with Daemon("worker", settings.model_copy(update={"redis": nowhere}), "--wait", "0.2") as worker:
         assert await worker.exited() == 69
