@@ -1,9 +1,9 @@
-"""The canary: a synthetic message that goes the whole way again and again, so that silence is noticed.
+"""The canary: a synthetic message that passes the whole pipeline at intervals, so that silent faults show.
 
-Without `canary.agent` the worker answers it itself: it proves the way through Redis, worker, commit, stream and
-subscriber, costs no model a token, and says nothing of n8n, of which the breakers tell. With an agent of yours it
-goes through PostgreSQL and n8n as well. It is a message of its own user and conversation, and is removed once it
-has arrived; observers of `pubsub:response:web` see its reply.
+Without `canary.agent` the worker itself answers it. Then it tests Redis, worker, commit, stream, and subscriber.
+It costs no tokens and tells nothing about n8n, whose state the breakers show. With an agent it also passes
+PostgreSQL and n8n. It has a user and a conversation of its own, and is deleted after it has arrived. Observers of
+`pubsub:response:web` see its reply.
 """
 
 import time
@@ -20,21 +20,21 @@ from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 
 if TYPE_CHECKING:
-    from msgctl.agents.store import Agents  # health looks in here, and does not need psycopg
+    from msgctl.agents.store import Agents  # the health check imports this module and needs no psycopg
 
 CANARY_USER = "msgctl-canary"
 CANARY_CONVERSATION = "msgctl-canary"
 CANARY_GIVE_UP_AFTER_S = 3600.0
-"""Seconds after which one that has not arrived is given up and the next one sent."""
+"""Seconds after which a canary that has not arrived is abandoned and the next one is sent."""
 DELIVERED_STATES = ("SENT", "KEPT")
 
 
 class CanaryRunner:
-    """Sends it and notices its arrival.
+    """Sends the canary and records its arrival.
 
     Args:
         settings: `canary.*`.
-        redis: a client of `redisdb.connect`.
+        redis: a client made by `connect`.
         agents: finds the owner of `canary.agent`.
     """
 
@@ -45,42 +45,42 @@ class CanaryRunner:
         self._queue = Queue(redis, settings, actor="canary")
 
     async def advance(self) -> None:
-        """Note the arrival of the one that is under way; send another when it is time. Safe in several processes.
+        """Record the arrival of the canary, or send the next one when it is due. Safe in several processes.
 
         Raises:
-            RedisUnavailable, PostgresUnavailable: try again.
+            RedisUnavailable, PostgresUnavailable: nothing changed. The next call tries again.
         """
-        under_way = await self._redis.hgetall(keys.CANARY)
-        if under_way.get("id"):
-            await self._check_arrival(under_way)
-        elif _now_ms() - float(under_way.get("sentAt", 0)) >= self._settings.canary.interval * 1000:
-            await self._send(under_way)
+        in_flight = await self._redis.hgetall(keys.CANARY)
+        if in_flight.get("id"):
+            await self._check_arrival(in_flight)
+        elif _now_ms() - float(in_flight.get("sentAt", 0)) >= self._settings.canary.interval * 1000:
+            await self._send(in_flight)
 
-    async def _check_arrival(self, under_way: Mapping[str, str]) -> None:
-        message_id = under_way["id"]
+    async def _check_arrival(self, in_flight: Mapping[str, str]) -> None:
+        message_id = in_flight["id"]
         delivery = await find_record(self._redis, message_id)
         if delivery is not None and str(delivery.state) in DELIVERED_STATES:
             await self._redis.hset(keys.CANARY, mapping={"arrivedAt": _now_ms(), "id": ""})
             await self._queue.delete_ended("finished", _now_ms() + 1000, [message_id])
             return
         job = await self._queue.find(message_id)
-        lost = job is None or job.state is State.FAILED
-        if lost or _now_ms() - float(under_way.get("sentAt", 0)) > CANARY_GIVE_UP_AFTER_S * 1000:
+        failed = job is None or job.state is State.FAILED
+        if failed or _now_ms() - float(in_flight.get("sentAt", 0)) > CANARY_GIVE_UP_AFTER_S * 1000:
             await self._redis.hset(keys.CANARY, "id", "")
 
-    async def _send(self, before: Mapping[str, str]) -> None:
+    async def _send(self, previous: Mapping[str, str]) -> None:
         ttl = max(1000, round(self._settings.canary.interval * 500))
         if not await self._redis.set(keys.CANARY_SENDING, "1", nx=True, px=ttl):
             return
         message = await self._make_message()
         if message is None:
             return
-        facts: dict[Any, Any] = {
+        fields: dict[Any, Any] = {
             "id": message.message_id,
             "sentAt": _now_ms(),
-            "since": before.get("since") or _now_ms(),
+            "since": previous.get("since") or _now_ms(),
         }
-        await self._redis.hset(keys.CANARY, mapping=facts)
+        await self._redis.hset(keys.CANARY, mapping=fields)
         enqueued = await self._queue.enqueue(message, digest=message.digest())
         if enqueued.status is not EnqueueStatus.ACCEPTED:
             await self._redis.hset(keys.CANARY, "id", "")
@@ -103,13 +103,13 @@ class CanaryRunner:
         )
 
 
-def canary_age_s(facts: Mapping[str, str]) -> float | None:
-    """Seconds since the last one arrived, or since the first was sent if none has; None if none was ever sent.
+def canary_age_s(fields: Mapping[str, str]) -> float | None:
+    """Return the seconds since the last arrival, or since the first canary was sent; None if none was sent.
 
     Args:
-        facts: the hash that `Canary` keeps.
+        fields: the hash `msgctl:canary`.
     """
-    last = facts.get("arrivedAt") or facts.get("since")
+    last = fields.get("arrivedAt") or fields.get("since")
     return max(0.0, (_now_ms() - float(last)) / 1000) if last else None
 
 

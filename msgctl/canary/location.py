@@ -1,4 +1,4 @@
-"""Where the canary is now: at which hop of its way, and in whose hands."""
+"""The stage that the canary has reached, and the daemon that holds it."""
 
 from enum import StrEnum
 from typing import Any
@@ -10,42 +10,40 @@ from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 
 CANARY_SCAN_LIMIT = 1000
-"""Messages of the first queue that are looked through for it."""
+"""How many messages of the first queue are searched for the canary."""
 
 
 class CanaryStage(StrEnum):
-    """A hop of the canary's way; the value completes `The canary …`."""
+    """A stage of the canary. The value completes the sentence `The canary …`."""
 
-    NONE = "is not under way"
+    NONE = "is not in flight"
     QUEUED = "waits for any worker"
-    RUNNING = "is in the hands of {holder}"
+    RUNNING = "is being processed by {holder}"
     UNREAD = "is answered, and its reply waits for any subscriber"
-    UNSETTLED = "is answered, and its reply is in the hands of {holder}"
+    UNSETTLED = "is answered, and its reply is being delivered by {holder}"
     ARRIVED = "has arrived"
-    UNATTRIBUTABLE = (
-        "is where nobody can be blamed for it: its queue is paused, its agent fails, or its record is gone"
-    )
+    UNATTRIBUTABLE = "is held up by no daemon: its queue is paused, its agent fails, or its record is missing"
 
 
 class CanaryLocation(WireStruct, kw_only=True, frozen=True):
-    """Of the one that is under way."""
+    """The location of the canary in flight."""
 
     stage: CanaryStage
     message_id: str = ""
     holder: str = ""
-    """The worker that runs it, or the subscriber that holds its reply."""
+    """The worker that processes it, or the subscriber that delivers its reply."""
 
     @property
     def sentence(self) -> str:
-        """In words, without a full stop."""
+        """The stage as a sentence without a full stop."""
         return f"The canary {self.stage.format(holder=self.holder)}"
 
 
 async def locate_canary(redis: RedisClient) -> CanaryLocation:
-    """Look where the canary is.
+    """Find the stage of the canary.
 
     Args:
-        redis: a client of `redisdb.connect`.
+        redis: a client made by `connect`.
 
     Raises:
         RedisUnavailable: Redis does not answer.
@@ -72,28 +70,28 @@ async def _find_stage(redis: RedisClient, message_id: str) -> tuple[CanaryStage,
 
 
 async def _is_claimable(redis: RedisClient, message_id: str) -> bool:
-    """Whether a worker that has room would get it: its queue is open, and it is there."""
+    """Whether a worker with a free slot would get it: its queue is not paused and contains it."""
     queue = keys.QUEUES[0]
     async with redis.pipeline(transaction=False) as pipeline:
         pipeline.exists(keys.RQ_SUSPENDED)
         pipeline.sismember(keys.PAUSED, queue)
         pipeline.lpos(keys.RQ_QUEUE + queue, message_id, maxlen=CANARY_SCAN_LIMIT)
-        suspended, paused, place = await pipeline.execute()
-    return not suspended and not paused and place is not None
+        suspended, paused, index = await pipeline.execute()
+    return not suspended and not paused and index is not None
 
 
 async def _find_reply(redis: RedisClient, entry: str) -> tuple[CanaryStage, str]:
-    """Whether its reply was read from the stream, and by whom."""
+    """Return whether its reply was read from the stream, and the subscriber that read it."""
     group = keys.RESPONSES_GROUP
     try:
         groups: Any = await redis.xinfo_groups(keys.RESPONSES)
         pending: Any = await redis.xpending_range(keys.RESPONSES, group, entry, entry, 1)
-    except ResponseError:  # the stream or its group is gone; whoever reads makes it anew
+    except ResponseError:  # the stream or its group is missing; a subscriber creates it again
         return CanaryStage.UNATTRIBUTABLE, ""
-    facts = next(one for one in groups if one["name"] == group)
+    delivery_group = next(row for row in groups if row["name"] == group)
     if pending:
         return CanaryStage.UNSETTLED, str(pending[0]["consumer"])
-    if _entry_order(entry) > _entry_order(str(facts["last-delivered-id"])):
+    if _entry_order(entry) > _entry_order(str(delivery_group["last-delivered-id"])):
         return CanaryStage.UNREAD, ""
     return CanaryStage.UNATTRIBUTABLE, ""
 

@@ -1,6 +1,6 @@
-"""Accepting a message: the one way in, for HTTP, for WebSocket frames and for the command line.
+"""The acceptance of messages from HTTP, from WebSocket frames, and from the command line.
 
-What is accepted is stored in Redis before anyone is told so; what is refused is refused by name.
+A message is stored in Redis before its client gets the receipt. An error names the fault of a rejected message.
 """
 
 import re
@@ -28,11 +28,11 @@ from msgctl.observability import tracing
 from msgctl.queue.queue import EnqueueResult, EnqueueStatus, Queue
 
 MAX_METADATA_BYTES = 4096
-"""Bytes `channelMetadata` may have as JSON."""
+"""The limit of `channelMetadata` in bytes of JSON."""
 MAILBOX_RETRY_AFTER_S = 5.0
-"""Seconds after which a full conversation has likely moved on."""
+"""Seconds after which a full conversation probably accepts messages again."""
 MAX_METADATA_DEPTH = 16
-"""Levels `channelMetadata` may be nested."""
+"""The limit of nesting levels in `channelMetadata`."""
 
 UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z"
 AgentId = Annotated[str, msgspec.Meta(pattern=UUID_PATTERN)]
@@ -41,7 +41,7 @@ _PATTERN_TEXTS = {
     UUID_PATTERN: "Expected a UUID",
     IDENTIFIER_PATTERN: "Expected 1 to 64 letters, digits, _ or -",
 }
-"""What a pattern asks for, as a person would say it."""
+"""A readable text for each pattern."""
 
 
 class Submission(WireStruct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -57,7 +57,7 @@ class Submission(WireStruct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
 
 
 class AcceptReceipt(msgspec.Struct, frozen=True):
-    """What a client is told of its accepted message."""
+    """The answer to a client whose message was accepted."""
 
     message_id: str
     conversation_id: str
@@ -66,22 +66,22 @@ class AcceptReceipt(msgspec.Struct, frozen=True):
 
 
 class TierAllowance(msgspec.Struct, frozen=True):
-    """What a user's tier grants."""
+    """The limits and privileges of a user's tier."""
 
     priority_boost: int = 0
-    """By how much the priority of a message is raised."""
+    """How many steps the priority of a message is raised."""
     max_in_flight: int = 0
-    """Messages of the user that may be under way; 0: no bound."""
+    """How many messages the user may have in progress; 0: no limit."""
 
 
 NO_ALLOWANCE = TierAllowance()
 
 
 class AgentDirectory(Protocol):
-    """Where agents are looked up."""
+    """A source of agents."""
 
     async def find(self, agent_id: str) -> Agent | None:
-        """The agent, or None."""
+        """Return the agent, or None."""
         ...
 
 
@@ -107,23 +107,22 @@ def parse_submission(body: bytes) -> Submission:
 
 
 def describe_validation_error(error: msgspec.ValidationError) -> dict[str, str]:
-    """A complaint of msgspec as `{field, problem}`; it never quotes a value, nor a regular expression."""
+    """Return an error of msgspec as `{field, problem}`, without any value and without regular expressions."""
     problem, _, path = str(error).partition(" - at `$")
-    problem = next((words for pattern, words in _PATTERN_TEXTS.items() if repr(pattern) in problem), problem)
+    problem = next((text for pattern, text in _PATTERN_TEXTS.items() if repr(pattern) in problem), problem)
     parts = [path.rstrip("`").lstrip(".")]
-    if named := _FIELD_NAME_PATTERN.search(
-        problem
-    ):  # a missing or unknown field is named in the text, not in the path
-        parts.append(named[1])
+    # The text names a missing or unknown field, and the path does not.
+    if match := _FIELD_NAME_PATTERN.search(problem):
+        parts.append(match[1])
     field = ".".join(filter(None, parts))
     return {"field": field, "problem": problem}
 
 
 def check_metadata(metadata: dict[str, Any]) -> None:
-    """Refuse channel metadata that is too large, or nested so deep that what reads it later could break.
+    """Reject channel metadata that is too large, or nested so deep that a later reader could fail.
 
     Raises:
-        InvalidInput: over `MAX_METADATA_BYTES` bytes as JSON, or over `MAX_METADATA_DEPTH` levels.
+        InvalidInput: it exceeds `MAX_METADATA_BYTES` bytes as JSON or `MAX_METADATA_DEPTH` levels.
     """
     if not metadata:
         return
@@ -148,8 +147,8 @@ class Intake:
     """Accepts messages.
 
     Args:
-        queue: where accepted messages go.
-        agents: who may be written to.
+        queue: the queue for accepted messages.
+        agents: finds the agents that may get messages.
     """
 
     def __init__(self, queue: Queue, agents: AgentDirectory) -> None:
@@ -165,20 +164,20 @@ class Intake:
         socket_id: str = "",
         tier_allowance: TierAllowance = NO_ALLOWANCE,
     ) -> AcceptReceipt:
-        """Store a message for the workers, once, however often it is sent.
+        """Enqueue a message once, even if the client sends it several times.
 
         Args:
-            submission: what the client sent.
-            user_id: whose message it is, from a verified token.
+            submission: the message as the client sent it.
+            user_id: the owner of the message, from a verified token.
             idempotency_key: the client's `Idempotency-Key`; empty for none.
-            socket_id: the socket it came by, which its response shall go to; empty for none. It is no part of
-                what a repetition must repeat, since a client that comes back has a new socket.
-            tier_allowance: what the user's tier grants; no part of it either, since a tier may change meanwhile.
+            socket_id: the socket that sent it and gets the response; empty for none. It is not part of the digest,
+                because a client that repeats a message may have a new socket.
+            tier_allowance: the user's tier. It is not part of the digest either, because a tier may change.
 
         Raises:
-            NotFound: agent or conversation do not exist for this user.
-            Conflict: the id or key was used for something else.
-            TryLater: the conversation has too many waiting messages, or the user too many under way.
+            NotFound: the agent or the conversation does not exist for this user.
+            Conflict: the id or key was used for a different message.
+            TryLater: the conversation has too many waiting messages, or the user has too many in progress.
             RedisUnavailable, PostgresUnavailable: nothing was accepted.
         """
         agent = require_owner(
@@ -199,10 +198,10 @@ class Intake:
             metadata = {**message.channel_metadata, "websocketId": socket_id}
             message = msgspec.structs.replace(message, channel_metadata=metadata)
         with tracing.span("accept", message.message_id, kind="producer", root=True, channel=message.channel):
-            enqueued = await self._queue.enqueue(
+            result = await self._queue.enqueue(
                 message, digest=digest, idempotency_key=idempotency_key, max_backlog=tier_allowance.max_in_flight
             )
-            return to_receipt(enqueued)
+            return to_receipt(result)
 
 
 def _to_message(submission: Submission, user_id: str) -> Message:
@@ -219,21 +218,23 @@ def _to_message(submission: Submission, user_id: str) -> Message:
     )
 
 
-def to_receipt(enqueued: EnqueueResult) -> AcceptReceipt:
-    """The queue's answer as a receipt, or the error that a client is told; see `Intake.accept`."""
-    match enqueued.status:
+def to_receipt(result: EnqueueResult) -> AcceptReceipt:
+    """Return the receipt for a result of the queue, or raise the error for the client; see `Intake.accept`."""
+    match result.status:
         case EnqueueStatus.ACCEPTED | EnqueueStatus.REPEATED:
-            repeated = enqueued.status is EnqueueStatus.REPEATED
-            return AcceptReceipt(enqueued.message_id, enqueued.conversation_id, repeated)
+            repeated = result.status is EnqueueStatus.REPEATED
+            return AcceptReceipt(result.message_id, result.conversation_id, repeated)
         case EnqueueStatus.CONFLICT:
             raise Conflict("This message id or Idempotency-Key was used for another message.")
         case EnqueueStatus.OTHER_USER:
             raise not_found("conversation")
         case EnqueueStatus.MAILBOX_FULL:
             raise TryLater(
-                "This conversation has as many waiting messages as it may have.", retry_after=MAILBOX_RETRY_AFTER_S
+                "This conversation has reached its limit of waiting messages. Try again later.",
+                retry_after=MAILBOX_RETRY_AFTER_S,
             )
         case EnqueueStatus.USER_LIMIT:
             raise TryLater(
-                "You have as many messages under way as you may have.", retry_after=MAILBOX_RETRY_AFTER_S
+                "You have reached your limit of messages in progress. Try again later.",
+                retry_after=MAILBOX_RETRY_AFTER_S,
             )

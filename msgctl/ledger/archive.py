@@ -1,4 +1,4 @@
-"""The ledger in PostgreSQL: all events of the days that are kept, and the messages that have not ended."""
+"""The ledger in PostgreSQL: the events of all days within the retention, and the messages that have not ended."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
@@ -31,7 +31,7 @@ UNFINISHED_SQL = """
 """
 KNOWN_MESSAGES_SQL = "SELECT DISTINCT message_id FROM message_events WHERE message_id = ANY(%(ids)s)"
 ARCHIVE_READ_COUNT = 1000
-"""Rows read in one query."""
+"""Rows that one query reads."""
 
 
 class UnfinishedMessage(msgspec.Struct, frozen=True):
@@ -43,49 +43,49 @@ class UnfinishedMessage(msgspec.Struct, frozen=True):
     digest: str
     body: str
     doubtful: bool
-    """Whether its reply was being sent where a second send would be seen."""
+    """Whether the outcome of its delivery is unknown and a second send could reach the customer twice."""
 
 
 class LedgerArchive:
-    """Reads what the projector wrote.
+    """Reads the ledger from PostgreSQL.
 
     Args:
-        database: an open one.
+        database: an open database.
 
-    Each method raises PostgresUnavailable when PostgreSQL does not answer, and ConfigurationError when it lacks
-    the tables.
+    Each method raises PostgresUnavailable when PostgreSQL does not answer, and ConfigurationError when the tables
+    are missing.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def read_position(self) -> str:
-        """The entry of the stream up to which events are here."""
+        """Return the stream entry up to which PostgreSQL has the events."""
         rows = await self._query(POSITION_SQL, {})
         return str(rows[0]["entry"]) if rows else "0-0"
 
     async def read_message(self, message_id: str) -> list[Event]:
-        """The events of a message, oldest first."""
+        """Return the events of a message, oldest first."""
         return [_to_event(row) for row in await self._query(EVENTS_OF_MESSAGE_SQL, {"id": message_id})]
 
     async def read_conversation(self, conversation_id: str) -> list[Event]:
-        """The events of every message of a conversation, oldest first."""
+        """Return the events of all messages of a conversation, oldest first."""
         return [_to_event(row) for row in await self._query(EVENTS_OF_CONVERSATION_SQL, {"id": conversation_id})]
 
     async def find_known(self, message_ids: Sequence[str]) -> set[str]:
-        """Those of some messages that have events here."""
+        """Return those messages that have events in PostgreSQL."""
         rows = await self._query(KNOWN_MESSAGES_SQL, {"ids": list(message_ids)})
         return {row["message_id"] for row in rows}
 
     async def iter_states(self) -> AsyncIterator[dict[str, tuple[EventState, datetime]]]:
-        """The state of each message and since when, in batches."""
+        """Yield the state of each message and its time, in batches."""
         after, whats = "", list(STATE_AFTER_EVENT)
         while rows := await self._query(STATES_SQL, {"whats": whats, "after": after, "most": ARCHIVE_READ_COUNT}):
             yield {row["message_id"]: (STATE_AFTER_EVENT[row["what"]], row["at"]) for row in rows}
             after = rows[-1]["message_id"]
 
     async def iter_unfinished(self) -> AsyncIterator[list[UnfinishedMessage]]:
-        """The messages that have not ended, in the order of acceptance, in batches."""
+        """Yield the messages that have not ended, in the order of acceptance, in batches."""
         at, seq = EPOCH, 0
         while rows := await self._query(UNFINISHED_SQL, {"at": at, "seq": seq, "most": ARCHIVE_READ_COUNT}):
             yield [UnfinishedMessage(**row) for row in rows]
@@ -97,16 +97,16 @@ class LedgerArchive:
 
 
 async def fetch_rows(connection: PostgresConnection, query: str, values: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of a query on the ledger's tables.
+    """Return the rows of a query on the tables of the ledger.
 
     Raises:
-        ConfigurationError: the tables are not there.
+        ConfigurationError: the tables are missing.
     """
     try:
         return await (await connection.execute(query.encode(), values)).fetchall()
     except psycopg.errors.UndefinedTable:
         raise ConfigurationError(
-            "PostgreSQL lacks the tables of the ledger. Make them: msgctl db migrate"
+            "PostgreSQL has no tables of the ledger. Create them: msgctl db migrate"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""One event of one message, and what a sequence of them comes to. Pure: no I/O, no clock."""
+"""The events of messages, and the state that follows from them. Pure: no I/O, no clock."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -11,11 +11,11 @@ from msgctl.domain.messages import WireStruct
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TERMINAL_EVENTS = frozenset({"sent", "kept", "told", "delivery_failed", "unknown", "buried", "removed", "parked"})
-"""Events after which nobody works on a message by himself any more; but see `Event.is_terminal`."""
+"""Events after which no daemon processes a message further, with the exception in `Event.is_terminal`."""
 
 
 class EventState(StrEnum):
-    """Where the events say that a message is; the queue's own states, and two ways to be out of it."""
+    """The state of a message according to its events: the states of the queue, and two states outside it."""
 
     WAITING = "waiting"
     ACTIVE = "active"
@@ -42,14 +42,14 @@ STATE_AFTER_EVENT = {
     "vanished": EventState.REMOVED,
     "removed": EventState.REMOVED,
 }
-"""The state of the queue after an event; events of delivery change none."""
+"""The state after an event. Events of the delivery do not change it."""
 
 
 class Event(WireStruct, kw_only=True, frozen=True):
-    """What happened to a message."""
+    """One event of one message."""
 
     entry: str
-    """Its entry in the stream of Redis, `milliseconds-number`: the order of all events."""
+    """Its entry in the Redis stream, `milliseconds-number`. Entries order all events."""
     message_id: str
     what: str
     actor: str
@@ -58,7 +58,7 @@ class Event(WireStruct, kw_only=True, frozen=True):
 
     @classmethod
     def from_entry(cls, entry: str, fields: Mapping[str, str]) -> Self:
-        """Read an entry of the stream."""
+        """Make an event from an entry of the stream."""
         evidence = {name: value for name, value in fields.items() if value != "" and name not in _BASE_FIELDS}
         return cls(
             entry=entry,
@@ -71,18 +71,18 @@ class Event(WireStruct, kw_only=True, frozen=True):
 
     @property
     def position(self) -> tuple[int, int]:
-        """Milliseconds since the epoch, and the number within that millisecond."""
+        """Unix milliseconds, and the number within that millisecond."""
         milliseconds, _, number = self.entry.partition("-")
         return int(milliseconds), int(number)
 
     @property
     def at(self) -> datetime:
-        """When it happened, by the clock of Redis."""
+        """The time of the event by the clock of Redis."""
         return EPOCH + timedelta(milliseconds=self.position[0])
 
     @property
     def is_terminal(self) -> bool:
-        """Whether nobody works on the message by himself after this; a doubt that is to be resolved is no end."""
+        """Whether no daemon processes the message further. False for an unknown outcome that gets resolved."""
         return self.what in TERMINAL_EVENTS and not (self.what == "unknown" and "again_ms" in self.evidence)
 
 
@@ -90,7 +90,7 @@ _BASE_FIELDS = frozenset({"id", "what", "by", "conversation"})
 
 
 def fold_states(events: Iterable[Event]) -> dict[str, EventState]:
-    """The state of each message after these events, which must be in their order."""
+    """Return the state of each message after these events, which must be in order."""
     states: dict[str, EventState] = {}
     for event in events:
         if event.what in STATE_AFTER_EVENT:
@@ -99,5 +99,5 @@ def fold_states(events: Iterable[Event]) -> dict[str, EventState]:
 
 
 def format_entry_id(at: datetime, number: int) -> str:
-    """The id of the stream's entry from the two columns that PostgreSQL keeps of it."""
+    """Return the stream entry from the two columns that PostgreSQL stores of it."""
     return f"{(at - EPOCH) // timedelta(milliseconds=1)}-{number}"

@@ -1,9 +1,8 @@
-"""The projector: carries the ledger from Redis into PostgreSQL, in batches, each in one transaction.
+"""The projector: it copies the ledger from Redis to PostgreSQL in batches, each in one transaction.
 
-How far it has come is written in the transaction that writes the events, so nothing lies between the two: after
-any crash it goes on where the rows end, and no event is carried twice. The row that holds the position is also the
-lock: of all subscribers, one projects. While PostgreSQL is away the stream holds what is to come, up to
-`events.stream`.
+The transaction that writes the events also writes the position. After a crash the projector continues after the
+last row and copies no event twice. The row with the position is also the lock: one subscriber projects at a time.
+While PostgreSQL is down, the stream keeps the events, up to `events.stream`.
 """
 
 import time
@@ -28,9 +27,9 @@ from msgctl.storage.redis.lua import Script
 
 READ_BODIES = Script.beside(__file__, "read_bodies")
 PROJECTION_READ_COUNT = 2000
-"""Events carried in one transaction."""
+"""Events that one transaction copies."""
 BODIES_READ_COUNT = 200
-"""Messages whose text is asked for in one call, so that Redis serves others meanwhile."""
+"""Messages whose text one call reads, so that Redis serves other clients meanwhile."""
 LOCK_POSITION_SQL = "SELECT entry FROM message_events_position FOR UPDATE SKIP LOCKED"
 COPY_EVENTS_SQL = "COPY message_events (at, seq, message_id, conversation_id, what, actor, evidence) FROM STDIN"
 SET_POSITION_SQL = "UPDATE message_events_position SET entry = %(entry)s"
@@ -47,18 +46,18 @@ LIST_PARTITIONS_SQL = (
     "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'message\\_events\\_day\\_%'"
 )
 CLEANUP_INTERVAL_S = 3600.0
-"""Seconds between two looks for what is past its retention."""
+"""Seconds between two deletions of expired days."""
 
 log = logs.get_logger(__name__)
 
 
 class Projector:
-    """Moves one batch at a time.
+    """Copies the ledger, one batch at a time.
 
     Args:
-        redis: a client of `redisdb.connect`.
+        redis: a client made by `connect`.
         settings: `events.retention`.
-        database: an open one.
+        database: an open database.
     """
 
     def __init__(self, redis: RedisClient, settings: Settings, database: Database) -> None:
@@ -71,11 +70,11 @@ class Projector:
         self._reported_lost = 0
 
     async def project_batch(self) -> int:
-        """Carry the next events over; how many, 0 if there are none or another subscriber is at it.
+        """Copy the next events and return how many; 0 if there are none or another subscriber is copying.
 
         Raises:
-            RedisUnavailable, PostgresUnavailable: nothing was carried, and nothing is lost.
-            ConfigurationError: the tables are not there.
+            RedisUnavailable, PostgresUnavailable: nothing was copied, and nothing is lost.
+            ConfigurationError: the tables are missing.
         """
         async with self._database.connection() as connection, connection.transaction():
             rows = await fetch_rows(connection, LOCK_POSITION_SQL, {})
@@ -87,10 +86,10 @@ class Projector:
         return len(events)
 
     async def drop_expired(self) -> None:
-        """Once an hour, drop the days that are past `events.retention`.
+        """Drop the days that are older than `events.retention`, at most once an hour.
 
         Raises:
-            PostgresUnavailable: it is done another time.
+            PostgresUnavailable: nothing was dropped. The next call tries again.
         """
         if time.monotonic() < self._next_cleanup:
             return
@@ -100,7 +99,7 @@ class Projector:
             await connection.execute(DELETE_EXPIRED_SQL.encode(), {"before": before})
         self._next_cleanup = time.monotonic() + CLEANUP_INTERVAL_S
         if dropped:
-            log.info("Days of the ledger are past their retention", days=dropped)
+            log.info("Days of the ledger dropped after their retention", days=dropped)
 
     async def _write(self, connection: PostgresConnection, events: Sequence[Event]) -> None:
         await self._partitions.ensure(connection, {event.at.date() for event in events})
@@ -110,50 +109,51 @@ class Projector:
                     await copy.write_row(_to_row(event))
         except psycopg.errors.UniqueViolation:
             raise ConfigurationError(
-                "PostgreSQL has events that Redis calls new: is [postgres] url another pipeline's?"
+                "PostgreSQL has events that are new in Redis: check that [postgres] url is this pipeline's."
             ) from None
         await self._update_unfinished(connection, events)
         await connection.execute(SET_POSITION_SQL, {"entry": events[-1].entry})
 
     async def _update_unfinished(self, connection: PostgresConnection, events: Sequence[Event]) -> None:
-        """Keep the messages that have not ended, and no longer than that."""
-        begun = {event.message_id: event for event in events if event.what in {"accepted", "replayed"}}
-        doubtful, ended = set(), set()
+        """Store the messages that have begun and delete those that have ended."""
+        started = {event.message_id: event for event in events if event.what in {"accepted", "replayed"}}
+        unknown, ended = set(), set()
         for event in events:
             if event.is_terminal:
                 ended.add(event.message_id)
             elif event.what == "replayed":
                 ended.discard(event.message_id)
             elif event.what == "sending" and event.evidence.get("repeatable") == "0":
-                doubtful.add(event.message_id)
-        bodies = await self._read_bodies([event for event in begun.values() if event.message_id not in ended])
+                unknown.add(event.message_id)
+        bodies = await self._read_bodies([event for event in started.values() if event.message_id not in ended])
         async with connection.cursor() as cursor:
             await cursor.executemany(UPSERT_UNFINISHED_SQL, bodies)
-            if doubtful - ended:
-                await cursor.execute(MARK_DOUBTFUL_SQL, {"ids": sorted(doubtful - ended)})
+            if unknown - ended:
+                await cursor.execute(MARK_DOUBTFUL_SQL, {"ids": sorted(unknown - ended)})
             if ended:
                 await cursor.execute(DELETE_ENDED_SQL, {"ids": sorted(ended)})
 
     async def _read_bodies(self, events: Sequence[Event]) -> list[dict[str, Any]]:
-        """What was accepted, from where it lies in Redis; what is gone from there is over."""
+        """Read the accepted messages from Redis. A message that Redis no longer has must have ended."""
         rows: list[dict[str, Any]] = []
-        for first in range(0, len(events), BODIES_READ_COUNT):
-            asked = events[first : first + BODIES_READ_COUNT]
-            found = await READ_BODIES(self._redis, *(event.message_id for event in asked))
+        for start in range(0, len(events), BODIES_READ_COUNT):
+            batch = events[start : start + BODIES_READ_COUNT]
+            bodies = await READ_BODIES(self._redis, *(event.message_id for event in batch))
             rows += [
                 {
                     "message_id": event.message_id,
                     "at": event.at,
                     "seq": event.position[1],
-                    "digest": digest,
-                    "body": body,
+                    "digest": body[1],
+                    "body": body[0],
                 }
-                for event, (body, digest) in ((one, pair) for one, pair in zip(asked, found, strict=True) if pair)
+                for event, body in zip(batch, bodies, strict=True)
+                if body
             ]
         return rows
 
     async def _report_position(self, entry: str) -> None:
-        """Tell Redis how far PostgreSQL has come, and the log if something was cut before it came."""
+        """Store the position in Redis, and log if events were cut before they were copied."""
         await self._redis.set(keys.EVENTS_PROJECTED, entry)
         lost = int(await self._redis.get(keys.EVENTS_LOST) or 0)
         if lost > self._reported_lost:
@@ -162,13 +162,13 @@ class Projector:
 
 
 class Partitions:
-    """Makes and drops days; remembers those that are there."""
+    """The partitions of the ledger, one a day, created for its first event and dropped after retention."""
 
     def __init__(self) -> None:
         self._existing: set[date] = set()
 
     async def ensure(self, connection: PostgresConnection, days: Iterable[date]) -> None:
-        """See to it that these days are there."""
+        """Create the partitions of these days if they do not exist."""
         for day in sorted(set(days) - self._existing):
             statement = sql.SQL(
                 "CREATE TABLE IF NOT EXISTS {} PARTITION OF message_events FOR VALUES FROM ({}) TO ({})"
@@ -177,13 +177,15 @@ class Partitions:
             self._existing.add(day)
 
     async def drop_before(self, connection: PostgresConnection, day: date) -> int:
-        """Drop the days before one; how many."""
+        """Drop the partitions of the days before a day and return how many."""
         rows = await (await connection.execute(LIST_PARTITIONS_SQL.encode())).fetchall()
-        past = sorted(row["relname"] for row in rows if row["relname"] < PARTITION_PREFIX + day.strftime("%Y%m%d"))
-        for name in past:
+        expired = sorted(
+            row["relname"] for row in rows if row["relname"] < PARTITION_PREFIX + day.strftime("%Y%m%d")
+        )
+        for name in expired:
             await connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
-        self._existing = {known for known in self._existing if known >= day}
-        return len(past)
+        self._existing = {existing for existing in self._existing if existing >= day}
+        return len(expired)
 
 
 def _to_row(event: Event) -> tuple[Any, ...]:

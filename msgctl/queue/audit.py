@@ -1,7 +1,7 @@
-"""The auditor: is the head of every conversation in play, in exactly one of queue, running, scheduled?
+"""The audit of the mailboxes: the head of every conversation must be either queued, running, or scheduled.
 
-Each script keeps that true by itself. The auditor is for what nobody foresaw: a key that was deleted by hand, a
-backup that was read in. It walks by SCAN and in slices, so that Redis serves others meanwhile.
+Each script preserves this. The audit repairs damage from outside, for example a deleted key or a restored backup.
+It uses SCAN and slices, so that Redis serves other clients meanwhile.
 """
 
 import asyncio
@@ -18,17 +18,17 @@ AUDIT_MAILBOXES = Script.beside(__file__, "audit")
 PRUNE_WORKERS = Script.beside(__file__, "prune_workers")
 
 AUDIT_BATCH_SIZE = 200
-"""Conversations looked at in one call."""
+"""Conversations checked in one call."""
 QUEUE_READ_COUNT = 1000
-"""Ids of a queue read in one call."""
+"""Ids of a queue that are read in one call."""
 AUDIT_INTERVAL_S = 60.0
-"""Seconds between two audits, whoever makes them."""
+"""Seconds between two audits among all workers."""
 CONFIRMATION_DELAY_S = 0.2
-"""Seconds after which a suspect is looked at again."""
+"""Seconds after which a suspected message is checked again."""
 
 
 class StuckMessage(WireStruct, frozen=True):
-    """The head of a conversation that is not in play."""
+    """The head of a conversation that is not queued, running, or scheduled."""
 
     conversation_id: str
     message_id: str
@@ -39,10 +39,10 @@ class StuckMessage(WireStruct, frozen=True):
 
 
 class MailboxAuditor:
-    """Looks through the mailboxes.
+    """Audits the mailboxes and removes dead workers.
 
     Args:
-        redis: a client of `redisdb.connect`.
+        redis: a client made by `connect`.
 
     Each method raises RedisUnavailable when Redis does not answer.
     """
@@ -51,37 +51,37 @@ class MailboxAuditor:
         self._redis = redis
 
     async def acquire_run(self) -> bool:
-        """Whether it is time for an audit and this caller shall make it: one a minute among all workers."""
-        taken = await self._redis.set(keys.AUDITED, "1", px=round(AUDIT_INTERVAL_S * 1000), nx=True)
-        return bool(taken)
+        """Whether an audit is due and this caller must run it. One caller a minute gets True."""
+        acquired = await self._redis.set(keys.AUDITED, "1", px=round(AUDIT_INTERVAL_S * 1000), nx=True)
+        return bool(acquired)
 
     async def run(self, *, repair: bool) -> list[StuckMessage]:
-        """Look at every mailbox, twice where something seems wrong, and return what is.
+        """Check every mailbox, suspected ones a second time, and return the messages that are stuck.
 
         Args:
-            repair: bring the stuck ones back into play.
+            repair: requeue the stuck messages, or remove those that have ended from their mailboxes.
         """
-        suspects = [stuck async for batch in self._scan_mailboxes() for stuck in await self._check(batch)]
+        suspects = [suspect async for batch in self._scan_mailboxes() for suspect in await self._check(batch)]
         if not suspects:
             return []
         await asyncio.sleep(CONFIRMATION_DELAY_S)
-        suspects = await self._check([(one.conversation_id, "") for one in suspects])
+        suspects = await self._check([(suspect.conversation_id, "") for suspect in suspects])
         proofs = await self._prove_missing(suspects)
-        found = await self._check(
-            [(one.conversation_id, proofs.get(one.proof, "")) for one in suspects], repair=repair
+        stuck = await self._check(
+            [(suspect.conversation_id, proofs.get(suspect.proof, "")) for suspect in suspects], repair=repair
         )
-        return [stuck for stuck in found if stuck.fault != "overtaken"]
+        return [message for message in stuck if message.fault != "overtaken"]
 
     async def prune_workers(self) -> int:
-        """Strike workers that died without a word off RQ's registers; how many."""
+        """Remove workers whose heartbeat expired from RQ's registries and return how many."""
         names = (*keys.QUEUES, keys.QUARANTINE)
         return cast("int", await PRUNE_WORKERS(self._redis, *names))
 
     async def find_missing(self, queue: str, message_ids: Iterable[str]) -> set[str]:
-        """Those of `message_ids` that are not in a queue and were not while this was found out.
+        """Return those of `message_ids` that were not in a queue at any time during the search.
 
-        The list is read from its tail: what is pushed meanwhile only makes ids appear twice, and what is claimed
-        is taken from the other end.
+        The list is read from its tail. Ids pushed meanwhile only make others appear twice, and claims take ids
+        from the other end.
         """
         missing, start = set(message_ids), 0
         while missing:
@@ -105,20 +105,20 @@ class MailboxAuditor:
     async def _check(
         self, conversations: Sequence[tuple[str, str]], *, repair: bool = False
     ) -> list[StuckMessage]:
-        """Run the script on conversations, each with a proof or nothing."""
-        found: list[StuckMessage] = []
+        """Run the script on conversations, each with a proof or an empty string."""
+        stuck: list[StuckMessage] = []
         for start in range(0, len(conversations), AUDIT_BATCH_SIZE):
             arguments = [part for pair in conversations[start : start + AUDIT_BATCH_SIZE] for part in pair]
             rows = await AUDIT_MAILBOXES(self._redis, int(repair), *arguments)
-            found += [StuckMessage(*row) for row in rows]
-        return found
+            stuck += [StuckMessage(*row) for row in rows]
+        return stuck
 
     async def _prove_missing(self, suspects: Sequence[StuckMessage]) -> dict[str, str]:
-        """The proofs of those that were overtaken and are not in their queue."""
+        """Return the proofs of the overtaken messages that are not in their queues."""
         queues: defaultdict[str, dict[str, str]] = defaultdict(dict)
-        for one in suspects:
-            if one.fault == "overtaken":
-                queues[one.queue][one.message_id] = one.proof
+        for suspect in suspects:
+            if suspect.fault == "overtaken":
+                queues[suspect.queue][suspect.message_id] = suspect.proof
         proven: dict[str, str] = {}
         for queue, proofs in queues.items():
             for message_id in await self.find_missing(queue, proofs):

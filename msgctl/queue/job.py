@@ -1,4 +1,4 @@
-"""A message as its RQ job hash shows it. The hash is data, never code: no name stored in it is ever imported."""
+"""A message as stored in its RQ job hash. The hash is data: no name stored in it is ever imported."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -16,40 +16,40 @@ STATE_BY_RQ_STATUS = {
     "finished": State.COMPLETED,
     "failed": State.FAILED,
 }
-"""RQ's status as the outside sees it. `deferred` waits behind the head of its conversation."""
+"""The state that users see for each status of RQ. A `deferred` message waits behind its conversation's head."""
 
 
 class Job(msgspec.Struct, kw_only=True, frozen=True):
-    """Everything Redis knows of one message."""
+    """All that Redis stores about one message."""
 
     message: Message
     state: State
     progress: int
     """0 to 100."""
     attempts: int
-    """Attempts that ended since it was accepted or last replayed: failures of its own, and the answered one."""
+    """Runs that count as attempts since it was accepted or last replayed: its own failures and its success."""
     runs: int
-    """How often it was claimed, ever."""
+    """How many times it was claimed in total."""
     crashes: int
-    """How often its worker was lost."""
+    """How many times its worker was lost."""
     error: dict[str, Any] | None
-    """`{class, code, text, at}` of its last failure."""
+    """`{class, code, text, at}` of its last failure, if any."""
     finished_on: int | None
-    """Unix milliseconds of its end."""
+    """Unix milliseconds at which it ended, if it has."""
     created_at: str
     worker: str
-    """The worker that runs it or ran it last."""
+    """The worker of its current or last run."""
     failed_runs: list[dict[str, Any]]
-    """One entry for each run that ended without an answer, lost workers included, oldest first: class, code and
-    text of the error, when it started and ended, its length in ms."""
+    """One entry for each run that ended without an answer, crashes included, oldest first: class, code, and text
+    of the error, start, end, and duration in ms."""
     replacement_id: str | None
-    """The id of the message that was sent in its place, in other words."""
+    """The id of the edited message that was sent in its place."""
     superseded_id: str | None
-    """The id of the dead letter in whose place it was sent."""
+    """The id of the dead letter that it replaces."""
 
     @classmethod
     def from_hash(cls, fields: Mapping[str, str]) -> Self | None:
-        """Read a job hash; None if it is not one of ours or cannot be read."""
+        """Read a job hash; return None if msgctl did not write it or it cannot be read."""
         state = STATE_BY_RQ_STATUS.get(fields.get("status", ""))
         if state is None or keys.FIELD_MESSAGE not in fields:
             return None
@@ -74,17 +74,17 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
 
 
 def job_data(message_id: str) -> str:
-    """What RQ's `Job` finds as the call to make (JSON, uncompressed, as RQ reads it): only the id, no text."""
+    """Return the `data` field of RQ's `Job`, uncompressed JSON: the function to call, with the id and no text."""
     return f'["{keys.JOB_FUNCTION}",null,["{message_id}"],{{}}]'
 
 
 def refuse(message_id: str) -> None:
-    """What a stock RQ worker would run if one were started on our queues.
+    """Refuse to run: a stock RQ worker would call this function if one were started on these queues.
 
     Raises:
         RuntimeError: always.
     """
-    raise RuntimeError(f"{message_id} is worked by `msgctl start worker`, not by `rq worker`")
+    raise RuntimeError(f"{message_id} is processed by `msgctl start worker`, not by `rq worker`")
 
 
 def _decode_json(text: str | None) -> Any:
@@ -92,6 +92,5 @@ def _decode_json(text: str | None) -> Any:
 
 
 def _read_failed_runs(fields: Mapping[str, str]) -> list[dict[str, Any]]:
-    kinds = (keys.FIELD_RUN, keys.FIELD_CRASH)
-    names = [name for name in fields if name.startswith(kinds)]
+    names = [name for name in fields if name.startswith((keys.FIELD_RUN, keys.FIELD_CRASH))]
     return [_decode_json(fields[name]) for name in sorted(names, key=lambda name: int(name.rpartition(":")[2]))]

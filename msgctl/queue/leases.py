@@ -1,8 +1,8 @@
-"""The worker's side of the queue: claim, keep, commit, fail, hand back; each one atomic script."""
+"""The worker's side of the queue: claim, renew, commit, fail, and requeue messages. Each is one atomic script."""
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from typing import cast
@@ -37,70 +37,72 @@ _history_decoder = msgspec.json.Decoder(list[Turn])
 CRASH_ERROR_JSON = (
     b'{"class":"crash","code":"worker_crashed","text":"The worker that ran it was lost, repeatedly."}'
 )
+MAINTENANCE_BATCH_SIZE = 200
+"""Messages that one maintenance run promotes from each queue, or reaps, at most."""
 HEARTBEAT_GRACE_S = 5.0
-"""Seconds beyond its lease after which a silent worker counts as gone."""
+"""Seconds beyond its lease after which a worker without a heartbeat counts as dead."""
 COALESCE_WINDOW_S = 0.02
-"""Seconds a note waits for others. A message that is committed within them takes its notes along, which saves
-three of eight round trips at 50 messages a second."""
+"""Seconds for which progress is collected before it is written. A commit within this time publishes it instead.
+This saves three of eight round trips at 50 messages a second."""
 
 
 class LeasedMessage(msgspec.Struct, frozen=True):
-    """A message under this worker's lease."""
+    """A message that this worker holds the lease of."""
 
     message: Message
     run: int
-    """The number of this run of the message; with its id, the name of the lease."""
+    """The number of this run. With the message id it identifies the lease."""
     attempts: int
     """Counted attempts before this one."""
     snoozes: int
-    """How often in a row it was snoozed because a dependency was down."""
+    """How many times in a row it was snoozed."""
     history: Sequence[Turn] = ()
-    """The last turns of its conversation, oldest first, as many as `history.turns` says."""
+    """The latest turns of its conversation, oldest first, at most `history.turns`."""
     stored_reply: Reply | None = None
-    """What n8n answered in a run whose lease was lost before the commit: delivered, not asked for again."""
+    """The reply of an earlier run that lost its lease before the commit. It is used instead of another call."""
 
     @property
     def lease(self) -> str:
-        """`id:run`, as RQ names an execution."""
+        """The name of the lease, `id:run`, as RQ names an execution."""
         return f"{self.message.message_id}:{self.run}"
 
 
 class CommitResult(msgspec.Struct, frozen=True):
-    """Where a response went."""
+    """The number and the stream entry of a committed response."""
 
     seq: int
     stream_id: str
 
 
 class OperatorCommand(StrEnum):
-    """What an operator can tell a worker."""
+    """A command of an operator to a worker."""
 
     DRAIN = "drain"
-    """Finish what runs, take nothing new until told otherwise."""
+    """Finish the messages in flight and claim no others until the command is withdrawn."""
     STOP = "stop"
-    """Finish what runs, and leave."""
+    """Finish the messages in flight and exit."""
 
 
 class MaintenanceResult(msgspec.Struct, frozen=True):
-    """What looking after everybody's messages came to."""
+    """How many messages one maintenance run moved."""
 
     promoted: int
-    """Messages whose pause was over."""
+    """Delayed messages that were queued again."""
     reaped: int
-    """Messages whose lease had run out."""
+    """Messages whose lease had expired."""
     dead_lettered: int
-    """Those of them that are dead letters now."""
+    """Reaped messages that became dead letters."""
     quarantined: int
-    """Messages that wait in the quarantine, and may be worked."""
+    """Messages in the quarantine that may be claimed."""
 
 
 class LeaseClient:
-    """What one worker holds, and every way to gain or let go of it.
+    """The leases of one worker.
 
     Args:
-        redis: a client of `redisdb.connect`.
-        settings: lease, limits and retention.
-        worker: the worker's name, unique among all that live.
+        redis: a client made by `connect`.
+        settings: lease, limits, and retention.
+        worker: the worker's name, unique among live workers.
 
     Each method raises RedisUnavailable when Redis does not answer.
     """
@@ -112,46 +114,49 @@ class LeaseClient:
         self._worker = worker
         self._lease_ms = round(settings.worker.lease * 1000)
         self.registered = True
-        """Whether RQ knew this worker at its last sign of life."""
+        """Whether RQ knew this worker at its last heartbeat."""
 
     async def claim(self, max_messages: int, *, quarantine: bool = False) -> list[LeasedMessage]:
-        """Take up to `slots` messages; with slots left over, the next message wakes this worker.
+        """Claim messages. If fewer than `max_messages` are ready, the next queued message wakes this worker.
 
         Args:
-            max_messages: how many may be taken, at least 1.
-            quarantine: take from the quarantine and from nowhere else; such a worker is not woken.
+            max_messages: how many to claim at most, at least 1.
+            quarantine: claim only from the quarantine. Such a worker is not woken.
         """
-        from msgctl.observability.metrics import definitions as metrics  # noqa: PLC0415 - commands read claims, and count none
+        from msgctl.observability.metrics import definitions as metrics  # noqa: PLC0415 - commands import leases and need no metrics
 
-        max_wait, ticket = round(self._settings.worker.max_wait * 1000), secrets.token_hex(8)
-        manner = (self._lease_ms, max_wait, int(quarantine), ticket, self._settings.history.turns)
         rows = await self._batch.run_script(
-            CLAIM, self._worker, max_messages, *manner, first=True
-        )  # slots stand idle
-        claimed = []
-        for message_id, run, text, attempts, snoozes, conversation_id, kept, turns in rows:
+            CLAIM,
+            self._worker,
+            max_messages,
+            self._lease_ms,
+            round(self._settings.worker.max_wait * 1000),
+            int(quarantine),
+            secrets.token_hex(8),
+            self._settings.history.turns,
+            first=True,  # free slots wait for it
+        )
+        leased = []
+        for message_id, run, text, attempts, snoozes, conversation_id, draft, turns in rows:
             message = _decode_message(text)
             if message and (message.message_id, message.conversation_id) == (message_id, conversation_id):
-                claimed.append(
-                    LeasedMessage(
-                        message, run, attempts, snoozes, _decode_history(turns), _decode_stored_reply(kept)
-                    )
-                )
+                history, stored_reply = _decode_history(turns), _decode_stored_reply(draft)
+                leased.append(LeasedMessage(message, run, attempts, snoozes, history, stored_reply))
                 metrics.MESSAGES_CLAIMED.labels(message.priority).inc()
             else:
                 await self._park(message_id, run)
-        return claimed
+        return leased
 
     async def heartbeat(self, leases: Sequence[str], state: str) -> list[str]:
-        """Tell that this worker lives and renew its leases; return those it has lost.
+        """Send a heartbeat, renew this worker's leases, and return those that it has lost.
 
         Args:
-            leases: `id:run` of everything it runs.
-            state: `busy` or `idle`, as RQ's tools show it.
+            leases: `id:run` of each message in flight.
+            state: `busy` or `idle`, for RQ's tools.
         """
-        ttl = round(self._settings.worker.lease + HEARTBEAT_GRACE_S)
-        known, *lost = await HEARTBEAT(self._redis, self._worker, self._lease_ms, ttl, state, *leases)
-        self.registered = bool(known)
+        ttl_s = round(self._settings.worker.lease + HEARTBEAT_GRACE_S)
+        registered, *lost = await HEARTBEAT(self._redis, self._worker, self._lease_ms, ttl_s, state, *leases)
+        self.registered = bool(registered)
         return cast("list[str]", lost)
 
     async def commit(
@@ -164,15 +169,15 @@ class LeaseClient:
         steps: str = "",
         execution: str = "",
     ) -> CommitResult | None:
-        """Finish a message and hand its response over, in one step; None if the lease is lost.
+        """Complete a message and append its response to the response stream; None if the lease is lost.
 
         Args:
-            leased: what was worked.
-            response: what the agent said; its number and its stream entry are given here.
-            turns: the customer's and the agent's, for the history.
-            unreported_progress: the progress not yet published, `ProgressWriter.take_unwritten`.
-            steps: how long each step took, `step:ms,…`, for the ledger.
-            execution: n8n's id of the execution, where it tells one.
+            leased: the message.
+            response: the agent's reply. The script gives it its number and its stream entry.
+            turns: the customer's turn and the agent's, for the history.
+            unreported_progress: the progress not yet published, from `ProgressWriter.take_unwritten`.
+            steps: the duration of each step, `step:ms,…`, for the ledger.
+            execution: n8n's id of the execution; empty if unknown.
         """
         history = self._settings.history
         row = await self._batch.run_script(
@@ -205,19 +210,19 @@ class LeaseClient:
         fault: str = "",
         steps: str = "",
     ) -> bool:
-        """End an attempt without an answer; False if the lease is lost.
+        """End a run without an answer; return False if the lease is lost.
 
         Args:
-            leased: what was worked.
-            decision: of `retry.decide`.
-            error: JSON `{class, code, text, at}`, the message's last error.
-            record: JSON of this run, kept with the message.
-            failure: told to the sender if this was the end; its code goes into the ledger.
+            leased: the message.
+            decision: made by `retry.decide`.
+            error: JSON `{class, code, text, at}`, stored as the message's last error.
+            record: JSON of this run, stored with the message.
+            failure: sent to the sender if the message becomes a dead letter. Its code goes into the ledger.
             fault: the class of the error, for the ledger.
-            steps: how long each step took, `step:ms,…`, for the ledger.
+            steps: the duration of each step, `step:ms,…`, for the ledger.
         """
         later = decision if isinstance(decision, RetryLater) else None
-        kept = await self._batch.run_script(
+        recorded = await self._batch.run_script(
             FAIL,
             leased.message.message_id,
             leased.run,
@@ -231,66 +236,71 @@ class LeaseClient:
             failure.code,
             steps,
         )
-        return bool(kept)
+        return bool(recorded)
 
     async def requeue(self, leased: Sequence[LeasedMessage]) -> int:
-        """Give messages to the other workers, charging nothing; how many were still ours."""
-        arguments = [part for one in leased for part in (one.message.message_id, one.run)]
+        """Requeue messages and return how many were still leased."""
+        arguments = [part for lease in leased for part in (lease.message.message_id, lease.run)]
         return cast("int", await REQUEUE(self._redis, *arguments))
 
     async def requeue_unknown(self, known_leases: Sequence[str]) -> int:
-        """After the reply of a claim got lost: hand back what Redis says we run and is not in `known` (`id:run`).
+        """Requeue the messages that Redis leases to this worker and that are not in `known_leases` (`id:run`).
 
-        It goes the way of the claims, one after the other, so that none is still on its way behind it.
+        This is for a claim whose reply was lost. It is sent through the pipeline of the claims, so that no claim
+        is in flight meanwhile.
         """
         return cast("int", await self._batch.run_script(REQUEUE_UNKNOWN, self._worker, *known_leases))
 
     async def maintain(self) -> MaintenanceResult:
-        """Promote what is due, reap what lost its worker, expire what is over."""
-        from msgctl.observability.metrics import definitions as metrics  # noqa: PLC0415 - as above
+        """Promote due messages, reap expired leases, and remove expired jobs from the registries."""
+        from msgctl.observability.metrics import definitions as metrics  # noqa: PLC0415 - as in claim
 
-        worker, keep = self._settings.worker, self._settings.retention
+        worker, retention = self._settings.worker, self._settings.retention
         row = await MAINTAIN_QUEUE(
             self._redis,
-            *(200, worker.max_crashes, round(keep.failed * 1000), CRASH_ERROR_JSON, self._settings.events.stream),
+            MAINTENANCE_BATCH_SIZE,
+            worker.max_crashes,
+            round(retention.failed * 1000),
+            CRASH_ERROR_JSON,
+            self._settings.events.stream,
         )
-        tended = MaintenanceResult(*row)
-        metrics.CRASHES.inc(tended.reaped)
-        metrics.DEAD_LETTERS.inc(tended.dead_lettered)
-        return tended
+        result = MaintenanceResult(*row)
+        metrics.CRASHES.inc(result.reaped)
+        metrics.DEAD_LETTERS.inc(result.dead_lettered)
+        return result
 
     async def acquire_quarantine_lock(self, ttl_s: float) -> bool:
-        """Become, or stay, the one worker that works the quarantine; False if another is."""
-        keeper, ttl = keys.QUARANTINE_KEEPER, round(ttl_s * 1000)
-        if await self._redis.set(keeper, self._worker, px=ttl, nx=True):
+        """Acquire or extend the quarantine lock for `ttl_s` seconds; return False if another worker has it."""
+        key, ttl_ms = keys.QUARANTINE_KEEPER, round(ttl_s * 1000)
+        if await self._redis.set(key, self._worker, px=ttl_ms, nx=True):
             return True
-        if await self._redis.get(keeper) != self._worker:
+        if await self._redis.get(key) != self._worker:
             return False
-        return bool(await self._redis.pexpire(keeper, ttl))
+        return bool(await self._redis.pexpire(key, ttl_ms))
 
     async def _park(self, message_id: str, run: int) -> None:
-        """Set a message aside that cannot be read; its conversation goes on without it."""
-        log.error("A job hash cannot be read and is parked", messageId=message_id)
+        """Set a message aside that cannot be read. Its conversation continues without it."""
+        log.error("Job hash cannot be read and is parked", messageId=message_id)
         await PARK(self._redis, message_id, run)
 
     async def read_command(self) -> OperatorCommand | None:
-        """What an operator told this worker, if that is still in force."""
-        told = await self._redis.get(keys.ORDER + self._worker)
-        return OperatorCommand(told) if told in set(OperatorCommand) else None
+        """Return the operator's command to this worker that is in force, or None."""
+        command = await self._redis.get(keys.ORDER + self._worker)
+        return OperatorCommand(command) if command in set(OperatorCommand) else None
 
     async def deregister(self) -> None:
-        """Be woken no more."""
+        """Remove this worker from the idle workers, so that nothing wakes it any more."""
         await self._redis.srem(keys.IDLE_WORKERS, self._worker)
         await self._redis.delete(keys.WAKE + self._worker, keys.CLAIMED + self._worker)
 
 
 class ProgressWriter:
-    """A notebook that one task empties into Redis, all notes of the moment in one call.
+    """Writes the progress of running messages to Redis, for all of them in one call. No message waits for it.
 
-    A note lost to a Redis outage is not repeated: the next one says more.
+    Progress that is lost in an outage of Redis is not repeated, because later progress replaces it.
 
     Args:
-        redis: a client of `redisdb.connect`.
+        redis: a client made by `connect`.
     """
 
     def __init__(self, redis: RedisClient) -> None:
@@ -299,41 +309,41 @@ class ProgressWriter:
         self._has_unwritten = asyncio.Event()
 
     def record(self, leased: LeasedMessage, progress: int) -> None:
-        """Remember that a message has come to `progress` (0 to 100)."""
+        """Record that a message has reached `progress` (0 to 100)."""
         self._unwritten.setdefault(leased.lease, (leased, []))[1].append(progress)
         self._has_unwritten.set()
 
     def take_unwritten(self, leased: LeasedMessage) -> list[int]:
-        """What is noted of a message and not written yet; whoever takes it must tell it."""
+        """Return and forget the unwritten progress of a message. The caller must publish it."""
         return self._unwritten.pop(leased.lease, (leased, []))[1]
 
     async def flush(self, leased: LeasedMessage) -> None:
-        """Write what is noted of one message now."""
-        if passed := self.take_unwritten(leased):
+        """Write the progress of one message now."""
+        if steps := self.take_unwritten(leased):
             with suppress(RedisUnavailable):
-                await self._write({leased.lease: (leased, passed)})
+                await self._write([(leased, steps)])
 
     async def run(self) -> None:
-        """Write what is noted, until cancelled."""
+        """Write recorded progress until cancelled."""
         while True:
             await self._has_unwritten.wait()
             await asyncio.sleep(COALESCE_WINDOW_S)
             self._has_unwritten.clear()
-            notes, self._unwritten = self._unwritten, {}
+            unwritten, self._unwritten = self._unwritten, {}
             try:
-                if notes:
-                    await self._write(notes)
+                if unwritten:
+                    await self._write(unwritten.values())
             except RedisUnavailable:
-                log.debug("progress was not written", notes=len(notes))
+                log.debug("Progress not written", messages=len(unwritten))
 
-    async def _write(self, notes: dict[str, tuple[LeasedMessage, list[int]]]) -> None:
+    async def _write(self, unwritten: Iterable[tuple[LeasedMessage, list[int]]]) -> None:
         arguments: list[str | bytes | float] = []
-        for claimed, passed in notes.values():
-            message = claimed.message
+        for leased, steps in unwritten:
+            message = leased.message
             arguments += (
                 message.message_id,
-                claimed.run,
-                " ".join(map(str, passed)),
+                leased.run,
+                " ".join(map(str, steps)),
                 encode_progress_prefix(message),
             )
         await WRITE_PROGRESS(self._redis, *arguments)
@@ -347,16 +357,16 @@ def _decode_message(text: str) -> Message | None:
 
 
 def _decode_history(turns: list[str]) -> list[Turn]:
-    """All turns at once; none where another program has put something else among them: other messages wait too."""
+    """Return all turns, or none if one of them is invalid: a broken history must not stop its conversation."""
     try:
         return _history_decoder.decode(f"[{','.join(turns)}]")
     except (msgspec.MsgspecError, RecursionError):
-        log.error("A history cannot be read; its message is worked without")  # noqa: TRY400 - a traceback says no more
+        log.error("History cannot be read; its message is processed without it")  # noqa: TRY400 - a traceback says no more
         return []
 
 
 def _decode_stored_reply(draft: str) -> Reply | None:
-    """The reply in a response as COMMIT keeps it: without its closing brace."""
+    """Return the reply in a response that COMMIT stored without its closing brace."""
     try:
         return msgspec.json.decode(f"{draft}}}", type=UnnumberedResponse).response if draft else None
     except (msgspec.MsgspecError, RecursionError):
@@ -364,7 +374,7 @@ def _decode_stored_reply(draft: str) -> Reply | None:
 
 
 def encode_progress_prefix(message: Message) -> bytes:
-    """What observers of progress hear, as JSON, up to the number."""
+    """Return the progress event of a message as JSON up to the number, which the script appends."""
     event = {
         "messageId": message.message_id,
         "conversationId": message.conversation_id,

@@ -1,4 +1,7 @@
-"""The queue as those see it who put messages in or look at them; `claims` is the worker's side."""
+"""The queue for producers, which enqueue messages, and for operators, who inspect and change it.
+
+`leases` is the worker's side.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
@@ -26,23 +29,23 @@ ReplayStatus = Literal["replayed", "missing", "not_failed"]
 
 
 class EnqueueStatus(StrEnum):
-    """What became of a message that was offered."""
+    """The outcome of an attempt to enqueue a message."""
 
     ACCEPTED = "accepted"
     REPEATED = "repeated"
-    """It was accepted before: the same answer, no second run."""
+    """It was accepted before. The client gets the same answer, and the message does not run twice."""
     CONFLICT = "conflict"
-    """Its id stands for something else."""
+    """Its id or key was used for a different message."""
     OTHER_USER = "foreign"
     """The conversation belongs to another user."""
     MAILBOX_FULL = "full"
-    """Its conversation has as many waiting messages as it may have."""
+    """Its conversation has reached the limit of waiting messages."""
     USER_LIMIT = "crowded"
-    """Its user has as many messages under way as it may have."""
+    """Its user has reached the limit of messages in progress."""
 
 
 class EnqueueResult(msgspec.Struct, frozen=True):
-    """The queue's answer. The ids are those first given, where the message is a repetition."""
+    """The outcome and the ids of the message. A repeated message gets the ids of the first one."""
 
     status: EnqueueStatus
     message_id: str
@@ -50,7 +53,7 @@ class EnqueueResult(msgspec.Struct, frozen=True):
 
 
 class Stats(WireStruct, kw_only=True, frozen=True):
-    """How many messages are in which state. Those that wait in a paused queue count as paused."""
+    """The number of messages in each state. Messages that wait in a paused queue count as paused."""
 
     waiting: int
     active: int
@@ -66,9 +69,9 @@ class Queue:
     """The ten RQ queues `messages:1` … `messages:10` as one.
 
     Args:
-        redis: a client of `redisdb.connect`.
+        redis: a client made by `connect`.
         settings: retention and the limits of a conversation.
-        actor: who puts messages in, as the ledger names it.
+        actor: the producer's name in the ledger.
 
     Each method raises RedisUnavailable when Redis does not answer or refuses writes.
     """
@@ -82,16 +85,16 @@ class Queue:
     async def enqueue(
         self, message: Message, *, digest: str, idempotency_key: str = "", max_backlog: int = 0
     ) -> EnqueueResult:
-        """Offer a message; once this returns ACCEPTED, it is stored and will be worked.
+        """Enqueue a message once. If the status is ACCEPTED, it is stored and will be processed.
 
         Args:
-            message: as it shall be worked.
-            digest: of what a repetition must repeat, `Message.digest`.
-            idempotency_key: a key of the client's own that stands for the message id; empty for none.
-            max_backlog: messages its user may have under way; 0: no bound.
+            message: the message to process.
+            digest: `Message.digest` of the fields that a repeated message must repeat.
+            idempotency_key: the client's own key for the message; empty for none.
+            max_backlog: how many messages its user may have in progress; 0: no limit.
         """
-        keep, history = self._settings.retention, self._settings.history
-        verdict, message_id, conversation_id = await self._batch.run_script(
+        history = self._settings.history
+        status, message_id, conversation_id = await self._batch.run_script(
             ENQUEUE,
             message.message_id,
             message.user_id,
@@ -104,33 +107,33 @@ class Queue:
             message.channel,
             message.priority,
             idempotency_key,
-            _to_ms(keep.identity),
+            _to_ms(self._settings.retention.identity),
             _to_ms(history.ttl),
             history.max_mailbox,
             self._actor,
             max_backlog,
             message.agent_id,
         )
-        if verdict == EnqueueStatus.ACCEPTED:
-            from msgctl.observability.metrics import definitions as metrics  # noqa: PLC0415 - 0.05 s, and few commands enqueue
+        if status == EnqueueStatus.ACCEPTED:
+            from msgctl.observability.metrics import definitions as metrics  # noqa: PLC0415 - it takes 0.05 s, and few commands enqueue
 
             metrics.MESSAGES_ACCEPTED.labels(message.priority).inc()
-        return EnqueueResult(EnqueueStatus(verdict), message_id, conversation_id)
+        return EnqueueResult(EnqueueStatus(status), message_id, conversation_id)
 
     async def find(self, message_id: str) -> Job | None:
-        """One message, or None if Redis does not know it."""
+        """Return the job of a message, or None if Redis does not have it."""
         fields = await self._redis.hgetall(keys.job_key(message_id))
         return Job.from_hash(fields)
 
     async def find_many(self, message_ids: Sequence[str]) -> list[Job | None]:
-        """Several messages in one round trip, in the order asked for."""
+        """Return the jobs of several messages in their order, in one round trip."""
         pipeline = self._redis.pipeline(transaction=False)
         for message_id in message_ids:
             pipeline.hgetall(keys.job_key(message_id))
         return [Job.from_hash(fields) for fields in await pipeline.execute()]
 
     async def find_undelivered(self, message_ids: Sequence[str]) -> set[str]:
-        """Those whose delivery is still to be made."""
+        """Return those messages whose delivery is postponed and still to come."""
         pipeline = self._redis.pipeline(transaction=False)
         for message_id in message_ids:
             pipeline.zscore(keys.POSTPONED, message_id)
@@ -138,7 +141,7 @@ class Queue:
         return {message_id for message_id, at in zip(message_ids, due, strict=True) if at is not None}
 
     async def stats(self) -> Stats:
-        """Count the messages in each state, in one round trip and without walking any of them."""
+        """Count the messages in each state, in one round trip and without reading any of them."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.exists(keys.RQ_SUSPENDED)
         pipeline.smembers(keys.PAUSED)
@@ -165,11 +168,11 @@ class Queue:
         )
 
     async def oldest_wait(self) -> float | None:
-        """Seconds the longest-waiting head of a queue has waited; None if nothing waits."""
+        """Return the longest time in seconds that the head of a queue has waited; None if nothing waits."""
         return max((await self.oldest_waits()).values(), default=None)
 
     async def oldest_waits(self) -> dict[int, float]:
-        """Seconds the head of each queue has waited, by priority; those where nothing waits are left out."""
+        """Return the seconds that the head of each queue has waited, by priority. Empty queues are omitted."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.time()
         for queue in keys.QUEUES:
@@ -182,72 +185,72 @@ class Queue:
         return {priority: max(0.0, now - int(value) / 1000) for priority, value in ready if value}
 
     async def live_workers(self) -> list[str]:
-        """Names of the workers whose heartbeat has not run out."""
+        """Return the names of the workers whose heartbeat has not expired."""
         key_names = sorted(await self._redis.smembers(keys.RQ_WORKERS))
         pipeline = self._redis.pipeline(transaction=False)
         for key in key_names:
             pipeline.hmget(key, "last_heartbeat", "death")
-        alive = await pipeline.execute() if key_names else []
+        rows = await pipeline.execute() if key_names else []
         return [
             key.removeprefix(keys.RQ_WORKER)
-            for key, (heartbeat, death) in zip(key_names, alive, strict=True)
+            for key, (heartbeat, death) in zip(key_names, rows, strict=True)
             if heartbeat and not death
         ]
 
     async def failed_ids(self, limit: int, offset: int = 0) -> list[str]:
-        """Ids of dead letters, newest first."""
+        """Return the ids of dead letters, newest first."""
         pipeline = self._redis.pipeline(transaction=False)
         for queue in keys.QUEUES:
             pipeline.zrange(keys.RQ_FAILED + queue, 0, limit + offset - 1, desc=True, withscores=True)
         registries: list[list[tuple[str, float]]] = await pipeline.execute()
-        found = sorted((entry for entries in registries for entry in entries), key=lambda entry: -entry[1])
-        return [message_id for message_id, _ in found[offset : offset + limit]]
+        newest = sorted((entry for entries in registries for entry in entries), key=lambda entry: -entry[1])
+        return [message_id for message_id, _ in newest[offset : offset + limit]]
 
     async def replay(self, message_id: str) -> ReplayStatus:
-        """Give a dead letter a fresh budget and put it at the head of its conversation."""
+        """Enqueue a dead letter again with all its attempts, next in its conversation."""
         return (await self.replay_many([message_id]))[0]
 
     async def replay_many(self, message_ids: Sequence[str]) -> list[ReplayStatus]:
-        """The same for some hundreds at once, in one atomic step; what is missing stops nothing."""
+        """Replay some hundreds of dead letters in one atomic step. A missing one does not stop the others."""
         return cast(
             "list[ReplayStatus]",
             await REPLAY(self._redis, _to_ms(self._settings.history.ttl), *message_ids),
         )
 
     async def cancel(self, message_id: str, *, error: bytes, failure: bytes) -> str:
-        """End a message that waits as a dead letter; `cancelled`, `missing`, or RQ's status of one that cannot be.
+        """End a waiting message as a dead letter; return `cancelled`, `missing`, or the status that prevents it.
 
         Args:
             message_id: the message.
             error: JSON `{class, code, text, at}`.
-            failure: JSON of a `Failure`, for its sender.
+            failure: JSON of a `Failure` for its sender.
         """
         ttl = _to_ms(self._settings.retention.failed)
         return cast("str", await CANCEL(self._redis, message_id, ttl, error, failure))
 
     async def pause(self, queues: Sequence[str] = ()) -> None:
-        """Let nobody claim from these queues any more; from none at all if no name is given."""
+        """Stop workers from claiming from these queues; from all queues if no name is given."""
         await PAUSE_QUEUES(self._redis, "pause", *queues)
 
     async def resume(self, queues: Sequence[str] = ()) -> None:
-        """Let workers claim from these queues again, and wake them; from all if no name is given."""
+        """Let workers claim from these queues again, and wake them; from all queues if no name is given."""
         await PAUSE_QUEUES(self._redis, "resume", *queues)
 
     async def list_paused(self) -> list[str]:
-        """The queues nobody claims from, soonest first."""
+        """Return the paused queues, highest priority first."""
         suspended = await self._redis.exists(keys.RQ_SUSPENDED)
         names: set[str] = await self._redis.smembers(keys.PAUSED)
         return [queue for queue in keys.QUEUES if suspended or queue in names]
 
     async def link_replacement(self, message_id: str, replacement_id: str) -> None:
-        """Let a dead letter and the message that was sent in its place name each other; both are ids."""
+        """Make a dead letter and its replacement refer to each other, by their ids."""
         await LINK_REPLACEMENT(self._redis, message_id, replacement_id)
 
     async def ended_ids(self, status: Literal["finished", "failed"]) -> AsyncIterator[list[str]]:
-        """Walk the ids of messages that are over, in batches of some hundreds, without holding Redis up.
+        """Yield the ids of ended messages in batches of some hundreds, without blocking Redis.
 
         Args:
-            status: RQ's word for completed messages or dead letters.
+            status: RQ's status of completed messages or of dead letters.
         """
         registry = keys.RQ_FINISHED if status == "finished" else keys.RQ_FAILED
         for queue in keys.QUEUES:
@@ -259,7 +262,7 @@ class Queue:
     async def delete_ended(
         self, status: Literal["finished", "failed"], ended_before: int, ids: Sequence[str]
     ) -> int:
-        """Forget those of `ids` that ended with `status` before a time (Unix milliseconds); how many."""
+        """Delete those of `ids` that ended with `status` before a time (Unix milliseconds); return how many."""
         return cast("int", await DELETE_JOBS(self._redis, status, ended_before, *ids))
 
 

@@ -1,4 +1,4 @@
-"""Our worker as RQ's tools see it: born, alive, busy or idle, dead."""
+"""The registration of a worker with RQ, so that RQ's tools show its birth, state, and death."""
 
 import asyncio
 from typing import Any
@@ -13,22 +13,22 @@ from msgctl.storage.redis.keys import FIELD_SLOTS, QUEUES, RQ_WORKER
 
 
 class RegisteredWorker(BaseWorker):
-    """RQ's worker class, used for its registration alone; claiming and committing are our scripts'."""
+    """RQ's worker class, used only for its registration. The scripts of msgctl claim and commit."""
 
     def _set_connection(self, connection: Any) -> Any:
-        """Leave our short timeouts as they are; RQ would raise them to 415 s."""
+        """Keep the short timeouts of the connection, which RQ would raise to 415 s."""
         return connection
 
 
 class RqRegistration:
-    """The entry of this worker among RQ's workers.
+    """The entry of one worker among RQ's workers.
 
-    RQ's registration is blocking code, so it runs in a thread, on a connection of its own.
+    RQ's registration is blocking code, so it runs in a thread with a connection of its own.
 
     Args:
-        settings: where Redis is.
-        name: the worker's name, unique among all that live.
-        slots: messages it works at once, for those who look.
+        settings: `redis.*`.
+        name: the worker's name, unique among live workers.
+        slots: how many messages it processes concurrently, shown to operators.
     """
 
     def __init__(self, settings: Settings, name: str, slots: int = 1) -> None:
@@ -39,7 +39,7 @@ class RqRegistration:
         self._worker: RegisteredWorker | None = None
 
     async def register(self) -> None:
-        """Register this worker's birth, or register it anew where Redis has forgotten it.
+        """Register this worker's birth, also again after its entry expired.
 
         Raises:
             RedisUnavailable: Redis does not answer.
@@ -48,7 +48,7 @@ class RqRegistration:
             await asyncio.to_thread(self._register)
 
     async def deregister(self) -> None:
-        """Register its death, if it was born; safe to call twice."""
+        """Register its death, if it was registered. A second call does nothing."""
         worker, self._worker = self._worker, None
         if worker is not None:
             with outages_translated(self._address):
@@ -57,7 +57,7 @@ class RqRegistration:
 
     def _register(self) -> None:
         worker = RegisteredWorker(list(QUEUES), name=self._name, connection=self._redis, serializer=JSONSerializer)
-        self._redis.delete(RQ_WORKER + self._name)  # of an entry that expired only a heartbeat is left
+        self._redis.delete(RQ_WORKER + self._name)  # after an expiry a heartbeat may have left a partial entry
         worker.register_birth()  # type: ignore[no-untyped-call]  # RQ leaves it untyped
         worker.set_state("idle")
         self._redis.hset(RQ_WORKER + self._name, FIELD_SLOTS, self._slots)
