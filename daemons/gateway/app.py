@@ -40,8 +40,8 @@ from msgctl.agents.store import Agents
 from msgctl.agents.user_tiers import UserTiers
 from msgctl.auth.tokens import Verifier
 from msgctl.config.settings import Settings
-from msgctl.delivery.web.socket_registry import SocketRegistry
-from msgctl.inbound.processor import Reception
+from msgctl.delivery.web.gateway_sockets import SocketRegistry
+from msgctl.inbound.processor import InboundProcessor
 from msgctl.intake.accept import Intake
 from msgctl.operations.entrance import Operations
 from msgctl.queue.queue import Queue
@@ -123,7 +123,7 @@ class GatewayApp:
             settings=settings,
         )
         self._webhooks = WebhookRoutes(
-            settings, Reception(redis, settings, Intake(queue, agents), agents), self.readiness
+            settings, InboundProcessor(redis, settings, Intake(queue, agents), agents), self.readiness
         )
         self._operations = Operations(settings, redis, queue)
         self.hub = Hub(register, ProgressFeed(settings), settings)

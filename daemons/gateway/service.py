@@ -9,7 +9,7 @@ from daemons.gateway.readiness import Readiness
 from daemons.gateway.timeouts import time_limit
 from msgctl.auth.tokens import Claims
 from msgctl.config.settings import Settings
-from msgctl.delivery.web.socket_registry import MissedResponses, SocketRegistry
+from msgctl.delivery.web.gateway_sockets import MissedResponses, SocketRegistry
 from msgctl.intake.accept import AcceptReceipt, Intake, Submission
 from msgctl.observability import logs
 

@@ -1,8 +1,11 @@
-"""Responses on their way to their channels: the durable stream, the record of each send.
+"""Delivery of responses to their channels: a durable stream and one record per delivery.
 
-stream ── what COMMIT, FAIL and others put there, read by a group of subscribers
-router ── gives each entry to its channel
-web    ── ROUTE puts it into the inbox of the gateway that holds the socket; there `sockets` reads it
-lanes  ── phones and callbacks, a conversation after the other: `delivering` takes each from BEGIN to its end
-(`record`), with the sender of its channel (`msgctl.channels`), which knows the provider
+Start with `router`, which a subscriber runs:
+
+response_stream -- the stream that a commit writes to and a group of subscribers reads
+router          -- dispatches each entry to its channel
+web             -- routes web responses to the gateways that hold the sockets
+ordered_executor, attempt -- send the responses of the other channels, those of one conversation in order
+delivery_record -- the state of each delivery, written before a provider is called
+unknown_outcome -- resolves sends that may have arrived
 """

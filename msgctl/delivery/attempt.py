@@ -1,6 +1,7 @@
-"""One delivery to a phone or a callback: its turn, its parts, and what becomes of it when a try fails."""
+"""One delivery to a phone or a callback: its permission to send, its parts, and the handling of failures."""
 
 import asyncio
+import random
 import secrets
 
 from msgctl.channels.base import ChannelSender
@@ -16,34 +17,33 @@ from msgctl.delivery.delivery_record import (
     SendPermit,
     UnknownOutcome,
 )
-from msgctl.delivery.retry_delay import RetryDelay
-from msgctl.delivery.stream_entry import StreamEntry, with_stream_id
+from msgctl.delivery.response_stream import StreamEntry, with_stream_id
 from msgctl.delivery.unknown_outcome import Arrived, CheckLater, Resend, UnknownOutcomePolicy
-from msgctl.domain.errors import BadAddress, DeliveryFailed, DeliveryUnknown
+from msgctl.domain.errors import BadAddress, DeliveryFailed, DeliveryUnknown, FaultClass
 from msgctl.domain.messages import Response
-from msgctl.domain.retry import RetryLater
+from msgctl.domain.retry import GiveUp, RetryLater, RetryPolicy, decide, wait_for_rate
 from msgctl.observability import logs, tracing
 from msgctl.observability.metrics import definitions as metrics
 from msgctl.storage.redis.retry import RedisRetry
 
 MAX_WAIT_IN_SLOT_MS = 1500
-"""Milliseconds a delivery waits for its rate in its slot; for longer ones it waits in Redis."""
+"""Milliseconds that a delivery waits for its rate in its slot; for longer waits it goes back to Redis."""
 REJECTION_TEXTS = {
     "window_closed": "Outside the 24 h window: only a template can be sent now.",
-    "callback_gone": "The URL has answered 410: it is not called for a while.",
+    "callback_gone": "The URL answered 410: it is not called for a while.",
 }
 
 log = logs.get_logger(__name__)
 
 
 class DeliveryRunner:
-    """Takes one entry from BEGIN to its end, and outlasts outages of Redis meanwhile.
+    """Runs the deliveries of one channel from `begin_attempt` to their end; an outage of Redis only delays them.
 
     Args:
         settings: `delivery.*`, `retry.*`.
-        records: writes what happens.
-        channel_states: is told of failures.
-        sender: sends.
+        records: the delivery records.
+        channel_states: records failures of the channel.
+        sender: sends the parts.
     """
 
     def __init__(
@@ -53,14 +53,16 @@ class DeliveryRunner:
         channel_states: ChannelStateStore,
         sender: ChannelSender,
     ) -> None:
-        self._retry_delay = RetryDelay(settings, sender)
+        self._retry_policy = RetryPolicy(
+            settings.delivery.attempts, settings.retry.base, settings.retry.cap, schedule=sender.schedule
+        )
         self._unknown_policy = UnknownOutcomePolicy(settings, sender)
         self._records = records
         self._channel_states = channel_states
         self._sender = sender
 
     async def deliver(self, entry: StreamEntry, response: Response) -> None:
-        """Send every part that is not sent yet, and record how it ends. Does not raise."""
+        """Send every part that was not sent yet, and record the outcome; does not raise."""
         response = with_stream_id(entry, response)
         try:
             with (
@@ -71,176 +73,196 @@ class DeliveryRunner:
             ):
                 await self._deliver_parts(entry, response)
         except Exception:
-            # A fault of ours, not of this delivery: it stays pending, and in sight.
+            # A fault of msgctl, not of this delivery: it stays pending and visible.
             log.exception("Delivery broke off", messageId=response.message_id, channel=response.channel)
 
+    def decide_retry(self, permit: SendPermit, failure: DeliveryFailed) -> RetryLater | GiveUp:
+        """Decide when a failed part that did not arrive is sent again, if at all."""
+        if failure.exceeded_limit and failure.fault is not FaultClass.FINAL:
+            return wait_for_rate(
+                failure.initial_pause_s, snoozes=permit.rate_waits, retry_after=failure.retry_after
+            )
+        return decide(self._retry_policy, failure, attempts=permit.attempts, snoozes=0, chance=random.random())
+
     async def _deliver_parts(self, entry: StreamEntry, response: Response) -> None:
-        gates = self._send_limits(response)
-        going = True
-        while going:
-            turn = await self._begin_attempt(entry, response, gates, secrets.token_hex(8))
-            if isinstance(turn, UnknownOutcome):
-                going = await self._resolve_unknown(entry, response, gates, turn)
+        limits = self._send_limits(response)
+        has_more = True
+        while has_more:
+            permit = await self._begin_attempt(entry, response, limits, secrets.token_hex(8))
+            if isinstance(permit, UnknownOutcome):
+                has_more = await self._resolve_unknown(entry, response, limits, permit)
             else:
-                going = turn is not None and await self._send_part(entry, response, gates, turn)
+                has_more = permit is not None and await self._send_part(entry, response, limits, permit)
 
     def _send_limits(self, response: Response) -> SendLimits:
         try:
             return self._sender.send_limits(response)
         except DeliveryFailed:
-            return SendLimits()  # the try will tell
+            return SendLimits()  # the attempt fails for the same reason, and is recorded
 
     async def _begin_attempt(
-        self, entry: StreamEntry, response: Response, gates: SendLimits, token: str, *, resend: bool = False
+        self, entry: StreamEntry, response: Response, limits: SendLimits, token: str, *, resend: bool = False
     ) -> SendPermit | UnknownOutcome | None:
-        """The turn of this response; None if it is over, or waits in Redis."""
-        outage = RedisRetry("begin a delivery")
+        """Return the permission to send; None if the delivery has ended or was put back into Redis."""
+        redis_retry = RedisRetry("begin a delivery")
         while True:
-            verdict = await outage.run_until_success(
+            result = await redis_retry.run_until_success(
                 lambda: self._records.begin_attempt(
-                    entry, response, token, idempotent=self._sender.idempotent, limits=gates, resend=resend
+                    entry, response, token, idempotent=self._sender.idempotent, limits=limits, resend=resend
                 )
             )
-            match verdict:
-                case RateLimited(wait) if wait <= MAX_WAIT_IN_SLOT_MS:
-                    await asyncio.sleep(wait / 1000)
-                case RateLimited(due) | NotYet(due):
-                    at = -due if isinstance(verdict, RateLimited) else due
-                    await outage.run_until_success(
-                        lambda at=at: self._records.reschedule(entry, response.to_json(), due_ms=at, token=token)  # type: ignore[misc]
+            match result:
+                case RateLimited(wait_ms) if wait_ms <= MAX_WAIT_IN_SLOT_MS:
+                    await asyncio.sleep(wait_ms / 1000)
+                case RateLimited(ms) | NotYet(ms):
+                    due_ms = -ms if isinstance(result, RateLimited) else ms
+                    await redis_retry.run_until_success(
+                        lambda due_ms=due_ms: self._records.reschedule(  # type: ignore[misc]
+                            entry, response.to_json(), due_ms=due_ms, token=token
+                        )
                     )
                     return None
                 case ChannelHeld():
-                    await outage.run_until_success(
+                    await redis_retry.run_until_success(
                         lambda: self._records.hold_for_channel(entry, response.to_json(), token)
                     )
                     return None
                 case _:
-                    return verdict
+                    return result
 
     async def _send_part(
-        self, entry: StreamEntry, response: Response, gates: SendLimits, turn: SendPermit
+        self, entry: StreamEntry, response: Response, limits: SendLimits, permit: SendPermit
     ) -> bool:
-        """Send one part; whether there is another one to send."""
+        """Send one part; return whether there is another one to send."""
         try:
-            provider_id, parts = await self._call_sender(response, turn)
+            provider_id, parts = await self._call_sender(response, permit)
         except DeliveryFailed as failure:
-            await self._handle_failure(entry, response, gates, turn, failure)
+            await self._handle_failure(entry, response, limits, permit, failure)
             return False
-        return await self._record_arrival(entry, response, turn, provider_id, parts)
+        return await self._record_arrival(entry, response, permit, provider_id, parts)
 
     async def _record_arrival(
-        self, entry: StreamEntry, response: Response, turn: SendPermit, provider_id: str, parts: int
+        self, entry: StreamEntry, response: Response, permit: SendPermit, provider_id: str, parts: int
     ) -> bool:
-        outage = RedisRetry("record a delivery")
-        if turn.part + 1 < parts:
-            return await outage.run_until_success(lambda: self._records.record_part_sent(entry, turn, provider_id))
-        await outage.run_until_success(lambda: self._records.record_sent(entry, turn, provider_id))
+        redis_retry = RedisRetry("record a delivery")
+        if permit.part + 1 < parts:
+            return await redis_retry.run_until_success(
+                lambda: self._records.record_part_sent(entry, permit, provider_id)
+            )
+        await redis_retry.run_until_success(lambda: self._records.record_sent(entry, permit, provider_id))
         metrics.DELIVERIES.labels(response.channel, "sent").inc()
-        about = {"messageId": response.message_id, "channel": response.channel}
-        log.info("Delivered", providerId=provider_id, parts=parts, **about)
+        log_fields = {"messageId": response.message_id, "channel": response.channel}
+        log.info("Delivered", providerId=provider_id, parts=parts, **log_fields)
         return False
 
-    async def _call_sender(self, response: Response, turn: SendPermit) -> tuple[str, int]:
-        """Send one part; its id and how many parts there are."""
-        if turn.rejection:
-            raise BadAddress(REJECTION_TEXTS[turn.rejection], code=turn.rejection)
+    async def _call_sender(self, response: Response, permit: SendPermit) -> tuple[str, int]:
+        """Send one part; return its provider id and the number of parts."""
+        if permit.rejection:
+            raise BadAddress(REJECTION_TEXTS[permit.rejection], code=permit.rejection)
         try:
             parts = self._sender.parts(response)
             if not parts:
-                raise BadAddress("The reply is blank: there is nothing to send.", code="blank_reply")  # noqa: TRY301 - as if the handler had
-            if turn.part >= len(parts):
-                return "", len(parts)  # a status webhook has told that the last one arrived
+                raise BadAddress("The reply is blank: there is nothing to send.", code="blank_reply")  # noqa: TRY301 - as if the sender had
+            if permit.part >= len(parts):
+                return "", len(parts)  # a status webhook has reported that the last part arrived
             with metrics.DELIVERY_DURATION.labels(response.channel).time():
-                return await self._sender.send(response, parts[turn.part], first=turn.part == 0), len(parts)
+                provider_id = await self._sender.send(response, parts[permit.part], first=permit.part == 0)
+            return provider_id, len(parts)
         except DeliveryFailed:
             raise
         except Exception as error:
-            log.exception("Handler broke", messageId=response.message_id, channel=response.channel)
-            raise DeliveryUnknown(f"The handler broke ({type(error).__name__}).", code="internal_error") from error
+            log.exception("Sender raised an error", messageId=response.message_id, channel=response.channel)
+            raise DeliveryUnknown(
+                f"The sender raised an error ({type(error).__name__}).", code="internal_error"
+            ) from error
 
     async def _handle_failure(
-        self, entry: StreamEntry, response: Response, gates: SendLimits, turn: SendPermit, failure: DeliveryFailed
+        self,
+        entry: StreamEntry,
+        response: Response,
+        limits: SendLimits,
+        permit: SendPermit,
+        failure: DeliveryFailed,
     ) -> None:
-        """Give it another try later, hold it, or end it."""
-        outage = RedisRetry("record a failed delivery")
-        doubtful = isinstance(failure, DeliveryUnknown) and not self._sender.idempotent
+        """Schedule another attempt, hold the delivery for its channel, or end it."""
+        redis_retry = RedisRetry("record a failed delivery")
+        is_unknown = isinstance(failure, DeliveryUnknown) and not self._sender.idempotent
         decision = (
-            self._unknown_policy.decide(response, turn) if doubtful else self._retry_delay.decide(turn, failure)
+            self._unknown_policy.decide(response, permit) if is_unknown else self.decide_retry(permit, failure)
         )
-        later = decision if isinstance(decision, RetryLater) else None
-        delay = later.delay if later else 0
-        if not turn.rejection:
-            await outage.run_until_success(
+        retry = decision if isinstance(decision, RetryLater) else None
+        delay_s = retry.delay if retry else 0
+        if not permit.rejection:
+            await redis_retry.run_until_success(
                 lambda: self._channel_states.record_failure(
                     response.channel,
                     failure,
-                    gates,
-                    closed_for_s=delay,
+                    limits,
+                    closed_for_s=delay_s,
                     counts_against_channel=not self._sender.idempotent,
                 )
             )
-        if later is None and not failure.stops_channel:
-            self._report_failure(
-                "unknown" if isinstance(failure, DeliveryUnknown) else "failed", response, turn, failure
-            )
-            await self._record_end(entry, response, turn, failure)
+        if retry is None and not failure.stops_channel:
+            outcome = "unknown" if isinstance(failure, DeliveryUnknown) else "failed"
+            self._report_failure(outcome, response, permit, failure)
+            await self._record_end(entry, response, permit, failure)
             return
-        state = DeliveryState.UNKNOWN if doubtful else DeliveryState.NEW
-        self._report_failure("unknown" if doubtful else "postponed", response, turn, failure)
-        await outage.run_until_success(
+        self._report_failure("unknown" if is_unknown else "postponed", response, permit, failure)
+        await redis_retry.run_until_success(
             lambda: self._records.schedule_retry(
                 entry,
-                turn,
+                permit,
                 response.to_json(),
-                delay_s=delay,
+                delay_s=delay_s,
                 failure=failure,
-                state=state,
+                state=DeliveryState.UNKNOWN if is_unknown else DeliveryState.NEW,
                 until_channel_resumes=failure.stops_channel,
-                counts_as_attempt=later is not None and later.counts_as_attempt,
+                counts_as_attempt=retry is not None and retry.counts_as_attempt,
             )
         )
 
     async def _resolve_unknown(
-        self, entry: StreamEntry, response: Response, gates: SendLimits, doubt: UnknownOutcome
+        self, entry: StreamEntry, response: Response, limits: SendLimits, unknown: UnknownOutcome
     ) -> bool:
-        """Do with a send of doubtful fate what its policy says; whether there is another part to send."""
-        turn = doubt.permit
-        if doubt.newly_detected:
-            self._report_failure("unknown", response, turn, DeliveryUnknown(doubt.text, code=doubt.code))
-        outcome = await self._unknown_policy.resolve(response, doubt)
-        if isinstance(outcome, Arrived):
-            return await self._record_arrival(entry, response, turn, outcome.provider_id, outcome.parts)
-        if isinstance(outcome, CheckLater):
-            due = outcome.due
+        """Treat an unknown outcome as its policy says; return whether there is another part to send."""
+        permit = unknown.permit
+        if unknown.newly_detected:
+            self._report_failure("unknown", response, permit, DeliveryUnknown(unknown.text, code=unknown.code))
+        resolution = await self._unknown_policy.resolve(response, unknown)
+        if isinstance(resolution, Arrived):
+            return await self._record_arrival(entry, response, permit, resolution.provider_id, resolution.parts)
+        if isinstance(resolution, CheckLater):
+            due_ms = resolution.due_ms
             await RedisRetry("postpone a delivery").run_until_success(
-                lambda: self._records.reschedule(entry, response.to_json(), due_ms=due, token=turn.token)
+                lambda: self._records.reschedule(entry, response.to_json(), due_ms=due_ms, token=permit.token)
             )
             return False
-        if isinstance(outcome, Resend):
+        if isinstance(resolution, Resend):
             log.warning("Sent once more, though it may have arrived", messageId=response.message_id)
-            again = await self._begin_attempt(entry, response, gates, turn.token, resend=True)
-            return isinstance(again, SendPermit) and await self._send_part(entry, response, gates, again)
-        await self._record_end(entry, response, turn, outcome)
+            renewed = await self._begin_attempt(entry, response, limits, permit.token, resend=True)
+            return isinstance(renewed, SendPermit) and await self._send_part(entry, response, limits, renewed)
+        await self._record_end(entry, response, permit, resolution)
         return False
 
     async def _record_end(
-        self, entry: StreamEntry, response: Response, turn: SendPermit, failure: DeliveryFailed
+        self, entry: StreamEntry, response: Response, permit: SendPermit, failure: DeliveryFailed
     ) -> None:
         state = DeliveryState.UNKNOWN if isinstance(failure, DeliveryUnknown) else DeliveryState.FAILED
         await RedisRetry("record the end of a delivery").run_until_success(
-            lambda: self._records.record_end(entry, turn, state, failure, response.to_json())
+            lambda: self._records.record_end(entry, permit, state, failure, response.to_json())
         )
 
-    def _report_failure(self, outcome: str, response: Response, turn: SendPermit, failure: DeliveryFailed) -> None:
+    def _report_failure(
+        self, outcome: str, response: Response, permit: SendPermit, failure: DeliveryFailed
+    ) -> None:
         metrics.DELIVERIES.labels(response.channel, outcome).inc()
-        say = log.warning if outcome == "postponed" else log.error
-        say(
+        write_log = log.warning if outcome == "postponed" else log.error
+        write_log(
             "Delivery failed",
             outcome=outcome,
             messageId=response.message_id,
             channel=response.channel,
-            attempt=turn.attempts,
+            attempt=permit.attempts,
             code=failure.code,
             error=failure.message,
         )

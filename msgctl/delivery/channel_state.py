@@ -1,4 +1,4 @@
-"""What the failures of a channel mean for it: closed rates, a stop with an alarm, a breaker."""
+"""The effect of failures on a channel: a closed rate, a stop with an alarm, or an open circuit breaker."""
 
 from msgctl.channels.send_limits import SendLimits
 from msgctl.config.settings import Settings
@@ -14,7 +14,7 @@ log = logs.get_logger(__name__)
 
 
 class ChannelStateStore:
-    """Tells all processes of a failure.
+    """Records failures where all processes see them.
 
     Args:
         redis: a client for short commands.
@@ -34,14 +34,14 @@ class ChannelStateStore:
         closed_for_s: float,
         counts_against_channel: bool,
     ) -> None:
-        """A try failed.
+        """Record a failed attempt.
 
         Args:
-            channel: which.
-            failure: how.
-            limits: of the response; `failure.closes` names one of their buckets.
-            closed_for_s: seconds that bucket is closed.
-            counts_against_channel: whether a failure of the provider itself counts against the whole channel.
+            channel: the channel that failed.
+            failure: the failure.
+            limits: the send limits of the response; `failure.exceeded_limit` names one of their buckets.
+            closed_for_s: seconds for which that bucket is closed.
+            counts_against_channel: whether a failure of the receiver counts against the whole channel.
         """
         bucket = limits.bucket(failure.exceeded_limit) if failure.exceeded_limit else None
         breaker = self._settings.breaker
@@ -59,14 +59,15 @@ class ChannelStateStore:
             int(breaker.pause * 1000),
             int(breaker.cap * 1000),
         )
-        about = {"channel": channel, "code": failure.code, "error": failure.message}
+        log_fields = {"channel": channel, "code": failure.code, "error": failure.message}
         if outcome == "stopped":
-            log.error("Channel stopped; mend it, then: msgctl channel resume", **about)
+            log.error("Channel stopped; fix its cause, then run: msgctl channel resume", **log_fields)
         elif outcome == "opened":
-            log.error("Channel keeps failing; it is left alone for a while", **about)
+            log.error("Channel keeps failing; its deliveries pause for a while", **log_fields)
 
 
 def _classify_failure(failure: DeliveryFailed, *, counts_against_channel: bool) -> str:
+    """Return `stops`, `breaks` (counts for the circuit breaker), or `answers` (the provider works)."""
     if failure.stops_channel:
         return "stops"
     answered = isinstance(failure, ProviderRejected) and (

@@ -1,34 +1,38 @@
-"""The record of each delivery: what was tried, when, and how it ended; written before a provider is called.
+"""The record of each delivery: its attempts and its outcome, written before a provider is called.
 
     NEW → SENDING → SENT | FAILED | UNKNOWN      a web response without a socket is KEPT for `resume`
 
-It is also the fence: a delivery that is over is never begun again, whoever finds it in the stream.
+The record is also the fence: a delivery that has ended is never started again.
 """
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from msgctl.channels.send_limits import SendLimits
 from msgctl.config.settings import Settings
-from msgctl.delivery.stream_entry import StreamEntry
 from msgctl.domain.errors import DeliveryFailed
 from msgctl.domain.messages import Response, WireStruct
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 from msgctl.storage.redis.lua import Script
 
+if TYPE_CHECKING:
+    from msgctl.delivery.response_stream import StreamEntry  # that module needs this one
+
 BEGIN_ATTEMPT = Script.beside(__file__, "begin_attempt")
 FINISH_ATTEMPT = Script.beside(__file__, "finish_attempt")
 RESCHEDULE = Script.beside(__file__, "reschedule")
+UPDATE_STATUS = Script.beside(__file__, "status_update")
 
 NO_SEND_LIMITS = SendLimits()
 MIN_RECORD_TTL_S = 86_400.0
-"""Seconds a record is kept at least: it guards against a second send as long as the stream may repeat itself."""
+"""Seconds that a record is kept at least: it prevents a second send as long as the stream may repeat an entry."""
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery is."""
+    """The state of a delivery."""
 
     NEW = "NEW"
     SENDING = "SENDING"
@@ -39,89 +43,108 @@ class DeliveryState(StrEnum):
 
 
 class DeliveryRecord(WireStruct, frozen=True):
-    """What is known of one delivery; times are Unix milliseconds."""
+    """The stored state of one delivery; times are Unix milliseconds."""
 
     state: DeliveryState
     channel: str
     attempts: int = 0
-    """Tries of the part it is at."""
+    """Attempts of the current part."""
     part: int = 0
-    """Parts that are sent."""
+    """Parts that were sent."""
     provider_id: str | None = None
-    """The provider's id, one a part with commas between; for web the id of a socket."""
+    """The provider's ids of the parts, separated by commas; for web the id of a socket."""
     code: str | None = None
-    """The last failure, e.g. `telegram_403`."""
+    """The code of the last failure, e.g. `telegram_403`."""
     text: str | None = None
     resends: int = 0
     """How often a part was sent again although it may have arrived."""
     receipt: str | None = None
-    """What the provider told afterwards: sent, delivered, read, failed."""
+    """The status that the provider reported afterwards: sent, delivered, read, failed."""
     receipt_at: int | None = None
     retried_at: int | None = None
-    """When it was taken up again after it had ended: it may have been overtaken."""
+    """When it was resumed after it had ended: later responses may have been sent before it."""
     created_at: int | None = None
     sending_at: int | None = None
     ended_at: int | None = None
 
 
 class SendPermit(msgspec.Struct, frozen=True):
-    """What BEGIN allows: to send `part` as try number `attempts` of it."""
+    """The permission to send `part` as attempt number `attempts` of that part."""
 
     token: str
     part: int
     attempts: int
     resends: int = 0
-    """How often this part was sent again although it may have arrived, this try included."""
+    """How often this part was sent again although it may have arrived, including this attempt."""
     rejection: str = ""
-    """Why it need not be tried: `window_closed`, `callback_gone`."""
+    """Why calling the provider is pointless: `window_closed`, `callback_gone`."""
     rate_waits: int = 0
-    """How often this part was turned away for a rate."""
+    """How often the provider rejected this part because of a rate limit."""
 
 
 class UnknownOutcome(msgspec.Struct, frozen=True):
-    """It is UNKNOWN, and the caller's to resolve."""
+    """The delivery is UNKNOWN, and the caller must resolve it."""
 
     permit: SendPermit
     sent_at_ms: int
-    """Unix milliseconds of the try that may have arrived."""
+    """Unix milliseconds of the attempt that may have arrived."""
     code: str
     text: str
-    """Why nobody knows."""
+    """Why the outcome is unknown."""
     newly_detected: bool = False
-    """Its sender is gone, and this caller is the first to know."""
+    """The sending subscriber has died, and this caller is the first to detect it."""
 
 
 class NotYet(msgspec.Struct, frozen=True):
-    """It is not its turn before `due`, in Unix milliseconds."""
+    """An earlier response of the conversation goes first; ask again at `due_ms`, in Unix milliseconds."""
 
     due_ms: int
 
 
 class RateLimited(msgspec.Struct, frozen=True):
-    """The rate allows it in so many milliseconds."""
+    """A rate permits the send after `wait_ms` milliseconds."""
 
     wait_ms: int
 
 
 class ChannelHeld(msgspec.Struct, frozen=True):
-    """Its channel is paused or broken."""
+    """The channel is paused or broken."""
 
 
 BeginResult = SendPermit | UnknownOutcome | NotYet | RateLimited | ChannelHeld
-"""What BEGIN says of a delivery that is not over."""
+"""The result of starting an attempt of a delivery that has not ended."""
 
 
 def record_ttl_ms(settings: Settings) -> int:
-    """Milliseconds a record is kept after its last change."""
+    """Return how many milliseconds a record is kept after its last change."""
     return int(max(settings.retention.completed, MIN_RECORD_TTL_S) * 1000)
 
 
 async def find_record(redis: RedisClient, message_id: str) -> DeliveryRecord | None:
-    """The record of a message's delivery; None while nothing was tried."""
+    """Return the delivery record of a message, or None before the first attempt."""
     fields = await redis.hgetall(keys.DELIVERY + message_id)
     if not fields.get("state"):
         return None
     return msgspec.convert({name: value for name, value in fields.items() if value}, DeliveryRecord, strict=False)
+
+
+async def update_status(
+    redis: RedisClient, message_id: str, provider_id: str, status: str, *, code: str = "", text: str = ""
+) -> bool:
+    """Record a status that a provider reported; statuses may come twice, late, and in any order.
+
+    Args:
+        redis: a client for short commands.
+        message_id: the id of the message in msgctl.
+        provider_id: the provider's id of the part.
+        status: `sent`, `delivered`, `read` or `failed`.
+        code: the error code of `failed`.
+        text: the explanation of the code.
+
+    Returns:
+        Whether there is such a delivery.
+    """
+    return bool(await UPDATE_STATUS(redis, message_id, provider_id, status, code, text))
 
 
 class DeliveryRecords:
@@ -138,7 +161,7 @@ class DeliveryRecords:
 
     async def begin_attempt(
         self,
-        entry: StreamEntry,
+        entry: "StreamEntry",
         response: Response,
         token: str,
         *,
@@ -146,18 +169,18 @@ class DeliveryRecords:
         limits: SendLimits = NO_SEND_LIMITS,
         resend: bool = False,
     ) -> BeginResult | None:
-        """Ask for the turn of a response; None if its delivery is over.
+        """Ask for the permission to send a response; return None if its delivery has ended.
 
         Args:
             entry: the entry that carries it.
-            response: what is to be sent.
-            token: stands for this one try.
-            idempotent: whether the receiver bears a second send, so that a lost sender needs no `UNKNOWN`.
-            limits: what stands before it besides its turn.
-            resend: send once more what is UNKNOWN, and was given to this token to resolve.
+            response: the response to send.
+            token: identifies this attempt.
+            idempotent: whether the receiver deduplicates, so that a dead sender leaves no `UNKNOWN`.
+            limits: the send limits to respect.
+            resend: send an UNKNOWN part again that was assigned to this token to resolve.
         """
-        buckets = [word for one in limits.buckets for word in (one.name, one.interval, one.burst)]
-        verdict, *facts = await BEGIN_ATTEMPT(
+        buckets = [value for bucket in limits.buckets for value in (bucket.name, bucket.interval, bucket.burst)]
+        outcome, *values = await BEGIN_ATTEMPT(
             self._redis,
             response.message_id,
             token,
@@ -172,40 +195,40 @@ class DeliveryRecords:
             limits.url,
             *buckets,
         )
-        match verdict:
-            case "go":
-                return SendPermit(token, *facts)
-            case "doubt":
-                return UnknownOutcome(SendPermit(token, *facts[:3]), *facts[3:])
-            case "behind":
-                return NotYet(facts[0])
-            case "pace":
-                return RateLimited(facts[0])
-            case "held":
+        match outcome:
+            case "permitted":
+                return SendPermit(token, *values)
+            case "unknown":
+                return UnknownOutcome(SendPermit(token, *values[:3]), *values[3:])
+            case "not_yet":
+                return NotYet(values[0])
+            case "rate_limited":
+                return RateLimited(values[0])
+            case "channel_held":
                 return ChannelHeld()
         return None
 
-    async def record_part_sent(self, entry: StreamEntry, permit: SendPermit, provider_id: str) -> bool:
-        """One part arrived, others follow; False if they are another subscriber's to send."""
+    async def record_part_sent(self, entry: "StreamEntry", permit: SendPermit, provider_id: str) -> bool:
+        """Record that one of several parts was sent; return whether this subscriber may send the next one."""
         return await self._finish_attempt(
             entry, permit, DeliveryState.NEW, provider_id=provider_id, part=permit.part + 1
         )
 
-    async def record_sent(self, entry: StreamEntry, permit: SendPermit, provider_id: str) -> None:
-        """All of it arrived."""
+    async def record_sent(self, entry: "StreamEntry", permit: SendPermit, provider_id: str) -> None:
+        """Record that the last part was sent."""
         await self._finish_attempt(
             entry, permit, DeliveryState.SENT, provider_id=provider_id, part=permit.part + 1
         )
 
     async def record_end(
-        self, entry: StreamEntry, permit: SendPermit, state: DeliveryState, failure: DeliveryFailed, body: bytes
+        self, entry: "StreamEntry", permit: SendPermit, state: DeliveryState, failure: DeliveryFailed, body: bytes
     ) -> None:
-        """It ended as FAILED or UNKNOWN; the body is kept for a person who sends it again."""
+        """Record that the delivery ended as FAILED or UNKNOWN; keep the body for an operator's retry."""
         await self._finish_attempt(entry, permit, state, part=permit.part, failure=failure, body=body)
 
     async def schedule_retry(
         self,
-        entry: StreamEntry,
+        entry: "StreamEntry",
         permit: SendPermit,
         body: bytes,
         *,
@@ -215,17 +238,17 @@ class DeliveryRecords:
         until_channel_resumes: bool = False,
         counts_as_attempt: bool = True,
     ) -> None:
-        """This try failed; there is another look after `delay` seconds.
+        """Record a failed attempt, and put the response back into the stream after `delay_s`.
 
         Args:
             entry: the entry that carries it.
-            permit: the try.
-            body: what comes back.
+            permit: the failed attempt.
+            body: the response as JSON.
             delay_s: seconds.
-            failure: why.
-            state: NEW, or UNKNOWN where it may have arrived.
-            until_channel_resumes: until its channel works again, instead of a delay.
-            counts_as_attempt: whether the try counts.
+            failure: why the attempt failed.
+            state: NEW, or UNKNOWN if the part may have arrived.
+            until_channel_resumes: wait until the channel works again, instead of `delay_s`.
+            counts_as_attempt: whether the attempt counts.
         """
         await self._reschedule(
             entry,
@@ -238,24 +261,24 @@ class DeliveryRecords:
             counts_as_attempt=counts_as_attempt,
         )
 
-    async def reschedule(self, entry: StreamEntry, body: bytes, *, due_ms: int, token: str = "") -> None:
-        """It is not its turn: look again later.
+    async def reschedule(self, entry: "StreamEntry", body: bytes, *, due_ms: int, token: str = "") -> None:
+        """Postpone a response that cannot be sent yet.
 
         Args:
             entry: the entry that carries it.
-            body: the response as JSON, to be put back into the stream.
-            due_ms: when, in Unix milliseconds; or, if negative, after so many milliseconds.
-            token: of its try; empty where none was begun.
+            body: the response as JSON, which is put back into the stream.
+            due_ms: when, in Unix milliseconds; or, if negative, after that many milliseconds.
+            token: the token of its attempt; empty if none was started.
         """
         await self._reschedule(entry, -due_ms, body, token)
 
-    async def hold_for_channel(self, entry: StreamEntry, body: bytes, token: str) -> None:
-        """Its channel is paused or broken: it waits until that works again."""
+    async def hold_for_channel(self, entry: "StreamEntry", body: bytes, token: str) -> None:
+        """Postpone a response until its channel, which is paused or broken, works again."""
         await self._reschedule(entry, 0, body, token, until_channel_resumes=True)
 
     async def _finish_attempt(
         self,
-        entry: StreamEntry,
+        entry: "StreamEntry",
         permit: SendPermit,
         state: DeliveryState,
         *,
@@ -266,15 +289,15 @@ class DeliveryRecords:
     ) -> bool:
         code, text = (failure.code, failure.message) if failure else ("", "")
         message_id = entry.event.message_id
-        told = await FINISH_ATTEMPT(
+        may_continue = await FINISH_ATTEMPT(
             self._redis, message_id, permit.token, entry.id, state, provider_id, code, text, part, body
         )
-        return bool(told)
+        return bool(may_continue)
 
     async def _reschedule(
         self,
-        entry: StreamEntry,
-        pause_ms: int,
+        entry: "StreamEntry",
+        delay_ms: int,
         body: bytes,
         token: str,
         *,
@@ -289,7 +312,7 @@ class DeliveryRecords:
             entry.event.message_id,
             entry.id,
             token,
-            pause_ms,
+            delay_ms,
             entry.channel,
             body,
             code,

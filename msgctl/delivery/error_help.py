@@ -1,4 +1,4 @@
-"""What a failure of a delivery means, in plain words, from the code that its record holds."""
+"""Explanations of the error codes in delivery records."""
 
 from collections.abc import Iterator, Mapping
 
@@ -7,40 +7,40 @@ from msgctl.channels.error_codes import Code, Meaning
 from msgctl.channels.registry import BUILT_IN, find_channel
 from msgctl.domain.extensions import CHANNELS
 
-OWN = {
-    "bad_address": "channelMetadata names no one it may be sent to; it will not be retried.",
-    "not_configured": "The channel is not set up: see its section of the configuration.",
+MSGCTL_ADVICE = {
+    "bad_address": "channelMetadata holds no valid address; it will not be retried.",
+    "not_configured": "The channel is not set up: fill in its section of the configuration.",
     "blank_reply": "The agent's reply was blank; there is nothing to send.",
-    "provider_unreachable": "No connection to the provider: look at the network and its base_url; it is retried.",
+    "provider_unreachable": "No connection to the provider: check the network and its base_url; it is retried.",
     "delivery_unknown": "The provider gave no answer; it may have arrived.",
-    "sender_lost": "The subscriber ended while it sent this; it may have arrived.",
-    "internal_error": "A fault of msgctl's own: see the log; it may have arrived.",
-    "dropped": "A person dropped it.",
+    "sender_lost": "The subscriber died while it sent this; it may have arrived.",
+    "internal_error": "A bug in msgctl: see the log; it may have arrived.",
+    "dropped": "An operator dropped it.",
 }
 
 
 def own_advice(code: str) -> str:
-    """Return the advice for an error code that no provider gave, or nothing."""
-    if code in OWN or not code:
-        return OWN.get(code, "")
+    """Return the advice for an error code that no provider gave, or an empty text."""
+    if code in MSGCTL_ADVICE or not code:
+        return MSGCTL_ADVICE.get(code, "")
     return next((spec.error_advice[code] for spec in _channels() if code in spec.error_advice), "")
 
 
 def advise(code: str) -> str:
-    """Return one line for people, e.g. `131047: Outside the 24 h window: … It will not be retried.`, or none."""
-    if code in OWN or not code:
-        return OWN.get(code, "")
-    who, _, number = code.rpartition("_")
+    """Return one line for people, e.g. `131047: Outside the 24 h window: … It will not be retried.`, or `""`."""
+    if code in MSGCTL_ADVICE or not code:
+        return MSGCTL_ADVICE.get(code, "")
+    provider, _, number = code.rpartition("_")
     for spec in _channels():
         if code in spec.error_advice:
             return spec.error_advice[code]
-        if who in spec.error_codes and number.isdigit():
-            return _explain(int(number), spec.error_codes[who])
-    return _explain(int(number), {}) if number.isdigit() and "_" not in who else ""
+        if provider in spec.error_codes and number.isdigit():
+            return _explain(int(number), spec.error_codes[provider])
+    return _explain(int(number), {}) if number.isdigit() and "_" not in provider else ""
 
 
 def _channels() -> Iterator[ChannelSpec]:
-    """Yield the built-in channels, and only for a caller that has not found what it wants the others."""
+    """Yield the built-in channels, then load and yield those of extensions."""
     yield from BUILT_IN
     yield from map(find_channel, CHANNELS.names())
 

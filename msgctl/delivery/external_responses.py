@@ -1,4 +1,4 @@
-"""Responses that another program publishes on `pubsub:response:*` enter the durable stream, once."""
+"""Import of responses that other programs publish on `pubsub:response:*` into the durable stream, once each."""
 
 import re
 from typing import Any
@@ -16,23 +16,23 @@ from msgctl.storage.redis.lua import Script
 IMPORT_RESPONSE = Script.beside(__file__, "import_response")
 
 IMPORT_DEDUP_TTL_MS = 86_400_000
-"""Milliseconds within which a repeated publication is recognised."""
+"""Milliseconds within which a repeated publication is recognized."""
 PUBSUB_TIMEOUT_S = 10.0
-"""Seconds one look waits for a publication."""
+"""Seconds that one read waits for a publication."""
 STREAM_ID_MARKER = '"streamId":"'
 MARKER_TAIL_CHARS = 64
-"""Characters at the end of a publication of ours within which its `streamId` stands."""
+"""Characters at the end of a publication by msgctl that contain its `streamId`."""
 IDENTIFIER_REGEX = re.compile(IDENTIFIER_PATTERN)
 
 log = logs.get_logger(__name__)
 
 
 class ExternalResponseImporter:
-    """Listens to every response channel.
+    """Subscribes to every response channel.
 
     Args:
         redis: a client for short commands.
-        settings: where Redis is, `history`.
+        settings: the address of Redis, `history.*`.
     """
 
     def __init__(self, redis: RedisClient, settings: Settings) -> None:
@@ -43,15 +43,15 @@ class ExternalResponseImporter:
         self._subscribed = False
 
     async def close(self) -> None:
-        """Stop listening."""
+        """Unsubscribe and close the connection."""
         await self._pubsub.aclose()
         await self._pubsub_client.aclose()
 
     async def import_next(self) -> None:
-        """Wait for one publication, and adopt it if it is foreign.
+        """Wait for one publication, and import it if another program published it.
 
         Raises:
-            RedisUnavailable: Redis does not answer; call again.
+            RedisUnavailable: Redis did not answer; call again.
         """
         if not self._subscribed:
             await self._pubsub.psubscribe(keys.RESPONSE_CHANNEL + "*")
@@ -61,50 +61,53 @@ class ExternalResponseImporter:
             return
         data: str = published["data"]
         if STREAM_ID_MARKER in data[-MARKER_TAIL_CHARS:]:
-            return  # ours: it is in the stream already
+            return  # msgctl published it: it is in the stream already
         await self.import_response(published["channel"].removeprefix(keys.RESPONSE_CHANNEL), data)
 
     async def import_response(self, channel: str, data: str) -> bool:
-        """Put a foreign response into the stream, if nobody else has; True if this call did.
+        """Put an external response into the stream, unless another subscriber has done so.
 
-        In a conversation that began here it is its owner's and gets the next number, so that it reaches the joined
-        sockets and can be had again by `resume`.
+        In a conversation that msgctl knows, a response of its owner gets the next sequence number, so that it
+        reaches the joined sockets and `resume` returns it.
 
         Args:
-            channel: the end of the channel's name; it counts where the response names no channel.
-            data: what was published.
+            channel: the last part of the Pub/Sub channel; used if the response names no channel.
+            data: the published JSON.
+
+        Returns:
+            Whether this call imported it.
         """
         try:
             response = _decode_response(channel, data)
         except (msgspec.DecodeError, ValueError) as error:
-            log.warning("A foreign response cannot be read; it is passed over", channel=channel, error=str(error))
+            log.warning("External response cannot be read; it is skipped", channel=channel, error=str(error))
             return False
         if response.stream_id is not None:
             return False
-        conversation = response.conversation_id
-        user = response.user_id
-        if user is None:
-            user = await self._redis.hget(keys.CONVERSATION + conversation, "user")
-        adopted = await IMPORT_RESPONSE(
+        conversation_id = response.conversation_id
+        user_id = response.user_id
+        if user_id is None:
+            user_id = await self._redis.hget(keys.CONVERSATION + conversation_id, "user")
+        imported = await IMPORT_RESPONSE(
             self._redis,
             response.channel,
             response.message_id,
-            _encode_unnumbered(response, user),
+            _encode_unnumbered(response, user_id),
             IMPORT_DEDUP_TTL_MS,
-            conversation,
-            user or "",
+            conversation_id,
+            user_id or "",
             self._history_settings.replies,
             round(self._history_settings.ttl * 1000),
         )
-        if adopted:
-            log.info("Foreign response adopted", messageId=response.message_id, channel=response.channel)
-        return bool(adopted)
+        if imported:
+            log.info("External response imported", messageId=response.message_id, channel=response.channel)
+        return bool(imported)
 
 
-def _encode_unnumbered(response: Response, user: str | None) -> bytes:
-    """The response as JSON without its closing brace, and without a number: those are ours alone to give."""
+def _encode_unnumbered(response: Response, user_id: str | None) -> bytes:
+    """Return the response as JSON without its closing brace and without a number: only msgctl gives numbers."""
     names = (name for name in UnnumberedResponse.__struct_fields__ if name != "user_id")
-    draft = UnnumberedResponse(user_id=user, **{name: getattr(response, name) for name in names})
+    draft = UnnumberedResponse(user_id=user_id, **{name: getattr(response, name) for name in names})
     return draft.to_json().removesuffix(b"}")
 
 

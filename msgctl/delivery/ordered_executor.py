@@ -1,22 +1,22 @@
-"""Deliveries side by side, those of one conversation one after the other."""
+"""Concurrent deliveries in which those of one conversation run in order."""
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
 from msgctl.aio import cancel
-from msgctl.delivery.stream_entry import StreamEntry
+from msgctl.delivery.response_stream import StreamEntry
 
 QUEUED_ENTRIES_PER_SLOT = 4
-"""Entries that may wait in memory for each one that is worked; further ones wait in Redis."""
+"""Entries that may wait in memory per slot; further ones wait in Redis."""
 
 
 class OrderedExecutor:
-    """One queue a conversation; as many of them move at once as there are slots.
+    """Runs one queue per conversation, as many at a time as there are slots.
 
     Args:
-        slots: deliveries worked at once, and entries of one conversation that may wait: a fraction of the room, so
-            that a receiver which is slow over a long backlog leaves some to the others.
+        slots: deliveries that run at a time, and entries that one conversation may queue. The latter is a fraction
+            of the capacity, so that a slow receiver with a long backlog leaves capacity to the others.
         work: delivers one entry and does not raise.
     """
 
@@ -29,32 +29,32 @@ class OrderedExecutor:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(self, entry: StreamEntry) -> bool:
-        """Put an entry at the end of its conversation's lane; False if there is no room, in that or in all."""
-        key = entry.event.conversation_id
-        queue = self._queues.get(key)
+        """Append an entry to the queue of its conversation; return False if that queue or the executor is full."""
+        conversation_id = entry.event.conversation_id
+        queue = self._queues.get(conversation_id)
         if self._free_capacity <= 0 or (queue is not None and len(queue) >= self._max_per_conversation):
             return False
         self._free_capacity -= 1
         if queue is not None:
             queue.append(entry)
             return True
-        self._queues[key] = deque([entry])
-        task = asyncio.create_task(self._run_queue(key))
+        self._queues[conversation_id] = deque([entry])
+        task = asyncio.create_task(self._run_queue(conversation_id))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return True
 
     async def drain(self, timeout_s: float) -> None:
-        """Begin nothing new, let what is being sent end, and cancel what does not within `patience` seconds."""
+        """Start nothing new, let running deliveries finish, and cancel those that last longer than `timeout_s`."""
         for queue in self._queues.values():
             queue.clear()
         if not self._tasks:
             return
-        _, late = await asyncio.wait(self._tasks, timeout=timeout_s)
-        await cancel(*late)
+        _, unfinished = await asyncio.wait(self._tasks, timeout=timeout_s)
+        await cancel(*unfinished)
 
-    async def _run_queue(self, key: str) -> None:
-        queue = self._queues[key]
+    async def _run_queue(self, conversation_id: str) -> None:
+        queue = self._queues[conversation_id]
         while queue:
             async with self._slots:
                 if not queue:
@@ -64,4 +64,4 @@ class OrderedExecutor:
                     await self._work(entry)
                 finally:
                     self._free_capacity += 1
-        del self._queues[key]
+        del self._queues[conversation_id]

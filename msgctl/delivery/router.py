@@ -1,4 +1,4 @@
-"""Where each response goes by its channel; a channel that stands still holds up no other."""
+"""Dispatch of responses to their channels; a channel that is stuck does not delay the others."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,7 @@ from msgctl.delivery.attempt import DeliveryRunner
 from msgctl.delivery.channel_state import ChannelStateStore
 from msgctl.delivery.delivery_record import DeliveryRecords
 from msgctl.delivery.ordered_executor import OrderedExecutor
-from msgctl.delivery.response_stream import ResponseStream
-from msgctl.delivery.stream_entry import StreamEntry, with_stream_id
+from msgctl.delivery.response_stream import ResponseStream, StreamEntry, with_stream_id
 from msgctl.delivery.web.routing import WebRouter
 from msgctl.domain.messages import Channel, Failure, Response
 from msgctl.http.client import HttpClient
@@ -19,7 +18,7 @@ from msgctl.observability import logs
 from msgctl.storage.redis.client import RedisClient
 
 OVERFLOW_PAUSE_MS = 1000
-"""Milliseconds after which a delivery comes back that found no room in its channel."""
+"""Milliseconds for which a delivery is postponed whose channel has no free capacity."""
 
 log = logs.get_logger(__name__)
 
@@ -27,12 +26,12 @@ log = logs.get_logger(__name__)
 def create_senders(
     settings: Settings, client: HttpClient, guarded_client: HttpClient
 ) -> dict[Channel, ChannelSender]:
-    """Create the sender of each channel but web.
+    """Create the sender of each channel except web.
 
     Args:
-        settings: each provider's.
+        settings: the sections of the channels.
         client: calls providers and the operator's own hosts.
-        guarded_client: calls public addresses alone.
+        guarded_client: calls public addresses only.
 
     Raises:
         ConfigurationError: an extension cannot be loaded.
@@ -45,16 +44,16 @@ def create_senders(
 
 
 class ResponseRouter:
-    """Gives entries of the stream to their channels.
+    """Dispatches entries of the stream to their channels.
 
-    Each channel has `delivery.concurrency` slots of its own. What finds no room waits in Redis, so that reading
-    never stops.
+    Each channel has `delivery.concurrency` slots of its own. An entry that finds no free capacity waits in Redis,
+    so that reading never stops.
 
     Args:
         redis: a client for short commands.
         settings: `delivery.*`.
-        stream: where the entries come from.
-        by_channel: a sender for each channel but web.
+        stream: the stream that the entries come from.
+        sender_by_channel: the sender of each channel except web.
     """
 
     def __init__(
@@ -62,46 +61,46 @@ class ResponseRouter:
         redis: RedisClient,
         settings: Settings,
         stream: ResponseStream,
-        by_channel: Mapping[Channel, ChannelSender],
+        sender_by_channel: Mapping[Channel, ChannelSender],
     ) -> None:
         self._stream = stream
         self._web_router = WebRouter(redis, settings)
         self._records = DeliveryRecords(redis, settings)
         self._runners = {
             channel: DeliveryRunner(settings, self._records, ChannelStateStore(redis, settings), sender)
-            for channel, sender in by_channel.items()
+            for channel, sender in sender_by_channel.items()
         }
         self._executors = {
-            channel: OrderedExecutor(settings.delivery.concurrency, self._deliver) for channel in by_channel
+            channel: OrderedExecutor(settings.delivery.concurrency, self._deliver) for channel in sender_by_channel
         }
 
     async def dispatch(self, entries: Sequence[StreamEntry]) -> None:
-        """Hand on a batch: web at once, the others into their lanes.
+        """Route the web responses of a batch, and submit the others to the executors of their channels.
 
         Raises:
-            RedisUnavailable: Redis does not answer; what is not in a lane is still pending.
+            RedisUnavailable: Redis did not answer; entries that were not submitted are still pending.
         """
         web = [entry for entry in entries if entry.channel is Channel.WEB]
         others = [entry for entry in entries if entry.channel is not Channel.WEB]
         if web:
             await self._web_router.route(web)
-        # Only a socket is told of a dead letter; the other channels have no words for it.
+        # Only sockets are notified of a dead letter: the other channels have no format for it.
         await self._stream.acknowledge(entry.id for entry in others if isinstance(entry.event, Failure))
         for entry in others:
             if isinstance(entry.event, Response):
                 await self._submit(entry, entry.event)
 
     async def maintain(self) -> None:
-        """What is to be done each second besides reading.
+        """Reroute the frames of dead gateways; call it each second.
 
         Raises:
-            RedisUnavailable: Redis does not answer.
+            RedisUnavailable: Redis did not answer.
         """
         await self._web_router.reroute_frames()
 
     async def drain(self, timeout_s: float) -> None:
-        """Begin nothing new; let what is being sent end within `patience` seconds."""
-        await asyncio.gather(*(lanes.drain(timeout_s) for lanes in self._executors.values()))
+        """Start nothing new, and let running sends finish within `timeout_s`."""
+        await asyncio.gather(*(executor.drain(timeout_s) for executor in self._executors.values()))
 
     async def _submit(self, entry: StreamEntry, response: Response) -> None:
         self._stream.in_flight.add(entry.id)

@@ -1,4 +1,4 @@
-"""What was cut from the stream before it was delivered comes back from the conversations' kept responses."""
+"""Recovery of responses that were cut from the stream undelivered, from the kept responses of conversations."""
 
 from collections import Counter
 
@@ -12,18 +12,18 @@ from msgctl.storage.redis.lua import Script
 
 RESTORE_RESPONSES = Script.beside(__file__, "recover")
 RECOVERY_SCAN_COUNT = 100
-"""Conversations looked through in one call."""
+"""Conversations per script call."""
 RECOVERY_LOCK_TTL_MS = 60_000
-"""Milliseconds for which one subscriber does this and the others leave it to that one."""
+"""Milliseconds after which another subscriber may start a recovery if the running one died."""
 
 log = logs.get_logger(__name__)
 
 
 class StreamRecovery:
-    """Looks through every conversation that Redis knows.
+    """Searches every conversation in Redis for undelivered responses.
 
-    A response that another program published, or that is older than `history.replies`, is in no conversation and
-    cannot come back.
+    A response that got no sequence number, or that is older than `history.replies`, is in no conversation and
+    cannot be recovered.
 
     Args:
         redis: a client for short commands.
@@ -36,27 +36,29 @@ class StreamRecovery:
         self._record_ttl_ms = record_ttl_ms(settings)
 
     async def run(self) -> None:
-        """Put back what is lost, unless another subscriber is at it; to be repeated until nothing is doubtful.
+        """Put lost responses back, unless another subscriber is doing so.
+
+        Call it again as long as `keys.RESPONSES_LOST` is set: a response may still be in flight.
 
         Raises:
-            RedisUnavailable: Redis does not answer.
+            RedisUnavailable: Redis did not answer.
         """
         if not await self._redis.set(keys.RESPONSES_RECOVERING, 1, nx=True, px=RECOVERY_LOCK_TTL_MS):
             return
         try:
-            doubtful, back = await self._restore_lost()
-            if back:
-                log.error("Responses were cut from the stream undelivered; they are put back", **back)
-            for channel, count in back.items():
+            in_flight, restored = await self._restore_lost()
+            if restored:
+                log.error("Responses were cut from the stream undelivered; they are put back", **restored)
+            for channel, count in restored.items():
                 metrics.DELIVERIES.labels(channel, "rebuilt").inc(count)
-            if not doubtful:
+            if not in_flight:
                 await self._redis.delete(keys.RESPONSES_LOST)
         finally:
             await self._redis.delete(keys.RESPONSES_RECOVERING)
 
     async def _restore_lost(self) -> tuple[int, Counter[str]]:
-        """How many may still be under way, and how many were put back by channel."""
-        doubtful, back, cursor = 0, Counter[str](), -1
+        """Return how many may still be in flight, and how many were put back per channel."""
+        in_flight, restored, cursor = 0, Counter[str](), -1
         while cursor:
             cursor, key_names = await self._redis.scan(max(cursor, 0), f"{keys.REPLIES}*", RECOVERY_SCAN_COUNT)
             conversations = [str(key).removeprefix(keys.REPLIES) for key in key_names]
@@ -64,6 +66,6 @@ class StreamRecovery:
                 outcome = await RESTORE_RESPONSES(
                     self._redis, self._in_flight_ms, self._record_ttl_ms, *conversations
                 )
-                doubtful += outcome[0]
-                back.update(outcome[1:])
-        return doubtful, back
+                in_flight += outcome[0]
+                restored.update(outcome[1:])
+        return in_flight, restored

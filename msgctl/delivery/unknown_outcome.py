@@ -1,4 +1,4 @@
-"""What is done with a send that may have arrived: no provider takes a key that makes a second one harmless."""
+"""The decision on a send that may have arrived: no provider takes a key that would make a second send harmless."""
 
 import time
 from dataclasses import dataclass
@@ -11,12 +11,14 @@ from msgctl.domain.messages import Response
 from msgctl.domain.retry import GiveUp, RetryLater
 
 RECONCILE_TIMEOUT_S = 600.0
-"""Seconds for which a provider that does not answer is asked again whether a part arrived."""
+"""Seconds after the send for which a provider that does not answer is asked again whether a part arrived."""
+CLOCK_TOLERANCE_MS = 100
+"""A check that is due in less than this is made now."""
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """The provider knows the part."""
+    """The provider has the part."""
 
     provider_id: str
     parts: int
@@ -24,22 +26,22 @@ class Arrived:
 
 @dataclass(frozen=True)
 class CheckLater:
-    """Check again at `due`, in Unix milliseconds."""
+    """Check again at `due_ms`, in Unix milliseconds."""
 
-    due: int
+    due_ms: int
 
 
 @dataclass(frozen=True)
 class Resend:
-    """Send it once more."""
+    """Send the part once more."""
 
 
 class UnknownOutcomePolicy:
-    """One sender's policy.
+    """The policy of one sender.
 
     Args:
         settings: `delivery.hold`, `retry.base`.
-        sender: says what to do, and asks its provider.
+        sender: names the policy of a response, and asks its provider.
     """
 
     def __init__(self, settings: Settings, sender: ChannelSender) -> None:
@@ -47,38 +49,38 @@ class UnknownOutcomePolicy:
         self._resend_delay_s = settings.retry.base
         self._sender = sender
 
-    def decide(self, response: Response, turn: SendPermit) -> RetryLater | GiveUp:
+    def decide(self, response: Response, permit: SendPermit) -> RetryLater | GiveUp:
         """Decide when an unknown outcome is resolved, or that it stays UNKNOWN: a part is resent at most once."""
         policy = self._sender.unknown_policy(response)
-        if policy == "keep" or turn.resends:
+        if policy == "keep" or permit.resends:
             return GiveUp()
         return RetryLater(self._resend_delay_s if policy == "resend" else self._hold_s, counts_as_attempt=True)
 
     async def resolve(
         self, response: Response, outcome: UnknownOutcome
     ) -> Arrived | CheckLater | Resend | DeliveryFailed:
-        """What to do now; a failure means that it stays UNKNOWN."""
+        """Decide what to do now; a failure means that the delivery stays UNKNOWN."""
         decision = self.decide(response, outcome.permit)
         if isinstance(decision, GiveUp):
             return DeliveryUnknown(outcome.text, code=outcome.code)
-        due = int(outcome.sent_at_ms + decision.delay * 1000)
-        if due > time.time() * 1000 + 100:
-            return CheckLater(due)  # it was taken over from a subscriber that is gone
+        due_ms = int(outcome.sent_at_ms + decision.delay * 1000)
+        if due_ms > time.time() * 1000 + CLOCK_TOLERANCE_MS:
+            return CheckLater(due_ms)  # it was taken over from a dead subscriber
         if self._sender.unknown_policy(response) != "reconcile":
             return Resend()
         return await self._reconcile(response, outcome)
 
     async def _reconcile(
-        self, response: Response, doubt: UnknownOutcome
+        self, response: Response, outcome: UnknownOutcome
     ) -> Arrived | CheckLater | Resend | DeliveryFailed:
         parts = self._sender.parts(response)
-        since = doubt.sent_at_ms / 1000
+        sent_at_s = outcome.sent_at_ms / 1000
         try:
-            found = await self._sender.find_sent(response, parts[doubt.permit.part], since)
+            provider_id = await self._sender.find_sent(response, parts[outcome.permit.part], sent_at_s)
         except DeliveryUnknown:
-            return DeliveryUnknown(doubt.text, code=doubt.code)
+            return DeliveryUnknown(outcome.text, code=outcome.code)
         except DeliveryFailed:
-            if time.time() - since < RECONCILE_TIMEOUT_S:
+            if time.time() - sent_at_s < RECONCILE_TIMEOUT_S:
                 return CheckLater(int((time.time() + self._hold_s) * 1000))
-            return DeliveryUnknown(doubt.text, code=doubt.code)
-        return Resend() if found is None else Arrived(found, len(parts))
+            return DeliveryUnknown(outcome.text, code=outcome.code)
+        return Resend() if provider_id is None else Arrived(provider_id, len(parts))

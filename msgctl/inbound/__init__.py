@@ -1,1 +1,1 @@
-"""What customers write on WhatsApp and Telegram, taken into the queue; `channels` reads the webhooks."""
+"""Messages and statuses that providers send: `processor` enqueues or records what `msgctl.channels` has parsed."""

@@ -10,7 +10,7 @@ from msgctl.channels.registry import find_channel
 from msgctl.channels.send_limits import Bucket
 from msgctl.delivery.delivery_record import find_record
 from msgctl.delivery.error_help import advise
-from msgctl.delivery.operator_message import publish_operator_message
+from msgctl.delivery.response_stream import publish_operator_message
 from msgctl.domain.errors import InvalidInput
 from msgctl.domain.messages import Channel, WireStruct
 from msgctl.operations.context import Context

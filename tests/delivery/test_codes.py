@@ -7,7 +7,7 @@ import pytest
 
 from msgctl.channels.error_codes import Meaning
 from msgctl.channels.registry import BUILT_IN
-from msgctl.delivery.error_help import OWN, advise
+from msgctl.delivery.error_help import MSGCTL_ADVICE, advise
 
 TABLES = {who: table for channel in BUILT_IN for who, table in channel.error_codes.items()}
 
@@ -89,6 +89,6 @@ def test_the_documentation_tells_of_each_number(who: str) -> None:
 
 def test_the_documentation_tells_of_our_own_codes() -> None:
     """Each code that no provider gave is explained."""
-    assert {*OWN, *(code for channel in BUILT_IN for code in channel.error_advice)} <= documented(
+    assert {*MSGCTL_ADVICE, *(code for channel in BUILT_IN for code in channel.error_advice)} <= documented(
         "Errors of msgctl's own"
     ).keys()

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from msgctl.config.settings import Settings
-from msgctl.delivery.delivery_record import DeliveryState, find_record
-from msgctl.delivery.status_updates import StatusUpdateWriter
+from msgctl.delivery.delivery_record import DeliveryState, find_record, update_status
 from msgctl.domain.messages import Channel
 from msgctl.storage.redis.client import RedisClient
 from tests.support.providers import Answer, Providers
@@ -84,7 +83,7 @@ async def test_a_status_webhook_resolves_it(
             return record is not None and record.state is DeliveryState.UNKNOWN
 
         await until(doubtful, "the doubt")
-        await StatusUpdateWriter(redis).write(reply.message_id, "wamid.lost", "sent", "", "")
+        await update_status(redis, reply.message_id, "wamid.lost", "sent")
         record = await ended(redis, reply)
     assert (record.state, record.provider_id) == (DeliveryState.SENT, "wamid.lost,wamid.1")
     assert [request.json["text"]["body"][0] for request in providers.requests] == ["a", "b"]
@@ -123,8 +122,8 @@ async def test_receipts_in_any_order(
         reply = await replies.commit(response(Channel.WHATSAPP, TO))
         sent = await ended(redis, reply)
     for status, code in news:
-        assert await StatusUpdateWriter(redis).write(reply.message_id, sent.provider_id or "", status, code, "why")
+        assert await update_status(redis, reply.message_id, sent.provider_id or "", status, code=code, text="why")
     record = await find_record(redis, reply.message_id)
     assert record is not None
     assert (record.state, record.receipt) == (state, receipt)
-    assert not await StatusUpdateWriter(redis).write("nobody", "wamid.1", "read", "", "")
+    assert not await update_status(redis, "nobody", "wamid.1", "read")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from msgctl.config.settings import Settings
-from msgctl.delivery.status_updates import StatusUpdateWriter
+from msgctl.delivery.delivery_record import update_status
 from msgctl.domain.messages import Channel
 from msgctl.ledger.event import Event
 from msgctl.ledger.stream import Ledger
@@ -63,8 +63,8 @@ async def test_a_failure_that_a_receipt_tells_is_an_end(
     async with Desk(settings):
         reply = await replies.commit(response(Channel.WHATSAPP, TO))
         sent = await ended(redis, reply)
-    await StatusUpdateWriter(redis).write(
-        reply.message_id, sent.provider_id or "", "failed", "whatsapp_131026", "why"
+    await update_status(
+        redis, reply.message_id, sent.provider_id or "", "failed", code="whatsapp_131026", text="why"
     )
     last = (await story(redis, settings, reply.message_id))[-1]
     assert (last.what, last.evidence["code"], last.is_terminal) == ("delivery_failed", "whatsapp_131026", True)

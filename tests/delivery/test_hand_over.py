@@ -9,7 +9,7 @@ from redis.exceptions import ResponseError
 from msgctl.config.settings import Settings
 from msgctl.delivery.delivery_record import DeliveryState, find_record
 from msgctl.delivery.external_responses import ExternalResponseImporter
-from msgctl.delivery.web.socket_registry import SocketRegistry
+from msgctl.delivery.web.gateway_sockets import SocketRegistry
 from msgctl.domain.messages import Message
 from msgctl.domain.retry import GiveUp
 from msgctl.queue.leases import LeaseClient, LeasedMessage

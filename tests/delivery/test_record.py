@@ -7,9 +7,10 @@ import pytest
 
 from msgctl.channels.telegram.sender import TelegramSender
 from msgctl.config.settings import Settings
+from msgctl.delivery.attempt import DeliveryRunner
+from msgctl.delivery.channel_state import ChannelStateStore
 from msgctl.delivery.delivery_record import DeliveryRecords, DeliveryState, SendPermit, find_record
 from msgctl.delivery.response_stream import ResponseStream
-from msgctl.delivery.retry_delay import RetryDelay
 from msgctl.domain.errors import FaultClass, ProviderRejected
 from msgctl.domain.messages import Channel
 from msgctl.domain.retry import RetryLater
@@ -215,21 +216,26 @@ async def test_each_refusal_for_a_rate_is_counted(
 
 
 async def test_the_pause_for_a_rate_grows_unless_the_provider_names_one(
-    settings: Settings, poster: HttpClient
+    settings: Settings, redis: RedisClient, poster: HttpClient
 ) -> None:
-    """131056: 4 s, 16 s, 64 s …, an hour at most; where a provider asks for a time, exactly that."""
-    patience = RetryDelay(settings, TelegramSender(settings, poster))
+    """131056: 4 s, 16 s, 64 s …, an hour at most; if a provider asks for a delay, exactly that."""
+    runner = DeliveryRunner(
+        settings,
+        DeliveryRecords(redis, settings),
+        ChannelStateStore(redis, settings),
+        TelegramSender(settings, poster),
+    )
     growing = ProviderRejected(
         "x", fault=FaultClass.TRANSIENT, code="whatsapp_131056", exceeded_limit="pair", initial_pause_s=4
     )
     asked = ProviderRejected(
         "x", fault=FaultClass.TRANSIENT, code="telegram_429", exceeded_limit="bot", retry_after=7
     )
-    turns = [SendPermit("t", 0, 1, rate_waits=waits) for waits in range(7)]
-    assert [patience.decide(turn, growing) for turn in turns] == [
+    permits = [SendPermit("t", 0, 1, rate_waits=waits) for waits in range(7)]
+    assert [runner.decide_retry(permit, growing) for permit in permits] == [
         RetryLater(wait, counts_as_attempt=False) for wait in (4, 16, 64, 256, 1024, 3600, 3600)
     ]
-    assert {patience.decide(turn, asked) for turn in turns} == {RetryLater(7, counts_as_attempt=False)}
+    assert {runner.decide_retry(permit, asked) for permit in permits} == {RetryLater(7, counts_as_attempt=False)}
 
 
 async def test_an_unreadable_entry_is_passed_over(

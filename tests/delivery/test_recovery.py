@@ -8,7 +8,7 @@ import pytest
 from msgctl.config.settings import Settings
 from msgctl.delivery.delivery_record import DeliveryState, find_record
 from msgctl.delivery.response_stream import ResponseStream
-from msgctl.delivery.web.socket_registry import SocketRegistry
+from msgctl.delivery.web.gateway_sockets import SocketRegistry
 from msgctl.domain.messages import Channel, Response
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient

@@ -9,7 +9,7 @@ import pytest
 
 from msgctl.aio import cancel
 from msgctl.config.settings import Settings
-from msgctl.delivery.web.socket_registry import SocketRegistry
+from msgctl.delivery.web.gateway_sockets import SocketRegistry
 from msgctl.domain.errors import NotFound
 from msgctl.domain.messages import Channel
 from msgctl.storage.redis import keys

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from msgctl.config.settings import Settings
-from msgctl.delivery.response_stream import ResponseStream
-from msgctl.delivery.stream_entry import StreamEntry
+from msgctl.delivery.response_stream import ResponseStream, StreamEntry
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 from tests.support.replies import Replies, response

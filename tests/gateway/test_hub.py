@@ -9,7 +9,7 @@ from daemons.gateway.ws.progress_feed import ProgressFeed
 from daemons.gateway.ws.session import ChatSession
 from msgctl.auth.tokens import Claims
 from msgctl.config.settings import Settings
-from msgctl.delivery.web.socket_registry import SocketRegistry
+from msgctl.delivery.web.gateway_sockets import SocketRegistry
 from msgctl.storage.redis.client import RedisClient
 from tools.support.daemons import until
 

@@ -173,7 +173,7 @@ async def test_what_is_no_text_is_answered_politely(
     assert await messages(redis) == []
     assert await redis.exists(keys.WINDOW + digest(f"+{PHONE}"))
     output = "".join(capfd.readouterr())
-    assert "no text" in output
+    assert "not a text" in output
     assert "secret-file" not in output
 
 

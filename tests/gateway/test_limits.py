@@ -11,7 +11,7 @@ from daemons.gateway.limits.concurrency_limit import ConcurrencyLimit
 from daemons.gateway.limits.rate_limit import FrameBudget
 from msgctl.agents.agent import Agent
 from msgctl.config.settings import Settings
-from msgctl.delivery.web.socket_registry import PRUNE_GATEWAY_AFTER_MS, SocketRegistry
+from msgctl.delivery.web.gateway_sockets import PRUNE_GATEWAY_AFTER_MS, SocketRegistry
 from msgctl.domain.errors import Unavailable
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient

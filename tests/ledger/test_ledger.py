@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from msgctl.config.settings import Settings
-from msgctl.delivery.response_stream import ResponseStream
-from msgctl.delivery.stream_entry import parse_entry
+from msgctl.delivery.response_stream import ResponseStream, parse_entry
 from msgctl.delivery.web.routing import WebRouter
 from msgctl.domain.retry import RetryLater
 from msgctl.ledger.event import Event

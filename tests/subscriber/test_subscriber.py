@@ -10,7 +10,7 @@ import pytest
 
 from msgctl.config.settings import Settings
 from msgctl.delivery.delivery_record import DeliveryState, find_record
-from msgctl.delivery.web.socket_registry import SocketRegistry
+from msgctl.delivery.web.gateway_sockets import SocketRegistry
 from msgctl.domain.messages import Channel
 from msgctl.local.servers.valkey import ValkeyServer
 from msgctl.storage.redis import keys

@@ -17,7 +17,7 @@ from msgctl.channels.registry import all_channels
 from msgctl.channels.webhook import Webhook
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import BodyTooLarge, Unavailable
-from msgctl.inbound.processor import Reception
+from msgctl.inbound.processor import InboundProcessor
 
 MAX_WEBHOOK_BYTES = 1_048_576
 """Bytes a webhook may have; Meta gathers up to 1000 updates in one."""
@@ -57,7 +57,7 @@ class WebhookRoutes:
         readiness: says when Redis has no room.
     """
 
-    def __init__(self, settings: Settings, processor: Reception, readiness: Readiness) -> None:
+    def __init__(self, settings: Settings, processor: InboundProcessor, readiness: Readiness) -> None:
         self._settings = settings
         self._processor = processor
         self._readiness = readiness
@@ -92,7 +92,7 @@ class WebhookRoutes:
             async with asyncio.timeout(self._settings.redis.timeout):
                 for one in found:
                     if not isinstance(one, StatusUpdate):
-                        await self._processor.take(one)
-                await asyncio.gather(*(self._processor.take(one) for one in receipts))
+                        await self._processor.process(one)
+                await asyncio.gather(*(self._processor.process(one) for one in receipts))
         except TimeoutError:
             raise Unavailable("The queue or the agents' table took too long to answer.") from None

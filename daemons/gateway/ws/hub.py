@@ -11,8 +11,7 @@ from daemons.gateway.ws.connection import CLOSE_GOING_AWAY, WebSocketConnection
 from daemons.gateway.ws.progress_feed import ProgressFeed
 from msgctl.aio import background
 from msgctl.config.settings import Settings
-from msgctl.delivery.web.gateway_inbox import MOVED_KIND, InboxFrame
-from msgctl.delivery.web.socket_registry import SocketRegistry
+from msgctl.delivery.web.gateway_sockets import MOVED_KIND, InboxFrame, SocketRegistry
 from msgctl.domain.errors import RedisUnavailable
 from msgctl.domain.messages import Failure, Response
 from msgctl.observability import logs

@@ -1,15 +1,15 @@
--- ADOPT: a response that another program published enters the durable stream, whichever subscriber hears it first.
+-- Import response: put a response of another program into the durable stream, whichever subscriber receives it first.
 --
 --   msgctl:adopted:CHANNEL:ID   STRING  it is in the stream
---   msgctl:conversation:C       HASH    its owner's; gives the response its number, like one of ours; untold: one
---                                       without a number
---   msgctl:replies:C            ZSET    gains it then, for a socket that comes back
---   msgctl:identity:ID, rq:job:ID       a message of ours has its own number to come
+--   msgctl:conversation:C       HASH    the owner's conversation numbers the response like any other; untold: an
+--                                       entry without a number
+--   msgctl:replies:C            ZSET    then gains it, for a socket that resumes
+--   msgctl:identity:ID, rq:job:ID       a message of msgctl gets a number of its own later
 --   msgctl:responses            STREAM  gains it
 --
 -- ARGV: channel, id, the response without its closing brace, TTL in ms, conversation, its user or '',
---       replies kept a conversation, TTL of a conversation in ms.
--- Safe to send twice. Returns 1 if this run adopted it.
+--       replies kept per conversation, TTL of a conversation in ms.
+-- Safe to send twice. Returns 1 if this run imported it.
 local channel, id, draft, ttl, conversation, user = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 if not redis.call('SET', K.adopted .. channel .. ':' .. id, '1', 'NX', 'PX', ttl) then return 0 end
 local owner = redis.call('HGET', K.conversation .. conversation, 'user')

@@ -1,9 +1,9 @@
 -- LIBRARY: functions of the response stream.
 
--- Give a response the next number of its conversation: into the stream, and among the replies that can be had again.
+-- Give a response the next number of its conversation, and put it into the stream and among the kept replies.
 -- `draft` is a JSON object without its closing brace: number and stream entry are known only here.
--- `hand_over` may deliver it: from number and body to how many sockets it reached, or nil, and the subscriber does.
--- Returns number, entry, the whole response, and what `hand_over` said.
+-- `hand_over` may deliver it: it takes number and body and returns how many sockets it reached, or nil to leave the
+-- delivery to a subscriber. Returns number, entry, the whole response, and the result of `hand_over`.
 local function append_numbered_response(conversation, channel, draft, keep, ttl_ms, hand_over)
   local key, replies = K.conversation .. conversation, K.replies .. conversation
   local seq = redis.call('HINCRBY', key, 'seq', 1)
@@ -23,20 +23,20 @@ local function append_numbered_response(conversation, channel, draft, keep, ttl_
   return seq, entry, complete, reached
 end
 
--- What has no number and is for the sockets of a conversation stands before the replies that are committed later:
--- until it is routed, COMMIT hands none of them over.
+-- Mark an entry without a number that is for the sockets of a conversation. Replies that are committed later must not
+-- overtake it: until it is routed, commit hands none of them over.
 local function mark_unrouted(conversation, entry)
   local key = K.conversation .. conversation
   if redis.call('EXISTS', key) == 1 then redis.pcall('HSET', key, 'untold', entry) end
 end
 
--- What Redis knows of the consumer group of the responses, or nil if there is none.
+-- The fields of the consumer group of the responses, or nil if there is none.
 local function read_consumer_group()
   if redis.call('EXISTS', K.responses) == 0 then return nil end
   for _, group in ipairs(redis.call('XINFO', 'GROUPS', K.responses)) do
-    local facts = {}
-    for i = 1, #group, 2 do facts[group[i]] = group[i + 1] end
-    if facts.name == K.responses_group then return facts end
+    local fields = {}
+    for i = 1, #group, 2 do fields[group[i]] = group[i + 1] end
+    if fields.name == K.responses_group then return fields end
   end
 end
 

@@ -1,11 +1,11 @@
--- RECEIPT: the provider tells what became of a part that it was sent.
+-- Status update: record what the provider reports about a part that it was sent.
 --
---   msgctl:delivery:ID   HASH    receipt, receiptAt; a part that was UNKNOWN is known to have arrived; FAILED where
---                                the provider says so afterwards
---   msgctl:postponed     ZSET    what was UNKNOWN goes on with its next part, or ends as SENT
+--   msgctl:delivery:ID   HASH    receipt, receiptAt; an UNKNOWN part is known to have arrived; FAILED if the provider
+--                                reports that afterwards
+--   msgctl:postponed     ZSET    an UNKNOWN delivery continues with its next part, or ends as SENT
 --
 -- ARGV: id, provider's id, status, code, text.
--- Safe to send twice and in any order: a receipt never goes back from read to delivered to sent.
+-- Safe to send twice and in any order: a status never goes back from read to delivered to sent.
 -- Returns 1 if there is such a delivery.
 local id, provider_id, status, code, text = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local RANK = {sent = 1, delivered = 2, read = 3, failed = 4}
@@ -15,7 +15,7 @@ local state = record[1]
 if not state then return 0 end
 local now = now_ms()
 local is_known = false
-for one in string.gmatch(record[2] or '', '[^,]+') do is_known = is_known or one == provider_id end
+for part_id in string.gmatch(record[2] or '', '[^,]+') do is_known = is_known or part_id == provider_id end
 
 if not is_known and state == 'UNKNOWN' and status ~= 'failed' then
   redis.call('HSET', key, 'providerId', record[2] and record[2] .. ',' .. provider_id or provider_id,

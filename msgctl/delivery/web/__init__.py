@@ -1,1 +1,1 @@
-"""TODO msgctl/delivery/web."""
+"""Delivery to sockets: `routing` is the subscriber's half, `gateway_sockets` the gateway's half."""

@@ -1,4 +1,4 @@
-"""Channel `web`: responses, and the news of dead letters, to the gateways that hold the sockets."""
+"""Routing of web responses and dead-letter notices to the gateways that hold the sockets."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from redis.exceptions import NoScriptError
 
 from msgctl.config.settings import Settings
 from msgctl.delivery.delivery_record import record_ttl_ms
-from msgctl.delivery.stream_entry import StreamEntry
+from msgctl.delivery.response_stream import StreamEntry
 from msgctl.domain.messages import Failure, Response, target_socket_id
 from msgctl.observability import logs, tracing
 from msgctl.observability.metrics import definitions as metrics
@@ -18,7 +18,7 @@ ROUTE = Script.beside(__file__, "route")
 REROUTE_FRAMES = Script.beside(__file__, "reroute_frames")
 
 MAX_REROUTED_PER_RUN = 500
-"""Frames of one silent gateway that one look goes through."""
+"""Frames of one gateway without heartbeat that one run examines."""
 
 log = logs.get_logger(__name__)
 
@@ -34,45 +34,45 @@ class WebRouter:
     def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self._redis = redis
         self._gateway_gone_after_ms = int(2000 * settings.gateway.socket_ttl)
-        # A number tells what was handed on before; without one only the record does.
+        # A sequence number shows that a response was routed before; without one only the record does.
         self._numbered_ttl_ms = int(settings.retention.completed * 1000)
         self._record_ttl_ms = record_ttl_ms(settings)
 
     async def route(self, entries: Sequence[StreamEntry]) -> None:
-        """Hand these on in their order, unless the commit has done so already, and acknowledge them.
+        """Route entries in order, unless the commit has done so already, and acknowledge them.
 
-        One that Redis refuses (a key of a wrong type) is logged, and the others do not suffer; a reply goes with
-        the next one of its conversation.
+        An entry that Redis rejects (a key has a wrong type) is logged and does not affect the others; if it is a
+        numbered response, it is routed with the next one of its conversation.
 
         Raises:
-            RedisUnavailable: Redis does not answer; all of it may be done again.
+            RedisUnavailable: Redis did not answer; it is safe to route all of them again.
         """
-        waiting = [entry for entry in entries if not entry.sockets_reached]
-        results = await self._route_pipelined(waiting)
+        unrouted = [entry for entry in entries if not entry.sockets_reached]
+        results = await self._route_pipelined(unrouted)
         if any(isinstance(result, NoScriptError) for result in results):
             await ROUTE.load(self._redis)
-            results = await self._route_pipelined(waiting)
-        for entry, result in zip(waiting, results, strict=True):
+            results = await self._route_pipelined(unrouted)
+        for entry, result in zip(unrouted, results, strict=True):
             if isinstance(result, Exception):
-                about = {"messageId": entry.event.message_id, "entry": entry.id}
-                log.error("Web response cannot be routed", error=str(result), **about)
+                log_fields = {"messageId": entry.event.message_id, "entry": entry.id}
+                log.error("Web response cannot be routed", error=str(result), **log_fields)
             else:
                 _count_delivery(entry, result)
-        handed_on = [entry for entry in entries if entry.sockets_reached]
-        if handed_on:
-            await self._redis.xack(RESPONSES, RESPONSES_GROUP, *(entry.id for entry in handed_on))
-        for entry in handed_on:
+        routed_by_commit = [entry for entry in entries if entry.sockets_reached]
+        if routed_by_commit:
+            await self._redis.xack(RESPONSES, RESPONSES_GROUP, *(entry.id for entry in routed_by_commit))
+        for entry in routed_by_commit:
             _count_delivery(entry, entry.sockets_reached)
 
     async def reroute_frames(self) -> None:
-        """Give what waits for a gateway that fell silent to sockets elsewhere; to be called each second.
+        """Move the frames of gateways without heartbeat to other sockets of their users; call it each second.
 
         Raises:
-            RedisUnavailable: Redis does not answer.
+            RedisUnavailable: Redis did not answer.
         """
         moved = await REROUTE_FRAMES(self._redis, self._gateway_gone_after_ms, MAX_REROUTED_PER_RUN)
         if moved:
-            log.warning("A gateway fell silent; frames for its sockets went to others", frames=moved)
+            log.warning("Frames of a gateway without heartbeat were moved to other sockets", frames=moved)
 
     async def _route_pipelined(self, entries: Sequence[StreamEntry]) -> list[object]:
         if not entries:
@@ -101,5 +101,5 @@ def _count_delivery(entry: StreamEntry, reached: object) -> None:
     if isinstance(entry.event, Response):
         metrics.DELIVERIES.labels("web", "sent" if reached else "kept").inc()
     with tracing.span("deliver", entry.event.message_id, kind="producer", channel="web"):
-        pass  # all of a batch are routed in one round trip: a moment is all there is to show
+        pass  # a whole batch is routed in one round trip, so the span has no duration of its own
     log.debug("Web response routed", sockets=reached, messageId=entry.event.message_id, entry=entry.id)

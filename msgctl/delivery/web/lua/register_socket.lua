@@ -1,10 +1,10 @@
--- ENROLL: a socket is open, and gets what is said in these conversations. Neither outlives its gateway's care.
+-- Register socket: add an open socket, and let it join conversations. Both expire unless their gateway renews them.
 --
 --   msgctl:socket:ID       HASH   gateway, user
 --   msgctl:sockets:CONV    SET    the sockets that joined a conversation
 --
--- ARGV: socket, gateway, user (empty: the socket is known already), ms of its life, ms of a conversation's, then
--- conversations.   Safe to send twice.
+-- ARGV: socket, gateway, user (empty: the socket is registered already), TTL of the socket in ms, TTL of a
+-- conversation in ms, then conversations.   Safe to send twice.
 local socket = ARGV[1]
 if ARGV[3] ~= '' then
   redis.call('HSET', K.socket .. socket, 'gateway', ARGV[2], 'user', ARGV[3])

@@ -1,18 +1,18 @@
--- INHERIT: what waits for the sockets of a gateway that fell silent goes to where their users have come back.
+-- Reroute frames: move frames for the sockets of a gateway without heartbeat to other sockets of their users.
 --
--- Between a gateway's death and the moment it counts as silent, frames go into its inbox. Whoever has come back
--- meanwhile, by `resume` at another gateway, has not got them. What would come out of order is left for the `resume`
--- of a client that sees the gap in the numbers.
+-- Between a gateway's death and the moment it counts as stale, frames go into its inbox. A user who has reconnected
+-- meanwhile, by `resume` at another gateway, has not got them. Frames that would arrive out of order are left for the
+-- `resume` of a client that sees the gap in the numbers.
 --
---   msgctl:gateways          HASH    when each gateway last showed that it lives
---   msgctl:inbox:GATEWAY     STREAM  loses what others are given, and tells the socket so, should the gateway come
---                                    back; loses all of it once its sockets have expired
+--   msgctl:gateways          HASH    the ms of each gateway's last heartbeat
+--   msgctl:inbox:GATEWAY     STREAM  loses frames that other sockets get, and gains a `moved` entry for each, in case
+--                                    the gateway returns; is emptied once its sockets have expired
 --   msgctl:sockets:C         SET     the sockets that joined the conversation
---   msgctl:conversation:C    HASH    routed: the last number that was handed on
+--   msgctl:conversation:C    HASH    routed: the last number that was routed
 --
--- ARGV: ms after which the sockets of a silent gateway are gone, most frames to look at.
--- Safe to send twice, and by several at once. Returns how many frames went elsewhere.
-local gone_after, most = tonumber(ARGV[1]), ARGV[2]
+-- ARGV: ms after which the sockets of a stale gateway have expired, most frames to examine.
+-- Safe to send twice, and by several at a time. Returns how many frames were moved.
+local expired_after, limit = tonumber(ARGV[1]), ARGV[2]
 local now = now_ms()
 local moved = 0
 
@@ -20,24 +20,24 @@ local function give_to_others(fields)
   local ok, event = pcall(cjson.decode, fields.body)
   if not ok or type(event) ~= 'table' or type(event.userId) ~= 'string' then return false end
   local frame = {conversation = fields.conversation, seq = fields.seq, kind = fields.kind, body = fields.body}
-  local given = false
+  local receiver = false
   for _, socket in ipairs(redis.call('SMEMBERS', K.sockets .. fields.conversation)) do
     local gateway = redis.call('HGET', K.socket .. socket, 'gateway')
     if gateway and not is_gateway_stale(gateway, now) then
-      given = push_frame(socket, event.userId, frame) and socket or given
+      receiver = push_frame(socket, event.userId, frame) and socket or receiver
     end
   end
-  if given then
+  if receiver then
     record_event(tostring(event.messageId), fields.kind == 'response' and 'sent' or 'told', 'subscriber', 'channel', 'web',
-      'seq', fields.seq, 'provider', given)
+      'seq', fields.seq, 'provider', receiver)
   end
-  return given ~= false
+  return receiver ~= false
 end
 
--- The frames of an inbox, each with its id, and by conversation the numbers among them.
+-- The frames of an inbox, each with its id, and the set of their numbers per conversation.
 local function read(inbox)
   local frames, numbers = {}, {}
-  for _, entry in ipairs(redis.call('XRANGE', inbox, '-', '+', 'COUNT', most)) do
+  for _, entry in ipairs(redis.call('XRANGE', inbox, '-', '+', 'COUNT', limit)) do
     local fields = {id = entry[1]}
     for k = 1, #entry[2], 2 do fields[entry[2][k]] = entry[2][k + 1] end
     if fields.kind ~= 'moved' then
@@ -49,7 +49,7 @@ local function read(inbox)
   return frames, numbers
 end
 
--- Whether nothing later of its conversation has gone to a living socket: it would come after that.
+-- Whether no later response of the conversation has gone to a live socket: this one would arrive after it.
 local function is_in_order(fields, numbers)
   local seq = tonumber(fields.seq)
   if seq == 0 then return true end
@@ -60,10 +60,11 @@ local function is_in_order(fields, numbers)
   return true
 end
 
-local gateways = redis.call('HGETALL', K.gateways)
-for i = 1, #gateways, 2 do
-  local inbox = K.inbox .. gateways[i]
-  if is_gateway_stale(gateways[i], now) and redis.call('EXISTS', inbox) == 1 then
+local heartbeats = redis.call('HGETALL', K.gateways)
+for i = 1, #heartbeats, 2 do
+  local gateway, last_heartbeat = heartbeats[i], tonumber(heartbeats[i + 1])
+  local inbox = K.inbox .. gateway
+  if is_gateway_stale(gateway, now) and redis.call('EXISTS', inbox) == 1 then
     local frames, numbers = read(inbox)
     for _, fields in ipairs(frames) do
       if is_in_order(fields, numbers) and give_to_others(fields) then
@@ -73,8 +74,8 @@ for i = 1, #gateways, 2 do
         moved = moved + 1
       end
     end
-    -- Emptied, not deleted: a gateway that comes back all the same can tell by what was added.
-    if now - tonumber(gateways[i + 1]) > gone_after then redis.call('XTRIM', inbox, 'MAXLEN', 0) end
+    -- Emptied, not deleted: a gateway that returns can count the frames it lost.
+    if now - last_heartbeat > expired_after then redis.call('XTRIM', inbox, 'MAXLEN', 0) end
   end
 end
 return moved
