@@ -1,9 +1,11 @@
-"""The channels to a customer, one package each, and what they share.
+"""The channels to customers, one package each; start with `registry`, which lists them.
 
-base            -- the protocol of a sender
-error_codes     -- what a provider's error numbers mean for a delivery
-send_limits     -- rates, the reply window and disabled URLs that a send must respect
-text_splitter   -- cuts a long reply into parts
-inbound         -- what a webhook brings
-web, whatsapp, telegram, callback -- a package each: sender, webhook, error codes
+base            -- the description of a channel and the protocol of its sender
+names           -- the names of all channels, without loading any
+error_codes     -- the meaning of a provider's error codes for a delivery
+send_limits     -- rates, the reply window and callback URLs that are gone
+text_splitter   -- splits a long reply into parts
+webhook         -- the interface between a webhook and the gateway
+inbound         -- the items of a webhook
+web, whatsapp, telegram, callback -- a package each: sender, webhook, errors, rate limits
 """

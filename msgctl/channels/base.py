@@ -1,4 +1,4 @@
-"""What a channel is: the one description of it that all of msgctl loops over, and the protocol of its sender."""
+"""The description of a channel, which all of msgctl loops over, and the protocol of its sender."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,36 +23,36 @@ class ChannelSender(Protocol):
 
     @property
     def schedule(self) -> Sequence[float] | None:
-        """Seconds before each try, the first one included; None: `delivery.attempts` and `retry.*`."""
+        """Seconds before each attempt, including the first; None: `delivery.attempts` and `retry.*` apply."""
         ...
 
     def send_limits(self, response: Response) -> SendLimits:
-        """Return what a send of this response must respect.
+        """Return the limits that a send of this response must respect.
 
         Raises:
-            DeliveryFailed: it has no address.
+            DeliveryFailed: the response has no address.
         """
         ...
 
     def unknown_policy(self, response: Response) -> str:
-        """Return what to do with a send of unknown outcome: `resend`, `hold`, `reconcile` or `keep`."""
+        """Return the policy for a send of unknown outcome: `resend`, `hold`, `reconcile` or `keep`."""
         ...
 
     async def find_sent(self, response: Response, text: str, since: float) -> str | None:
         """Ask the provider whether a part arrived; return its id, or None if the provider knows that it did not.
 
         Args:
-            response: whose part it is.
+            response: the response of the part.
             text: the part.
             since: the Unix second in which it was sent.
 
         Raises:
-            DeliveryFailed: the provider does not tell.
+            DeliveryFailed: the provider gave no answer.
         """
         ...
 
     def parts(self, response: Response) -> list[str]:
-        """Return the text in as many parts as the provider's limit asks for.
+        """Return the text in parts that the provider accepts.
 
         Raises:
             DeliveryFailed: there is nothing to send.
@@ -63,9 +63,9 @@ class ChannelSender(Protocol):
         """Send one part and return the provider's id of it, empty if it has none.
 
         Args:
-            response: whose `channelMetadata` says where to.
+            response: the response; its `channelMetadata` holds the address.
             text: the part.
-            first: whether it is the first one.
+            first: whether it is the first part.
 
         Raises:
             DeliveryFailed: it did not arrive, or its outcome is unknown (`DeliveryUnknown`).
@@ -74,11 +74,11 @@ class ChannelSender(Protocol):
 
 
 class ReplyWindow(NamedTuple):
-    """How long after a customer's message a provider takes a free reply."""
+    """The time after a customer's message in which a provider accepts a free reply."""
 
     seconds: float
     closed: str
-    """The sentence that tells an operator that it is over."""
+    """The sentence that tells an operator that the window is closed."""
 
 
 class SettingsProblem(NamedTuple):

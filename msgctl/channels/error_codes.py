@@ -1,4 +1,4 @@
-"""What the error numbers of a provider mean for a delivery; the tables are one file a provider."""
+"""The meaning of a provider's error codes for a delivery; each channel has its table in `errors`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from msgctl.domain.errors import DeliveryFailed, DeliveryUnknown, FaultClass, ProviderRejected
 
 if TYPE_CHECKING:
-    from msgctl.http.client import Answer  # aiohttp takes 0.3 s, and who only reads the tables needs none
+    from msgctl.http.client import Answer  # importing aiohttp takes 0.3 s, and the tables do not need it
 
 
 class Meaning(StrEnum):
-    """What to do after an error."""
+    """What follows from an error."""
 
     RETRY = "it is tried again"
     WAIT = "its rate is closed for every process, and it is tried again"
     NEVER = "it will not be retried"
-    STOP = "the channel is stopped until someone mends it and resumes it"
+    STOP = "the channel is stopped until an operator fixes the cause and resumes it"
     UNKNOWN = "it may have arrived"
 
 
@@ -26,43 +26,43 @@ class Code:
     """One error number.
 
     Args:
-        meaning: what becomes of the delivery.
-        advice: one sentence for people: what it is, and what to do.
-        closes: of WAIT, which of the handler's rates.
-        base: of WAIT, seconds of the first pause where the provider asks for none; each further one is 4 times it.
+        meaning: what follows for the delivery.
+        advice: one sentence for people: what happened, and what to do.
+        exceeded_limit: of WAIT, the kind of the sender's bucket that is closed.
+        initial_pause_s: of WAIT, seconds of the first pause if the provider asks for none; each further one is
+            four times as long.
     """
 
     meaning: Meaning
     advice: str
-    closes: str = ""
-    base: float = 1.0
+    exceeded_limit: str = ""
+    initial_pause_s: float = 1.0
 
 
 def failure(
-    who: str, answer: "Answer", number: int, codes: Mapping[int, Code], *, wait: float | None = None
+    who: str, answer: "Answer", number: int, codes: Mapping[int, Code], *, retry_after: float | None = None
 ) -> DeliveryFailed:
-    """The error that an answer means by the table of its provider.
+    """Return the error that an unsuccessful answer means, by the table of its provider.
 
     Args:
-        who: the provider, as it stands in error codes.
-        answer: no success.
+        who: the provider's name in error codes.
+        answer: the unsuccessful answer.
         number: the provider's own error number.
-        codes: its table; a number that is not in it means what the HTTP status means.
-        wait: seconds the provider asks for in its own way; `Retry-After` where it does not.
+        codes: the provider's table; for a number that it does not list, the HTTP status decides.
+        retry_after: seconds that the provider asks for in its body; None: the header `Retry-After` counts.
     """
     code = codes.get(number)
     if code is None:
         return answer.rejection(who, number=number)
     if code.meaning is Meaning.UNKNOWN:
         return DeliveryUnknown(f"{who} failed with error {number}: {code.advice}", code=f"{who}_{number}")
-    final = code.meaning in {Meaning.NEVER, Meaning.STOP}
-    asked = answer.retry_after if wait is None else wait
+    is_final = code.meaning in {Meaning.NEVER, Meaning.STOP}
     return ProviderRejected(
-        f"{who} does not take it: HTTP {answer.status}, error {number}. {code.advice}",
-        fault=FaultClass.FINAL if final else FaultClass.TRANSIENT,
+        f"{who} rejected it: HTTP {answer.status}, error {number}. {code.advice}",
+        fault=FaultClass.FINAL if is_final else FaultClass.TRANSIENT,
         code=f"{who}_{number}",
-        retry_after=asked,
-        exceeded_limit=code.closes,
+        retry_after=answer.retry_after if retry_after is None else retry_after,
+        exceeded_limit=code.exceeded_limit,
         stops_channel=code.meaning is Meaning.STOP,
-        initial_pause_s=code.base,
+        initial_pause_s=code.initial_pause_s,
     )

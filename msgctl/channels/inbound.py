@@ -1,4 +1,4 @@
-"""What a webhook brings: a customer's word, something that is no text, or the news of a message that was sent."""
+"""The items of a webhook: a customer's text, another kind of message, or the status of a sent message."""
 
 import hashlib
 import re
@@ -8,69 +8,69 @@ import msgspec
 
 from msgctl.domain.messages import Channel
 
-READ_AT_MOST = 8000
-"""Characters of a text that are taken in, as of any message."""
-KIND = re.compile(r"[a-z_]{1,30}")
+MAX_TEXT_CHARS = 8000
+"""Characters of a text that are accepted, as of any message."""
+KIND_REGEX = re.compile(r"[a-z_]{1,30}")
 
 
 class InboundText(msgspec.Struct, frozen=True):
     """A text that a customer wrote."""
 
     message_id: str
-    """Ours, made of the provider's id, so that a repeated webhook is known."""
+    """Derived from the provider's id, so that a repeated webhook is recognized."""
     conversation_id: str
-    """Ours, made of the chat's address, which it does not show."""
+    """Derived from the chat's address, which it does not reveal."""
     channel: Channel
     text: str
     metadata: dict[str, Any]
-    """The `channelMetadata` by which the reply goes back to that chat."""
+    """The `channelMetadata` of the reply: the address of that chat."""
     agent_id: str
     phone: str = ""
-    """WhatsApp: the customer's number, for the 24 h window …"""
+    """WhatsApp: the customer's number, for the 24 h window."""
     said_at: float = 0.0
-    """… and the Unix second in which it was said; 0: now."""
+    """The Unix second in which it was written, for the 24 h window; 0: now."""
 
 
 class InboundOther(msgspec.Struct, frozen=True):
-    """Something else than a text: it is counted, logged without its content, and where it can be, answered."""
+    """A message that is not a text: it is counted, logged without its content, and if possible answered."""
 
     message_id: str
     channel: Channel
     kind: str
-    """What it is, as the provider calls it, e.g. `voice`."""
+    """The provider's name of its kind, e.g. `voice`."""
     conversation_id: str = ""
-    """Where its sender is told that it cannot be read; empty: nobody is told."""
+    """The conversation in which its sender is told that it cannot be read; empty: the sender is not told."""
     metadata: dict[str, Any] = msgspec.field(default_factory=dict)
     phone: str = ""
     said_at: float = 0.0
 
 
 class StatusUpdate(msgspec.Struct, frozen=True):
-    """What became of a message that was sent."""
+    """The status of a message that was sent."""
 
     message_id: str
-    """Ours, which the provider gives back."""
+    """The id in msgctl, which the provider returns."""
     provider_id: str
     status: str
     """`sent`, `delivered`, `read` or `failed`."""
     code: str = ""
-    """Of `failed`, as in the record of a delivery, e.g. `whatsapp_131026`."""
+    """The error code of `failed`, as in a delivery record, e.g. `whatsapp_131026`."""
 
 
 Inbound = InboundText | InboundOther | StatusUpdate
 
 
-def derive_id(prefix: str, *facts: object) -> str:
-    """An identifier of ours for something of a provider's; it shows nothing of it."""
-    text = "\0".join(str(fact) for fact in facts)
+def derive_id(prefix: str, *parts: object) -> str:
+    """Return an identifier that is derived from a provider's values and does not reveal them."""
+    text = "\0".join(str(part) for part in parts)
     return f"{prefix}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
 def sanitize_text(text: object) -> str:
-    """A text as we take it in; empty for anything else."""
-    return text[:READ_AT_MOST].replace("\0", "") if isinstance(text, str) else ""
+    """Return a text cut to `MAX_TEXT_CHARS` and without NUL; an empty text for anything else."""
+    return text[:MAX_TEXT_CHARS].replace("\0", "") if isinstance(text, str) else ""
 
 
 def kind_of(name: object) -> str:
-    """The name of a kind, as it may stand in a log and a metric: a provider's own word, or `other`."""
-    return name if isinstance(name, str) and KIND.fullmatch(name) else "other"
+    """Return a kind that is safe in a log and a metric: the provider's name, or `other`."""
+    return name if isinstance(name, str) and KIND_REGEX.fullmatch(name) else "other"

@@ -1,4 +1,4 @@
-"""What stands before a send besides its turn: shared rates, a window, a receiver that is gone."""
+"""The limits of a send: shared rates, the reply window, and callback URLs that are gone."""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Bucket:
-    """A rate, kept in Redis for all processes.
+    """A rate limit, kept in Redis for all processes.
 
     Args:
-        kind: what its handler calls it, e.g. `chat`.
-        name: unique in Redis; no phone number and no chat, but their digest.
+        kind: the name that its sender uses, e.g. `chat`.
+        name: unique in Redis; it holds digests instead of phone numbers and chats.
         interval: milliseconds that one send costs.
-        burst: sends that may come at once.
+        burst: sends that are permitted at once.
     """
 
     kind: str
@@ -23,12 +23,12 @@ class Bucket:
 
 @dataclass(frozen=True)
 class SendLimits:
-    """What BEGIN looks at before it lets a delivery go.
+    """The limits that `begin_attempt` checks before it permits a send.
 
     Args:
-        buckets: all of them must have room.
-        window: the digest of a phone number that must have written to us within a day, if it ever has.
-        url: the digest and host of a callback that must not have said that it is gone.
+        buckets: all of them must permit it.
+        window: the digest of a phone number; its last message, if there is any, must be younger than a day.
+        url: the digest and host of a callback URL, which must not be gone.
     """
 
     buckets: tuple[Bucket, ...] = ()
@@ -36,15 +36,15 @@ class SendLimits:
     url: str = ""
 
     def bucket(self, kind: str) -> Bucket | None:
-        """The bucket of a kind."""
+        """Return the bucket of a kind, if there is one."""
         return next((bucket for bucket in self.buckets if bucket.kind == kind), None)
 
 
 def digest(text: object) -> str:
-    """What stands for an address in a key."""
+    """Return the digest that replaces an address in a key."""
     return hashlib.sha256(str(text).encode()).hexdigest()[:20]
 
 
 def rate(kind: str, name: str, per_second: float, burst: int = 0) -> Bucket:
-    """A bucket of so many sends a second; as many at once as a second has, unless `burst` says otherwise."""
+    """Return a bucket of `per_second` sends; its default burst is the sends of one second."""
     return Bucket(kind, name, 1000 / per_second, burst or max(1, int(per_second)))

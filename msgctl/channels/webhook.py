@@ -1,4 +1,4 @@
-"""What a provider's webhook is to the gateway, whichever channel it belongs to."""
+"""The interface between a provider's webhook and the gateway, for every channel."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,11 +12,11 @@ from msgctl.config.settings import Settings
 from msgctl.domain.errors import MalformedBody
 
 PREFIX = "/webhooks/"
-"""Every webhook's path begins so."""
+"""The prefix of every webhook's path."""
 
 
 class WebhookRequest(Protocol):
-    """One call of a provider."""
+    """One request of a provider."""
 
     @property
     def target(self) -> str:
@@ -30,32 +30,32 @@ class WebhookRequest(Protocol):
 
     @property
     def query(self) -> Mapping[str, str]:
-        """The parameters of the query."""
+        """The query parameters."""
         ...
 
     @property
     def path_parameters(self) -> Mapping[str, Any]:
-        """What stands in the path for the names in braces."""
+        """The values of the path parameters."""
         ...
 
     async def body(self) -> bytes:
         """Return the body.
 
         Raises:
-            BodyTooLarge: it is longer than a webhook may be.
+            BodyTooLarge: it is longer than the limit for webhooks.
         """
         ...
 
 
 @dataclass(frozen=True)
 class WebhookResult:
-    """What a call brought, and what the provider is answered once that is stored.
+    """The items of a webhook, and the answer that the provider gets once they are stored.
 
     Args:
-        received: what is to be stored; None for a call that brings nothing, such as a handshake.
-        body: of the answer.
-        media_type: of the answer.
-        headers: of the answer.
+        received: the items to store; None for a request without any, such as a handshake.
+        body: the body of the answer.
+        media_type: the media type of the answer.
+        headers: the headers of the answer.
     """
 
     received: Iterable[Inbound] | None
@@ -70,8 +70,8 @@ class Webhook:
 
     Args:
         path: begins with `/webhooks/`; Starlette's syntax for parameters.
-        receive: authenticates a call and reads what it brings. Raises an `MsgctlError` to refuse it.
-        methods: the HTTP methods it takes.
+        receive: authenticates a request and parses its items; it raises an `MsgctlError` to reject the request.
+        methods: the HTTP methods that it accepts.
     """
 
     path: str
@@ -83,21 +83,21 @@ def parse_json(body: bytes) -> dict[str, Any]:
     """Return a body as a JSON object.
 
     Raises:
-        MalformedBody: it is anything else.
+        MalformedBody: it is not a JSON object.
     """
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise MalformedBody("The webhook is no JSON object.") from None
+        raise MalformedBody("The webhook is not a JSON object.") from None
 
 
 def parse_form(body: bytes) -> dict[str, str]:
     """Return the fields of a URL-encoded form.
 
     Raises:
-        MalformedBody: it is no form.
+        MalformedBody: it is not a form.
     """
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=200))
     except ValueError:
-        raise MalformedBody("The webhook is no form.") from None
+        raise MalformedBody("The webhook is not a form.") from None

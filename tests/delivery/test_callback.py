@@ -39,7 +39,7 @@ def test_the_signature_is_that_of_the_standard() -> None:
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         "msg_p5jXN8AQM9LWM0D4loKWxJek",
         b'{"test": 2432232314}',
-        moment=1614265330,
+        sent_at=1614265330,
     )
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
@@ -53,7 +53,7 @@ async def test_every_secret_signs_while_one_replaces_another(settings: Settings,
         await rotating.send(to(providers), "", first=True)
     [request] = providers.requests
     moment = int(request.headers["webhook-timestamp"])
-    alone = [sign(secret, "m-1", request.body, moment=moment)["webhook-signature"] for secret in secrets]
+    alone = [sign(secret, "m-1", request.body, sent_at=moment)["webhook-signature"] for secret in secrets]
     assert request.headers["webhook-signature"].split() == alone
 
 

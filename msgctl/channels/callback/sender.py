@@ -1,4 +1,4 @@
-"""Channel `api`: an HTTP callback, signed after Standard Webhooks, to where `guard` lets it go."""
+"""The sender of channel `api`: callbacks, signed after Standard Webhooks, to URLs that `ssrf_guard` permits."""
 
 import base64
 import binascii
@@ -16,19 +16,20 @@ from msgctl.domain.messages import Response
 from msgctl.http.client import HttpClient
 from msgctl.http.ssrf_guard import check_url
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with, itself none
-SECRET_BYTES = range(24, 65)
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of every secret, not a secret
+SECRET_LENGTHS = range(24, 65)
+"""Bytes of a decoded secret."""
 
 
 class CallbackSender:
     """Posts responses to `channelMetadata.callbackUrl`.
 
-    The receiver knows a repetition by `webhook-id`, so a callback of doubtful fate is sent again.
+    The receiver deduplicates by `webhook-id`, so a callback of unknown outcome is sent again.
 
     Args:
         settings: `callback.*`.
         client: calls the operator's own hosts.
-        guarded_client: calls everything else; its connector is `guard.guarded_connector()`.
+        guarded_client: calls all other hosts, at public addresses only.
     """
 
     idempotent: ClassVar[bool] = True
@@ -40,24 +41,24 @@ class CallbackSender:
         self._guarded_client = guarded_client
 
     def send_limits(self, response: Response) -> SendLimits:
-        """A URL that said 410 is not called."""
+        """Return the URL, which is not called after it answered 410."""
         url, _ = check_url(response.channel_metadata.get("callbackUrl"), self._settings.allowed_hosts)
         return SendLimits(url=f"{digest(url)} {url.host}")
 
-    def unknown_policy(self, response: Response) -> str:  # noqa: ARG002 - the receiver knows a repetition
-        """It is sent again."""
+    def unknown_policy(self, response: Response) -> str:  # noqa: ARG002 - the receiver deduplicates
+        """Return `resend`."""
         return "resend"
 
     async def find_sent(self, response: Response, text: str, since: float) -> str | None:  # noqa: ARG002 - as the protocol has it
-        """There is nothing to ask for."""
+        """Return None: a receiver cannot be asked."""
         return None
 
     def parts(self, response: Response) -> list[str]:
-        """The whole text: a callback is never split."""
+        """Return the whole text: a callback is never split."""
         return [response.response.message]
 
     async def send(self, response: Response, text: str, *, first: bool) -> str:  # noqa: ARG002 - it is sent whole
-        """Post the response as JSON; a receiver gives no id.
+        """Post the response as JSON and return an empty id: a receiver gives none.
 
         Raises:
             DeliveryFailed: as `ChannelSender.send` says.
@@ -66,7 +67,7 @@ class CallbackSender:
         body = response.to_json()
         headers = {
             "Content-Type": "application/json",
-            **sign(self._settings.secret.get_secret_value(), response.message_id, body, moment=int(time.time())),
+            **sign(self._settings.secret.get_secret_value(), response.message_id, body, sent_at=int(time.time())),
         }
         client = self._client if trusted else self._guarded_client
         answer = await client.post(url, who="callback", headers=headers, body=body)
@@ -75,24 +76,25 @@ class CallbackSender:
         return ""
 
 
-def sign(secrets: str, message_id: str, body: bytes, *, moment: int) -> dict[str, str]:
-    """The three headers of Standard Webhooks.
+def sign(secrets: str, message_id: str, body: bytes, *, sent_at: int) -> dict[str, str]:
+    """Return the three headers of Standard Webhooks.
 
     Args:
-        secrets: each `whsec_` and base64 of 24 to 64 bytes, with spaces between; each signs once.
+        secrets: one or more secrets, separated by spaces, each `whsec_` and base64 of 24 to 64 bytes. Each one
+            adds a signature.
         message_id: the same at each attempt.
-        body: what is sent.
-        moment: Unix seconds of this attempt.
+        body: the body that is sent.
+        sent_at: Unix seconds of this attempt.
 
     Raises:
-        BadAddress: a secret is missing or not of that form.
+        BadAddress: a secret is missing or does not have that form.
     """
-    signed = b".".join((message_id.encode(), str(moment).encode(), body))
-    digests = [hmac.digest(_key(secret), signed, hashlib.sha256) for secret in secrets.split() or [""]]
+    signed = b".".join((message_id.encode(), str(sent_at).encode(), body))
+    signatures = [hmac.digest(_key(secret), signed, hashlib.sha256) for secret in secrets.split() or [""]]
     return {
         "webhook-id": message_id,
-        "webhook-timestamp": str(moment),
-        "webhook-signature": " ".join(f"v1,{base64.b64encode(one).decode()}" for one in digests),
+        "webhook-timestamp": str(sent_at),
+        "webhook-signature": " ".join(f"v1,{base64.b64encode(signature).decode()}" for signature in signatures),
     }
 
 
@@ -101,7 +103,7 @@ def _key(secret: str) -> bytes:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):
         key = b""
-    if not secret.startswith(SECRET_PREFIX) or len(key) not in SECRET_BYTES:
+    if not secret.startswith(SECRET_PREFIX) or len(key) not in SECRET_LENGTHS:
         raise BadAddress(
             "Callbacks cannot be signed: set [callback] secret to whsec_ and base64 of 24 to 64 bytes.",
             code="not_configured",

@@ -21,11 +21,11 @@ def _create_sender(settings: Settings, client: "HttpClient", _: "HttpClient") ->
 
 
 def _check_settings(settings: Settings) -> Iterator[SettingsProblem]:
-    if lost := settings.inbound.agents("telegram").keys() - settings.telegram.bots.keys():
+    if missing := settings.inbound.agents("telegram").keys() - settings.telegram.bots.keys():
         yield SettingsProblem(
-            f"[inbound] routes names bots without a token: {', '.join(sorted(lost))}.",
-            "What is written to them is answered, and the answer cannot be sent.",
-            "the bots' tokens, with spaces between, into [telegram] token",
+            f"[inbound] routes names bots without a token: {', '.join(sorted(missing))}.",
+            "Messages to them are answered, but the replies cannot be sent.",
+            "add the bots' tokens to [telegram] token, separated by spaces",
         )
 
 

@@ -1,4 +1,4 @@
-"""The errors of Telegram's Bot API, by HTTP status; https://core.telegram.org/bots/api#making-requests."""
+"""The error codes of Telegram's Bot API, by HTTP status; https://core.telegram.org/bots/api#making-requests."""
 
 from msgctl.channels.error_codes import Code, Meaning
 

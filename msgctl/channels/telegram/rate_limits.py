@@ -1,11 +1,11 @@
-"""The rates of Telegram's bots."""
+"""The rates of the Telegram bots."""
 
 from msgctl.channels.send_limits import Bucket, rate
 from msgctl.config.settings import Settings
 
 
 def bot_rate(bot: str, per_second: float) -> Bucket:
-    """Return the rate of one bot, shared by all who send as it."""
+    """Return the rate of one bot, which all processes share."""
     return rate("bot", f"telegram:bot:{bot}", per_second)
 
 

@@ -1,4 +1,4 @@
-"""Telegram by the Bot API."""
+"""The sender of Telegram, through the Bot API."""
 
 from typing import Any, ClassVar
 
@@ -14,20 +14,20 @@ from msgctl.domain.errors import BadAddress, DeliveryFailed, DeliveryUnknown
 from msgctl.domain.messages import Response
 from msgctl.http.client import Answer, HttpClient
 
-LIMIT = 4096
-"""UTF-16 units of a text."""
+MAX_TEXT_UNITS = 4096
+"""UTF-16 units of one text at most."""
 PARSE_MODES = frozenset({"HTML", "Markdown", "MarkdownV2"})
 CANNOT_PARSE = "can't parse entities"
-GROUP = 20 / 60
-"""Messages a second to a group, 20 at once."""
+GROUP_RATE, GROUP_BURST = 20 / 60, 20
+"""Messages per second to a group, and the burst."""
 
 
 class TelegramSender:
-    """Sends texts as one bot, or several.
+    """Sends texts as one or several bots.
 
     Args:
         settings: `telegram.*`.
-        client: makes the calls.
+        client: makes the HTTP requests.
     """
 
     idempotent: ClassVar[bool] = False
@@ -39,20 +39,20 @@ class TelegramSender:
         self._client = client
 
     def send_limits(self, response: Response) -> SendLimits:
-        """The rate of the bot, and that of the chat."""
+        """Return the rate of the bot and the rate of the chat."""
         chat = _chat(response)
         bot = self._bot(response)
         name = f"telegram:chat:{digest(f'{bot} {chat}')}"
-        group = str(chat).startswith(("-", "@"))
-        pace = rate("chat", name, GROUP, 20) if group else rate("chat", name, self._settings.chat_rate, 1)
-        return SendLimits((bot_rate(bot, self._settings.rate), pace))
+        is_group = str(chat).startswith(("-", "@"))
+        per_second, burst = (GROUP_RATE, GROUP_BURST) if is_group else (self._settings.chat_rate, 1)
+        return SendLimits((bot_rate(bot, self._settings.rate), rate("chat", name, per_second, burst)))
 
     def unknown_policy(self, response: Response) -> str:  # noqa: ARG002 - it is the same for all bots
-        """What the settings say."""
+        """Return the policy from the settings."""
         return self._settings.unknown
 
     async def find_sent(self, response: Response, text: str, since: float) -> str | None:  # noqa: ARG002 - as the protocol has it
-        """Nothing can be asked of the Bot API.
+        """Raise: the Bot API cannot be asked.
 
         Raises:
             DeliveryUnknown: always.
@@ -60,11 +60,11 @@ class TelegramSender:
         raise DeliveryUnknown("Telegram cannot be asked what arrived.")
 
     def parts(self, response: Response) -> list[str]:
-        """The text in parts of 4096 UTF-16 units."""
-        return split(response.response.message, LIMIT, utf16_units)
+        """Split the text into parts of 4096 UTF-16 units."""
+        return split(response.response.message, MAX_TEXT_UNITS, utf16_units)
 
     async def send(self, response: Response, text: str, *, first: bool) -> str:
-        """Send one part; its id is Telegram's `message_id`. What cannot be parsed goes once more as plain text.
+        """Send one part and return Telegram's `message_id`; send markup that it cannot parse again as plain text.
 
         Raises:
             DeliveryFailed: as `ChannelSender.send` says.
@@ -83,7 +83,7 @@ class TelegramSender:
         return str(result["message_id"])
 
     def _bot(self, response: Response) -> str:
-        """The id of the bot that sends it."""
+        """Return the id of the bot that sends a response."""
         if not self._bots:
             raise BadAddress("Telegram is not set up: set [telegram] token.", code="not_configured")
         bot = str(response.channel_metadata.get("bot", next(iter(self._bots))))
@@ -103,7 +103,7 @@ class TelegramSender:
 def _chat(response: Response) -> int | str:
     chat_id = response.channel_metadata.get("chatId")
     if not isinstance(chat_id, int | str) or isinstance(chat_id, bool) or not chat_id:
-        raise BadAddress("channelMetadata.chatId must be the number of a chat or @name.")
+        raise BadAddress("channelMetadata.chatId must be the id of a chat or @name.")
     return chat_id
 
 
@@ -129,6 +129,6 @@ def _cannot_parse(answer: Answer) -> bool:
 
 def _rejection(answer: Answer) -> DeliveryFailed:
     parameters = answer.document().get("parameters")
-    wait = parameters.get("retry_after") if isinstance(parameters, dict) else None
-    asked = float(wait) if isinstance(wait, int | float) else None
-    return failure("telegram", answer, answer.status, CODES, wait=asked)
+    seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
+    retry_after = float(seconds) if isinstance(seconds, int | float) else None
+    return failure("telegram", answer, answer.status, CODES, retry_after=retry_after)

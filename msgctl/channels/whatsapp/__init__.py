@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from msgctl.channels.base import ChannelSpec, ReplyWindow, SettingsProblem
 from msgctl.channels.webhook import Webhook
-from msgctl.channels.whatsapp import cloud_errors, cloud_webhook, twilio_errors, twilio_webhook
+from msgctl.channels.whatsapp import cloud_webhook, errors, twilio_webhook
 from msgctl.channels.whatsapp.addresses import STATUS_PATH
 from msgctl.channels.whatsapp.rate_limits import rate_buckets
 from msgctl.config.settings import Settings
@@ -22,7 +22,7 @@ def _create_sender(settings: Settings, client: "HttpClient", _: "HttpClient") ->
 
 
 def _credentials(settings: Settings) -> dict[str, tuple[str, str]]:
-    """Return the secret and the account of each provider."""
+    """Return the secret and the account of each section."""
     return {
         "whatsapp": (settings.whatsapp.token.get_secret_value(), settings.whatsapp.phone_number_id),
         "twilio": (settings.twilio.auth_token.get_secret_value(), settings.twilio.account_sid),
@@ -37,8 +37,8 @@ def _check_settings(settings: Settings) -> Iterator[SettingsProblem]:
     for section, (secret, account) in _credentials(settings).items():
         if bool(secret) != bool(account):
             yield SettingsProblem(
-                f"[{section}] is set in part: its secret or its account is missing.",
-                "Every send over it fails.",
+                f"[{section}] is incomplete: its secret or its account is missing.",
+                "Every send through it fails.",
                 "msgctl config show",
             )
 
@@ -53,8 +53,8 @@ CHANNEL = ChannelSpec(
         Webhook(STATUS_PATH, twilio_webhook.receive),
     ),
     address_field="to",
-    example_address="+NUMBER, with the code of its country",
-    error_codes={"whatsapp": cloud_errors.CODES, "twilio": twilio_errors.CODES},
+    example_address="+NUMBER, with its country code",
+    error_codes={"whatsapp": errors.CLOUD_CODES, "twilio": errors.TWILIO_CODES},
     error_advice={
         "window_closed": "Outside the 24 h window; use a template; it will not be retried.",
         "whatsapp_no_id": "Meta answered without the id of a message; it may have arrived.",

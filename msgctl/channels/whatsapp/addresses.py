@@ -1,4 +1,4 @@
-"""Who talks to whom on WhatsApp: the customer's phone number, and a text with both ends."""
+"""WhatsApp addresses: the customer's phone number, and a text with its sender and receiver."""
 
 import re
 
@@ -9,28 +9,28 @@ from msgctl.domain.messages import Response
 
 E164 = re.compile(r"\+?([1-9][0-9]{6,14})\Z")
 STATUS_PATH = "/webhooks/twilio"
-"""Where Twilio reports the status of a message."""
+"""The path to which Twilio sends messages and statuses."""
 
 
 class Text(msgspec.Struct, frozen=True):
-    """One part of a response, addressed."""
+    """One part of a response with its addresses."""
 
     message_id: str
     sender: str
-    """The number it is sent from, as the provider names it."""
+    """The number that sends it, as the provider names it."""
     to: str
-    """The customer in E.164."""
+    """The customer's number in E.164."""
     body: str
 
 
 def phone_number(response: Response) -> str:
-    """`channelMetadata.to` in E.164, with its plus sign.
+    """Return `channelMetadata.to` in E.164, with its plus sign.
 
     Raises:
-        BadAddress: it is missing or no phone number.
+        BadAddress: it is missing or not a phone number.
     """
     to = response.channel_metadata.get("to")
-    found = E164.match(to) if isinstance(to, str) else None
-    if found is None:
+    match = E164.match(to) if isinstance(to, str) else None
+    if match is None:
         raise BadAddress("channelMetadata.to must be a phone number in E.164, e.g. +5511999990000.")
-    return f"+{found[1]}"
+    return f"+{match[1]}"

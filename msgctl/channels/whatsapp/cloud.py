@@ -1,4 +1,4 @@
-"""WhatsApp by Meta's Cloud API."""
+"""WhatsApp through Meta's Cloud API."""
 
 from typing import ClassVar
 
@@ -6,18 +6,18 @@ import msgspec
 
 from msgctl.channels.error_codes import failure
 from msgctl.channels.whatsapp.addresses import Text
-from msgctl.channels.whatsapp.cloud_errors import CODES
+from msgctl.channels.whatsapp.errors import CLOUD_CODES
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import BadAddress, DeliveryFailed, DeliveryUnknown
 from msgctl.http.client import Answer, HttpClient
 
 
 class WhatsAppCloud:
-    """Sends texts from business phone numbers, by one access token.
+    """Sends texts from business phone numbers with one access token.
 
     Args:
         settings: `whatsapp.*`.
-        client: makes the calls.
+        client: makes the HTTP requests.
     """
 
     limit: ClassVar[int] = 4096
@@ -30,15 +30,15 @@ class WhatsAppCloud:
         self.unknown: str = self._settings.unknown
 
     async def find_sent(self, text: Text, since: float) -> str | None:  # noqa: ARG002 - as the protocol has it
-        """Nothing can be asked of the Cloud API; its status webhook tells of its own accord (`receipts`).
+        """Raise: the Cloud API cannot be asked; its status webhook reports instead.
 
         Raises:
             DeliveryUnknown: always.
         """
-        raise DeliveryUnknown("No status webhook has told that it arrived.")
+        raise DeliveryUnknown("No status webhook has reported that it arrived.")
 
     async def send(self, text: Text) -> str:
-        """Send one part; the id is Meta's `wamid`.
+        """Send one part and return Meta's `wamid`.
 
         Raises:
             DeliveryFailed: as `ChannelSender.send` says.
@@ -81,4 +81,4 @@ def _failure(answer: Answer) -> DeliveryFailed:
     number = error.get("code") if isinstance(error, dict) else None
     if not isinstance(number, int):
         return answer.rejection("whatsapp")
-    return failure("whatsapp", answer, number, CODES)
+    return failure("whatsapp", answer, number, CLOUD_CODES)

@@ -1,4 +1,4 @@
-"""WhatsApp, by whichever provider the message or the settings name; what both have in common stands here."""
+"""The sender of WhatsApp: it chooses the provider, and applies the limits that both providers share."""
 
 from typing import ClassVar, Protocol
 
@@ -13,24 +13,24 @@ from msgctl.domain.errors import BadAddress
 from msgctl.domain.messages import Response
 from msgctl.http.client import HttpClient
 
-PAIR_INTERVAL, PAIR_BURST = 6000, 45
-"""Milliseconds a message to the same customer costs a number, and how many may come at once."""
+PAIR_INTERVAL_MS, PAIR_BURST = 6000, 45
+"""The rate of one number to one customer: milliseconds that a message costs, and the burst."""
 
 
 class Provider(Protocol):
-    """One of the two ways to WhatsApp; one file each."""
+    """One of the two APIs of WhatsApp."""
 
     limit: ClassVar[int]
-    """Characters of a text."""
+    """Characters of one text at most."""
     senders: tuple[str, ...]
-    """The numbers that may send, the default one first; that one is empty where none is set."""
+    """The numbers that may send, the default one first; that one is empty if none is set."""
     rate: float
-    """Messages a second of one number."""
+    """Messages per second of one number."""
     unknown: str
-    """What becomes of a send of doubtful fate."""
+    """The policy for a send of unknown outcome."""
 
     async def send(self, text: Text) -> str:
-        """Send a text; the provider's id of it.
+        """Send a text and return the provider's id of it.
 
         Raises:
             DeliveryFailed: as `ChannelSender.send` says.
@@ -38,20 +38,20 @@ class Provider(Protocol):
         ...
 
     async def find_sent(self, text: Text, since: float) -> str | None:
-        """As `ChannelSender.find_sent`.
+        """Do what `ChannelSender.find_sent` says.
 
         Raises:
-            DeliveryFailed: the provider does not tell.
+            DeliveryFailed: the provider gave no answer.
         """
         ...
 
 
 class WhatsAppSender:
-    """Chooses between the Cloud API and Twilio, and keeps the limits that WhatsApp sets for both.
+    """Sends through the Cloud API or Twilio, as the message or the settings say.
 
     Args:
         settings: `whatsapp.*`, `twilio.*` and `inbound.routes`.
-        client: makes the calls.
+        client: makes the HTTP requests.
     """
 
     idempotent: ClassVar[bool] = False
@@ -65,43 +65,43 @@ class WhatsAppSender:
         }
 
     def send_limits(self, response: Response) -> SendLimits:
-        """The rate of the number, that of the number to this customer, and the 24 h window."""
+        """Return the rate of the number, its rate to this customer, and the 24 h window."""
         name, provider = self._provider(response)
-        text = _addressed(provider, response, "")
+        text = _address(provider, response, "")
         pair = digest(f"{text.sender} {text.to}")
         return SendLimits(
             (
                 number_rate(name, text.sender, provider.rate),
-                Bucket("pair", f"whatsapp:pair:{pair}", PAIR_INTERVAL, PAIR_BURST),
+                Bucket("pair", f"whatsapp:pair:{pair}", PAIR_INTERVAL_MS, PAIR_BURST),
             ),
             window=digest(text.to),
         )
 
     def unknown_policy(self, response: Response) -> str:
-        """What the provider's settings say."""
+        """Return the policy from the provider's settings."""
         return self._provider(response)[1].unknown
 
     async def find_sent(self, response: Response, text: str, since: float) -> str | None:
         """Ask the provider."""
         _, provider = self._provider(response)
-        return await provider.find_sent(_addressed(provider, response, text), since)
+        return await provider.find_sent(_address(provider, response, text), since)
 
     def parts(self, response: Response) -> list[str]:
-        """The text in parts as the provider takes them.
+        """Split the text by the limit of the provider.
 
         Raises:
-            BadAddress: `channelMetadata.provider` names none.
+            BadAddress: `channelMetadata.provider` is not a provider.
         """
         return split(response.response.message, self._provider(response)[1].limit)
 
     async def send(self, response: Response, text: str, *, first: bool) -> str:  # noqa: ARG002 - all parts are alike
-        """Send one part by the provider.
+        """Send one part through the provider.
 
         Raises:
             DeliveryFailed: as `ChannelSender.send` says.
         """
         _, provider = self._provider(response)
-        return await provider.send(_addressed(provider, response, text))
+        return await provider.send(_address(provider, response, text))
 
     def _provider(self, response: Response) -> tuple[str, Provider]:
         name = response.channel_metadata.get("provider", self._default)
@@ -111,8 +111,8 @@ class WhatsAppSender:
         return str(name), provider
 
 
-def _addressed(provider: Provider, response: Response, body: str) -> Text:
+def _address(provider: Provider, response: Response, body: str) -> Text:
     sender = response.channel_metadata.get("from", provider.senders[0])
     if sender not in provider.senders:
-        raise BadAddress("channelMetadata.from must be the sender, or a number of [inbound] routes.")
+        raise BadAddress("channelMetadata.from must be the configured sender or a number of [inbound] routes.")
     return Text(response.message_id, str(sender), phone_number(response), body)

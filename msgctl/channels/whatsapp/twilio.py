@@ -1,4 +1,4 @@
-"""WhatsApp by Twilio's Programmable Messaging."""
+"""WhatsApp through Twilio's Programmable Messaging."""
 
 import base64
 import email.utils
@@ -9,21 +9,21 @@ from urllib.parse import quote, urlencode
 
 from msgctl.channels.error_codes import failure
 from msgctl.channels.whatsapp.addresses import STATUS_PATH, Text
-from msgctl.channels.whatsapp.twilio_errors import CODES
+from msgctl.channels.whatsapp.errors import TWILIO_CODES
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import BadAddress, DeliveryUnknown
 from msgctl.http.client import Answer, HttpClient
 
-SKEW = 60.0
-"""Seconds by which Twilio's clock and ours may differ."""
+TWILIO_CLOCK_SKEW_S = 60.0
+"""Seconds by which the clocks of Twilio and msgctl may differ."""
 
 
 class WhatsAppTwilio:
-    """Sends texts from WhatsApp senders of one Twilio account.
+    """Sends texts from the WhatsApp senders of one Twilio account.
 
     Args:
         settings: `twilio.*`.
-        client: makes the calls.
+        client: makes the HTTP requests.
     """
 
     limit: ClassVar[int] = 1600
@@ -36,26 +36,26 @@ class WhatsAppTwilio:
         self.unknown: str = self._settings.unknown
 
     async def find_sent(self, text: Text, since: float) -> str | None:
-        """Look for a part among what the account has sent to this customer since.
+        """Return the SID of a part that the account has sent to this customer since `since`, or None.
 
         Raises:
-            DeliveryFailed: Twilio does not tell.
+            DeliveryFailed: Twilio gave no list.
         """
-        query = urlencode({"To": f"whatsapp:{text.to}", "DateSent>": _date(since), "PageSize": 50})
+        query = urlencode({"To": f"whatsapp:{text.to}", "DateSent>": _day_of_send(since), "PageSize": 50})
         answer = await self._client.get(
-            f"{self._url()}?{query}", who="twilio", headers={"Authorization": f"Basic {self._login()}"}
+            f"{self._url()}?{query}", who="twilio", headers={"Authorization": f"Basic {self._credentials()}"}
         )
         messages = answer.document().get("messages")
         if not answer.ok or not isinstance(messages, list):
             raise answer.rejection("twilio")
-        least = datetime.fromtimestamp(since - SKEW, UTC)
+        earliest = datetime.fromtimestamp(since - TWILIO_CLOCK_SKEW_S, UTC)
         for message in messages:
-            if _is_this(message, text) and _created(message) >= least:
+            if _matches(message, text) and _created_at(message) >= earliest:
                 return str(message["sid"])
         return None
 
     async def send(self, text: Text) -> str:
-        """Send one part; the id is Twilio's message SID.
+        """Send one part and return Twilio's message SID.
 
         Raises:
             DeliveryFailed: as `ChannelSender.send` says.
@@ -72,7 +72,7 @@ class WhatsAppTwilio:
             self._url(),
             who="twilio",
             headers={
-                "Authorization": f"Basic {self._login()}",
+                "Authorization": f"Basic {self._credentials()}",
                 "Content-Type": "application/x-www-form-urlencoded",
             },
             body=urlencode(form).encode(),
@@ -84,26 +84,26 @@ class WhatsAppTwilio:
             f"{self._settings.base_url.rstrip('/')}/2010-04-01/Accounts/{self._settings.account_sid}/Messages.json"
         )
 
-    def _login(self) -> str:
+    def _credentials(self) -> str:
         pair = f"{self._settings.account_sid}:{self._settings.auth_token.get_secret_value()}"
         return base64.b64encode(pair.encode()).decode()
 
 
-def _date(moment: float) -> str:
-    """The day, in UTC, of a minute before: a send across midnight is found too."""
-    return time.strftime("%Y-%m-%d", time.gmtime(moment - SKEW))
+def _day_of_send(sent_at: float) -> str:
+    """Return the UTC date of a minute before a send, so that one at midnight is found too."""
+    return time.strftime("%Y-%m-%d", time.gmtime(sent_at - TWILIO_CLOCK_SKEW_S))
 
 
-def _is_this(message: Any, text: Text) -> bool:
+def _matches(message: Any, text: Text) -> bool:
     sender = f"whatsapp:{text.sender}"
     return isinstance(message, dict) and message.get("body") == text.body and message.get("from") == sender
 
 
-def _created(message: dict[str, Any]) -> datetime:
+def _created_at(message: dict[str, Any]) -> datetime:
     try:
         return email.utils.parsedate_to_datetime(str(message.get("date_created")))
     except ValueError:
-        return datetime.max.replace(tzinfo=UTC)  # of an unknown time: rather it than a second send
+        return datetime.max.replace(tzinfo=UTC)  # the time is unknown: to take this one avoids a second send
 
 
 def _sent_id(answer: Answer) -> str:
@@ -115,4 +115,4 @@ def _sent_id(answer: Answer) -> str:
     number = document.get("code")
     if not isinstance(number, int):
         raise answer.rejection("twilio")
-    raise failure("twilio", answer, number, CODES)
+    raise failure("twilio", answer, number, TWILIO_CODES)
