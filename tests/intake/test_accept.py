@@ -1,4 +1,4 @@
-"""What a client is told of a message that cannot be taken."""
+"""The errors for messages that are not valid."""
 
 import pytest
 
@@ -21,8 +21,8 @@ AGENT = "11111111-1111-4111-8111-111111111111"
         ("[]", "", "Expected `object`, got `array`"),
     ],
 )
-def test_a_complaint_names_the_field_and_says_in_words_what_it_takes(body: str, field: str, problem: str) -> None:
-    """No client has to read a regular expression."""
-    with pytest.raises(InvalidInput) as refused:
+def test_error_names_the_field_and_describes_the_valid_value(body: str, field: str, problem: str) -> None:
+    """The error has no regular expression."""
+    with pytest.raises(InvalidInput) as caught:
         parse_submission(body.encode())
-    assert refused.value.details == [{"field": field, "problem": problem}]
+    assert caught.value.details == [{"field": field, "problem": problem}]

@@ -1,4 +1,4 @@
-"""A queue of the test's own, and a projector onto the test's own PostgreSQL."""
+"""The queue, the projector, and the archive of the test's own Redis and PostgreSQL."""
 
 from collections.abc import AsyncIterator
 
@@ -14,24 +14,24 @@ from msgctl.storage.redis.client import RedisClient
 
 @pytest.fixture
 def queue(redis: RedisClient, settings: Settings) -> Queue:
-    """The queue."""
+    """Return the queue."""
     return Queue(redis, settings)
 
 
 @pytest.fixture
 async def database(settings: Settings) -> AsyncIterator[Database]:
-    """PostgreSQL with our tables."""
-    async with Database(settings) as opened:
-        yield opened
+    """Return PostgreSQL with the tables of msgctl."""
+    async with Database(settings) as database:
+        yield database
 
 
 @pytest.fixture
 def projector(redis: RedisClient, settings: Settings, database: Database) -> Projector:
-    """Carries the ledger over when it is told to."""
+    """Return a projector that copies the ledger when the test calls it."""
     return Projector(redis, settings, database)
 
 
 @pytest.fixture
 def archive(database: Database) -> LedgerArchive:
-    """What the projector wrote."""
+    """Return the ledger in PostgreSQL."""
     return LedgerArchive(database)

@@ -1,4 +1,4 @@
-"""The ledger through the loss of either half: a PostgreSQL that is killed, and a Redis whose data are gone."""
+"""The ledger survives a PostgreSQL that is killed and a Redis that loses its data."""
 
 import os
 import shutil
@@ -36,25 +36,27 @@ __all__ = ["traffic"]
 
 
 async def kill(server: EmbeddedServer) -> None:
-    """End a server as a power cut would; `start` begins another one on the same folder and port."""
+    """Kill a server as a power cut would. `start` starts it again with the same folder and port."""
     assert server.pid
     os.kill(server.pid, signal.SIGKILL)
     await server.stop()
 
 
 @pytest.fixture
-async def mortal(tmp_path: Path) -> AsyncIterator[PostgresServer]:
-    """A PostgreSQL of the test's own."""
+async def own_postgres(tmp_path: Path) -> AsyncIterator[PostgresServer]:
+    """Return a PostgreSQL of the test's own."""
     async with PostgresServer(tmp_path / "postgres", durable=False) as server:
         yield server
 
 
 @pytest.fixture
-async def own(settings: Settings, mortal: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The test's settings with that PostgreSQL, a short ledger and an impatient projector."""
+async def short_ledger(
+    settings: Settings, own_postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """Return settings with that PostgreSQL, a short ledger, and a projector that retries soon."""
     monkeypatch.setattr(ledger_task, "LEDGER_RETRY_INTERVAL_S", 0.2)
     sections = {
-        "postgres": settings.postgres.model_copy(update={"url": type(settings.postgres.url)(mortal.url())}),
+        "postgres": settings.postgres.model_copy(update={"url": type(settings.postgres.url)(own_postgres.url())}),
         "events": settings.events.model_copy(update={"stream": 1000}),
     }
     changed = settings.model_copy(update=sections)
@@ -63,68 +65,68 @@ async def own(settings: Settings, mortal: PostgresServer, monkeypatch: pytest.Mo
 
 
 async def archived(settings: Settings, ids: Sequence[str]) -> list[Event]:
-    """What PostgreSQL has of some messages."""
+    """Return the events of some messages in PostgreSQL."""
     async with Database(settings) as database:
-        return [event for one in ids for event in await LedgerArchive(database).read_message(one)]
+        return [event for message_id in ids for event in await LedgerArchive(database).read_message(message_id)]
 
 
-async def caught_up(settings: Settings, redis: RedisClient, ids: Sequence[str]) -> None:
-    """Return once PostgreSQL has, of these messages, just what Redis has."""
+async def wait_until_copied(settings: Settings, redis: RedisClient, ids: Sequence[str]) -> None:
+    """Wait until PostgreSQL has the same events of these messages as Redis."""
     ledger = Ledger(redis)
 
-    async def same() -> bool:
-        told = [event for one in ids for event in await ledger.read_related([one], None, "0-0")]
-        return bool(told) and await archived(settings, ids) == told
+    async def is_same() -> bool:
+        events = [event for message_id in ids for event in await ledger.read_related([message_id], None, "0-0")]
+        return bool(events) and await archived(settings, ids) == events
 
-    await until(same, "the ledger to be carried over")
+    await until(is_same, "the ledger to be copied")
 
 
-async def test_an_outage_of_postgres_loses_no_event_and_doubles_none(
-    traffic: Traffic, own: Settings, redis: RedisClient, mortal: PostgresServer
+async def test_outage_of_postgres_loses_and_duplicates_no_event(
+    traffic: Traffic, short_ledger: Settings, redis: RedisClient, own_postgres: PostgresServer
 ) -> None:
-    """Killed in the middle and started again: what came before, meanwhile and after is there once, in order."""
-    names = {when: [f"{when}{number}" for number in range(10)] for when in ("before", "meanwhile", "after")}
-    async with ledger_task.ledger_task(redis, own):
+    """PostgreSQL is killed and started again. All events are there once and in order."""
+    names = {when: [f"{when}{number}" for number in range(10)] for when in ("before", "during", "after")}
+    async with ledger_task.ledger_task(redis, short_ledger):
         for name in names["before"]:
             await traffic.completed(name)
-        await caught_up(own, redis, names["before"][:5])
-        await kill(mortal)
-        for name in names["meanwhile"]:
+        await wait_until_copied(short_ledger, redis, names["before"][:5])
+        await kill(own_postgres)
+        for name in names["during"]:
             await traffic.completed(name)
         assert len(await Ledger(redis).read_after("0-0")) == 60
-        await mortal.start()
+        await own_postgres.start()
         for name in names["after"]:
             await traffic.completed(name)
-        everyone = [name for group in names.values() for name in group]
-        await caught_up(own, redis, everyone)
-    assert len(await archived(own, everyone)) == 90
+        all_names = [name for group in names.values() for name in group]
+        await wait_until_copied(short_ledger, redis, all_names)
+    assert len(await archived(short_ledger, all_names)) == 90
 
 
-async def test_a_long_outage_of_postgres_is_bounded_in_redis_and_counted(
-    traffic: Traffic, own: Settings, redis: Any, mortal: PostgresServer
+async def test_long_outage_of_postgres_drops_and_counts_the_oldest_events(
+    traffic: Traffic, short_ledger: Settings, redis: Any, own_postgres: PostgresServer
 ) -> None:
-    """Beyond `events.stream` the oldest events go and are counted; the rest is carried over when it is back."""
-    await kill(mortal)
-    async with ledger_task.ledger_task(redis, own):
+    """Beyond `events.stream` the oldest events are cut and counted. The others are copied after the outage."""
+    await kill(own_postgres)
+    async with ledger_task.ledger_task(redis, short_ledger):
         async with redis.pipeline(transaction=False) as pipeline:
             for number in range(3000):
                 pipeline.xadd(keys.EVENTS, {"id": f"m{number}", "what": "accepted", "by": "test"})
             await pipeline.execute()
-        await LeaseClient(redis, own, "w1").maintain()
+        await LeaseClient(redis, short_ledger, "w1").maintain()
         length = await redis.xlen(keys.EVENTS)
         assert 1000 <= length < 1200
-        await mortal.start()
-        await caught_up(own, redis, ["m2999"])
-    async with Database(own) as database, database.connection() as connection:
+        await own_postgres.start()
+        await wait_until_copied(short_ledger, redis, ["m2999"])
+    async with Database(short_ledger) as database, database.connection() as connection:
         rows = await (await connection.execute(b"SELECT count(*) FROM message_events")).fetchall()
     assert rows[0]["count"] == length
     assert int(await redis.get(keys.EVENTS_LOST)) == 3000 - length
 
 
-async def test_a_redis_whose_data_are_gone_is_fed_again_and_everyone_is_answered(
+async def test_redis_that_lost_its_data_is_restored_and_all_are_answered(
     settings: Settings, tmp_path: Path, n8n: FakeN8n
 ) -> None:
-    """Killed, and its disk empty: what was unfinished is answered once, what was over is not."""
+    """After a kill and an empty disk, unfinished messages are answered once and ended ones are not."""
     password = settings.redis.password.get_secret_value()
     async with ValkeyServer(tmp_path / "valkey", password=password) as server, Agents(settings) as directory:
         lost = settings.model_copy(update={"redis": settings.redis.model_copy(update={"port": server.port})})
@@ -133,44 +135,45 @@ async def test_a_redis_whose_data_are_gone_is_fed_again_and_everyone_is_answered
             traffic = Traffic(redis, lost)
             async with Daemon("worker", lost):
                 for number in range(5):
-                    await traffic.waiting(f"over{number}", agent=agent)
-                await answered(redis, lost, [f"over{number}" for number in range(5)])
+                    await traffic.waiting(f"ended{number}", agent=agent)
+                await wait_until_answered(redis, lost, [f"ended{number}" for number in range(5)])
             for number in range(10):
                 await traffic.waiting(f"open{number}", conversation=f"c{number % 3}", agent=agent)
-            await caught_up(lost, redis, [f"open{number}" for number in range(10)])
-            asked = n8n.calls_by_message.total()
+            await wait_until_copied(lost, redis, [f"open{number}" for number in range(10)])
+            calls_before = n8n.calls_by_message.total()
             await kill(server)
             shutil.rmtree(server.folder)
             await server.start()
-            outcomes = [one.outcome async for one in LedgerRestore(Context(lost, redis)).restore(dry_run=False)]
+            restored = LedgerRestore(Context(lost, redis)).restore(dry_run=False)
+            outcomes = [result.outcome async for result in restored]
             assert outcomes == ["restored"] * 10
             async with Daemon("worker", lost):
-                await answered(redis, lost, [f"open{number}" for number in range(10)])
-            assert n8n.calls_by_message.total() - asked == 10
-            await caught_up_since(redis, lost)
+                await wait_until_answered(redis, lost, [f"open{number}" for number in range(10)])
+            assert n8n.calls_by_message.total() - calls_before == 10
+            await wait_for_projector(redis, lost)
             _, differences = await LedgerRestore(Context(lost, redis)).compare()
-            gone = [(one.message_id, one.rebuilt, one.live) for one in differences]
-            assert gone == [(f"over{number}", "completed", "") for number in range(5)]
+            missing = [(row.message_id, row.rebuilt, row.live) for row in differences]
+            assert missing == [(f"ended{number}", "completed", "") for number in range(5)]
 
 
-async def answered(redis: RedisClient, settings: Settings, ids: Sequence[str]) -> None:
-    """Return once these are answered and their replies kept."""
+async def wait_until_answered(redis: RedisClient, settings: Settings, ids: Sequence[str]) -> None:
+    """Wait until these messages are answered and their responses retained."""
     queue = Queue(redis, settings)
 
-    async def done() -> bool:
+    async def is_done() -> bool:
         jobs = await queue.find_many(ids)
-        kept = [await redis.exists(keys.DELIVERY + one) for one in ids]
-        return bool(all(kept) and {job.state for job in jobs if job} == {State.COMPLETED})
+        retained = [await redis.exists(keys.DELIVERY + message_id) for message_id in ids]
+        return bool(all(retained) and {job.state for job in jobs if job} == {State.COMPLETED})
 
-    await until(done, "everyone to be answered")
+    await until(is_done, "all messages to be answered")
 
 
-async def caught_up_since(redis: RedisClient, settings: Settings) -> None:
-    """Return once PostgreSQL stands at the newest event of this Redis."""
+async def wait_for_projector(redis: RedisClient, settings: Settings) -> None:
+    """Wait until PostgreSQL has the newest event of this Redis."""
     newest = (await Ledger(redis).read_newest(1))[0].entry
 
-    async def there() -> bool:
+    async def has_caught_up() -> bool:
         async with Database(settings) as database:
             return await LedgerArchive(database).read_position() == newest
 
-    await until(there, "the projector to catch up")
+    await until(has_caught_up, "the projector to catch up")

@@ -1,4 +1,4 @@
-"""A queue and a worker's claims on the test's own Redis database, and messages to put through them."""
+"""A queue and a worker's leases in the test's own Redis database, and a function that enqueues messages."""
 
 import itertools
 
@@ -14,19 +14,19 @@ from tests.support.messages import Enqueue
 
 @pytest.fixture
 def queue(redis: RedisClient, settings: Settings) -> Queue:
-    """The queue under test."""
+    """Return the queue under test."""
     return Queue(redis, settings)
 
 
 @pytest.fixture
-def claims(redis: RedisClient, settings: Settings) -> LeaseClient:
-    """The claims of a worker called w1."""
+def leases(redis: RedisClient, settings: Settings) -> LeaseClient:
+    """Return the leases of a worker named w1."""
     return LeaseClient(redis, settings, "w1")
 
 
 @pytest.fixture
 def enqueue(queue: Queue) -> Enqueue:
-    """Puts a message into the queue; `enqueue("id", conversation="c", priority=5, user="u")`."""
+    """Return a function that enqueues a message: `enqueue("id", conversation="c", priority=5, user="u")`."""
     numbers = itertools.count(1)
 
     async def put(

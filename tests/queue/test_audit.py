@@ -1,4 +1,4 @@
-"""The auditor: finds the head of a conversation that is not in play, and brings it back."""
+"""The audit finds the head of a conversation that is stuck and requeues it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -21,21 +21,21 @@ QUEUE = keys.RQ_QUEUE + "messages:5"
 
 @pytest.fixture
 def auditor(redis: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> MailboxAuditor:
-    """An auditor that does not wait between its two looks: nothing moves here."""
+    """Return an auditor that does not wait between its two checks, because nothing moves here."""
     monkeypatch.setattr(audit, "CONFIRMATION_DELAY_S", 0.0)
     return MailboxAuditor(redis)
 
 
-async def test_conversations_in_play_are_left_alone(
-    enqueue: Enqueue, claims: LeaseClient, auditor: MailboxAuditor, queue: Queue
+async def test_sound_conversations_are_unchanged(
+    enqueue: Enqueue, leases: LeaseClient, auditor: MailboxAuditor, queue: Queue
 ) -> None:
-    """Queued, running and scheduled heads are no fault, and mending changes nothing."""
+    """Queued, running, and scheduled heads are sound, and a repair does not change them."""
     for name in ("runs", "retries", "waits"):
         await enqueue(name, conversation=name)
         await enqueue(f"{name}-next", conversation=name)
-    _, retries = await claims.claim(2)
-    pause = RetryLater(delay=60, counts_as_attempt=True)
-    await claims.fail(retries, pause, error=b"{}", record=b"{}", failure=failure(retries))
+    _, retries = await leases.claim(2)
+    later = RetryLater(delay=60, counts_as_attempt=True)
+    await leases.fail(retries, later, error=b"{}", record=b"{}", failure=failure(retries))
     before = await queue.stats()
     assert await auditor.run(repair=True) == []
     assert await queue.stats() == before
@@ -54,55 +54,55 @@ async def test_conversations_in_play_are_left_alone(
         ("unworkable", lambda redis: redis.hdel(JOB, keys.FIELD_MESSAGE)),
     ],
 )
-async def test_a_stuck_conversation_goes_on(
-    *, enqueue: Enqueue, claims: LeaseClient, auditor: MailboxAuditor, redis: Any, fault: str, damage: Damage
+async def test_stuck_conversation_continues_after_an_audit(
+    *, enqueue: Enqueue, leases: LeaseClient, auditor: MailboxAuditor, redis: Any, fault: str, damage: Damage
 ) -> None:
-    """Whatever happened to its head, a conversation is worked again after one audit, each message once."""
+    """After any damage to its head, one audit makes the conversation continue, and each message runs once."""
     await enqueue("head", conversation="c")
     await enqueue("next", conversation="c")
     await damage(redis)
-    assert [(one.message_id, one.fault) for one in await auditor.run(repair=False)] == [("head", fault)]
-    assert [(one.message_id, one.fault) for one in await auditor.run(repair=True)] == [("head", fault)]
+    assert [(stuck.message_id, stuck.fault) for stuck in await auditor.run(repair=False)] == [("head", fault)]
+    assert [(stuck.message_id, stuck.fault) for stuck in await auditor.run(repair=True)] == [("head", fault)]
     assert await auditor.run(repair=True) == []
     order = []
-    while claimed := await claims.claim(5):
-        order += [one.message.message_id for one in claimed]
-        for one in claimed:
-            assert await commit(claims, one)
+    while batch := await leases.claim(5):
+        order += [leased.message.message_id for leased in batch]
+        for leased in batch:
+            assert await commit(leases, leased)
     lost = fault in {"over", "gone", "unworkable"}
     assert order == (["next"] if lost else ["head", "next"])
 
 
-async def test_a_head_that_was_overtaken_and_waits_is_no_fault(
-    enqueue: Enqueue, claims: LeaseClient, auditor: MailboxAuditor, redis: Any
+async def test_overtaken_head_that_waits_is_sound(
+    enqueue: Enqueue, leases: LeaseClient, auditor: MailboxAuditor, redis: Any
 ) -> None:
-    """A message handed back stands before older ones; those are looked for in the queue, and found."""
+    """A requeued message stands before older ones, and the audit finds those in the queue."""
     await enqueue("first")
     for number in range(2500):
         await redis.rpush(QUEUE, f"filler{number}")
     await enqueue("old")
     await redis.hset(keys.job_key("old"), keys.FIELD_READY, 1)
-    held = await claims.claim(1)
-    await claims.requeue(held)
+    held = await leases.claim(1)
+    await leases.requeue(held)
     assert await auditor.run(repair=True) == []
     assert await redis.lpos(QUEUE, "old", count=0) == [2501]
 
 
-async def test_dead_workers_are_forgotten(claims: LeaseClient, auditor: MailboxAuditor, redis: Any) -> None:
-    """A worker whose sign of life ran out leaves every register; a living one stays."""
-    await claims.heartbeat([], "idle")
-    registers = [keys.RQ_WORKERS, f"{keys.RQ_WORKERS}:messages:1"]
-    for register in registers:
-        await redis.sadd(register, keys.RQ_WORKER + "dead")
+async def test_dead_workers_are_pruned(leases: LeaseClient, auditor: MailboxAuditor, redis: Any) -> None:
+    """A worker whose heartbeat expired leaves every registry, and a live one stays."""
+    await leases.heartbeat([], "idle")
+    registries = [keys.RQ_WORKERS, f"{keys.RQ_WORKERS}:messages:1"]
+    for registry in registries:
+        await redis.sadd(registry, keys.RQ_WORKER + "dead")
     await redis.sadd(keys.IDLE_WORKERS, "dead", "w1")
     await redis.sadd(keys.RQ_WORKER + "dead" + keys.RQ_WORKER_EXECUTIONS, "gone:1")
     assert await auditor.prune_workers() == 1
     assert await redis.smembers(keys.RQ_WORKERS) == {keys.RQ_WORKER + "w1"}
     assert await redis.smembers(keys.IDLE_WORKERS) == {"w1"}
-    assert not await redis.exists(registers[1], keys.RQ_WORKER + "dead" + keys.RQ_WORKER_EXECUTIONS)
+    assert not await redis.exists(registries[1], keys.RQ_WORKER + "dead" + keys.RQ_WORKER_EXECUTIONS)
 
 
-async def test_one_audit_a_minute_among_all_workers(auditor: MailboxAuditor) -> None:
-    """Of several that ask, one is told that it is due."""
+async def test_one_worker_a_minute_runs_the_audit(auditor: MailboxAuditor) -> None:
+    """Only the first caller gets True."""
     assert await auditor.acquire_run()
     assert not await auditor.acquire_run()

@@ -1,7 +1,7 @@
-"""A stateful property test: random moves of clients and workers, each held against a plain model of the queue.
+"""A stateful property test: random actions of clients, workers, and operators are compared with a model.
 
-Each move may be sent twice, as redis-py does when a reply gets lost. After each one, what Redis holds is what the
-model holds, and the invariants hold by themselves. MSGCTL_MODEL_EXAMPLES sets how many sequences are tried.
+Each action may be sent twice, as redis-py does if a reply was lost. After each action Redis and the model are
+equal and the invariants hold. MSGCTL_MODEL_EXAMPLES sets the number of sequences.
 """
 
 import asyncio
@@ -44,8 +44,8 @@ decisions = st.sampled_from(
 )
 
 
-class Echoing:
-    """A Redis client that sends each script twice when told to, and returns what the second one answered."""
+class DoublingClient:
+    """A Redis client that sends each command twice while `twice` is set, and returns the second reply."""
 
     def __init__(self, redis: Any) -> None:
         self._redis = redis
@@ -55,13 +55,13 @@ class Echoing:
         return getattr(self._redis, name)
 
     async def execute_command(self, *command: Any) -> Any:
-        """Run a command or a script, which is sent again."""
+        """Run a command or a script, twice if `twice` is set."""
         if self.twice:
             await self._redis.execute_command(*command)
         return await self._redis.execute_command(*command)
 
     def pipeline(self, *arguments: Any, **options: Any) -> Any:
-        """A pipeline, all of which is sent again."""
+        """Return a pipeline that executes twice if `twice` is set."""
         pipeline = self._redis.pipeline(*arguments, **options)
         execute = pipeline.execute
 
@@ -77,24 +77,24 @@ class Echoing:
 
 
 class QueueMachine(RuleBasedStateMachine):
-    """Clients, two workers, time that passes, and an operator."""
+    """Clients, two workers, an operator, and the passing of time."""
 
     settings: Settings
 
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.redis = cast("Any", Echoing(connect(self.settings)))
+        self.redis = cast("Any", DoublingClient(connect(self.settings)))
         self.run(self.redis.flushdb())
         self.queue = Queue(self.redis, self.settings)
-        self.claims = {name: LeaseClient(self.redis, self.settings, name) for name in WORKERS}
+        self.leases = {name: LeaseClient(self.redis, self.settings, name) for name in WORKERS}
         self.model = Model()
-        self.claimed: list[LeasedMessage] = []
-        """Everything that was ever claimed and told to its worker."""
+        self.leased: list[LeasedMessage] = []
+        """Every message that was claimed and whose claim reached its worker."""
         self.run(self.pass_time([], []))
 
     def run(self, coroutine: Coroutine[Any, Any, T], *, twice: bool = False) -> T:
-        """Run to its end, each script sent twice if told so."""
+        """Run a coroutine to its end and send each command twice if `twice` is set."""
         self.redis.twice = twice
         try:
             return self.loop.run_until_complete(coroutine)
@@ -102,7 +102,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.redis.twice = False
 
     def teardown(self) -> None:
-        """`verify` agrees with the model that all is well."""
+        """Check that the verification finds no violation."""
         try:
             verdict = self.run(InvariantVerification(Context(self.settings, self.redis)).run())
             assert verdict.violations == []
@@ -123,7 +123,7 @@ class QueueMachine(RuleBasedStateMachine):
     def enqueue(
         self, *, message_id: str, conversation: str, priority: int, user: str, key: str, twice: bool
     ) -> None:
-        """A client sends a message, new or known."""
+        """A client sends a new or a repeated message."""
         message = Message(
             message_id=message_id,
             conversation_id=conversation,
@@ -135,135 +135,137 @@ class QueueMachine(RuleBasedStateMachine):
         )
         body = (conversation, priority)
         if self.model.keys.get((user, key), message_id) != message_id:
-            return  # a key stands for an id that the queue itself chose; the body would name another
+            return  # the key identifies a message with another id
         for _ in range(1 + twice):
             entry = Entry(message_id, conversation, user, priority)
             expected = self.model.enqueue(entry, body, key)
-        answer = self.run(self.queue.enqueue(message, digest=repr(body), idempotency_key=key), twice=twice)
-        assert (answer.status, answer.message_id) == expected
+        result = self.run(self.queue.enqueue(message, digest=repr(body), idempotency_key=key), twice=twice)
+        assert (result.status, result.message_id) == expected
 
     # ── workers ─────────────────────────────────────────────────────────────────────────────────────────
 
     @rule(worker=workers, slots=st.integers(1, 4), quarantine=st.booleans(), twice=st.booleans())
     def claim(self, *, worker: str, slots: int, quarantine: bool, twice: bool) -> None:
-        """A worker fills its slots."""
+        """A worker claims messages for its slots."""
         expected = self.model.claim(worker, slots, quarantine=quarantine)
-        taken = self.run(self.claims[worker].claim(slots, quarantine=quarantine), twice=twice)
-        assert [lease_of(one) for one in taken] == expected
-        for one in taken:
-            entry = self.model.entries[one.message.message_id]
-            assert (one.attempts, one.snoozes) == (entry.attempts, entry.snoozes)
-        self.claimed += taken
+        batch = self.run(self.leases[worker].claim(slots, quarantine=quarantine), twice=twice)
+        assert [lease_of(leased) for leased in batch] == expected
+        for leased in batch:
+            entry = self.model.entries[leased.message.message_id]
+            assert (leased.attempts, leased.snoozes) == (entry.attempts, entry.snoozes)
+        self.leased += batch
 
     @rule(worker=workers)
-    def claim_and_never_hear(self, *, worker: str) -> None:
-        """The reply of a claim is lost for good; the worker disowns what it does not know of."""
+    def claim_and_lose_the_reply(self, *, worker: str) -> None:
+        """The reply of a claim is lost, and the worker requeues the messages that it does not know."""
         lost = self.model.claim(worker, 1)
-        self.run(self.claims[worker].claim(1))
-        known = [one.lease for one in self.claimed]
-        assert self.run(self.claims[worker].requeue_unknown(known)) == self.model.hand_back(lost)
+        self.run(self.leases[worker].claim(1))
+        known = [leased.lease for leased in self.leased]
+        assert self.run(self.leases[worker].requeue_unknown(known)) == self.model.requeue(lost)
 
-    @precondition(lambda self: self.claimed)
+    @precondition(lambda self: self.leased)
     @rule(which=st.integers(0, 50), twice=st.booleans())
     def commit(self, *, which: int, twice: bool) -> None:
-        """A worker has an answer, in time or too late."""
-        claimed = self.claimed[-1 - which % len(self.claimed)]
-        expected = self.model.commit(lease_of(claimed))
-        committed = self.run(commit(self.claims["w1"], claimed), twice=twice)
+        """A worker commits a message, in time or too late."""
+        leased = self.leased[-1 - which % len(self.leased)]
+        expected = self.model.commit(lease_of(leased))
+        committed = self.run(commit(self.leases["w1"], leased), twice=twice)
         assert (committed.seq if committed else None) == expected
 
-    @precondition(lambda self: self.claimed)
+    @precondition(lambda self: self.leased)
     @rule(which=st.integers(0, 50), decision=decisions, twice=st.booleans())
     def fail(self, *, which: int, decision: RetryLater | GiveUp, twice: bool) -> None:
-        """A worker has none, in time or too late."""
-        claimed = self.claimed[-1 - which % len(self.claimed)]
-        expected = self.model.fail(lease_of(claimed), decision)
-        attempt = self.claims["w1"].fail(claimed, decision, error=b"{}", record=b"{}", failure=failure(claimed))
+        """A worker fails a message, in time or too late."""
+        leased = self.leased[-1 - which % len(self.leased)]
+        expected = self.model.fail(lease_of(leased), decision)
+        attempt = self.leases["w1"].fail(leased, decision, error=b"{}", record=b"{}", failure=failure(leased))
         assert self.run(attempt, twice=twice) == expected
 
-    @precondition(lambda self: self.claimed)
+    @precondition(lambda self: self.leased)
     @rule(which=several, twice=st.booleans())
-    def hand_back(self, *, which: list[int], twice: bool) -> None:
-        """A worker that stops lets go."""
-        some = self.pick(self.claimed, which)
-        expected = self.model.hand_back([lease_of(one) for one in some])
-        assert self.run(self.claims["w1"].requeue(some), twice=twice) == (0 if twice else expected)
+    def requeue(self, *, which: list[int], twice: bool) -> None:
+        """A stopping worker requeues its messages."""
+        batch = self.pick(self.leased, which)
+        expected = self.model.requeue([lease_of(leased) for leased in batch])
+        assert self.run(self.leases["w1"].requeue(batch), twice=twice) == (0 if twice else expected)
 
     @rule(worker=workers, twice=st.booleans())
     def heartbeat(self, *, worker: str, twice: bool) -> None:
-        """A worker shows that it lives, and is told what it has lost."""
-        leases = [one.lease for one in self.claimed]
+        """A worker sends a heartbeat and gets the leases that it has lost."""
+        leases = [leased.lease for leased in self.leased]
         expected = [
-            one.lease
-            for one in self.claimed
-            if not self.model.holds(lease_of(one)) and not self.model.ended(lease_of(one))
+            leased.lease
+            for leased in self.leased
+            if not self.model.holds(lease_of(leased)) and not self.model.has_ended(lease_of(leased))
         ]
-        assert self.run(self.claims[worker].heartbeat(leases, "busy"), twice=twice) == expected
+        assert self.run(self.leases[worker].heartbeat(leases, "busy"), twice=twice) == expected
 
     # ── time, and an operator ───────────────────────────────────────────────────────────────────────────
 
     @rule(which=several, twice=st.booleans())
     def lose_workers(self, *, which: list[int], twice: bool) -> None:
-        """Leases run out."""
+        """Leases expire."""
         held = [(entry.id, entry.runs) for entry in self.model.entries.values() if entry.status == "started"]
         lost = sorted(self.pick(held, which), key=lambda lease: f"{lease[0]}:{lease[1]}")
-        reaped, buried = self.model.reap(lost)
-        tended = self.run(self.pass_time([f"{message_id}:{run}" for message_id, run in lost], [], twice=twice))
-        assert (tended.promoted, tended.quarantined) == (0, len(self.model.quarantine))
-        assert (tended.reaped, tended.dead_lettered) == ((0, 0) if twice else (reaped, buried))
+        reaped, dead_lettered = self.model.reap(lost)
+        result = self.run(self.pass_time([f"{message_id}:{run}" for message_id, run in lost], [], twice=twice))
+        assert (result.promoted, result.quarantined) == (0, len(self.model.quarantine))
+        assert (result.reaped, result.dead_lettered) == ((0, 0) if twice else (reaped, dead_lettered))
 
     @rule()
     def let_a_day_pass(self) -> None:
-        """The identities of all that is still there expire; nothing changes for whoever asks again."""
-        self.run(self.redis.delete("none", *(keys.IDENTITY + each for each in self.model.entries)))
+        """The identities of stored messages expire, which changes nothing for a client that repeats a message."""
+        self.run(self.redis.delete("none", *(keys.IDENTITY + message_id for message_id in self.model.entries)))
 
     @rule(which=several, twice=st.booleans())
-    def end_pauses(self, *, which: list[int], twice: bool) -> None:
-        """Pauses between attempts are over."""
-        paused = [entry.id for entry in self.model.entries.values() if entry.status == "scheduled"]
-        due = sorted(self.pick(paused, which), key=lambda each: (self.model.entries[each].priority, each))
+    def end_delays(self, *, which: list[int], twice: bool) -> None:
+        """The delays between attempts end."""
+        delayed = [entry.id for entry in self.model.entries.values() if entry.status == "scheduled"]
+        due = sorted(
+            self.pick(delayed, which), key=lambda message_id: (self.model.entries[message_id].priority, message_id)
+        )
         promoted = self.model.promote(due)
-        tended = self.run(self.pass_time([], due, twice=twice))
-        assert (tended.promoted, tended.reaped) == (0 if twice else promoted, 0)
+        result = self.run(self.pass_time([], due, twice=twice))
+        assert (result.promoted, result.reaped) == (0 if twice else promoted, 0)
 
     @rule(message_id=ids, twice=st.booleans())
     def replay(self, *, message_id: str, twice: bool) -> None:
-        """An operator replays a dead letter, or what is none."""
+        """An operator replays a dead letter, or a message that is none."""
         for _ in range(1 + twice):
             expected = self.model.replay(message_id)
         assert self.run(self.queue.replay(message_id), twice=twice) == expected
 
     @rule(message_id=ids, twice=st.booleans())
     def cancel(self, *, message_id: str, twice: bool) -> None:
-        """An operator cancels a message that waits, or one that does not."""
+        """An operator cancels a message, waiting or not."""
         expected = self.model.cancel(message_id)
-        letter = (
+        sender_failure = (
             b'{"messageId":"","conversationId":"","userId":"u","channel":"web","code":"cancelled","timestamp":""}'
         )
         outcome = self.run(
-            self.queue.cancel(message_id, error=b'{"code":"cancelled"}', failure=letter), twice=twice
+            self.queue.cancel(message_id, error=b'{"code":"cancelled"}', failure=sender_failure), twice=twice
         )
         assert outcome == expected
 
     @rule(
         status=st.sampled_from(["finished", "failed"]), message_ids=st.lists(ids, max_size=3), twice=st.booleans()
     )
-    def remove(self, *, status: Any, message_ids: list[str], twice: bool) -> None:
-        """An operator forgets what is over, and nothing else."""
+    def delete(self, *, status: Any, message_ids: list[str], twice: bool) -> None:
+        """An operator deletes messages, of which only those that have ended may go."""
         unique = list(dict.fromkeys(message_ids))
-        removed = self.model.remove(status, unique)
-        assert self.run(self.queue.delete_ended(status, LARGE, unique), twice=twice) == (0 if twice else removed)
+        deleted = self.model.delete(status, unique)
+        assert self.run(self.queue.delete_ended(status, LARGE, unique), twice=twice) == (0 if twice else deleted)
 
     # ── what must hold ──────────────────────────────────────────────────────────────────────────────────
 
     @invariant()
-    def redis_holds_what_the_model_holds(self) -> None:
-        """Queues, conversations, registries, leases and records, to the last id."""
+    def redis_equals_the_model(self) -> None:
+        """Queues, mailboxes, registries, leases, and jobs are equal to the last id."""
         self.run(self.compare())
 
     @invariant()
-    def the_invariants_hold(self) -> None:
-        """I2, I3 and I5, by what the stream and the records say."""
+    def invariants_hold(self) -> None:
+        """I2, I3, and I5 hold according to the stream and the jobs."""
         assert max(Counter(message_id for message_id, _, _ in self.model.responses).values(), default=1) == 1
         for conversation, last in self.model.numbers.items():
             numbers = [number for _, where, number in self.model.responses if where == conversation]
@@ -271,7 +273,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert all(entry.crashes <= MAX_CRASHES + 1 for entry in self.model.entries.values())
 
     async def compare(self) -> None:
-        """Read all of it in one round trip and compare."""
+        """Read the queues, mailboxes, and jobs in one round trip and compare them with the model."""
         redis, model = self.redis, self.model
         pipeline = redis.pipeline(transaction=True)
         for queue in (*keys.QUEUES, keys.QUARANTINE):
@@ -287,11 +289,11 @@ class QueueMachine(RuleBasedStateMachine):
                 keys.FIELD_CRASHES,
                 keys.FIELD_HOLDS,
             )
-        answers = await pipeline.execute()
+        rows = await pipeline.execute()
         count, boxes = len(keys.QUEUES) + 1, len(model.mailboxes)
-        assert answers[:count] == [*model.queues.values(), model.quarantine]
-        assert answers[count : count + boxes] == list(model.mailboxes.values())
-        for (status, *numbers), entry in zip(answers[count + boxes :], model.entries.values(), strict=True):
+        assert rows[:count] == [*model.queues.values(), model.quarantine]
+        assert rows[count : count + boxes] == list(model.mailboxes.values())
+        for (status, *numbers), entry in zip(rows[count + boxes :], model.entries.values(), strict=True):
             expected = [entry.runs, entry.attempts, entry.crashes, entry.snoozes]
             assert (status, [int(number or 0) for number in numbers]) == (entry.status, expected), entry
         await self.compare_registries()
@@ -300,7 +302,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert [(body["messageId"], body["conversationId"], body["seq"]) for body in bodies] == model.responses
 
     async def compare_registries(self) -> None:
-        """I4: RQ's registries and the leases hold exactly the messages of each status."""
+        """I4: RQ's registries and the leases contain exactly the messages of each status."""
         names = {
             "deferred": keys.RQ_DEFERRED,
             "scheduled": keys.RQ_SCHEDULED,
@@ -309,42 +311,40 @@ class QueueMachine(RuleBasedStateMachine):
             "started": keys.RQ_WIP,
         }
         for status, registry in names.items():
-            found: set[str] = set()
+            members: set[str] = set()
             for queue in keys.QUEUES:
-                found |= set(await self.redis.zrange(registry + queue, 0, -1))
-            holders = [entry for entry in self.model.entries.values() if entry.status == status]
+                members |= set(await self.redis.zrange(registry + queue, 0, -1))
+            entries = [entry for entry in self.model.entries.values() if entry.status == status]
             running = status == "started"
-            assert found == {f"{entry.id}:{entry.runs}" if running else entry.id for entry in holders}, status
+            assert members == {f"{entry.id}:{entry.runs}" if running else entry.id for entry in entries}, status
             if running:
-                assert found == set(await self.redis.zrange(keys.LEASES, 0, -1))
+                assert members == set(await self.redis.zrange(keys.LEASES, 0, -1))
 
     # ── tools ───────────────────────────────────────────────────────────────────────────────────────────
 
-    async def pass_time(self, leases: Sequence[str], paused: Sequence[str], *, twice: bool = False) -> Any:
-        """Let these leases and pauses have ended, and tend."""
+    async def pass_time(self, leases: Sequence[str], delayed: Sequence[str], *, twice: bool = False) -> Any:
+        """Expire these leases and delays, and run the maintenance."""
         for lease in leases:
             await self.redis.zadd(keys.LEASES, {lease: 1})
-        for message_id in paused:
+        for message_id in delayed:
             queue = keys.queue_name(self.model.entries[message_id].priority)
             await self.redis.zadd(keys.RQ_SCHEDULED + queue, {message_id: 1})
         await self.redis.hset(keys.TENDED, mapping={"at": LARGE, "grace": 0})
         self.redis.twice = twice
-        return await self.claims["w1"].maintain()
+        return await self.leases["w1"].maintain()
 
-    def pick(self, things: Sequence[T], which: Sequence[int]) -> list[T]:
-        """Some of these, each once."""
-        return (
-            [things[index] for index in dict.fromkeys(number % len(things) for number in which)] if things else []
-        )
+    def pick(self, items: Sequence[T], which: Sequence[int]) -> list[T]:
+        """Return some of the items, each once."""
+        return [items[index] for index in dict.fromkeys(number % len(items) for number in which)] if items else []
 
 
-def lease_of(claimed: LeasedMessage) -> Lease:
-    """What the model calls a lease."""
-    return claimed.message.message_id, claimed.run
+def lease_of(leased: LeasedMessage) -> Lease:
+    """Return the lease as the model names it."""
+    return leased.message.message_id, leased.run
 
 
-def test_the_scripts_do_what_the_model_does(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No sequence of moves, each sent once or twice, makes Redis differ from the model or breaks an invariant."""
+def test_scripts_behave_as_the_model(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After any sequence of actions, each sent once or twice, Redis equals the model and all invariants hold."""
     monkeypatch.setattr(verify, "CONFIRMATION_INTERVAL_S", 0.0)
     worker = settings.worker.model_copy(update={"max_crashes": MAX_CRASHES})
     history = settings.history.model_copy(update={"max_mailbox": MAX_MAILBOX})

@@ -1,4 +1,4 @@
-"""The queue as plain Python: what every script is held against, move by move."""
+"""A model of the queue in plain Python, with which each action of the scripts is compared."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,15 +28,15 @@ class Entry:
     worker: str = ""
     quarantined: bool = False
     cancelled: bool = False
-    """Whether an operator cancelled it, and nothing failed since."""
+    """Whether an operator cancelled it and no run failed since."""
     recorded: set[int] = field(default_factory=set)
-    """Runs that ended without an answer and were recorded."""
+    """Runs that ended without an answer and are recorded."""
     committed: tuple[int, int] | None = None
-    """The run that committed, and the number its response got."""
+    """The run that committed, and the number of its response."""
 
 
 class Model:
-    """What must be true of the queue after any sequence of moves."""
+    """The expected state of the queue after any sequence of actions."""
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
@@ -49,10 +49,10 @@ class Model:
         self.numbers: dict[str, int] = {}
         self.responses: list[tuple[str, str, int]] = []
 
-    # ── what clients do ─────────────────────────────────────────────────────────────────────────────────
+    # ── clients ─────────────────────────────────────────────────────────────────────────────────────────
 
     def enqueue(self, entry: Entry, body: Any, key: str) -> tuple[str, str]:
-        """Offer a message; the verdict and the id it stands under."""
+        """Enqueue a message; return the status and its id."""
         message_id = self.keys.get((entry.user, key), entry.id)
         if message_id in self.identities:
             return ("repeated" if self.identities[message_id] == (entry.user, body) else "conflict"), message_id
@@ -71,34 +71,34 @@ class Model:
             self._make_ready(entry, front=False)
         return "accepted", message_id
 
-    # ── what workers do ─────────────────────────────────────────────────────────────────────────────────
+    # ── workers ─────────────────────────────────────────────────────────────────────────────────────────
 
     def claim(self, worker: str, slots: int, *, quarantine: bool = False) -> list[Lease]:
-        """Take up to `slots` messages, soonest priority first."""
-        taken: list[Lease] = []
+        """Claim up to `slots` messages, highest priority first."""
+        leases: list[Lease] = []
         sources = [self.quarantine] if quarantine else list(self.queues.values())
         for source in sources:
-            while source and len(taken) < slots:
+            while source and len(leases) < slots:
                 entry = self.entries[source.pop(0)]
                 entry.status, entry.worker = "started", worker
                 entry.runs += 1
-                taken.append((entry.id, entry.runs))
-        return taken
+                leases.append((entry.id, entry.runs))
+        return leases
 
     def holds(self, lease: Lease) -> bool:
         """Whether this run still has its lease."""
         entry = self.entries.get(lease[0])
         return entry is not None and entry.status == "started" and entry.runs == lease[1]
 
-    def ended(self, lease: Lease) -> bool:
-        """Whether this run ended by itself."""
+    def has_ended(self, lease: Lease) -> bool:
+        """Whether this run ended with a commit or a recorded failure."""
         entry = self.entries.get(lease[0])
         if entry is None:
             return False
         return lease[1] in entry.recorded or (entry.committed is not None and entry.committed[0] == lease[1])
 
     def commit(self, lease: Lease) -> int | None:
-        """Answer a message; the number of the response, or None without the lease."""
+        """Complete a message; return the number of its response, or None without the lease."""
         entry = self.entries.get(lease[0])
         if entry is None or not self.holds(lease):
             committed = entry.committed if entry else None
@@ -111,7 +111,7 @@ class Model:
         return number
 
     def fail(self, lease: Lease, decision: RetryLater | GiveUp) -> bool:
-        """End an attempt without an answer; whether that is recorded."""
+        """End a run without an answer; return whether that is recorded."""
         entry = self.entries.get(lease[0])
         if entry is None or not self.holds(lease):
             return entry is not None and lease[1] in entry.recorded
@@ -122,43 +122,43 @@ class Model:
         else:
             entry.snoozes += 1
         if isinstance(decision, GiveUp):
-            self._bury(entry)
+            self._dead_letter(entry)
         else:
             entry.status = "scheduled"
         return True
 
-    def hand_back(self, leases: list[Lease]) -> int:
-        """Give messages to the others; how many were still held."""
+    def requeue(self, leases: list[Lease]) -> int:
+        """Requeue messages; return how many were still leased."""
         held = [lease for lease in leases if self.holds(lease)]
         for message_id, _ in held:
             self._make_ready(self.entries[message_id], front=True)
         return len(held)
 
-    # ── what anyone does ────────────────────────────────────────────────────────────────────────────────
+    # ── maintenance and operators ────────────────────────────────────────────────────────────────────────────────
 
     def reap(self, leases: list[Lease]) -> tuple[int, int]:
-        """The leases ran out: how many were reaped, and how many of these are dead letters."""
-        buried = 0
+        """Expire leases; return how many were reaped and how many of these are dead letters."""
+        dead_lettered = 0
         for message_id, _ in leases:
             entry = self.entries[message_id]
             entry.crashes, entry.snoozes = entry.crashes + 1, 0
             if entry.crashes > MAX_CRASHES:
                 entry.cancelled = False
-                self._bury(entry)
-                buried += 1
+                self._dead_letter(entry)
+                dead_lettered += 1
             else:
                 entry.quarantined = entry.quarantined or entry.crashes == MAX_CRASHES
                 self._make_ready(entry, front=True)
-        return len(leases), buried
+        return len(leases), dead_lettered
 
     def promote(self, message_ids: list[str]) -> int:
-        """Their pause is over; how many there were."""
+        """Queue delayed messages; return how many."""
         for message_id in message_ids:
             self._make_ready(self.entries[message_id], front=True)
         return len(message_ids)
 
     def replay(self, message_id: str) -> str:
-        """Give a dead letter a fresh budget."""
+        """Enqueue a dead letter again with all its attempts."""
         entry = self.entries.get(message_id)
         if entry is None:
             return "missing"
@@ -173,7 +173,7 @@ class Model:
         return "replayed"
 
     def cancel(self, message_id: str) -> str:
-        """End a message that waits."""
+        """End a waiting message as a dead letter."""
         entry = self.entries.get(message_id)
         if entry is None:
             return "missing"
@@ -183,17 +183,17 @@ class Model:
             if message_id in queue:
                 queue.remove(message_id)
         entry.cancelled = True
-        self._bury(entry)
+        self._dead_letter(entry)
         return "cancelled"
 
-    def remove(self, status: str, message_ids: list[str]) -> int:
-        """Forget what is over; how many of these there were."""
-        over = [each for each in message_ids if each in self.entries and self.entries[each].status == status]
-        for message_id in over:
+    def delete(self, status: str, message_ids: list[str]) -> int:
+        """Delete ended messages; return how many."""
+        ended = {name for name in message_ids if name in self.entries and self.entries[name].status == status}
+        for message_id in ended:
             del self.entries[message_id]
-        return len(over)
+        return len(ended)
 
-    # ── within ──────────────────────────────────────────────────────────────────────────────────────────
+    # ── internal ──────────────────────────────────────────────────────────────────────────────────────────
 
     def _make_ready(self, entry: Entry, *, front: bool) -> None:
         entry.status = "queued"
@@ -203,7 +203,7 @@ class Model:
             queue = self.queues[entry.priority]
             queue.insert(0 if front else len(queue), entry.id)
 
-    def _bury(self, entry: Entry) -> None:
+    def _dead_letter(self, entry: Entry) -> None:
         entry.status = "failed"
         self._advance(entry)
 
