@@ -11,28 +11,23 @@ from starlette.types import Receive, Scope, Send
 
 from daemons.gateway.auth.authenticator import Authenticator
 from daemons.gateway.auth.jwks import PublishedKeys
+from daemons.gateway.auth.ticket_routes import TicketRoute
 from daemons.gateway.auth.tickets import Tickets
 from daemons.gateway.http import docs_routes
-from daemons.gateway.http.cors import CorsPolicy
 from daemons.gateway.http.message_routes import AcceptMessage, ReadStatus
-from daemons.gateway.http.middleware import EdgeMiddleware
+from daemons.gateway.http.middleware import ConcurrencyLimit, CorsPolicy, EdgeMiddleware, ErrorMiddleware
 from daemons.gateway.http.probes import ReadinessProbe, healthz
 from daemons.gateway.http.queue_routes import QueueRoutes
-from daemons.gateway.http.responses import ErrorMiddleware, routing_error_response
-from daemons.gateway.http.ticket_routes import TicketRoute
+from daemons.gateway.http.responses import routing_error_response
 from daemons.gateway.http.webhook_routes import WebhookRoutes
-from daemons.gateway.limits.concurrency_limit import ConcurrencyLimit
-from daemons.gateway.limits.connection_limit import ConnectionLimiter
-from daemons.gateway.limits.rate_limit import RateLimiter
+from daemons.gateway.limits import ConnectionLimiter, RateLimiter
 from daemons.gateway.readiness import Readiness
-from daemons.gateway.server import listener, server
-from daemons.gateway.service import GatewayService
-from daemons.gateway.timeouts import with_time_limit
+from daemons.gateway.server import server
+from daemons.gateway.service import GatewayService, with_time_limit
 from daemons.gateway.translations import select_texts
 from daemons.gateway.ws import endpoint
 from daemons.gateway.ws.endpoint import ChatEndpoint
-from daemons.gateway.ws.hub import Hub
-from daemons.gateway.ws.progress_feed import ProgressFeed
+from daemons.gateway.ws.hub import Hub, ProgressFeed
 from daemons.runtime.lifecycle import Lifecycle
 from daemons.runtime.metrics_server import serve_metrics
 from daemons.runtime.watchdog import LivenessTracker, count_waiting, watchdog_task
@@ -82,7 +77,7 @@ async def serve(settings: Settings, lifecycle: Lifecycle, *, fd: int | None = No
             return f"{gateway.hub.connection_count} sockets, {waiting.total} messages waiting"
 
         async with watchdog_task(settings, LivenessTracker(), status):
-            await gateway.run(listener.listen(settings, fd), lifecycle, inherited=fd is not None)
+            await gateway.run(server.listen(settings, fd), lifecycle, inherited=fd is not None)
 
 
 class GatewayApp:

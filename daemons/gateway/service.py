@@ -1,19 +1,49 @@
 """What clients ask of the pipeline, by HTTP or by socket, each within a deadline, since a Redis may hang."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from daemons.gateway.limits.concurrency_limit import ConcurrencyLimit
-from daemons.gateway.limits.rate_limit import RateLimiter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from daemons.gateway.http.middleware import ConcurrencyLimit
+from daemons.gateway.limits import RateLimiter
 from daemons.gateway.readiness import Readiness
-from daemons.gateway.timeouts import time_limit
 from msgctl.auth.tokens import Claims
 from msgctl.config.settings import Settings
 from msgctl.delivery.web.gateway_sockets import MissedResponses, SocketRegistry
+from msgctl.domain.errors import Unavailable
 from msgctl.intake.accept import AcceptReceipt, Intake, Submission
 from msgctl.observability import logs
 
 log = logs.get_logger(__name__)
+
+RouteHandler = Callable[[Request], Awaitable[Response]]
+
+
+@asynccontextmanager
+async def time_limit(seconds: float) -> AsyncIterator[None]:
+    """Give what is done inside so much time in all, however often Redis is asked.
+
+    Raises:
+        Unavailable: it took longer.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise Unavailable("The queue or the agents' table took too long to answer.") from None
+
+
+def with_time_limit(handler: RouteHandler, seconds: float) -> RouteHandler:
+    """A route's handler that answers within so many seconds, or is refused as unavailable."""
+
+    async def answer(request: Request) -> Response:
+        async with time_limit(seconds):
+            return await handler(request)
+
+    return answer
 
 
 class GatewayService:

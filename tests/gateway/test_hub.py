@@ -4,8 +4,7 @@ from typing import Any, cast
 
 from daemons.gateway.translations import select_texts
 from daemons.gateway.ws.connection import WebSocketConnection
-from daemons.gateway.ws.hub import Hub
-from daemons.gateway.ws.progress_feed import ProgressFeed
+from daemons.gateway.ws.hub import Hub, ProgressFeed
 from daemons.gateway.ws.session import ChatSession
 from msgctl.auth.tokens import Claims
 from msgctl.config.settings import Settings

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from daemons.gateway.limits.concurrency_limit import ConcurrencyLimit
-from daemons.gateway.limits.rate_limit import FrameBudget
+from daemons.gateway.http.middleware import ConcurrencyLimit
+from daemons.gateway.limits import FrameBudget
 from msgctl.agents.agent import Agent
 from msgctl.config.settings import Settings
 from msgctl.delivery.web.gateway_sockets import PRUNE_GATEWAY_AFTER_MS, SocketRegistry

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from daemons.gateway.server import server
 from daemons.gateway.translations import select_texts
 from daemons.gateway.ws.connection import WebSocketConnection
-from daemons.gateway.ws.protocol import FORCE_CLOSE_EXTENSION, WebSocketProtocol
+from daemons.gateway.ws.endpoint import FORCE_CLOSE_EXTENSION, WebSocketProtocol
 from daemons.gateway.ws.send_queue import SendQueue
 from msgctl.config.settings import Settings
 from tests.support.gateway_clients import Client, ReportedLife

@@ -2,7 +2,7 @@
 
 import random
 
-from daemons.gateway.ws.reply_dedup import ReplyDeduplicator
+from daemons.gateway.ws.session import ReplyDeduplicator
 
 
 def test_nothing_is_shown_twice_or_withheld() -> None:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from daemons.gateway.ws.slim_sync import SlimEvent, SlimQueue
+from daemons.gateway.ws.send_queue import SlimEvent, SlimQueue
 
 
 async def test_a_gate_lets_all_through_once_it_is_open() -> None:

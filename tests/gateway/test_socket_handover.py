@@ -10,7 +10,8 @@ import pytest
 
 from daemons.gateway.app import serve
 from daemons.gateway.server import server
-from daemons.gateway.server.listener import MAX_HOPS, ignore_new_connections, reset_min_hops
+from daemons.gateway.server.http_protocol import reset_min_hops
+from daemons.gateway.server.server import MAX_HOPS, ignore_new_connections
 from msgctl.agents.agent import Agent
 from msgctl.auth import tokens
 from msgctl.config.settings import Settings

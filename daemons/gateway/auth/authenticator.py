@@ -7,7 +7,7 @@ from starlette.types import Scope
 from daemons.gateway.auth.jwks import PublishedKeys
 from daemons.gateway.auth.tickets import Tickets
 from daemons.gateway.http.middleware import QUOTA_STATE_KEY
-from daemons.gateway.limits.rate_limit import RateLimiter, RateLimitExceeded
+from daemons.gateway.limits import RateLimiter, RateLimitExceeded
 from msgctl.auth.tokens import Claims, UnknownKey, Verifier
 from msgctl.domain.errors import Unauthorized
 

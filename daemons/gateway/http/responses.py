@@ -4,16 +4,11 @@ import math
 from http import HTTPStatus
 
 import msgspec
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from daemons.gateway.http.schemas import Refusal, Success, make_problem
 from daemons.gateway.translations import Texts
 from msgctl.domain.errors import MsgctlError
-from msgctl.observability import logs
-
-log = logs.get_logger(__name__)
 
 JSON_MEDIA_TYPE = "application/json; charset=utf-8"
 ROUTING_CODES = {404: "not_found", 405: "method_not_allowed", 426: "upgrade_required"}
@@ -59,35 +54,3 @@ def routing_error_response(status: int, texts: Texts, headers: dict[str, str] | 
     """The same shape for what the router refuses."""
     code = ROUTING_CODES.get(status, "bad_request")
     return json_response(Refusal(error=make_problem(code, texts.errors[code])), status, headers)
-
-
-class ErrorMiddleware:
-    """Turns whatever an HTTP route raises into the one shape of a refusal.
-
-    Args:
-        app: the router.
-        texts: the language of the refusals.
-    """
-
-    def __init__(self, app: ASGIApp, texts: Texts) -> None:
-        self._app = app
-        self._texts = texts
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        scope["app"] = self  # asks the router to raise its refusals instead of answering in plain text
-        try:
-            await self._app(scope, receive, send)
-        except MsgctlError as error:
-            if error.http_status == HTTPStatus.INTERNAL_SERVER_ERROR:
-                log.exception("a request failed", code=error.code)
-            response = error_response(error, self._texts)
-        except HTTPException as error:
-            allow = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
-            response = routing_error_response(error.status_code, self._texts, {"allow": allow} if allow else None)
-        except Exception:
-            log.exception("a request failed unexpectedly")
-            response = error_response(MsgctlError(""), self._texts)
-        else:
-            return
-        await response(scope, receive, send)

@@ -1,5 +1,7 @@
 """uvicorn's HTTP with what it lacks: patience that ends, a bound on the head, refusals in the API's shape."""
 
+import socket
+import sys
 from http import HTTPStatus
 from typing import Any
 
@@ -7,12 +9,18 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from daemons.gateway.http.schemas import Refusal, make_problem
-from daemons.gateway.server.listener import reset_min_hops
 from daemons.gateway.translations import Texts
 from msgctl.config.settings import Settings
 
 MAX_HEAD_BYTES = 65_536
 """Bytes a request's line and headers may have."""
+MIN_HOPS_OPTIONS = (
+    {socket.AF_INET: (socket.IPPROTO_IP, 21), socket.AF_INET6: (socket.IPPROTO_IPV6, 73)}
+    if sys.platform == "linux"
+    else {}
+)
+"""The options IP_MINTTL and IPV6_MINHOPCOUNT, for which the socket module has no names: what arrives with fewer
+hops left is dropped unseen (RFC 5082; Linux's ip(7), ipv6(7))."""
 LAST_REQUEST_TIMEOUT_S = 1.0
 """Seconds a client that has just connected gets to send its request when the gateway is about to end."""
 
@@ -119,3 +127,23 @@ def _encode_refusal(status: HTTPStatus, body: bytes) -> bytes:
         f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
     )
     return head.encode() + body
+
+
+def reset_min_hops(connection: socket.socket) -> None:
+    """Let in what a connection sends, although it may have inherited a listener's way with newcomers.
+
+    That listener may be another process's: Linux's `net.ipv4.tcp_migrate_req`.
+    """
+    set_min_hops(connection, 0)
+
+
+def set_min_hops(sock: socket.socket, hops: int) -> bool:
+    """Set the minimum hop count of a socket. Return whether the system supports it."""
+    option = MIN_HOPS_OPTIONS.get(sock.family)
+    if option is None:
+        return False
+    try:
+        sock.setsockopt(*option, hops)
+    except OSError:
+        return False
+    return True

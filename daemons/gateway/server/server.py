@@ -10,17 +10,21 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from daemons.gateway.server.http_protocol import HttpProtocol, make_http_protocol
-from daemons.gateway.server.listener import LISTEN_BACKLOG, address, ignore_new_connections
+from daemons.gateway.server.http_protocol import HttpProtocol, make_http_protocol, set_min_hops
 from daemons.gateway.translations import Texts
-from daemons.gateway.ws.protocol import WebSocketProtocol
+from daemons.gateway.ws.endpoint import WebSocketProtocol
 from daemons.runtime.lifecycle import Lifecycle
 from msgctl.aio import cancel
 from msgctl.config.settings import Settings
+from msgctl.domain.errors import ConfigurationError, Unavailable
 from msgctl.observability import logs
 
 log = logs.get_logger(__name__)
 
+LISTEN_BACKLOG = 2048
+MAX_HOPS = 255
+"""Hops that nobody who comes the usual way has left: systems begin with 64 or 128. From one that begins with 255
+and is the next host, newcomers are not ignored."""
 ACCEPT_GRACE_S = 0.5
 """Seconds between the last connection that is let in and the end of the listening socket: a handshake over a slow
 line takes less."""
@@ -134,3 +138,52 @@ async def _wait_for_first(serving: "asyncio.Task[None]", other: Awaitable[object
     waiting = asyncio.ensure_future(other)
     await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
+
+
+def listen(settings: Settings, fd: int | None = None) -> socket.socket:
+    """The socket to accept on.
+
+    Args:
+        settings: `gateway.host` and `gateway.port`; the port may be shared (SO_REUSEPORT), so that the next
+            gateway listens before this one goes.
+        fd: an inherited listening socket, instead of those.
+
+    Raises:
+        Unavailable: the address is taken.
+        ConfigurationError: it is none of this machine's, or `fd` is no socket.
+    """
+    if fd is not None:
+        try:
+            return socket.socket(fileno=fd)
+        except OSError as error:
+            raise ConfigurationError(f"File descriptor {fd} is no socket: {error.strerror}.") from None
+    host, port = settings.gateway.host, settings.gateway.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=LISTEN_BACKLOG, reuse_port=True)
+    except socket.gaierror as error:
+        raise ConfigurationError(f"[gateway] host {host} is no address: {error.strerror}.") from None
+    except OSError as error:
+        raise Unavailable(
+            f"Cannot listen at {host}:{port}: {error.strerror}. Is it taken? Set [gateway] host and port."
+        ) from None
+
+
+def address(listener: socket.socket) -> str:
+    """Where clients find a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def ignore_new_connections(listener: socket.socket) -> bool:
+    """Let the kernel ignore new connections, while those under way are still made and can be accepted.
+
+    Closing a listening socket resets whoever waits in its queue, even though another process listens on the same
+    port. A client that is ignored for a moment asks again a second later, and then the kernel has only the other
+    process to give it to. It needs no privilege, unlike a packet filter. Where the system has no such option,
+    nothing happens and it says False.
+
+    Args:
+        listener: a socket of this process alone: it holds for everyone who shares it.
+    """
+    return set_min_hops(listener, MAX_HOPS)

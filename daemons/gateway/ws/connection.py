@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from starlette.types import Receive, Send
 
-from daemons.gateway.limits.rate_limit import FrameBudget
+from daemons.gateway.limits import FrameBudget
 from daemons.gateway.service import GatewayService
 from daemons.gateway.ws.send_queue import SendQueue
 from daemons.gateway.ws.session import ChatSession, ClientRequest

@@ -5,6 +5,7 @@ being worked out, live frames wait. And a reply is shown once, whether it came l
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -20,7 +21,6 @@ from daemons.gateway.ws.frames import (
     peek_message_id,
     reply_frame,
 )
-from daemons.gateway.ws.reply_dedup import ReplyDeduplicator, ReplyKey
 from msgctl.domain.errors import InvalidInput, MalformedBody, MsgctlError
 from msgctl.domain.messages import Failure, Response
 from msgctl.domain.timestamps import timestamp
@@ -29,6 +29,8 @@ from msgctl.intake.accept import AcceptReceipt, Submission, describe_validation_
 DEDUP_CAPACITY = 1024
 """Replies that one socket remembers for `ReplyDeduplicator`; more than one `resume` sends by default."""
 
+ReplyKey = tuple[str, str | int]
+"""A conversation and a number in it, or two texts that together stand for something without a number."""
 ImmediateReply = str
 """A frame that answers at once."""
 ClientRequest = Submission | Resumption
@@ -154,3 +156,95 @@ def _submission(said: ChatMessage) -> Submission:
 def _reply_key(response: Response) -> ReplyKey:
     """What tells one reply of a conversation from another; one that another program published has no number."""
     return response.conversation_id, response.message_id if response.seq is None else response.seq
+
+
+class ReplyDeduplicator:
+    """A memory of replies, each of which is to be shown once.
+
+    Args:
+        limit: conversations, and things out of order or without a number, that are remembered at least.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._known_to_client: dict[str, tuple[int, str]] = {}
+        """By conversation: up to which number the client has all, wherever from, and since when."""
+        self._shown_ranges: dict[str, tuple[int, int, str]] = {}
+        """By conversation: first and last of the numbers shown one after the other; when the youngest was made."""
+        self._out_of_order: dict[ReplyKey, None] = {}  # a set that knows its oldest member
+
+    def __len__(self) -> int:
+        """How many entries it takes."""
+        return len(self._known_to_client) + len(self._shown_ranges) + len(self._out_of_order)
+
+    def add(self, key: ReplyKey, at: str = "") -> bool:
+        """Whether this has not been shown yet; from now on it has.
+
+        Args:
+            key: what it is.
+            at: when it was made, as `clock.timestamp`; empty: unknown.
+        """
+        conversation, number = key
+        if isinstance(number, int):
+            return self._add_seq(conversation, number, at)
+        if key in self._out_of_order:
+            return False
+        _put_bounded(self._out_of_order, key, None, self._limit)
+        return True
+
+    def mark_received_up_to(self, conversation: str, number: int, at: str = "") -> None:
+        """The client has everything of a conversation up to here, perhaps from another socket.
+
+        Args:
+            conversation: which one.
+            number: the last that it has.
+            at: now, as `clock.timestamp`; empty: unknown.
+        """
+        self._known_to_client.pop(conversation, None)
+        _put_bounded(self._known_to_client, conversation, (number, at), self._limit)
+
+    def forget_conversation(self, conversation: str) -> None:
+        """A conversation begins anew: none of its numbers has been shown."""
+        self._known_to_client.pop(conversation, None)
+        self._shown_ranges.pop(conversation, None)
+        for key in [key for key in self._out_of_order if key[0] == conversation and isinstance(key[1], int)]:
+            del self._out_of_order[key]
+
+    def _add_seq(self, conversation: str, number: int, at: str) -> bool:
+        if (conversation, number) in self._out_of_order or self._is_known(conversation, number):
+            if not self._is_newer(conversation, at):
+                return False
+            self.forget_conversation(conversation)
+        first, last, youngest = self._shown_ranges.get(conversation, (number, number - 1, ""))
+        if number == last + 1:
+            last = self._extend_range(conversation, number)
+        else:
+            _put_bounded(self._out_of_order, (conversation, number), None, self._limit)
+        _put_bounded(self._shown_ranges, conversation, (first, last, max(youngest, at)), self._limit)
+        return True
+
+    def _is_known(self, conversation: str, number: int) -> bool:
+        had, _ = self._known_to_client.get(conversation, (0, ""))
+        first, last, _ = self._shown_ranges.get(conversation, (1, 0, ""))
+        return number <= had or first <= number <= last
+
+    def _is_newer(self, conversation: str, at: str) -> bool:
+        """Whether it was made after all that was shown and all that the client had, if that is known."""
+        _, since = self._known_to_client.get(conversation, (0, ""))
+        *_, youngest = self._shown_ranges.get(conversation, (0, 0, ""))
+        known = max(since, youngest)
+        return bool(known) and at > known
+
+    def _extend_range(self, conversation: str, number: int) -> int:
+        """The last of those that came before their turn and follow a number; they are no others any more."""
+        while (conversation, number + 1) in self._out_of_order:
+            number += 1
+            del self._out_of_order[conversation, number]
+        return number
+
+
+def _put_bounded(memory: dict[Any, Any], key: object, value: object, limit: int) -> None:
+    """Remember; of a full memory, the oldest entry makes room."""
+    if key not in memory and len(memory) >= limit:
+        del memory[next(iter(memory))]
+    memory[key] = value
