@@ -1,1 +1,1 @@
-"""The gateway: the HTTP API and the WebSocket, the one door that customers come through."""
+"""The gateway: the HTTP API, the WebSocket, and the webhooks of the providers. Start with `app`."""

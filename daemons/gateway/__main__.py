@@ -1,4 +1,4 @@
-"""`python -m daemons.gateway`."""
+"""The entry point of the gateway, `python -m daemons.gateway`."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ parser.add_argument(
     "--fd",
     type=int,
     default=sd_notify.inherited_socket_fd(),
-    help="an inherited listening socket, instead of [gateway] host and port; the one that systemd passes is taken",
+    help="inherited listening socket instead of [gateway] host and port; default: the socket that systemd passes",
 )
 arguments = parser.parse_args()
 main("gateway", partial(serve, fd=arguments.fd), arguments)

@@ -1,4 +1,4 @@
-"""The gateway as a whole: what it is made of, and its life from the first check to the last request."""
+"""The gateway as a whole: its parts, and its run from the first check to the last request."""
 
 import secrets
 import socket
@@ -49,12 +49,12 @@ async def serve(settings: Settings, lifecycle: Lifecycle, *, fd: int | None = No
     """Run a gateway.
 
     Args:
-        settings: all of them.
-        lifecycle: when to stop.
-        fd: an inherited listening socket; None binds `gateway.host` and `gateway.port`.
+        settings: the whole configuration.
+        lifecycle: the signals that stop this process.
+        fd: an inherited listening socket. None binds `gateway.host` and `gateway.port`.
 
     Raises:
-        ConfigurationError: there is no usable key for tokens, or Redis may lose messages.
+        ConfigurationError: no key for tokens is usable, or Redis may lose messages.
         RedisUnavailable: Redis does not answer.
         Unavailable: the address is taken.
     """
@@ -81,50 +81,57 @@ async def serve(settings: Settings, lifecycle: Lifecycle, *, fd: int | None = No
 
 
 class GatewayApp:
-    """What a gateway is made of.
+    """The parts of a gateway.
+
+    Access: `keys`, `_authenticator`, and `_tickets` check credentials. `_cors` checks the origins of web pages.
+    Limits: `_connection_limiter` limits open sockets, and `_concurrency` requests in flight.
+    State: `readiness` tells whether the gateway can serve. `hub` keeps the open sockets.
+    Work: `_service` serves clients, `_operations` answers queries, and `_webhooks` receive calls of providers.
 
     Args:
-        settings: all of them.
-        redis: a client of `redisdb.connect`.
-        agents: who may be written to.
-        tiers: what users have a tier.
+        settings: the whole configuration.
+        redis: a client of `connections.connect`.
+        agents: the agents that receive messages.
+        tiers: the tiers of users.
         verifier: checks tokens.
     """
 
     def __init__(
         self, settings: Settings, redis: RedisClient, agents: Agents, tiers: UserTiers, verifier: Verifier
     ) -> None:
+        # The name differs after a restart, because the sockets of the old process are gone.
+        name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
         queue = Queue(redis, settings, actor="gateway")
-        name = (
-            f"{socket.gethostname()}-{secrets.token_hex(4)}"  # another one after a restart: its sockets are gone
-        )
-        register = SocketRegistry(redis, settings, name)
+        intake = Intake(queue, agents)
+        socket_registry = SocketRegistry(redis, settings, name)
+        rate_limiter = RateLimiter(redis, settings, tiers)
         self._settings = settings
         self._texts = select_texts(settings)
-        self._tickets = Tickets(redis)
+
         self.keys = PublishedKeys(verifier, settings)
-        limits = RateLimiter(redis, settings, tiers)
-        self._authenticator = Authenticator(verifier, self._tickets, self.keys, limits)
-        self._connection_limiter = ConnectionLimiter(redis, settings, limits, name)
-        self._concurrency = ConcurrencyLimit(settings.limits.in_hand)
+        self._tickets = Tickets(redis)
+        self._authenticator = Authenticator(verifier, self._tickets, self.keys, rate_limiter)
         self._cors = CorsPolicy(settings)
+
+        self._connection_limiter = ConnectionLimiter(redis, settings, rate_limiter, name)
+        self._concurrency = ConcurrencyLimit(settings.limits.in_hand)
+
         self.readiness = Readiness(redis, settings)
+        self.hub = Hub(socket_registry, ProgressFeed(settings), settings)
+
         self._service = GatewayService(
-            Intake(queue, agents),
-            register,
+            intake,
+            socket_registry,
             self.readiness,
-            limits=limits,
+            rate_limiter=rate_limiter,
             concurrency=self._concurrency,
             settings=settings,
         )
-        self._webhooks = WebhookRoutes(
-            settings, InboundProcessor(redis, settings, Intake(queue, agents), agents), self.readiness
-        )
         self._operations = Operations(settings, redis, queue)
-        self.hub = Hub(register, ProgressFeed(settings), settings)
+        self._webhooks = WebhookRoutes(settings, InboundProcessor(redis, settings, intake, agents), self.readiness)
 
-    async def run(self, door: socket.socket, lifecycle: Lifecycle, *, inherited: bool) -> None:
-        """Serve on a listening socket until told to stop."""
+    async def run(self, listener: socket.socket, lifecycle: Lifecycle, *, inherited: bool) -> None:
+        """Serve on a listening socket until `lifecycle.stopping`."""
         router = Router(self._routes(), redirect_slashes=False, default=self._answer_not_found)
         app = EdgeMiddleware(
             ErrorMiddleware(router, self._texts),
@@ -136,7 +143,7 @@ class GatewayApp:
         )
         await server.run_server(
             app,
-            door,
+            listener,
             lifecycle=lifecycle,
             settings=self._settings,
             texts=self._texts,
@@ -145,16 +152,16 @@ class GatewayApp:
         )
 
     def _routes(self) -> list[BaseRoute]:
-        credentials, operations, texts = self._authenticator, self._operations, self._texts
-        accept = AcceptMessage(credentials, self._service, texts=texts, max_body=self._settings.gateway.max_body)
-        queue = QueueRoutes(credentials, operations, texts)
-        patience = self._settings.redis.timeout
-        status = with_time_limit(ReadStatus(credentials, operations).answer, patience)
-        ticket = with_time_limit(TicketRoute(credentials, self._tickets).answer, patience)
+        authenticator, operations, texts = self._authenticator, self._operations, self._texts
+        accept = AcceptMessage(authenticator, self._service, texts=texts, max_body=self._settings.gateway.max_body)
+        queue = QueueRoutes(authenticator, operations, texts)
+        timeout_s = self._settings.redis.timeout
+        status = with_time_limit(ReadStatus(authenticator, operations).answer, timeout_s)
+        ticket = with_time_limit(TicketRoute(authenticator, self._tickets).answer, timeout_s)
         return [
             Route("/api/messages", accept, methods=["POST"]),
             Route("/api/messages/{id}/status", status),
-            Route("/api/messages/queue/stats", with_time_limit(queue.stats, patience)),
+            Route("/api/messages/queue/stats", with_time_limit(queue.stats, timeout_s)),
             Route("/api/messages/queue/health", queue.health),
             Route("/api/ws-ticket", ticket, methods=["POST"]),
             Route("/healthz", healthz),

@@ -1,4 +1,4 @@
-"""How much one client may ask for, counted by all gateways together, and what its tier makes of that."""
+"""The limits of users and addresses, counted by all gateways together: requests, frames, and open sockets."""
 
 import asyncio
 import math
@@ -20,23 +20,23 @@ from msgctl.storage.redis.pipelining import AutoPipeline
 RATE_LIMIT = Script.beside(__file__, "rate_limit")
 CONNECTION_LIMIT = Script.beside(__file__, "connection_limit")
 COUNTER_TTL_MS = 2_592_000_000
-"""Milliseconds a count is kept that nobody renews: as long as a socket may live, 30 days."""
+"""Milliseconds until a counter without updates expires: 30 days, the maximum lifetime of a socket."""
 SOCKET_LIMIT_RETRY_AFTER_S = 10.0
-"""Seconds after which one of the sockets has likely been closed."""
+"""Seconds after which one of the sockets has probably been closed."""
 MINUTE_S = 60.0
 
 
 class Quota(NamedTuple):
-    """What a user has left, for the headers of the answer."""
+    """The remaining requests of a user, for the headers of the response."""
 
     limit: int
     """Requests a minute."""
     remaining: int
     reset_s: float
-    """Seconds until all of it is there again."""
+    """Seconds until the whole quota is available again."""
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """The RateLimit fields, after the IETF's draft."""
+        """Return the RateLimit fields of the IETF draft."""
         policy = f'"requests";q={self.limit};w=60'
         state = f'"requests";r={self.remaining};t={math.ceil(self.reset_s)}'
         return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]
@@ -46,17 +46,17 @@ class RateLimitExceeded(TryLater):
     """A user has sent too many requests.
 
     Args:
-        quota: what there is left, which is nothing.
-        retry_after: seconds until one more is granted.
+        quota: the remaining quota, which is empty.
+        retry_after: seconds until the next request is granted.
     """
 
     def __init__(self, quota: Quota, retry_after: float) -> None:
-        super().__init__("Too many requests within a minute.", retry_after=retry_after)
+        super().__init__("Too many requests within a minute. Try again later.", retry_after=retry_after)
         self.quota = quota
 
 
 class Tier(NamedTuple):
-    """What a tier makes of the limits."""
+    """The effect of a tier on the limits: their factor, and the steps by which priority improves."""
 
     factor: int = 1
     step: int = 0
@@ -66,39 +66,39 @@ NO_TIER = Tier()
 
 
 class RateLimiter:
-    """The limits of users.
+    """Counts the requests of users.
 
     Args:
-        redis: where requests are counted.
+        redis: a client of `connections.connect`, where requests are counted.
         settings: `limits.*`.
-        rows: the tiers that PostgreSQL knows; without tiers in the settings they are not asked.
+        user_tiers: the tiers of users in PostgreSQL. Not queried if the settings name no tiers.
     """
 
-    def __init__(self, redis: RedisClient, settings: Settings, rows: UserTiers) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings, user_tiers: UserTiers) -> None:
         self._batch = AutoPipeline(redis)
-        self._user_tiers = rows
+        self._user_tiers = user_tiers
         self._settings = settings
         self._limit_settings = settings.limits
         self._tiers = dict(_parse_tier(text) for text in settings.limits.tiers)
 
     async def tier_of(self, claims: Claims) -> Tier:
-        """The tier a user's row names, else the token; one that is not configured counts as none."""
+        """Return the tier of a user, from PostgreSQL or else the token. An unconfigured tier counts as none."""
         if not self._tiers:
             return NO_TIER
         return self._tiers.get(await self._user_tiers.find(claims.user_id) or claims.tier, NO_TIER)
 
     async def allowance_of(self, claims: Claims) -> TierAllowance:
-        """What the tier of a user grants its messages."""
+        """Return what the tier of a user grants to its messages."""
         tier = await self.tier_of(claims)
         return TierAllowance(priority_boost=tier.step, max_in_flight=self._limit_settings.messages * tier.factor)
 
     async def count_request(self, claims: Claims) -> Quota | None:
-        """Count one request; None where there is no bound.
+        """Count one request and return the remaining quota, or None without a limit.
 
-        A Redis that does not answer bounds nothing here: whatever is then asked of it fails by itself.
+        If Redis does not answer, nothing is limited here: the request itself then fails at Redis.
 
         Raises:
-            Exceeded: it is one too many.
+            RateLimitExceeded: the user has sent too many requests.
         """
         if not self._limit_settings.requests:
             return None
@@ -114,11 +114,11 @@ class RateLimiter:
 
 
 class FrameBudget:
-    """How many frames one socket may still send: a bucket of a minute's worth that fills evenly.
+    """The frames that one socket may still send: a token bucket of one minute that fills evenly.
 
     Args:
-        limit: frames a minute; 0: no bound.
-        now: seconds of a clock that never goes back.
+        limit: frames a minute. 0 means no limit.
+        now: seconds of a monotonic clock.
     """
 
     def __init__(self, limit: int, now: float) -> None:
@@ -127,7 +127,7 @@ class FrameBudget:
         self._refilled_at = now
 
     def try_consume(self, now: float) -> bool:
-        """Count one frame; False if it is one too many."""
+        """Count one frame. Return False if it exceeds the limit."""
         if not self._limit:
             return True
         self._tokens = min(self._limit, self._tokens + (now - self._refilled_at) * self._limit / MINUTE_S) - 1
@@ -141,28 +141,28 @@ def _parse_tier(text: str) -> tuple[str, Tier]:
 
 
 class ConnectionLimiter:
-    """Counts sockets.
+    """Counts the open sockets of each user and address.
 
     Args:
-        redis: where gateways tell each other.
+        redis: a client of `connections.connect`, where all gateways count.
         settings: `limits.sockets`, `limits.address_sockets`, `gateway.socket_ttl`.
-        limits: knows the tier of a user.
-        gateway: this gateway's name.
+        rate_limiter: finds the tier of a user.
+        gateway: the name of this gateway.
     """
 
-    def __init__(self, redis: RedisClient, settings: Settings, limits: RateLimiter, gateway: str) -> None:
+    def __init__(self, redis: RedisClient, settings: Settings, rate_limiter: RateLimiter, gateway: str) -> None:
         self._batch = AutoPipeline(redis)
         self._settings = settings
-        self._rate_limiter = limits
+        self._rate_limiter = rate_limiter
         self._gateway = gateway
         self._open_sockets: Counter[str] = Counter()
 
     @asynccontextmanager
     async def hold(self, claims: Claims, address: str) -> AsyncIterator[None]:
-        """Count one socket for as long as the context lasts.
+        """Count one socket while the context lasts.
 
         Raises:
-            TryLater: its user or its address holds as many as it may.
+            TryLater: its user or its address has too many open sockets.
         """
         bounds = await self._limits_of(claims, address)
         self._open_sockets.update(bounds.keys())
@@ -184,27 +184,29 @@ class ConnectionLimiter:
         return {holder: bound for holder, bound in bounds.items() if bound}
 
     async def _register(self, bounds: dict[str, int]) -> None:
-        words: list[str | float] = []
+        arguments: list[str | float] = []
         for holder, bound in bounds.items():
-            words += [holder, bound, self._open_sockets[holder]]
-        # Three beats of another gateway may fail before what it holds is forgotten.
-        silence = int(self._settings.gateway.socket_ttl * 2000)
-        crowded = any(self._open_sockets[holder] > bound for holder, bound in bounds.items())
+            arguments += [holder, bound, self._open_sockets[holder]]
+        # The sockets of another gateway count until it has missed several heartbeats.
+        heartbeat_timeout_ms = int(self._settings.gateway.socket_ttl * 2000)
+        is_over_limit = any(self._open_sockets[holder] > bound for holder, bound in bounds.items())
         with suppress(RedisUnavailable):
-            crowded = crowded or await self._batch.run_script(
-                CONNECTION_LIMIT, self._gateway, silence, COUNTER_TTL_MS, *words
+            is_over_limit = is_over_limit or await self._batch.run_script(
+                CONNECTION_LIMIT, self._gateway, heartbeat_timeout_ms, COUNTER_TTL_MS, *arguments
             )
-        if crowded:
-            raise TryLater("As many sockets are open as may be.", retry_after=SOCKET_LIMIT_RETRY_AFTER_S)
+        if is_over_limit:
+            raise TryLater(
+                "Too many sockets are open. Close one or try again later.", retry_after=SOCKET_LIMIT_RETRY_AFTER_S
+            )
 
     async def _release(self, holder: str) -> None:
-        held = self._open_sockets[holder]
-        if not held:
+        open_count = self._open_sockets[holder]
+        if not open_count:
             del self._open_sockets[holder]
         key = keys.OCCUPANTS + holder
         with suppress(RedisUnavailable):
-            if held:
-                await self._batch.run_command("HSET", key, self._gateway, held)
+            if open_count:
+                await self._batch.run_command("HSET", key, self._gateway, open_count)
                 await self._batch.run_command("PEXPIRE", key, COUNTER_TTL_MS)
             else:
                 await self._batch.run_command("HDEL", key, self._gateway)

@@ -1,4 +1,4 @@
-"""Whether this gateway can serve, and go on to: for probes, new messages and new sockets."""
+"""Whether this gateway can serve now: for probes, new messages, and new sockets."""
 
 import asyncio
 from contextlib import AbstractAsyncContextManager, suppress
@@ -10,16 +10,16 @@ from msgctl.storage.redis.client import RedisClient
 from msgctl.storage.redis.durability import DurabilityMonitor
 
 PROBE_TIMEOUT_S = 1.0
-"""Seconds a probe may take."""
+"""Seconds that Redis has to answer a probe."""
 DURABILITY_CHECK_INTERVAL_S = 1.0
-"""Seconds between two looks at Redis's memory."""
+"""Seconds between two checks of the memory of Redis."""
 
 
 class Readiness:
-    """The gateway's own state.
+    """The state of the gateway and of its Redis.
 
     Args:
-        redis: what it cannot serve without.
+        redis: a client of `connections.connect`.
         settings: `redis.*`.
     """
 
@@ -29,34 +29,34 @@ class Readiness:
         self.stopping = False
 
     def monitor(self) -> AbstractAsyncContextManager[None]:
-        """Keep an eye on Redis until left."""
+        """Check Redis each second while the context lasts."""
         return background(self._check_durability())
 
     def require_capacity(self) -> None:
-        """Pass if Redis has room for another message, and keeps it.
+        """Check that Redis has memory for another message and persists it, as of the last check.
 
         Raises:
-            RedisUnavailable: at the last look it had not, or did not.
+            RedisUnavailable: it had no memory or was not durable.
         """
         self._durability.require_capacity()
 
     async def check(self) -> None:
-        """Pass if the gateway can serve.
+        """Check that the gateway can serve.
 
         Raises:
-            Unavailable: it is about to stop.
-            RedisUnavailable: Redis does not answer at once.
+            Unavailable: the gateway is stopping.
+            RedisUnavailable: Redis does not answer within `PROBE_TIMEOUT_S`.
         """
         if self.stopping:
-            raise Unavailable("The gateway is stopping.")
+            raise Unavailable("The gateway is stopping. Use another one.")
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 await self._redis.ping()
         except TimeoutError:
-            raise RedisUnavailable("Redis does not answer within a second.") from None
+            raise RedisUnavailable("Redis did not answer within a second.") from None
 
     async def _check_durability(self) -> None:
         while True:
-            with suppress(RedisUnavailable):  # whoever needs it then hears of that by himself
+            with suppress(RedisUnavailable):  # each caller that needs Redis gets its own error
                 await self._durability.check()
             await asyncio.sleep(DURABILITY_CHECK_INTERVAL_S)

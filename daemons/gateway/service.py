@@ -1,4 +1,4 @@
-"""What clients ask of the pipeline, by HTTP or by socket, each within a deadline, since a Redis may hang."""
+"""The calls of clients to the pipeline, by HTTP or WebSocket. Each has a time limit, because Redis may hang."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,20 +24,20 @@ RouteHandler = Callable[[Request], Awaitable[Response]]
 
 @asynccontextmanager
 async def time_limit(seconds: float) -> AsyncIterator[None]:
-    """Give what is done inside so much time in all, however often Redis is asked.
+    """Limit the time of the context as a whole, however many calls it makes.
 
     Raises:
-        Unavailable: it took longer.
+        Unavailable: the context took longer.
     """
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise Unavailable("The queue or the agents' table took too long to answer.") from None
+        raise Unavailable("Redis or PostgreSQL took too long to answer. Try again.") from None
 
 
 def with_time_limit(handler: RouteHandler, seconds: float) -> RouteHandler:
-    """A route's handler that answers within so many seconds, or is refused as unavailable."""
+    """Wrap the handler of a route so that it answers in time or raises `Unavailable`."""
 
     async def answer(request: Request) -> Response:
         async with time_limit(seconds):
@@ -47,17 +47,17 @@ def with_time_limit(handler: RouteHandler, seconds: float) -> RouteHandler:
 
 
 class GatewayService:
-    """The way in.
+    """The calls of clients, for both APIs.
+
+    Each method raises RedisUnavailable if Redis does not answer, and Unavailable if it takes too long.
 
     Args:
         intake: accepts messages.
-        sockets: where sockets and conversations are known to all gateways.
-        readiness: says when Redis has no room.
-        limits: what a user may ask for.
-        concurrency: bounds what sockets ask for; requests are counted before they get here.
-        settings: `redis.timeout` bounds each question.
-
-    Each method raises RedisUnavailable where Redis does not answer, Unavailable where it takes too long.
+        sockets: the sockets of all gateways and their conversations.
+        readiness: rejects messages while Redis has no memory.
+        rate_limiter: limits the requests of users.
+        concurrency: limits frames in flight. HTTP requests are counted before they arrive here.
+        settings: `redis.timeout` limits each call.
     """
 
     def __init__(
@@ -66,24 +66,24 @@ class GatewayService:
         sockets: SocketRegistry,
         readiness: Readiness,
         *,
-        limits: RateLimiter,
+        rate_limiter: RateLimiter,
         concurrency: ConcurrencyLimit,
         settings: Settings,
     ) -> None:
         self._intake = intake
         self._readiness = readiness
         self._sockets = sockets
-        self._rate_limiter = limits
+        self._rate_limiter = rate_limiter
         self._concurrency = concurrency
         self._timeout_s = settings.redis.timeout
 
     async def accept(
         self, submission: Submission, claims: Claims, *, idempotency_key: str = "", socket_id: str = ""
     ) -> AcceptReceipt:
-        """Accept a message; raises what `Intake.accept` does.
+        """Accept a message. Raises the errors of `Intake.accept`.
 
-        A message whose answer came too late may be in the queue all the same; sent again with its messageId or
-        Idempotency-Key it still runs once.
+        After a timeout the message may still be in the queue. If the client sends it again with its messageId or
+        Idempotency-Key, it runs once.
         """
         self._readiness.require_capacity()
         async with time_limit(self._timeout_s):
@@ -94,36 +94,36 @@ class GatewayService:
                 socket_id=socket_id,
                 tier_allowance=await self._rate_limiter.allowance_of(claims),
             )
-        log.info("message accepted", messageId=receipt.message_id, repeated=receipt.repeated)
+        log.info("Message accepted", messageId=receipt.message_id, repeated=receipt.repeated)
         return receipt
 
     @asynccontextmanager
     async def count_frame(self, claims: Claims) -> AsyncIterator[None]:
-        """Count one frame that asks for something like a request.
+        """Count one frame as a request of its user and as work in flight.
 
         Raises:
-            TryLater: it is one too many of its user.
-            Unavailable: the gateway has as much in hand as it can serve.
+            TryLater: the user has sent too many requests.
+            Unavailable: the gateway has too many requests in flight.
         """
         await self._rate_limiter.count_request(claims)
         with self._concurrency:
             yield
 
     async def join(self, socket_id: str, conversation_id: str) -> None:
-        """Let a socket hear a conversation; it hears what is its own user's."""
+        """Let a socket receive the replies of a conversation, if it belongs to the user of the socket."""
         async with time_limit(self._timeout_s):
             await self._sockets.join(socket_id, conversation_id)
 
     async def leave(self, socket_id: str, conversation_id: str) -> None:
-        """Let a socket hear no more of a conversation."""
+        """Stop sending the replies of a conversation to a socket."""
         async with time_limit(self._timeout_s):
             await self._sockets.leave(socket_id, conversation_id)
 
     async def missed_replies(self, conversation_id: str, user_id: str, after_seq: int) -> MissedResponses:
-        """The responses after a number.
+        """Return the responses after a sequence number.
 
         Raises:
-            NotFound: the conversation is another user's.
+            NotFound: the conversation belongs to another user.
         """
         async with time_limit(self._timeout_s):
             return await self._sockets.find_missed(conversation_id, user_id, after_seq)

@@ -1,4 +1,4 @@
-"""What people read, in the languages of `gateway.locale`. Fields and codes never change with it."""
+"""The texts for people in the languages of `gateway.locale`. Fields and codes are the same in all of them."""
 
 import msgspec
 
@@ -15,15 +15,15 @@ class Texts(msgspec.Struct, frozen=True):
     going_away: str
     missed: str
     errors: dict[str, str]
-    """By the code of an error. What an error itself says is for operators and may name hosts."""
+    """By error code. The message of the error itself is for operators and may name hosts."""
 
     def error_text(self, error: MsgctlError) -> str:
-        """What a stranger is told of an error."""
+        """Return the text of an error for clients."""
         return self.errors.get(error.code, self.errors[MsgctlError.code])
 
 
 def select_texts(settings: Settings) -> Texts:
-    """The texts of the configured language."""
+    """Return the texts of the configured language."""
     return _TEXTS[settings.gateway.locale]
 
 
@@ -36,13 +36,13 @@ _TEXTS = {
         missed="Respostas podem ter se perdido: reconecte e envie resume",
         errors={
             "bad_json": "O conteúdo enviado não é JSON válido em UTF-8.",
-            "validation_error": "Há campos inválidos no que foi enviado.",
+            "validation_error": "Há campos inválidos nos dados enviados.",
             "body_too_large": "O corpo da requisição é grande demais.",
             "unsupported_media_type": "O corpo da requisição deve ser application/json.",
             "unauthorized": "Token ausente, inválido ou expirado.",
             "not_found": "Não encontrado.",
             "method_not_allowed": "Método não permitido nesta rota.",
-            "upgrade_required": "Esta rota só atende WebSocket.",
+            "upgrade_required": "Esta rota aceita apenas WebSocket.",
             "bad_request": "A requisição HTTP é inválida.",
             "conflict": "Este identificador já foi usado para outra mensagem.",
             "too_many_requests": "Limite atingido. Tente de novo em instantes.",
@@ -60,17 +60,17 @@ _TEXTS = {
         going_away="Server restarting: reconnect and send resume",
         missed="Replies may have been missed: reconnect and send resume",
         errors={
-            "bad_json": "What was sent is not valid JSON in UTF-8.",
-            "validation_error": "Some fields of what was sent are not valid.",
+            "bad_json": "The data sent is not valid JSON in UTF-8.",
+            "validation_error": "Some fields of the data sent are invalid.",
             "body_too_large": "The request body is too large.",
             "unsupported_media_type": "The request body must be application/json.",
-            "unauthorized": "The token is missing, invalid or expired.",
+            "unauthorized": "The token is missing, invalid, or expired.",
             "not_found": "Not found.",
-            "method_not_allowed": "This route does not take this method.",
-            "upgrade_required": "This route speaks WebSocket only.",
-            "bad_request": "The HTTP request is not valid.",
-            "conflict": "This identifier was used for another message.",
-            "too_many_requests": "A limit is reached. Try again shortly.",
+            "method_not_allowed": "This route does not support this method.",
+            "upgrade_required": "This route accepts only WebSocket.",
+            "bad_request": "The HTTP request is invalid.",
+            "conflict": "This identifier is already used by another message.",
+            "too_many_requests": "A limit was reached. Try again shortly.",
             "unavailable": "The service is unavailable. Try again shortly.",
             "redis_unavailable": "The queue is unavailable. Try again shortly.",
             "postgres_unavailable": "The service is unavailable. Try again shortly.",

@@ -1,1 +1,1 @@
-"""TODO daemons/gateway/auth."""
+"""The credentials of requests and sockets: tokens, published keys, and one-time tickets."""

@@ -1,4 +1,4 @@
-"""Who a request or a socket comes from: a bearer token, a subprotocol, a query parameter or a one-time ticket."""
+"""The user of a request or socket, from a bearer token, a subprotocol, a query parameter, or a one-time ticket."""
 
 from urllib.parse import parse_qs
 
@@ -13,7 +13,7 @@ from msgctl.domain.errors import Unauthorized
 
 SUBPROTOCOL = "msgctl.v1"
 BEARER_PREFIX = "bearer."
-"""What comes before the token in the list of subprotocols, the one header that a browser's WebSocket can set."""
+"""The prefix of a token in the list of subprotocols, the only header that a WebSocket in a browser can set."""
 
 
 class Authenticator:
@@ -22,25 +22,27 @@ class Authenticator:
     Args:
         verifier: checks tokens.
         tickets: checks one-time tickets.
-        keys: asked for keys that the verifier does not know.
-        limits: counts requests.
+        keys: fetches keys that the verifier does not know.
+        rate_limiter: counts requests.
     """
 
-    def __init__(self, verifier: Verifier, tickets: Tickets, keys: PublishedKeys, limits: RateLimiter) -> None:
+    def __init__(
+        self, verifier: Verifier, tickets: Tickets, keys: PublishedKeys, rate_limiter: RateLimiter
+    ) -> None:
         self._verifier = verifier
         self._tickets = tickets
         self._keys = keys
-        self._rate_limiter = limits
+        self._rate_limiter = rate_limiter
 
     async def authenticate_request(self, scope: Scope) -> Claims:
-        """Whose HTTP request this is; it counts as one of that user's.
+        """Return the claims of an HTTP request, and count the request of that user.
 
         Raises:
-            Unauthorized: there is not exactly one good token.
-            Exceeded: the user has sent too many.
+            Unauthorized: the request does not have exactly one valid token.
+            RateLimitExceeded: the user has sent too many requests.
         """
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        scheme, _, token = given[0].decode("latin-1").partition(" ") if len(given) == 1 else ("", "", "")
+        values = [value for name, value in scope["headers"] if name == b"authorization"]
+        scheme, _, token = values[0].decode("latin-1").partition(" ") if len(values) == 1 else ("", "", "")
         if scheme.lower() != "bearer":
             raise Unauthorized("Send the header Authorization: Bearer TOKEN.")
         claims = await self._verify(token.strip())
@@ -52,11 +54,11 @@ class Authenticator:
         return claims
 
     async def authenticate_socket(self, scope: Scope) -> Claims:
-        """Whose WebSocket this is.
+        """Return the claims of a WebSocket.
 
         Raises:
-            Unauthorized: there is not exactly one good token or ticket.
-            RedisUnavailable: tickets cannot be looked up.
+            Unauthorized: the handshake does not have exactly one valid token or ticket.
+            RedisUnavailable: the ticket could not be looked up.
         """
         query = parse_query_string(scope)
         tokens = [
@@ -65,7 +67,7 @@ class Authenticator:
         tokens += query.get("token", [])
         tickets = query.get("ticket", [])
         if len(tokens) + len(tickets) != 1:
-            raise Unauthorized("Send one token or one ticket.")
+            raise Unauthorized("Send exactly one token or one ticket.")
         return await (self._tickets.redeem(tickets[0]) if tickets else self._verify(tokens[0]))
 
     async def _verify(self, token: str) -> Claims:
@@ -77,7 +79,7 @@ class Authenticator:
 
 
 def parse_query_string(scope: Scope) -> dict[str, list[str]]:
-    """The query string of a request, without what cannot be read."""
+    """Parse the query string of a request. One that cannot be parsed counts as empty."""
     try:
         return parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=16)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Public keys that an identity provider publishes (JWKS): fetched off the way of requests, kept, renewed."""
+"""Public keys that an identity provider publishes (JWKS), fetched in the background and cached."""
 
 import asyncio
 import time
@@ -15,22 +15,22 @@ from msgctl.observability import logs
 log = logs.get_logger(__name__)
 
 UNKNOWN_KEY_COOLDOWN_S = 30.0
-"""Seconds between two fetches that tokens with unknown keys can bring about."""
+"""Seconds between two fetches that are caused by tokens with unknown keys."""
 JWKS_RETRY_INTERVAL_S = 2.0
-"""Seconds before another try after one that failed."""
+"""Seconds between a failed fetch and the next one."""
 JWKS_TIMEOUT_S = 10.0
 """Seconds a fetch may take."""
 MAX_JWKS_BYTES = 262_144
-"""Bytes a document may have."""
+"""The maximum size of a document in bytes."""
 
 
 class PublishedKeys:
-    """Keeps a verifier supplied with keys from one fixed address. Without `auth.jwks_url` it does nothing.
+    """Loads keys from one fixed URL into a verifier. Without `auth.jwks_url` it does nothing.
 
-    While the address does not answer, the keys that are known stay in use.
+    While the URL does not answer, the known keys stay in use.
 
     Args:
-        verifier: gets the keys.
+        verifier: receives the keys.
         settings: `auth.jwks_url`, `auth.jwks_lifetime`.
     """
 
@@ -44,7 +44,7 @@ class PublishedKeys:
 
     @asynccontextmanager
     async def run_renewal(self) -> AsyncIterator[None]:
-        """Fetch at once and again before the keys are too old, until left."""
+        """Fetch now, and again before the keys are too old, while the context lasts."""
         if not self._url:
             yield
             return
@@ -53,12 +53,12 @@ class PublishedKeys:
             yield
 
     async def refresh_for_unknown_key(self) -> None:
-        """Fetch once more for a token whose key is unknown, but not again and again."""
-        asked_at = time.monotonic()
+        """Fetch again for a token whose key is unknown, at most once per `UNKNOWN_KEY_COOLDOWN_S`."""
+        requested_at = time.monotonic()
         async with self._fetch_lock:
-            if self._fetched_at > asked_at or asked_at - self._requested_at < UNKNOWN_KEY_COOLDOWN_S:
-                return  # somebody has just looked
-            self._requested_at = asked_at
+            if self._fetched_at > requested_at or requested_at - self._requested_at < UNKNOWN_KEY_COOLDOWN_S:
+                return  # another request has just fetched
+            self._requested_at = requested_at
             await self._fetch()
 
     async def _renew(self) -> None:
@@ -73,7 +73,7 @@ class PublishedKeys:
             async with asyncio.timeout(JWKS_TIMEOUT_S):
                 count = self._verifier.load_jwks(await self._read())
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
-            log.warning("The published keys cannot be had: see auth.jwks_url", error=type(error).__name__)
+            log.warning("Published keys could not be fetched: check auth.jwks_url", error=type(error).__name__)
         else:
             self._fetched_at = time.monotonic()
             log.info("Published keys read", keys=count)
@@ -89,5 +89,5 @@ class PublishedKeys:
             while not response.content.at_eof() and len(document) <= MAX_JWKS_BYTES:
                 document += await response.content.read(MAX_JWKS_BYTES + 1 - len(document))
             if len(document) > MAX_JWKS_BYTES:
-                raise ValueError("It is too large.")
+                raise ValueError("The document is too large.")
             return document

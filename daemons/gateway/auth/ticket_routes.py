@@ -1,4 +1,4 @@
-"""`POST /api/ws-ticket`."""
+"""The route `POST /api/ws-ticket`."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,11 +10,11 @@ from daemons.gateway.http.schemas import Ticket
 
 
 class TicketRoute:
-    """Gives the holder of a token a ticket for the WebSocket.
+    """Issues a ticket for the WebSocket to the user of a token.
 
     Args:
-        authenticator: says who asks.
-        tickets: issues it.
+        authenticator: identifies the user.
+        tickets: issues the ticket.
     """
 
     def __init__(self, authenticator: Authenticator, tickets: Tickets) -> None:
@@ -22,7 +22,7 @@ class TicketRoute:
         self._tickets = tickets
 
     async def answer(self, request: Request) -> Response:
-        """Answer one request; a body is not looked at."""
+        """Answer one request. A body is ignored."""
         claims = await self._authenticator.authenticate_request(request.scope)
         return success_response(
             Ticket(ticket=await self._tickets.issue(claims), expires_in=TICKET_LIFETIME_S), 201

@@ -1,4 +1,4 @@
-"""One-time tickets: a way into the WebSocket whose URL is worthless a moment later."""
+"""One-time tickets for the WebSocket, so that no URL contains a token."""
 
 import hashlib
 import secrets
@@ -11,40 +11,40 @@ from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 
 TICKET_LIFETIME_S = 30
-"""Seconds a ticket can be used."""
+"""Seconds until an unused ticket expires."""
 
 
 class Tickets:
-    """Issues and redeems tickets; they are kept in Redis, so that any gateway can redeem any ticket.
+    """Issues and redeems tickets. They are in Redis, so each gateway can redeem all of them.
 
     Args:
-        redis: where they are kept, by their digest: who reads Redis cannot use one.
+        redis: stores only the digests of tickets, so a reader of Redis cannot use one.
     """
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
     async def issue(self, claims: Claims) -> str:
-        """A ticket for the holder of a token; what it opens ends when that token does.
+        """Return a ticket for the user of a token. Its socket ends when the token expires.
 
         Raises:
-            RedisUnavailable: it could not be kept.
+            RedisUnavailable: the ticket could not be stored.
         """
         ticket = secrets.token_urlsafe(32)
         await self._redis.set(_ticket_key(ticket), msgspec.json.encode(claims), ex=TICKET_LIFETIME_S)
         return ticket
 
     async def redeem(self, ticket: str) -> Claims:
-        """Take a ticket, once.
+        """Use a ticket up and return its claims.
 
         Raises:
-            Unauthorized: it is unknown, used or too old. A reply of Redis that was lost uses it up too: the client
-                asks for another, whereas a ticket that works twice would be none.
-            RedisUnavailable: it could not be looked up.
+            Unauthorized: the ticket is unknown, used, or expired. A lost reply of Redis uses it up too, because a
+                ticket must never work twice. The client then requests another one.
+            RedisUnavailable: the ticket could not be looked up.
         """
         stored = await self._redis.getdel(_ticket_key(ticket))
         if stored is None:
-            raise Unauthorized("The ticket is unknown, used or too old.")
+            raise Unauthorized("The ticket is unknown, used, or expired. Request a new one.")
         return msgspec.json.decode(stored, type=Claims)
 
 

@@ -1,9 +1,9 @@
--- SPEND: take one request out of a user's bucket, which holds a minute's worth and fills evenly (GCRA).
+-- RATE_LIMIT: take one request from the bucket of a user, which holds one minute and fills evenly (GCRA).
 --
---   msgctl:quota:U  STRING  the millisecond at which all requests so far are paid for; gone once that is past
+--   msgctl:quota:U  STRING  the millisecond at which the bucket is full again; the key expires then
 --
--- Sent twice it takes two: the user is short of one request, once.
--- ARGV: user, requests a minute. Returns {1 or 0, requests left, milliseconds until one more is granted, until full}.
+-- A repeated call takes two requests, so the user loses one.
+-- ARGV: user, requests a minute. Returns {1 or 0, requests left, milliseconds until the next one, until full}.
 local key, interval = K.quota .. ARGV[1], 60000 / tonumber(ARGV[2])
 local now = now_ms()
 local paid = math.max(now, tonumber(redis.call('GET', key) or 0))

@@ -1,1 +1,1 @@
-"""TODO daemons/gateway/server."""
+"""The server of the gateway: uvicorn, its listening socket, and its HTTP protocol."""

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP with what it lacks: patience that ends, a bound on the head, refusals in the API's shape."""
+"""The HTTP protocol of uvicorn with timeouts, a limit on the request head, and errors in the format of the API."""
 
 import socket
 import sys
@@ -13,27 +13,27 @@ from daemons.gateway.translations import Texts
 from msgctl.config.settings import Settings
 
 MAX_HEAD_BYTES = 65_536
-"""Bytes a request's line and headers may have."""
+"""The maximum size of the request line and headers in bytes."""
 MIN_HOPS_OPTIONS = (
     {socket.AF_INET: (socket.IPPROTO_IP, 21), socket.AF_INET6: (socket.IPPROTO_IPV6, 73)}
     if sys.platform == "linux"
     else {}
 )
-"""The options IP_MINTTL and IPV6_MINHOPCOUNT, for which the socket module has no names: what arrives with fewer
-hops left is dropped unseen (RFC 5082; Linux's ip(7), ipv6(7))."""
+"""The options IP_MINTTL and IPV6_MINHOPCOUNT, for which the socket module has no names. The kernel drops packets
+with fewer hops left (RFC 5082; ip(7) and ipv6(7) of Linux)."""
 LAST_REQUEST_TIMEOUT_S = 1.0
-"""Seconds a client that has just connected gets to send its request when the gateway is about to end."""
+"""Seconds a client that has just connected gets to send its request when the gateway stops."""
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """One HTTP connection. `http_protocol` makes the class that is used, with the settings in it."""
+    """One HTTP connection. `make_http_protocol` creates the subclass with the settings."""
 
     head_timeout: float
     body_timeout: float
     refusals: dict[HTTPStatus, bytes]
 
     def connection_made(self, transport: Any) -> None:
-        """A client is there and should say something."""
+        """Start the timeout for the first request."""
         super().connection_made(transport)
         if sock := transport.get_extra_info("socket"):
             reset_min_hops(sock)
@@ -43,7 +43,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._shutdown_pending = False
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless the head of a request does not end."""
+        """Parse received bytes. Refuse a request whose head is too large."""
         super().data_received(data)
         if self._in_head:
             self._head_bytes += len(data)
@@ -51,13 +51,13 @@ class HttpProtocol(HttpToolsProtocol):
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Start the timeout for the head of a request."""
         super().on_message_begin()
         self._client_deadline = self.loop.time() + self.head_timeout
         self._head_bytes, self._in_head = 0, True
 
     def on_headers_complete(self) -> None:
-        """Its head is there."""
+        """Start the timeout for the body of a request."""
         self._in_head = False
         self._client_deadline = self.loop.time() + self.body_timeout
         super().on_headers_complete()
@@ -65,17 +65,17 @@ class HttpProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
-        """All of it is there: from now on it is we who are waited for."""
+        """Stop the timeout: the request is complete, and the client waits for the gateway."""
         self._client_deadline = 0.0
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over, and be gone at once: with its parser, this is a cycle that would linger."""
+        """Hand the connection over. Delete the parser, whose reference cycle would keep this object in memory."""
         super().handle_websocket_upgrade()
         del self.parser
 
     def close_if_late(self) -> None:
-        """End the connection if its client takes too long over what it has begun."""
+        """Close the connection if the timeout of its request is over."""
         if not self._client_deadline or self.loop.time() < self._client_deadline or self.transport.is_closing():
             return
         if self._in_head or (self.cycle is not None and not self.cycle.response_started):
@@ -84,11 +84,11 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
-        """Refuse what is no HTTP."""
+        """Refuse bytes that are not HTTP."""
         self._refuse(HTTPStatus.BAD_REQUEST)
 
     def shutdown(self) -> None:
-        """End with the server, but let a client say what it has come for."""
+        """Close the connection, but let a client that has just connected send its request."""
         if self._client_deadline and not self._shutdown_pending and (self._in_head or self.cycle is None):
             self._shutdown_pending = True
             self.loop.call_later(LAST_REQUEST_TIMEOUT_S, super().shutdown)
@@ -103,11 +103,11 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 def make_http_protocol(settings: Settings, texts: Texts) -> type[HttpProtocol]:
-    """The protocol of a gateway.
+    """Create the protocol class of a gateway.
 
     Args:
         settings: `limits.head_timeout`, `limits.body_timeout`.
-        texts: the language of its refusals.
+        texts: the texts of its errors.
     """
     body = msgspec.json.encode(Refusal(error=make_problem("bad_request", texts.errors["bad_request"])))
     members = {
@@ -130,9 +130,9 @@ def _encode_refusal(status: HTTPStatus, body: bytes) -> bytes:
 
 
 def reset_min_hops(connection: socket.socket) -> None:
-    """Let in what a connection sends, although it may have inherited a listener's way with newcomers.
+    """Accept all packets of a connection, which may have inherited the minimum hop count of its listener.
 
-    That listener may be another process's: Linux's `net.ipv4.tcp_migrate_req`.
+    That listener may belong to another process: see `net.ipv4.tcp_migrate_req` of Linux.
     """
     set_min_hops(connection, 0)
 

@@ -1,4 +1,4 @@
-"""uvicorn, configured for clients that nobody trusts, and stopped by `Lifecycle` instead of its own signals."""
+"""uvicorn, configured for untrusted clients and stopped by `Lifecycle`, and its listening socket."""
 
 import asyncio
 import logging
@@ -23,15 +23,15 @@ log = logs.get_logger(__name__)
 
 LISTEN_BACKLOG = 2048
 MAX_HOPS = 255
-"""Hops that nobody who comes the usual way has left: systems begin with 64 or 128. From one that begins with 255
-and is the next host, newcomers are not ignored."""
+"""A hop count that packets normally never have, because systems start with 64 or 128. New connections of a
+neighbor host that starts with 255 are not ignored."""
 ACCEPT_GRACE_S = 0.5
-"""Seconds between the last connection that is let in and the end of the listening socket: a handshake over a slow
-line takes less."""
+"""Seconds between the last new connection and the end of the listening socket. A handshake over a slow line takes
+less."""
 SLOW_CLIENT_CHECK_INTERVAL_S = 0.5
-"""Seconds between two looks for slow clients: no timer for each request."""
+"""Seconds between two checks for slow clients. This needs no timer for each request."""
 SHUTDOWN_TIMEOUT_S = 15
-"""Seconds requests in flight get to end after SIGTERM."""
+"""Seconds that requests in flight get to end after SIGTERM."""
 
 
 async def run_server(
@@ -44,19 +44,19 @@ async def run_server(
     notify_shutdown: Callable[[], Awaitable[None]],
     inherited: bool,
 ) -> None:
-    """Serve until told to stop, then end in order.
+    """Serve until `lifecycle.stopping`, then shut down gracefully.
 
     Args:
         app: the application.
-        listener: what to accept on; closed at the end.
-        lifecycle: when to stop.
-        settings: the bound of a frame.
-        texts: the language of what uvicorn itself refuses.
-        notify_shutdown: tells the sockets; what is in flight is waited for after it.
-        inherited: whether others hold the listening socket too and go on with it.
+        listener: the listening socket. It is closed at the end.
+        lifecycle: the signals that stop this process.
+        settings: `gateway.*` and `limits.*`.
+        texts: the texts of errors that uvicorn itself sends.
+        notify_shutdown: closes the WebSockets. Requests in flight end after it.
+        inherited: whether other processes have the listening socket too and continue to use it.
     """
-    # At INFO uvicorn writes each WebSocket's URL with its ?token=; at DEBUG websockets writes the headers. What it
-    # warns of is a client's bad bytes, which must not fill our disk; faults of ours never get as far as uvicorn.
+    # At INFO uvicorn logs the URL of each WebSocket with its ?token=, and at DEBUG websockets logs the headers.
+    # Its warnings are about invalid bytes of clients, which must not fill the disk. Errors of the app never reach it.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     server = _GatewayServer(_configure(app, settings, texts))
     serving = asyncio.create_task(server.serve([listener]))
@@ -65,22 +65,22 @@ async def run_server(
         return await serving
     log.info("Gateway ready", address=address(listener))
     lifecycle.notify_ready(f"listening at {address(listener)}")
-    impatience = asyncio.create_task(server.close_slow_connections())
+    slow_client_task = asyncio.create_task(server.close_slow_connections())
     await _wait_for_first(serving, lifecycle.stopping.wait())
-    log.info("Gateway stopping: sockets are told, requests in flight end")
-    telling = asyncio.ensure_future(notify_shutdown())
+    log.info("Gateway stopping: closing sockets and finishing requests in flight")
+    notifying = asyncio.ensure_future(notify_shutdown())
     if not inherited:
         ignore_new_connections(listener)
         await asyncio.sleep(ACCEPT_GRACE_S)
     server.stop_accepting(listener)
-    await telling
+    await notifying
     server.should_exit = True
     await _wait_for_first(serving, lifecycle.force_stop.wait())
     server.force_exit = True
     try:
         return await serving
     finally:
-        await cancel(impatience)
+        await cancel(slow_client_task)
 
 
 class _GatewayServer(uvicorn.Server):
@@ -100,10 +100,10 @@ class _GatewayServer(uvicorn.Server):
     def stop_accepting(self, listener: socket.socket) -> None:
         for server in self.servers:
             server.close()
-        listener.close()  # as long as one descriptor is open, the kernel lets people in whom nobody receives
+        listener.close()  # while one descriptor is open, the kernel completes handshakes that nobody accepts
 
     async def close_slow_connections(self) -> None:
-        """End connections whose client takes too long to send what it has begun, for ever."""
+        """Close connections whose clients send a request too slowly, until cancelled."""
         while True:
             await asyncio.sleep(SLOW_CLIENT_CHECK_INTERVAL_S)
             for connection in list(self.server_state.connections):
@@ -116,8 +116,8 @@ def _configure(app: ASGIApp, settings: Settings, texts: Texts) -> uvicorn.Config
         app,
         http=make_http_protocol(settings, texts),
         ws=WebSocketProtocol,
-        # Twice the bound: what is between is refused by us, with a close code that the client can read, whereas
-        # uvicorn hangs up in the middle of what the client still sends.
+        # Twice the limit: the endpoint refuses frames in between with a close code that the client can read.
+        # uvicorn would close the connection while the client still sends.
         ws_max_size=2 * settings.gateway.max_body,
         ws_per_message_deflate=False,
         interface="asgi3",
@@ -134,35 +134,35 @@ def _configure(app: ASGIApp, settings: Settings, texts: Texts) -> uvicorn.Config
 
 
 async def _wait_for_first(serving: "asyncio.Task[None]", other: Awaitable[object]) -> None:
-    """Wait for something, or for the server to end before it."""
+    """Wait for an awaitable, or for the server if it ends first."""
     waiting = asyncio.ensure_future(other)
     await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
 
 
 def listen(settings: Settings, fd: int | None = None) -> socket.socket:
-    """The socket to accept on.
+    """Create the listening socket.
 
     Args:
-        settings: `gateway.host` and `gateway.port`; the port may be shared (SO_REUSEPORT), so that the next
-            gateway listens before this one goes.
-        fd: an inherited listening socket, instead of those.
+        settings: `gateway.host` and `gateway.port`. The port is shared (SO_REUSEPORT), so that the next gateway
+            can listen before this one ends.
+        fd: an inherited listening socket instead of these.
 
     Raises:
         Unavailable: the address is taken.
-        ConfigurationError: it is none of this machine's, or `fd` is no socket.
+        ConfigurationError: the address is not of this machine, or `fd` is not a socket.
     """
     if fd is not None:
         try:
             return socket.socket(fileno=fd)
         except OSError as error:
-            raise ConfigurationError(f"File descriptor {fd} is no socket: {error.strerror}.") from None
+            raise ConfigurationError(f"File descriptor {fd} is not a socket: {error.strerror}.") from None
     host, port = settings.gateway.host, settings.gateway.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=LISTEN_BACKLOG, reuse_port=True)
     except socket.gaierror as error:
-        raise ConfigurationError(f"[gateway] host {host} is no address: {error.strerror}.") from None
+        raise ConfigurationError(f"[gateway] host {host} is not a valid address: {error.strerror}.") from None
     except OSError as error:
         raise Unavailable(
             f"Cannot listen at {host}:{port}: {error.strerror}. Is it taken? Set [gateway] host and port."
@@ -170,20 +170,22 @@ def listen(settings: Settings, fd: int | None = None) -> socket.socket:
 
 
 def address(listener: socket.socket) -> str:
-    """Where clients find a listening socket."""
+    """Return the URL of a listening socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def ignore_new_connections(listener: socket.socket) -> bool:
-    """Let the kernel ignore new connections, while those under way are still made and can be accepted.
+    """Let the kernel ignore new connections. Handshakes in progress still complete and can be accepted.
 
-    Closing a listening socket resets whoever waits in its queue, even though another process listens on the same
-    port. A client that is ignored for a moment asks again a second later, and then the kernel has only the other
-    process to give it to. It needs no privilege, unlike a packet filter. Where the system has no such option,
-    nothing happens and it says False.
+    Closing a listening socket resets the connections in its queue, even if another process listens on the same
+    port. A client that is ignored tries again a second later, and then the kernel gives it to the other process.
+    Unlike a packet filter, this needs no privilege.
 
     Args:
-        listener: a socket of this process alone: it holds for everyone who shares it.
+        listener: a socket of this process only, because the option applies to all processes that share it.
+
+    Returns:
+        False if the system has no such option. Then nothing happens.
     """
     return set_min_hops(listener, MAX_HOPS)

@@ -1,1 +1,1 @@
-"""TODO daemons/gateway/ws."""
+"""The WebSocket. Start with `endpoint`; `session` is the protocol without I/O."""
