@@ -185,7 +185,7 @@ async def test_a_fault_of_ours_tells_nothing(client: Client, monkeypatch: pytest
         answer = await client.get("/api/messages/queue/stats")
     assert (answer.status, answer.code) == (500, "internal_error")
     assert b"secret" not in answer.body
-    assert [(line["event"], line["exc_info"]) for line in logged] == [("a request failed unexpectedly", True)]
+    assert [(line["event"], line["exc_info"]) for line in logged] == [("Request failed unexpectedly", True)]
 
 
 async def test_a_fault_of_the_configuration_tells_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

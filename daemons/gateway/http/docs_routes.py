@@ -1,4 +1,4 @@
-"""`GET /openapi.json` and `GET /docs`: the API describes itself, without any outside asset."""
+"""The routes `GET /openapi.json` and `GET /docs`: the description of the API, without external assets."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
-"""The page may load what this gateway serves, and nothing else; nobody may frame it."""
+"""The page may load files of this gateway only, and no other page may embed it."""
 ASSET_FILES = {
     "/docs": ("docs.html", "text/html; charset=utf-8"),
     "/docs/docs.js": ("docs.js", "text/javascript; charset=utf-8"),
@@ -26,7 +26,7 @@ ASSET_FILES = {
 
 
 def routes() -> list[Route]:
-    """The document and the page; each is made once."""
+    """Return the routes of the document and of the page. Their content is built once."""
     document = msgspec.json.encode(build_document())
     files = [
         _static_route(path, (ASSETS_DIR / name).read_bytes(), media) for path, (name, media) in ASSET_FILES.items()

@@ -1,4 +1,4 @@
-"""`POST /api/messages` and `GET /api/messages/{id}/status`."""
+"""The routes `POST /api/messages` and `GET /api/messages/{id}/status`."""
 
 import re
 from typing import Any
@@ -24,13 +24,13 @@ _JSON_HEADERS = [(b"content-type", JSON_MEDIA_TYPE.encode()), (b"cache-control",
 
 
 class AcceptMessage:
-    """Accepts a message. An ASGI application of its own, since most of a gateway's work is here.
+    """Accepts a message. It is an ASGI application for speed, because most requests come here.
 
     Args:
-        authenticator: says whose message it is.
-        service: takes it.
-        texts: the language of the answer.
-        max_body: bytes a body may have.
+        authenticator: identifies the user.
+        service: accepts the message.
+        texts: the texts of the response.
+        max_body: the maximum size of a body in bytes.
     """
 
     def __init__(
@@ -49,17 +49,17 @@ class AcceptMessage:
         _check_content_type(headers)
         body = await self._read(headers, receive)
         if body is None:
-            return  # the client is gone: nobody is left to answer
+            return  # the client has disconnected
         receipt = await self._service.accept(
             parse_submission(body), claims, idempotency_key=_idempotency_key(headers)
         )
-        answer = self._encoder.encode(self._accepted(receipt))
-        length = (b"content-length", str(len(answer)).encode())
+        content = self._encoder.encode(self._accepted(receipt))
+        length = (b"content-length", str(len(content)).encode())
         await send({"type": "http.response.start", "status": 202, "headers": [*_JSON_HEADERS, length]})
-        await send({"type": "http.response.body", "body": answer})
+        await send({"type": "http.response.body", "body": content})
 
     async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
-        """The body, refused as soon as it is known to be too large."""
+        """Read the body. Refuse it as soon as it is too large. Return None if the client disconnects."""
         if int(headers.get(b"content-length", b"0")) > self._max_body_bytes:
             raise _too_large(self._max_body_bytes)
         body, more = b"", True
@@ -84,11 +84,11 @@ class AcceptMessage:
 
 
 class ReadStatus:
-    """Tells where a message is.
+    """Answers with the state of a message.
 
     Args:
-        authenticator: says who asks.
-        operations: knows.
+        authenticator: identifies the user.
+        operations: reads the state of messages.
     """
 
     def __init__(self, authenticator: Authenticator, operations: Operations) -> None:
@@ -100,7 +100,7 @@ class ReadStatus:
         user_id = (await self._authenticator.authenticate_request(request.scope)).user_id
         message_id: Any = request.path_params["id"]
         if not _IDENTIFIER_REGEX.match(message_id):
-            raise NotFound("No message can be called so.")
+            raise NotFound("The message id is invalid. Use the messageId that was returned.")
         status = await self._operations.status(message_id, user_id=user_id)
         return success_response(msgspec.convert(status, MessageStatus))
 
@@ -108,7 +108,7 @@ class ReadStatus:
 def _check_content_type(headers: dict[bytes, bytes]) -> None:
     media = headers.get(b"content-type", b"").split(b";", 1)[0]
     if media.strip().lower() != b"application/json" or b"content-encoding" in headers:
-        raise UnsupportedMedia("Send the body as application/json, not compressed.")
+        raise UnsupportedMedia("Send the body as uncompressed application/json.")
 
 
 def _idempotency_key(headers: dict[bytes, bytes]) -> str:
@@ -117,9 +117,11 @@ def _idempotency_key(headers: dict[bytes, bytes]) -> str:
         return ""
     if not IDEMPOTENCY_KEY_PATTERN.fullmatch(key):
         problem = "Expected 1 to 255 visible ASCII characters"
-        raise InvalidInput("The Idempotency-Key.", details=[{"field": "Idempotency-Key", "problem": problem}])
+        raise InvalidInput(
+            "The Idempotency-Key is invalid.", details=[{"field": "Idempotency-Key", "problem": problem}]
+        )
     return key.decode("ascii")
 
 
 def _too_large(limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"The body has more than {limit} bytes.")
+    return BodyTooLarge(f"The body has more than {limit} bytes. Send a shorter one.")

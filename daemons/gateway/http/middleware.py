@@ -20,11 +20,11 @@ from msgctl.observability import logs
 log = logs.get_logger(__name__)
 
 PROBE_PATHS = frozenset({"/healthz", "/readyz"})
-"""What is answered however much there is to do."""
+"""The paths that are exempt from the concurrency limit."""
 QUOTA_STATE_KEY = "quota"
-"""The key in a request's `state` that holds what its user has left."""
+"""The key in the `state` of a request for the `Quota` of its user."""
 OVERLOAD_RETRY_AFTER_S = 1.0
-"""Seconds after which there is likely less in hand."""
+"""Seconds after which the gateway probably has capacity again."""
 
 ANY_ORIGIN = b"*"
 Headers = list[tuple[bytes, bytes]]
@@ -38,10 +38,12 @@ PREFLIGHT_HEADERS: Headers = [
 
 
 class ConcurrencyLimit:
-    """Counts what is worked on, as a context around each piece.
+    """Limits the requests in flight, so that an overload is refused immediately instead of served late.
+
+    Use it as a context manager around each request.
 
     Args:
-        limit: pieces at a time; 0: no bound.
+        limit: requests at a time. 0 means no limit.
     """
 
     def __init__(self, limit: int) -> None:
@@ -49,26 +51,29 @@ class ConcurrencyLimit:
         self._in_flight = 0
 
     def __enter__(self) -> None:
-        """Take one more.
+        """Count one more request.
 
         Raises:
-            Unavailable: there is as much in hand as there may be.
+            Unavailable: the limit is reached.
         """
         if self._limit and self._in_flight >= self._limit:
             raise Unavailable(
-                "The gateway has as much in hand as it can serve in time.", retry_after=OVERLOAD_RETRY_AFTER_S
+                "The gateway has too many requests in flight. Try again later.", retry_after=OVERLOAD_RETRY_AFTER_S
             )
         self._in_flight += 1
 
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        """One less."""
+        """Count one request less."""
         self._in_flight -= 1
 
 
 class CorsPolicy:
-    """The list.
+    """The web pages that may use this gateway: an exact list, and pages from the origin of the gateway itself.
+
+    A request without an `Origin` header does not come from a browser and is not checked. The token is never in a
+    cookie, so another site has no credential to use. This check is the second line of defense.
 
     Args:
         settings: `gateway.origins`.
@@ -78,28 +83,28 @@ class CorsPolicy:
         self._allowed = frozenset(origin.encode() for origin in settings.gateway.origins)
 
     def allows(self, scope: Scope) -> bool:
-        """Whether a request comes from a page that may use this gateway, or from none at all."""
-        given, hosts = _header_values(scope["headers"], b"origin"), _header_values(scope["headers"], b"host")
-        if not given:
+        """Return whether a request comes from an allowed page or from no page."""
+        origins, hosts = _header_values(scope["headers"], b"origin"), _header_values(scope["headers"], b"host")
+        if not origins:
             return True
-        if len(given) != 1 or len(hosts) > 1:
+        if len(origins) != 1 or len(hosts) > 1:
             return False
-        return self._is_listed(given[0]) or (bool(hosts) and _authority(given[0]) == hosts[0].lower())
+        return self._is_listed(origins[0]) or (bool(hosts) and _authority(origins[0]) == hosts[0].lower())
 
     def headers(self, scope: Scope) -> Headers:
-        """What tells a browser that a listed page may read the answer; for others nothing."""
-        given = _header_values(scope["headers"], b"origin")
-        if len(given) != 1 or not self._allowed:
+        """Return the headers that let a listed page read the response."""
+        origins = _header_values(scope["headers"], b"origin")
+        if len(origins) != 1 or not self._allowed:
             return []
         vary = (b"vary", b"origin")
         return (
-            [vary, (b"access-control-allow-origin", given[0]), EXPOSED_HEADERS]
-            if self._is_listed(given[0])
+            [vary, (b"access-control-allow-origin", origins[0]), EXPOSED_HEADERS]
+            if self._is_listed(origins[0])
             else [vary]
         )
 
     def preflight(self, scope: Scope) -> Headers | None:
-        """The answer to a browser's question before a request of a listed page; None if this is none."""
+        """Return the headers for a preflight request of a listed page, or None for any other request."""
         if scope["method"] != "OPTIONS" or not _header_values(scope["headers"], b"access-control-request-method"):
             return None
         headers = self.headers(scope)
@@ -113,12 +118,12 @@ class EdgeMiddleware:
     """The outermost ASGI application.
 
     Args:
-        app: answers the requests that are let through; it raises nothing.
-        sockets: serves WebSockets, which have bounds of their own; it raises nothing either.
-        cors: which pages may come.
-        concurrency: how much may be in hand.
-        readiness: whether the gateway is about to go.
-        texts: the language of a refusal.
+        app: answers HTTP requests. It raises nothing.
+        sockets: serves WebSockets, which have their own limits. It raises nothing.
+        cors: the origins that may read responses.
+        concurrency: limits the requests in flight.
+        readiness: whether the gateway is stopping.
+        texts: the texts of errors.
     """
 
     def __init__(
@@ -139,7 +144,7 @@ class EdgeMiddleware:
         self._texts = texts
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Let one request in, or a socket."""
+        """Serve one request or WebSocket."""
         serve = self._sockets if scope["type"] == "websocket" else self._answer
         return serve(scope, receive, send)
 
@@ -151,16 +156,16 @@ class EdgeMiddleware:
             await send({"type": "http.response.start", "status": 204, "headers": allowed})
             await send({"type": "http.response.body"})
             return
-        dressing = _ResponseHeaders(scope, self._cors.headers(scope), self._readiness, send)
+        response_headers = _ResponseHeaders(scope, self._cors.headers(scope), self._readiness, send)
         try:
             with self._concurrency:
-                await self._app(scope, receive, dressing.send)
+                await self._app(scope, receive, response_headers.send)
         except Unavailable as error:
-            await error_response(error, self._texts)(scope, receive, dressing.send)
+            await error_response(error, self._texts)(scope, receive, response_headers.send)
 
 
 class _ResponseHeaders:
-    """Adds to an answer what every answer of its request must have."""
+    """Adds the common headers to the response of a request."""
 
     def __init__(self, scope: Scope, headers: Headers, readiness: Readiness, send: Send) -> None:
         self._scope = scope
@@ -173,28 +178,28 @@ class _ResponseHeaders:
             headers = list(self._headers)
             if quota := self._scope["state"].get(QUOTA_STATE_KEY):
                 headers += quota.headers()
-            if self._readiness.stopping:  # the client's next request shall go to another gateway
+            if self._readiness.stopping:  # the next request of the client should go to another gateway
                 headers.append((b"connection", b"close"))
             if headers:
                 message = {**message, "headers": [*message["headers"], *headers]}
         await self._send(message)
 
 
-def _header_values(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> list[bytes]:
-    return [value for name, value in headers if name == wanted]
+def _header_values(headers: Iterable[tuple[bytes, bytes]], requested: bytes) -> list[bytes]:
+    return [value for name, value in headers if name == requested]
 
 
 def _authority(origin: bytes) -> bytes:
-    """Host and port; behind a proxy that ends TLS the gateway sees another scheme than the browser."""
+    """Return host and port only, because behind a TLS proxy the gateway sees another scheme than the browser."""
     return origin.partition(b"://")[2].lower()
 
 
 class ErrorMiddleware:
-    """Turns whatever an HTTP route raises into the one shape of a refusal.
+    """Turns each error of an HTTP route into a `Refusal`.
 
     Args:
         app: the router.
-        texts: the language of the refusals.
+        texts: the texts of errors.
     """
 
     def __init__(self, app: ASGIApp, texts: Texts) -> None:
@@ -203,18 +208,18 @@ class ErrorMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        scope["app"] = self  # asks the router to raise its refusals instead of answering in plain text
+        scope["app"] = self  # makes the router raise errors instead of answering in plain text
         try:
             await self._app(scope, receive, send)
         except MsgctlError as error:
             if error.http_status == HTTPStatus.INTERNAL_SERVER_ERROR:
-                log.exception("a request failed", code=error.code)
+                log.exception("Request failed", code=error.code)
             response = error_response(error, self._texts)
         except HTTPException as error:
             allow = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
             response = routing_error_response(error.status_code, self._texts, {"allow": allow} if allow else None)
         except Exception:
-            log.exception("a request failed unexpectedly")
+            log.exception("Request failed unexpectedly")
             response = error_response(MsgctlError(""), self._texts)
         else:
             return

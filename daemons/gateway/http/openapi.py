@@ -1,4 +1,4 @@
-"""The API's own description, OpenAPI 3.1, made from the structs that are read and written."""
+"""The OpenAPI 3.1 document of the API, built from the structs of its bodies."""
 
 from http import HTTPStatus
 from typing import Any
@@ -27,7 +27,7 @@ STRUCTS: tuple[Any, ...] = (
 )
 COMPONENT_PREFIX = "#/components/schemas/"
 COMMON_REFUSALS = (400, 408, 431, 500, 503)
-"""Refusals that any request can meet: unreadable, too slow or endless HTTP, a fault of ours, too much in hand."""
+"""Errors that each request can get: invalid, slow, or too large HTTP, an internal error, an overload."""
 RETRY_AFTER_HEADER = {
     "Retry-After": {"description": "Seconds until it is worth coming back.", "schema": {"type": "integer"}}
 }
@@ -37,7 +37,7 @@ REFUSAL_HEADERS = {401: CHALLENGE_HEADER, 429: RETRY_AFTER_HEADER, 503: RETRY_AF
 
 
 def build_document() -> Schema:
-    """The whole document."""
+    """Build the whole document."""
     schemas, components = msgspec.json.schema_components(STRUCTS, ref_template=COMPONENT_PREFIX + "{name}")
     components[Channel.__name__]["enum"] = sorted(channel_names())
     return {
@@ -151,7 +151,7 @@ def _response(status: int, schema: Schema) -> Schema:
 
 
 def _complete_schema(name: str, schema: Schema) -> Schema:
-    """Say what msgspec cannot: patterns as JavaScript has them, and that answers always hold their defaults."""
+    """Add what msgspec cannot express: JavaScript patterns, and that responses always contain their defaults."""
     properties = {field: _convert_patterns(value) for field, value in schema.get("properties", {}).items()}
     if not properties:
         return schema
@@ -168,5 +168,5 @@ def _convert_patterns(schema: Schema) -> Schema:
 
 
 def _to_ecma_pattern(pattern: str) -> str:
-    r"""Python's `\Z` is JavaScript's `$`."""
+    r"""Replace `\Z` of Python with `$` of JavaScript."""
     return pattern.replace(r"\Z", "$")

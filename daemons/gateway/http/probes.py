@@ -1,4 +1,4 @@
-"""`GET /healthz` and `GET /readyz`, for probes."""
+"""The routes `GET /healthz` and `GET /readyz` for probes."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,15 +9,15 @@ from daemons.gateway.readiness import Readiness
 
 
 async def healthz(_: Request) -> Response:
-    """The process lives."""
+    """Answer that the process is alive."""
     return success_response(Liveness())
 
 
 class ReadinessProbe:
-    """Whether the process can serve.
+    """Answers whether the gateway can serve.
 
     Args:
-        readiness: knows.
+        readiness: the state of the gateway.
     """
 
     def __init__(self, readiness: Readiness) -> None:

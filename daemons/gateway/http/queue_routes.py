@@ -1,4 +1,4 @@
-"""`GET /api/messages/queue/stats` and `GET /api/messages/queue/health`."""
+"""The routes `GET /api/messages/queue/stats` and `GET /api/messages/queue/health`."""
 
 import msgspec
 from starlette.requests import Request
@@ -13,12 +13,12 @@ from msgctl.operations.entrance import Operations
 
 
 class QueueRoutes:
-    """What anybody with a token may know of the queue as a whole.
+    """The state of the queue as a whole, for each user with a token.
 
     Args:
-        authenticator: says who asks.
-        operations: knows.
-        texts: the language of what is told of Redis.
+        authenticator: identifies the user.
+        operations: reads the state of the queue.
+        texts: the text of an outage of Redis.
     """
 
     def __init__(self, authenticator: Authenticator, operations: Operations, texts: Texts) -> None:
@@ -27,12 +27,12 @@ class QueueRoutes:
         self._texts = texts
 
     async def stats(self, request: Request) -> Response:
-        """How many messages are in which state."""
+        """Answer with the number of messages in each state."""
         await self._authenticator.authenticate_request(request.scope)
         return success_response(await self._operations.stats())
 
     async def health(self, request: Request) -> Response:
-        """Whether the pipeline works: 200 or 503, and the reasons."""
+        """Answer with the health of the pipeline: 200 or 503, and the reasons."""
         await self._authenticator.authenticate_request(request.scope)
         health = self._public_view(await self._operations.health())
         return (
@@ -42,7 +42,7 @@ class QueueRoutes:
         )
 
     def _public_view(self, health: Health) -> Health:
-        """Without the address of Redis, which the finding about it tells to operators."""
+        """Remove the address of Redis, which the finding contains for operators."""
         text = self._texts.errors[RedisUnavailable.code]
         reasons = [
             msgspec.structs.replace(reason, message=text) if reason.code == RedisUnavailable.code else reason

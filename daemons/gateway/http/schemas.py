@@ -1,4 +1,4 @@
-"""The JSON bodies of the HTTP API; `openapi` describes these very structs."""
+"""The JSON bodies of the HTTP API. `openapi` describes these structs."""
 
 from typing import Annotated, Generic, Literal, TypeVar
 
@@ -12,7 +12,7 @@ Data = TypeVar("Data")
 
 
 class Success(WireStruct, Generic[Data], kw_only=True, frozen=True):
-    """What every request that succeeds is answered with."""
+    """The body of each successful response."""
 
     success: Literal[True] = True
     data: Data
@@ -30,7 +30,7 @@ class AcceptedMessage(WireStruct, kw_only=True, frozen=True):
 
 
 class Accepted(WireStruct, kw_only=True, frozen=True):
-    """The answer to an accepted message."""
+    """The response to an accepted message."""
 
     success: Literal[True] = True
     message: str
@@ -38,15 +38,15 @@ class Accepted(WireStruct, kw_only=True, frozen=True):
 
 
 class Ticket(WireStruct, kw_only=True, frozen=True):
-    """A one-time login for a WebSocket, `/ws/chat?ticket=…`."""
+    """A single-use ticket for a WebSocket, `/ws/chat?ticket=…`."""
 
     ticket: str
     expires_in: int
-    """Seconds it can be used."""
+    """Seconds until the ticket expires."""
 
 
 class MessageError(WireStruct, kw_only=True, frozen=True):
-    """Why a message, or its last attempt, failed."""
+    """Why a message or its last attempt failed."""
 
     fault: str | None = msgspec.field(default=None, name="class")
     """`final`: no further attempt could have helped; `transient`; `dependency`."""
@@ -55,34 +55,34 @@ class MessageError(WireStruct, kw_only=True, frozen=True):
 
 
 class MessageDelivery(WireStruct, kw_only=True, frozen=True):
-    """How the response gets to its channel."""
+    """The delivery of the response to its channel."""
 
     state: str | None = None
-    """`NEW`, `SENDING`, `SENT`, `FAILED`, `UNKNOWN`, or `KEPT` for a socket that comes back."""
+    """`NEW`, `SENDING`, `SENT`, `FAILED`, `UNKNOWN`, or `KEPT` until a client resumes."""
     provider_id: str | None = None
 
 
 class MessageStatus(WireStruct, kw_only=True, frozen=True):
-    """Where a message is."""
+    """The state of a message."""
 
     message_id: str
     state: State
     progress: Annotated[int, msgspec.Meta(ge=0, le=100)]
     finished_on: int | None
-    """Unix milliseconds; null while it is on its way."""
+    """Unix milliseconds, or null while the message is in progress."""
     attempts: int
     error: MessageError | UnsetType = UNSET
     delivery: MessageDelivery | UnsetType = UNSET
 
 
 class Liveness(WireStruct, kw_only=True, frozen=True):
-    """What probes are told."""
+    """The response to a probe."""
 
     status: Literal["ok"] = "ok"
 
 
 class Detail(WireStruct, kw_only=True, frozen=True):
-    """One thing that is wrong with what was sent."""
+    """One invalid field of a request."""
 
     field: str
     problem: str
@@ -97,13 +97,13 @@ class Problem(WireStruct, kw_only=True, frozen=True):
 
 
 class Refusal(WireStruct, kw_only=True, frozen=True):
-    """What every request that is refused is answered with."""
+    """The body of each error response."""
 
     success: Literal[False] = False
     error: Problem
 
 
 def make_problem(code: str, text: str, error: MsgctlError | None = None) -> Problem:
-    """The problem as a stranger may see it: `text` instead of the error's own, which is for operators."""
+    """Create the problem for a client, with `text` instead of the message of the error, which is for operators."""
     details = error.details if error else None
     return Problem(code=code, message=text, details=msgspec.convert(details, list[Detail]) if details else UNSET)

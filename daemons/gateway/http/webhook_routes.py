@@ -1,6 +1,6 @@
-"""`/webhooks/…`: what the providers bring; each channel says where, and reads it.
+"""The routes `/webhooks/…` for the calls of providers. Each channel defines its paths and parses the calls.
 
-Not part of the API for clients: no token, but each provider's own proof, which the channel checks.
+They are not part of the API for clients. Instead of a token, the channel checks the proof of its provider.
 """
 
 import asyncio
@@ -12,19 +12,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from daemons.gateway.readiness import Readiness
+from daemons.gateway.service import time_limit
 from msgctl.channels.inbound import Inbound, StatusUpdate
 from msgctl.channels.registry import all_channels
 from msgctl.channels.webhook import Webhook
 from msgctl.config.settings import Settings
-from msgctl.domain.errors import BodyTooLarge, Unavailable
+from msgctl.domain.errors import BodyTooLarge
 from msgctl.inbound.processor import InboundProcessor
 
 MAX_WEBHOOK_BYTES = 1_048_576
-"""Bytes a webhook may have; Meta gathers up to 1000 updates in one."""
+"""The maximum size of a webhook in bytes. Meta sends up to 1000 updates in one."""
 
 
 class _Call:
-    """A request as `WebhookRequest` describes it."""
+    """Adapts a request to `WebhookRequest`."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -34,7 +35,7 @@ class _Call:
 
     @property
     def target(self) -> str:
-        """The path with its query."""
+        """The path with the query string."""
         url = self._request.url
         return f"{url.path}?{url.query}" if url.query else url.path
 
@@ -52,9 +53,9 @@ class WebhookRoutes:
     """The routes of all channels.
 
     Args:
-        settings: each provider's secrets.
-        processor: takes in what they bring.
-        readiness: says when Redis has no room.
+        settings: the secrets of the providers.
+        processor: processes messages and status updates.
+        readiness: rejects webhooks while Redis has no memory.
     """
 
     def __init__(self, settings: Settings, processor: InboundProcessor, readiness: Readiness) -> None:
@@ -63,7 +64,7 @@ class WebhookRoutes:
         self._readiness = readiness
 
     def routes(self) -> list[Route]:
-        """Return where providers call.
+        """Return one route for each webhook.
 
         Raises:
             ConfigurationError: a channel that an extension adds cannot be loaded.
@@ -83,16 +84,13 @@ class WebhookRoutes:
 
         return answer
 
-    async def _process(self, brought: Iterable[Inbound]) -> None:
-        """Take all of it in, what customers said in its order, or have the provider repeat it."""
+    async def _process(self, received: Iterable[Inbound]) -> None:
+        """Process everything, messages of customers in order. On an error the provider repeats the call."""
         self._readiness.require_capacity()
-        found = list(brought)
-        receipts = [one for one in found if isinstance(one, StatusUpdate)]
-        try:
-            async with asyncio.timeout(self._settings.redis.timeout):
-                for one in found:
-                    if not isinstance(one, StatusUpdate):
-                        await self._processor.process(one)
-                await asyncio.gather(*(self._processor.process(one) for one in receipts))
-        except TimeoutError:
-            raise Unavailable("The queue or the agents' table took too long to answer.") from None
+        items = list(received)
+        status_updates = [item for item in items if isinstance(item, StatusUpdate)]
+        async with time_limit(self._settings.redis.timeout):
+            for item in items:
+                if not isinstance(item, StatusUpdate):
+                    await self._processor.process(item)
+            await asyncio.gather(*(self._processor.process(update) for update in status_updates))

@@ -56,7 +56,8 @@ async def run_server(
         inherited: whether other processes have the listening socket too and continue to use it.
     """
     # At INFO uvicorn logs the URL of each WebSocket with its ?token=, and at DEBUG websockets logs the headers.
-    # Its warnings are about invalid bytes of clients, which must not fill the disk. Errors of the app never reach it.
+    # Its warnings are about invalid bytes of clients, which must not fill the disk. Errors of the app never reach
+    # it.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     server = _GatewayServer(_configure(app, settings, texts))
     serving = asyncio.create_task(server.serve([listener]))

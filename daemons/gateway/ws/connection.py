@@ -1,4 +1,4 @@
-"""One WebSocket at work: reads its client's frames, asks the pipeline, writes what the session says."""
+"""One open WebSocket: reads frames of its client, calls the service, and sends the frames of the session."""
 
 import asyncio
 import time
@@ -31,23 +31,23 @@ CLOSE_TOO_BIG = 1009
 CLOSE_TRY_LATER = 1013
 CLOSE_NO_STATUS = 1005
 MAX_JOINED_CONVERSATIONS = 1024
-"""Conversations a socket hears at most; with one more, it hears no more of the one it named longest ago. Replies
-to what it sends itself find it all the same."""
+"""The conversations a socket can join. With one more, it leaves the one that it used longest ago. Replies to its
+own messages still reach it."""
 MAX_SOCKET_LIFETIME_S = 2_592_000.0
-"""Seconds after which a socket must show its token again, however long that is good: 30 days."""
+"""The maximum lifetime of a socket in seconds, 30 days, even if its token is valid for longer."""
 
 
 class WebSocketConnection:
-    """A socket and whom it belongs to.
+    """A socket and its user.
 
     Args:
-        session: what is said on it.
-        claims: whose it is, and until when.
-        service: what its questions are put to.
-        send: the socket's ASGI `send`.
-        force_close: closes it although its client does not read, with a code and a reason.
-        settings: the bounds of its queue and of a frame.
-        progress: whether its client asked for progress frames.
+        session: the state of the protocol.
+        claims: the user and the expiry of the token.
+        service: serves the requests of the client.
+        send: the ASGI `send` of the socket.
+        force_close: closes the socket with a code and a reason even if its client does not read.
+        settings: the limits of the send queue and of a frame.
+        progress: whether the client requested progress frames.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class WebSocketConnection:
         self.socket_id = session.socket_id
         self.user_id = claims.user_id
         self.wants_progress = progress
-        self.conversations: dict[str, None] = {}  # a set that knows which was named longest ago
+        self.conversations: dict[str, None] = {}  # an ordered set: the least recently used one is first
         self._session = session
         self._claims = claims
         self._service = service
@@ -80,7 +80,7 @@ class WebSocketConnection:
         self._force_close = force_close
 
     async def serve(self, receive: Receive) -> int:
-        """Speak with the client until either side ends it; the close code."""
+        """Serve the client until either side closes the socket. Return the close code."""
         lifetime = min(max(0.0, self._claims.expires_at - time.time()), MAX_SOCKET_LIFETIME_S)
         expiry = asyncio.get_running_loop().call_later(lifetime, self.close, CLOSE_UNAUTHORIZED, "token expired")
         try:
@@ -90,24 +90,24 @@ class WebSocketConnection:
             await self._send_queue.stop()
 
     def send_connected(self) -> None:
-        """Tell the client that it is connected, once it can be reached."""
+        """Send the `connected` frame. Call this once replies can reach the socket."""
         self._send_queue.put([self._session.connected()])
 
     def close(self, code: int, reason: str) -> None:
-        """End the socket after what is queued already."""
+        """Close the socket after the frames that are queued already."""
         if not self._closing:
             metrics.SOCKETS_CLOSED.labels(code).inc()
         self._closing = True
         self._send_queue.close(code, reason)
 
     def deliver(self, event: Response | Failure) -> None:
-        """Show a reply, or that there will be none."""
+        """Send a reply, or that the message has failed."""
         session = self._session
         frames = session.deliver(event) if isinstance(event, Response) else session.deliver_failure(event)
         self._send_queue.put(frames, held=session.held_count)
 
     def progress(self, message_id: str, progress: int) -> None:
-        """Show how far a message has come."""
+        """Send the progress of a message."""
         self._send_queue.put(self._session.progress(message_id, progress), held=self._session.held_count)
 
     def _drop_slow_consumer(self) -> None:
@@ -127,52 +127,52 @@ class WebSocketConnection:
 
     async def _handle_frame(self, text: str | None) -> None:
         if text is None:
-            self._send_queue.put(self._session.refuse(MalformedBody("Only text frames are spoken here.")))
+            self._send_queue.put(self._session.refuse(MalformedBody("The frame is binary. Send text frames.")))
         elif len(text) > self._max_frame_bytes or len(text.encode()) > self._max_frame_bytes:
             self.close(CLOSE_TOO_BIG, "frame too big")
         else:
-            answer = self._session.receive(text)
-            if isinstance(answer, str):
-                self._send_queue.put([answer])
+            request = self._session.receive(text)
+            if isinstance(request, str):
+                self._send_queue.put([request])  # an immediate reply
             else:
-                await self._send_queue.put_with_backpressure(await self._answer(answer))
+                await self._send_queue.put_with_backpressure(await self._answer(request))
                 self._send_queue.put(self._session.release_held())
 
-    async def _answer(self, question: ClientRequest) -> list[str]:
+    async def _answer(self, request: ClientRequest) -> list[str]:
         try:
             async with self._service.count_frame(self._claims):
-                return await self._process(question)
+                return await self._process(request)
         except MsgctlError as error:
-            return self._session.refuse(error, question)
+            return self._session.refuse(error, request)
         except Exception:
-            log.exception("a frame could not be answered", socketId=self.socket_id)
-            return self._session.refuse(MsgctlError("Something is wrong in here; see the log."), question)
+            log.exception("Frame could not be answered", socketId=self.socket_id)
+            return self._session.refuse(MsgctlError("Internal error. See the log of the gateway."), request)
 
-    async def _process(self, question: ClientRequest) -> list[str]:
-        """Joined before it is worked out, so that no reply comes too early; left again where it does not exist."""
-        conversation = question.conversation_id
-        newly = conversation is not None and await self._join(conversation)
+    async def _process(self, request: ClientRequest) -> list[str]:
+        """Join the conversation first, so that no reply is missed. Leave it again if it does not exist."""
+        conversation = request.conversation_id
+        is_new = conversation is not None and await self._join(conversation)
         try:
-            if isinstance(question, Submission):
-                return self._session.accepted(await self._submit(question))
-            missed = await self._service.missed_replies(question.conversation_id, self.user_id, question.after_seq)
+            if isinstance(request, Submission):
+                return self._session.accepted(await self._submit(request))
+            missed = await self._service.missed_replies(request.conversation_id, self.user_id, request.after_seq)
         except NotFound:
-            if conversation is not None and newly:
+            if conversation is not None and is_new:
                 self.conversations.pop(conversation, None)
                 await self._service.leave(self.socket_id, conversation)
             raise
-        return self._session.resumed(question, missed.responses, recovered=missed.recovered)
+        return self._session.resumed(request, missed.responses, recovered=missed.recovered)
 
     async def _submit(self, submission: Submission) -> AcceptReceipt:
         receipt = await self._service.accept(submission, self._claims, socket_id=self.socket_id)
-        with suppress(Unavailable):  # accepted is accepted; the reply finds this socket by its name
+        with suppress(Unavailable):  # the message is accepted; its reply is addressed to this socket
             await self._join(receipt.conversation_id)
         return receipt
 
     async def _join(self, conversation_id: str) -> bool:
-        """Whether it had not joined before."""
-        newly = conversation_id not in self.conversations
-        if newly:
+        """Join a conversation. Return whether the socket had not joined it before."""
+        is_new = conversation_id not in self.conversations
+        if is_new:
             await self._service.join(self.socket_id, conversation_id)
         self.conversations.pop(conversation_id, None)
         self.conversations[conversation_id] = None
@@ -181,4 +181,4 @@ class WebSocketConnection:
             del self.conversations[oldest]
             with suppress(Unavailable):  # Redis drops it with the socket
                 await self._service.leave(self.socket_id, oldest)
-        return newly
+        return is_new

@@ -1,4 +1,4 @@
-"""`/ws/chat`: lets a client in, or tells it why not, and holds its socket."""
+"""The endpoint `/ws/chat`, which accepts or refuses WebSockets, and the uvicorn protocol beneath it."""
 
 import asyncio
 import socket
@@ -40,28 +40,28 @@ SOCKET_PATH = "/ws/chat"
 CLOSE_FORBIDDEN_ORIGIN = 4403
 CLOSE_INTERNAL_ERROR = 1011
 FORCE_CLOSE_EXTENSION = "msgctl.cut"
-"""The scope extension that holds `WebSocketProtocol.force_close`."""
+"""The scope extension that contains `WebSocketProtocol.force_close`."""
 SEND_BUFFER_BYTES = 32_768
-"""Bytes the kernel may keep for a client that does not read, twice that by its own count. Left to itself it keeps
-4 MB, and that for each of a thousand such clients."""
+"""The send buffer in the kernel for a client that does not read, in bytes. The kernel doubles it. Its default is
+up to 4 MB for each of such clients."""
 TCP_USER_TIMEOUT_S = 9.0
-"""Seconds after which a client is gone that acknowledges nothing of what it was sent: its cable was pulled."""
+"""Seconds without a TCP acknowledgment after which a client counts as disconnected."""
 CLOSE_TIMEOUT_S = 5.0
-"""Seconds a socket that was cut gets to read what it was sent, before it is reset."""
+"""Seconds a client gets to read the remaining bytes after `force_close` before its connection is reset."""
 
 
 class ChatEndpoint:
     """The WebSocket endpoint, as an ASGI application.
 
     Args:
-        authenticator: says who comes.
-        service: what clients ask of the pipeline.
-        hub: holds the sockets.
-        readiness: whether the gateway is about to go.
-        cors: which pages may come.
-        connection_limiter: how many sockets there may be.
-        settings: bounds of a socket.
-        texts: the language of its frames.
+        authenticator: identifies the user.
+        service: serves the requests of clients.
+        hub: keeps the open sockets.
+        readiness: whether the gateway is stopping.
+        cors: the pages that may connect.
+        connection_limiter: limits the open sockets of users and addresses.
+        settings: the limits of a socket.
+        texts: the texts of frames.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class ChatEndpoint:
         self._texts = texts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one client; whatever goes wrong in here costs it this socket alone."""
+        """Serve one client. An error ends only its socket."""
         if scope["path"] != SOCKET_PATH:
             await routing_error_response(404, self._texts)(scope, receive, send)
             return
@@ -94,19 +94,19 @@ class ChatEndpoint:
         try:
             if claims := await self._authenticate(scope, send):
                 await self._serve(claims, scope, receive, send)
-        except OSError:  # uvicorn's word for a client that went away meanwhile
+        except OSError:  # uvicorn raises this if the client has disconnected
             return
         except Exception:
-            log.exception("a socket failed unexpectedly")
+            log.exception("WebSocket failed unexpectedly")
             with suppress(RuntimeError, OSError):  # it may be closed already
                 await _close(send, CLOSE_INTERNAL_ERROR, "internal error")
 
     async def _authenticate(self, scope: Scope, send: Send) -> Claims | None:
-        """Whose socket this is; None where it was told that it may not stay.
+        """Return the claims of a socket, or None if it was refused and closed.
 
-        A browser shows its script no HTTP status of a refused handshake, only close code 1006. So whoever is
-        refused is let in first and then told by a close code of its own. Of the offered subprotocols ours alone is
-        echoed, never the one that is a token.
+        If a handshake is refused, a browser shows its script only close code 1006 and no HTTP status. So the
+        socket is accepted first and then closed with a code that tells the reason. Of the offered subprotocols,
+        only `SUBPROTOCOL` is echoed, never the one with the token.
         """
         offered = SUBPROTOCOL in scope["subprotocols"]
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if offered else None})
@@ -126,11 +126,14 @@ class ChatEndpoint:
     async def _serve(self, claims: Claims, scope: Scope, receive: Receive, send: Send) -> None:
         address = scope["client"][0] if scope["client"] else ""
         connection = self._connection(claims, scope, send)
-        scope["headers"], scope["query_string"] = [], b""  # kept for as long as the socket, and not needed again
+        scope["headers"], scope["query_string"] = (
+            [],
+            b"",
+        )  # not needed again, and the scope lives as long as the socket
         try:
             async with self._connection_limiter.hold(claims, address), self._hub.hold(connection):
                 log.info("WebSocket opened", socketId=connection.socket_id)
-                if self._readiness.stopping:  # it began to stop while this client was looked at
+                if self._readiness.stopping:  # the gateway began to stop during the authentication
                     connection.close(CLOSE_GOING_AWAY, self._texts.going_away)
                 connection.send_connected()
                 code = await connection.serve(receive)
@@ -157,9 +160,13 @@ async def _close(send: Send, code: int, reason: str) -> None:
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """A WebSocket that can be closed although its client does not read, and weighs little while it idles.
+    """A WebSocket that can be closed even if its client does not read, and that uses little memory while idle.
 
-    Takes what uvicorn's does.
+    It extends `websockets-sansio` of uvicorn: the alternative `websockets` uses a deprecated API and warns of it,
+    and `wsproto` is pure Python and not a dependency. It stops reading while the application is behind, and
+    answers pings.
+
+    The constructor takes the arguments of its base class.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -168,32 +175,33 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.writable = cast("Any", SlimEvent(is_open=True))
 
     def handle_connect(self, event: Request) -> None:
-        """Offer `cut` to the application, and keep no second copy of the headers, the token among them."""
+        """Offer `force_close` to the application. Delete the copied headers, which contain the token."""
         super().handle_connect(event)
-        event.headers.clear()  # what the application shall see of them is in the scope
+        event.headers.clear()  # the application finds them in the scope
         if self.response.status_code == 101:
             _limit_socket_buffers(self.transport)
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[FORCE_CLOSE_EXTENSION] = self.force_close
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
-        """Let go of what the application alone has asked for: a cycle, which would outlive the socket for long."""
+        """Remove `force_close` from the scope: a reference cycle, which would stay in memory after the socket."""
         super().on_task_complete(task)
         self.scope["extensions"] = {}
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the parser, which holds on to what it parses for: another cycle."""
+        """Close the parser, which is part of another reference cycle."""
         super().connection_lost(exc)
         self.conn.parser.close()
 
     def force_close(self, code: int, reason: str) -> None:
-        """Close at once.
+        """Close the socket immediately.
 
-        ASGI's own `websocket.close` waits until the client has read what comes before, as a slow one never does.
+        `websocket.close` of ASGI waits until the client has read everything before it, which a slow client never
+        does.
 
         Args:
-            code: the close code; it arrives if the client reads again within `LINGER`.
-            reason: the same in words, 123 bytes at most.
+            code: the close code. It arrives if the client reads again within `CLOSE_TIMEOUT_S`.
+            reason: the reason in words, up to 123 bytes.
         """
         if self.close_sent or self.transport.is_closing():
             return
@@ -208,11 +216,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.close_timer = self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Send for the application.
+        """Send an event of the application.
 
         Raises:
-            ClientDisconnected: the socket is closed; also where uvicorn itself closed it a moment ago (bytes that
-                are no frame, a ping without a pong), which it would call a fault of the application.
+            ClientDisconnected: the socket is closed. This includes a close by uvicorn itself (invalid frames, a
+            ping
+                without a pong), for which uvicorn would raise a RuntimeError.
         """
         try:
             await super().send(message)
@@ -221,16 +230,16 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
                 raise ClientDisconnected from None
             raise
         if message["type"] == "websocket.accept":
-            self.response.headers.clear()  # sent, and never looked at again
+            self.response.headers.clear()  # sent, and not needed again
 
     def shutdown(self) -> None:
-        """End with the server, but not later because of a client that does not read."""
+        """Close the socket with the server, even if its client does not read."""
         super().shutdown()
         self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
 
 
 def _limit_socket_buffers(transport: asyncio.Transport) -> None:
-    """Let the kernel keep little for this client, and wait for it no longer than that is worth."""
+    """Limit the send buffer in the kernel and the time without acknowledgments."""
     client: socket.socket | None = transport.get_extra_info("socket")
     if client is None or client.family not in (socket.AF_INET, socket.AF_INET6):
         return

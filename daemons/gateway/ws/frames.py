@@ -1,4 +1,4 @@
-"""The frames of the WebSocket, `{"type": …, "data": {…}}`: what a client may send, and what it is sent."""
+"""The frames of the WebSocket in both directions, `{"type": …, "data": {…}}`."""
 
 from typing import Annotated, Any
 
@@ -10,11 +10,11 @@ from msgctl.intake.accept import AgentId
 
 
 class _ClientRecord(WireStruct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """The base of everything a client says."""
+    """The base of all structs that a client sends."""
 
 
 class ChatMessage(_ClientRecord, kw_only=True, frozen=True):
-    """What a client has to say to an agent."""
+    """The data of a message for an agent."""
 
     agent_id: AgentId
     content: MessageText
@@ -24,7 +24,7 @@ class ChatMessage(_ClientRecord, kw_only=True, frozen=True):
 
 
 class Resumption(_ClientRecord, kw_only=True, frozen=True):
-    """Where a client that comes back left off."""
+    """The position from which a client resumes."""
 
     conversation_id: Identifier
     after_seq: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -37,13 +37,13 @@ class MessageFrame(_ClientRecord, kw_only=True, frozen=True, tag="message", tag_
 
 
 class ResumeFrame(_ClientRecord, kw_only=True, frozen=True, tag="resume", tag_field="type"):
-    """Asks for the replies that were missed."""
+    """Requests the replies that were missed."""
 
     data: Resumption
 
 
 class PingFrame(_ClientRecord, kw_only=True, frozen=True, tag="ping", tag_field="type"):
-    """Asks whether somebody is there."""
+    """Checks whether the gateway answers."""
 
     data: dict[str, Any] | None = None
 
@@ -52,7 +52,7 @@ client_frame_decoder = msgspec.json.Decoder(MessageFrame | ResumeFrame | PingFra
 
 
 class ReplyMetadata(WireStruct, kw_only=True, frozen=True):
-    """How a reply came about."""
+    """How a reply was produced."""
 
     model: str | None
     tokens_used: int | None
@@ -62,7 +62,7 @@ class ReplyMetadata(WireStruct, kw_only=True, frozen=True):
 
 
 class ReplyData(WireStruct, kw_only=True, frozen=True):
-    """A reply as the WebSocket shows it."""
+    """A reply as the WebSocket sends it."""
 
     message_id: str
     conversation_id: str
@@ -70,11 +70,11 @@ class ReplyData(WireStruct, kw_only=True, frozen=True):
     timestamp: str
     metadata: ReplyMetadata
     seq: int | UnsetType = UNSET
-    """Absent in a reply that another program published."""
+    """Absent in an external response."""
 
 
 class ErrorData(WireStruct, kw_only=True, frozen=True):
-    """Why a frame was refused, or that a message could not be answered."""
+    """Why a frame was refused, or that a message has failed."""
 
     code: str
     message: str
@@ -82,23 +82,23 @@ class ErrorData(WireStruct, kw_only=True, frozen=True):
 
 
 def encode_frame(kind: str, data: object) -> str:
-    """One frame as text."""
+    """Encode a frame as text."""
     return msgspec.json.encode({"type": kind, "data": data}).decode()
 
 
 def reply_frame(response: Response) -> str:
-    """The `message` frame of a response."""
-    said = response.response
+    """Create the `message` frame of a response."""
+    reply = response.response
     metadata = ReplyMetadata(
-        model=said.model,
-        tokens_used=said.tokens_used,
+        model=reply.model,
+        tokens_used=reply.tokens_used,
         processing_time=response.processing_time,
-        finish_reason=said.finish_reason,
+        finish_reason=reply.finish_reason,
     )
     data = ReplyData(
         message_id=response.message_id,
         conversation_id=response.conversation_id,
-        message=said.message,
+        message=reply.message,
         timestamp=response.timestamp,
         metadata=metadata,
         seq=UNSET if response.seq is None else response.seq,
@@ -107,12 +107,12 @@ def reply_frame(response: Response) -> str:
 
 
 def error_frame(code: str, text: str, message_id: str | None = None) -> str:
-    """An `error` frame."""
+    """Create an `error` frame."""
     return encode_frame("error", ErrorData(code=code, message=text, message_id=message_id or UNSET))
 
 
 class _MessageIdData(msgspec.Struct):
-    """As much of a frame as is needed to tell which message an error is about."""
+    """The part of a frame that tells which message an error is about."""
 
     message_id: Identifier | None = msgspec.field(name="messageId", default=None)
 
@@ -125,7 +125,7 @@ _message_id_decoder = msgspec.json.Decoder(_MessageIdFrame)
 
 
 def peek_message_id(text: str) -> str | None:
-    """The message id in a frame that is otherwise not acceptable, if one can be read."""
+    """Return the message id of an otherwise invalid frame, or None if it cannot be read."""
     try:
         return _message_id_decoder.decode(text).data.message_id
     except (msgspec.DecodeError, UnicodeError, RecursionError):

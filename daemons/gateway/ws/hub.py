@@ -1,4 +1,4 @@
-"""The sockets this gateway holds: made known to all, fed with what is delivered to them, told when it goes."""
+"""The open sockets of this gateway: registered in Redis, fed from the gateway inbox, and closed at shutdown."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,22 +22,22 @@ from msgctl.storage.redis.keys import PROGRESS_CHANNEL
 log = logs.get_logger(__name__)
 
 REDIS_RETRY_INTERVAL_S = 0.5
-"""Seconds before Redis is asked again after it failed."""
+"""Seconds before the next attempt after Redis failed."""
 HEARTBEAT_INTERVAL_S = 1.0
-"""Seconds between two signs of this gateway's life."""
+"""Seconds between two heartbeats of this gateway."""
 CLOSE_ALL_TIMEOUT_S = 10.0
-"""Seconds sockets get to be told that the gateway goes."""
+"""Seconds that sockets get to close at shutdown."""
 PROGRESS_POLL_TIMEOUT_S = 1.0
-"""Seconds one look at the channel may take, and so the listening may outlast the last who wanted it."""
+"""Seconds one poll of the channel may take, and so the time the subscription may outlive its last listener."""
 REDIS_FAULTS = (RedisUnavailable, TimeoutError)
-"""What a Redis that is gone, or hangs, looks like from here."""
+"""The errors of a Redis that is down or hangs."""
 
 _response_decoder = msgspec.json.Decoder(Response)
 _failure_decoder = msgspec.json.Decoder(Failure)
 
 
 class ProgressEvent(WireStruct, kw_only=True, frozen=True):
-    """How far a message has come, 0 to 100."""
+    """The progress of a message, 0 to 100."""
 
     message_id: str
     user_id: str
@@ -48,12 +48,12 @@ _progress_decoder = msgspec.json.Decoder(ProgressEvent)
 
 
 class ProgressFeed:
-    """Hands progress to those sockets of the message's user that asked for it.
+    """Sends progress to the sockets that requested it. It subscribes in Redis only while there are any.
 
-    Pub/Sub loses what is said while nobody listens, which is good enough for a progress bar.
+    Pub/Sub loses events while nobody is subscribed, which is good enough for a progress bar.
 
     Args:
-        settings: where Redis is.
+        settings: the address of Redis.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -62,21 +62,21 @@ class ProgressFeed:
         self._wanted = asyncio.Event()
 
     def add(self, connection: WebSocketConnection) -> None:
-        """A socket asks for progress."""
+        """Send progress to a socket from now on."""
         self._listeners.setdefault(connection.user_id, set()).add(connection)
         self._wanted.set()
 
     def discard(self, connection: WebSocketConnection) -> None:
-        """A socket is gone; with the last one the listening ends."""
-        of_user = self._listeners.get(connection.user_id, set())
-        of_user.discard(connection)
-        if not of_user:
+        """Forget a socket. With the last one the subscription ends."""
+        connections = self._listeners.get(connection.user_id, set())
+        connections.discard(connection)
+        if not connections:
             self._listeners.pop(connection.user_id, None)
         if not self._listeners:
             self._wanted.clear()
 
     async def run(self) -> None:
-        """Listen whenever a socket wants to know, for ever."""
+        """Subscribe while any socket requests progress, until cancelled."""
         while True:
             await self._wanted.wait()
             try:
@@ -101,7 +101,7 @@ class ProgressFeed:
         try:
             event = _progress_decoder.decode(message["data"])
         except msgspec.DecodeError:
-            log.warning("a word on the progress channel cannot be read")
+            log.warning("Progress event could not be decoded")
             return
         for connection in tuple(self._listeners.get(event.user_id, ())):
             connection.progress(event.message_id, event.progress)
@@ -111,9 +111,9 @@ class Hub:
     """All sockets of this process.
 
     Args:
-        sockets: where they are known to all gateways.
-        progress: tells how far messages have come.
-        settings: `gateway.socket_ttl`, `gateway.locale`; `redis.timeout` bounds each question.
+        sockets: the registry of the sockets of all gateways.
+        progress: sends the progress of messages.
+        settings: `gateway.socket_ttl`, `gateway.locale`, and `redis.timeout`, which limits each call.
     """
 
     def __init__(self, sockets: SocketRegistry, progress: ProgressFeed, settings: Settings) -> None:
@@ -130,22 +130,22 @@ class Hub:
 
     @property
     def connection_count(self) -> int:
-        """How many sockets there are."""
+        """The number of open sockets."""
         return len(self._connections)
 
     def run_background(self) -> AbstractAsyncContextManager[None]:
-        """Listen and beat until left."""
+        """Read the inbox and send heartbeats while the context lasts."""
         return background(self._read_inbox(), self._renew_sockets(), self._send_heartbeats(), self._progress.run())
 
     @asynccontextmanager
     async def hold(self, connection: WebSocketConnection) -> AsyncIterator[None]:
-        """Hold a socket while it is open; one that Redis cannot be told of now is made known later."""
+        """Keep a socket while it is open. If Redis is down, the socket is registered later."""
         self._connections[connection.socket_id] = connection
         metrics.OPEN_SOCKETS.inc()
         self._all_closed.clear()
         try:
             await self._register(connection)
-            if connection.wants_progress:  # not before: the first frame is the greeting
+            if connection.wants_progress:  # not earlier, because the first frame must be `connected`
                 self._progress.add(connection)
             yield
         finally:
@@ -157,7 +157,7 @@ class Hub:
             await self._unregister(connection)
 
     async def close_all_and_wait(self, reason: str) -> None:
-        """Tell every client that the gateway goes, and wait until they have heard."""
+        """Close all sockets because the gateway stops, and wait until they are closed."""
         self._close_all(reason)
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_ALL_TIMEOUT_S):
@@ -176,13 +176,13 @@ class Hub:
             except REDIS_FAULTS as error:
                 self._mark_unreachable(error)
             except Exception:
-                log.exception("the inbox of this gateway could not be read")
+                log.exception("Gateway inbox could not be read")
             await asyncio.sleep(REDIS_RETRY_INTERVAL_S)
 
     def _dispatch(self, frame: InboxFrame) -> None:
         connection = self._connections.get(frame.socket_id)
         if connection is None:
-            return  # it left meanwhile; the replies that it missed are kept for its return
+            return  # it has disconnected; its replies are retained for a resume
         if frame.kind == MOVED_KIND:
             connection.close(CLOSE_GOING_AWAY, self._missed_text)
             return
@@ -193,7 +193,9 @@ class Hub:
                 else _response_decoder.decode(frame.body)
             )
         except msgspec.DecodeError:
-            log.warning("a frame of the inbox cannot be read", socketId=frame.socket_id, kind=frame.kind)
+            log.warning(
+                "Frame of the gateway inbox could not be decoded", socketId=frame.socket_id, kind=frame.kind
+            )
             return
         connection.deliver(event)
 
@@ -206,7 +208,7 @@ class Hub:
             except REDIS_FAULTS as error:
                 self._mark_unreachable(error)
             except Exception:
-                log.exception("the sockets of this gateway could not be renewed")
+                log.exception("Sockets of the gateway could not be renewed")
             else:
                 await self._wait_for_renewal()
             await asyncio.sleep(REDIS_RETRY_INTERVAL_S)
@@ -218,19 +220,19 @@ class Hub:
                     await self._sockets.heartbeat()
                     self._close_after_lost_frames(await self._sockets.count_lost_frames())
             except REDIS_FAULTS:
-                pass  # the beat tells of an outage
+                pass  # `_renew_sockets` logs the outage
             except Exception:
-                log.exception("the life of this gateway could not be shown")
+                log.exception("Heartbeat of the gateway failed")
             await asyncio.sleep(HEARTBEAT_INTERVAL_S)
 
     def _close_after_lost_frames(self, lost: int) -> None:
-        """Nobody knows whose the frames were: every client is asked to come back, and to `resume`."""
+        """Ask all clients to reconnect and `resume`, because the sockets of the lost frames are unknown."""
         if lost:
-            log.warning("frames for this gateway's sockets went unread: all are to come back", frames=lost)
+            log.warning("Frames of the gateway inbox were lost: all clients must reconnect", frames=lost)
             self._close_all(self._missed_text)
 
     async def _wait_for_renewal(self) -> None:
-        """Until the next beat is due, or until a socket could not be made known."""
+        """Wait until the next renewal is due, or until a socket could not be registered."""
         self._renewal_needed.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._renewal_interval_s):
@@ -241,18 +243,18 @@ class Hub:
             async with asyncio.timeout(self._timeout_s):
                 await self._sockets.register(connection.socket_id, connection.user_id)
         except REDIS_FAULTS as error:
-            self._mark_unreachable(error)  # the next beat that gets through makes it known
+            self._mark_unreachable(error)  # the next renewal that succeeds registers it
 
     async def _unregister(self, connection: WebSocketConnection) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._sockets.unregister(connection.socket_id, connection.conversations)
         except REDIS_FAULTS as error:
-            self._mark_unreachable(error)  # its keys run out by themselves
+            self._mark_unreachable(error)  # its keys expire
 
     def _mark_unreachable(self, error: Exception) -> None:
         if self._reachable:
-            log.warning("Redis client error: sockets stay up, nothing is accepted", error=str(error))
+            log.warning("Redis client error: sockets stay open, no messages are accepted", error=str(error))
         self._reachable = False
         self._renewal_needed.set()
 

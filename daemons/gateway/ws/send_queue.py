@@ -1,4 +1,8 @@
-"""What waits to be written to one socket: bounded, so that a client which does not read costs no memory."""
+"""The bounded queue of frames for one socket, so that a client that does not read costs no memory.
+
+Each empty deque of an asyncio `Event` or `Queue` takes 760 bytes, and a socket would have eight of them.
+`SlimEvent` and `SlimQueue` use memory for waiting only while a task waits.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -12,17 +16,17 @@ from msgctl.observability.metrics import definitions as metrics
 ItemT = TypeVar("ItemT")
 FRAMES_SENT = metrics.FRAMES.labels("out")
 MAX_QUEUED_BYTES = 1_048_576
-"""Bytes that may wait for one socket before more of them are its end."""
+"""Bytes that may wait for one socket. With more, its client counts as too slow."""
 
 
 class SendQueue:
-    """The frames for one socket, written one after the other, by a task that lives while there are any.
+    """The frames for one socket, written in order by a task that exists only while frames wait.
 
     Args:
-        send: the socket's ASGI `send`.
-        max_frames: how many frames may wait.
-        timeout: seconds one frame may take to be written.
-        on_slow_client: called once when the client is too slow; nothing is written after that.
+        send: the ASGI `send` of the socket.
+        max_frames: the number of frames that may wait.
+        timeout: seconds that the write of one frame may take.
+        on_slow_client: called once when the client is too slow. Nothing is written after that.
     """
 
     __slots__ = (
@@ -43,7 +47,7 @@ class SendQueue:
         self._max_frames = max_frames
         self._timeout_s = timeout
         self._on_slow_client = on_slow_client
-        self._pending: list[Message] = []  # so few that taking the first is cheap; an empty deque is 760 bytes
+        self._pending: list[Message] = []  # short, so pop(0) is cheap; an empty deque takes 760 bytes
         self._size_bytes = 0
         self._writer: asyncio.Task[None] | None = None
         self._room = SlimEvent()
@@ -51,16 +55,16 @@ class SendQueue:
         self._client_dropped = False
 
     def put(self, frames: Iterable[str], *, held: int = 0) -> None:
-        """Queue frames that cannot wait; too many of them are the client's end. After `close` this does nothing.
+        """Queue live frames. If too many wait, the client is dropped. After `close` this does nothing.
 
         Args:
-            frames: text frames; none where what came is among the held ones.
-            held: how many more wait elsewhere for the same socket.
+            frames: text frames. Empty if the session holds the frame back.
+            held: the number of frames that the session holds back for this socket.
         """
         if self._closed:
             return
         for frame in frames:
-            # Looked at before each frame, so that one large reply alone is no reason to give a client up.
+            # Checked before each frame, so that a single large reply does not drop the client.
             if len(self._pending) + held >= self._max_frames or self._size_bytes > MAX_QUEUED_BYTES:
                 self._drop_client()
                 return
@@ -72,7 +76,7 @@ class SendQueue:
         self._start_writer()
 
     async def put_with_backpressure(self, frames: Iterable[str]) -> None:
-        """Queue frames as fast as the client reads; for what it asked for itself, however much that is."""
+        """Queue frames as fast as the client reads them. Use this for answers to its own requests."""
         for frame in frames:
             while not self._closed and (
                 len(self._pending) * 2 >= self._max_frames or self._size_bytes * 2 > MAX_QUEUED_BYTES
@@ -82,7 +86,7 @@ class SendQueue:
             self.put([frame])
 
     def close(self, code: int, reason: str) -> None:
-        """Queue the end of the socket; nothing comes after it."""
+        """Queue the close of the socket. Later frames are dropped."""
         if not self._closed:
             self._closed = True
             self._pending.append({"type": "websocket.close", "code": code, "reason": reason})
@@ -90,21 +94,19 @@ class SendQueue:
             self._room.set()
 
     async def stop(self) -> None:
-        """Write nothing more: the socket is gone."""
+        """Stop writing, because the socket is closed."""
         self._closed = True
         self._room.set()
         if self._writer is not None:
             await cancel(self._writer)
-        self._on_slow_client = (
-            _do_nothing  # whose method it is holds this outbox: no cycle shall outlive the socket
-        )
+        self._on_slow_client = _do_nothing  # its bound method would keep this queue in a reference cycle
 
     def _start_writer(self) -> None:
         if self._writer is None and self._pending:
             self._writer = asyncio.create_task(self._write())
 
     async def _write(self) -> None:
-        """Write until nothing waits, the socket is closed, or its client is given up or gone."""
+        """Write until no frame waits, the socket is closed, or its client is dropped or has disconnected."""
         try:
             while self._pending:
                 message = self._pending.pop(0)
@@ -115,7 +117,7 @@ class SendQueue:
                 FRAMES_SENT.inc()
         except TimeoutError:
             self._drop_client()
-        except OSError:  # uvicorn's word for a client that is gone
+        except OSError:  # uvicorn raises this if the client has disconnected
             self._closed = True
             self._pending.clear()
             self._room.set()
@@ -136,14 +138,14 @@ def _size_of(frame: str) -> int:
 
 
 def _do_nothing() -> None:
-    """Nobody is left to be given up."""
+    """Replace `on_slow_client` after the end."""
 
 
 class SlimEvent:
-    """What can be waited for until it is open; as `asyncio.Event`, and named as that is.
+    """A small replacement of `asyncio.Event` with the same method names.
 
     Args:
-        is_open: how it stands at first.
+        is_open: whether the event is set at first.
     """
 
     __slots__ = ("_is_set", "_waiters")
@@ -153,7 +155,7 @@ class SlimEvent:
         self._waiters: list[asyncio.Future[None]] | None = None
 
     def set(self) -> None:
-        """Open it and wake all who wait."""
+        """Set the event and wake all waiting tasks."""
         self._is_set = True
         waiters, self._waiters = self._waiters or (), None
         for waiter in waiters:
@@ -161,11 +163,11 @@ class SlimEvent:
                 waiter.set_result(None)
 
     def clear(self) -> None:
-        """Close it."""
+        """Reset the event."""
         self._is_set = False
 
     async def wait(self) -> None:
-        """Return once it has been opened."""
+        """Wait until the event is set."""
         if self._is_set:
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -176,27 +178,27 @@ class SlimEvent:
 
 
 class SlimQueue(Generic[ItemT]):
-    """What comes for one reader, in order; as an `asyncio.Queue` without a bound, and named as that is."""
+    """A small replacement of an unbounded `asyncio.Queue` for one reader, with the same method names."""
 
     __slots__ = ("_incoming", "_outgoing", "_reader")
 
     def __init__(self) -> None:
         self._incoming: list[ItemT] = []
-        self._outgoing: list[ItemT] = []  # the oldest of them, turned round: taken from its end
+        self._outgoing: list[ItemT] = []  # the oldest items in reverse order, taken from the end
         self._reader: asyncio.Future[None] | None = None
 
     def put_nowait(self, item: ItemT) -> None:
-        """Add something."""
+        """Add an item."""
         self._incoming.append(item)
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
     def empty(self) -> bool:
-        """Whether there is nothing to be taken."""
+        """Return whether the queue is empty."""
         return not self._incoming and not self._outgoing
 
     async def get(self) -> ItemT:
-        """Take the oldest, once there is one; for one reader at a time."""
+        """Wait for the oldest item and take it. Only one task may wait at a time."""
         while self.empty():
             self._reader = asyncio.get_running_loop().create_future()
             try:
