@@ -1,4 +1,4 @@
-"""The commit hands a web response to the socket it names, if that is there and nothing stands before it."""
+"""The commit sends a web response to the socket it names, if that is open and no earlier entry waits."""
 
 import itertools
 from typing import Any
@@ -35,7 +35,7 @@ class Customer:
         self._numbers = itertools.count(1)
 
     async def ask(self, socket: str = "s1") -> LeasedMessage:
-        """Write, and have the message claimed."""
+        """Write, and lease the message."""
         await self.write(socket)
         [claimed] = await self._claims.claim(1)
         return claimed
@@ -54,17 +54,17 @@ class Customer:
         await self._queue.enqueue(message, digest=message.digest())
 
     async def answer(self, claimed: LeasedMessage) -> None:
-        """Have a message answered."""
+        """Commit the answer to a message."""
         assert await commit(self._claims, claimed)
 
-    async def hear(self, socket: str = "s1") -> str:
-        """Write and be answered; the id of the message."""
+    async def write_and_get_answer(self, socket: str = "s1") -> str:
+        """Write and get an answer; return the id of the message."""
         claimed = await self.ask(socket)
         await self.answer(claimed)
         return claimed.message.message_id
 
-    async def despair(self, claimed: LeasedMessage) -> None:
-        """Have a message end as a dead letter."""
+    async def fail(self, claimed: LeasedMessage) -> None:
+        """Make a message a dead letter."""
         assert await self._claims.fail(claimed, GiveUp(), error=b"{}", record=b"{}", failure=failure(claimed))
 
 
@@ -76,18 +76,18 @@ def customer(redis: RedisClient, settings: Settings) -> Customer:
 
 @pytest.fixture
 async def gateway(redis: RedisClient, settings: Settings) -> SocketRegistry:
-    """Gateway g1, which lives and holds her socket."""
+    """Gateway g1, which runs and holds her socket."""
     sockets = SocketRegistry(redis, settings, "g1")
     await sockets.heartbeat()
     await sockets.register("s1", "ana")
     return sockets
 
 
-async def test_the_socket_has_it_before_any_subscriber_reads(
+async def test_socket_gets_the_response_before_any_subscriber_reads(
     redis: RedisClient, settings: Settings, customer: Customer, gateway: SocketRegistry, replies: Replies
 ) -> None:
-    """In order and recorded as SENT at once; the subscriber that comes then sends none of them again."""
-    ids = [await customer.hear() for _ in range(3)]
+    """Responses arrive in order and are recorded as SENT; a subscriber that starts later sends none again."""
+    ids = [await customer.write_and_get_answer() for _ in range(3)]
     frames = [("s1", "response", number) for number in (1, 2, 3)]
     assert await inbox(redis) == frames
     for message_id in ids:
@@ -100,67 +100,67 @@ async def test_the_socket_has_it_before_any_subscriber_reads(
     assert await replies.pending() == 0
 
 
-async def test_a_dead_socket_is_left_to_the_subscriber(
+async def test_response_for_a_closed_socket_is_left_to_the_subscriber(
     redis: RedisClient, customer: Customer, gateway: SocketRegistry
 ) -> None:
-    """It knows the user's other sockets; and of a gateway that is silent it knows what to do."""
-    await customer.hear("gone")
+    """The subscriber finds the user's other sockets, and handles gateways without heartbeat."""
+    await customer.write_and_get_answer("gone")
     assert await inbox(redis) == []
     assert await find_record(redis, "m1") is None
 
 
-async def test_a_silent_gateways_socket_is_left_to_the_subscriber(
+async def test_response_for_a_stale_gateway_is_left_to_the_subscriber(
     redis: Any, customer: Customer, gateway: SocketRegistry
 ) -> None:
-    """It may be dead, and its user have come back elsewhere."""
+    """The gateway may be dead, and the user may have reconnected elsewhere."""
     await redis.hset(keys.GATEWAYS, "g1", 1)
-    await customer.hear()
+    await customer.write_and_get_answer()
     assert await inbox(redis) == []
     assert await find_record(redis, "m1") is None
     assert await redis.hget(keys.CONVERSATION + "c1", "routed") is None
 
 
-async def test_another_users_socket_gets_nothing(
+async def test_socket_of_another_user_gets_nothing(
     redis: RedisClient, customer: Customer, gateway: SocketRegistry
 ) -> None:
-    """Whatever a message names."""
+    """Even if a message names it."""
     await gateway.register("evas", "eva")
-    await customer.hear("evas")
+    await customer.write_and_get_answer("evas")
     assert await inbox(redis) == []
 
 
 async def test_nothing_overtakes_a_response_that_waits_for_the_subscriber(
     redis: RedisClient, settings: Settings, customer: Customer, gateway: SocketRegistry, replies: Replies
 ) -> None:
-    """The second one is not handed over, and comes after the first; the third is again."""
+    """The second one is not handed over and follows the first; the third one is handed over again."""
     await gateway.join("s1", "c1")
     await replies.commit(response())
-    await customer.hear()
+    await customer.write_and_get_answer()
     assert await inbox(redis) == []
     async with Desk(settings) as desk:
         await caught_up(desk.stream, replies)
-    await customer.hear()
+    await customer.write_and_get_answer()
     assert await inbox(redis) == [("s1", "response", number) for number in (1, 2, 3)]
 
 
-async def test_nothing_overtakes_the_news_of_a_dead_letter(
+async def test_nothing_overtakes_the_notice_of_a_dead_letter(
     redis: RedisClient, settings: Settings, customer: Customer, gateway: SocketRegistry, replies: Replies
 ) -> None:
-    """She hears that the first failed before she hears the answer to the second."""
+    """She gets the notice that the first failed before the answer to the second."""
     await gateway.join("s1", "c1")
-    await customer.despair(await customer.ask())
-    await customer.hear()
+    await customer.fail(await customer.ask())
+    await customer.write_and_get_answer()
     assert await inbox(redis) == []
     async with Desk(settings) as desk:
         await caught_up(desk.stream, replies)
-    await customer.hear()
+    await customer.write_and_get_answer()
     assert await inbox(redis) == [("s1", "failure", 0), ("s1", "response", 1), ("s1", "response", 2)]
 
 
-async def test_nothing_overtakes_what_another_program_says_under_the_id_of_a_message(
+async def test_nothing_overtakes_an_external_response_with_the_id_of_a_message(
     redis: RedisClient, settings: Settings, customer: Customer, gateway: SocketRegistry, replies: Replies
 ) -> None:
-    """A workflow publishes a word of its own, then answers: both are shown, in that order."""
+    """A workflow publishes a response, then answers: both are shown, in that order."""
     claimed = await customer.ask()
     reply = response(metadata={"websocketId": "s1"}, message_id=claimed.message.message_id)
     assert await ExternalResponseImporter(redis, settings).import_response("web", reply.to_json().decode())
@@ -170,33 +170,33 @@ async def test_nothing_overtakes_what_another_program_says_under_the_id_of_a_mes
     assert await inbox(redis) == [("s1", "response", 0), ("s1", "response", 1)]
 
 
-async def test_news_that_was_cut_does_not_slow_a_conversation_for_ever(
+async def test_conversation_recovers_from_a_notice_that_was_cut(
     redis: Any, settings: Settings, customer: Customer, gateway: SocketRegistry, replies: Replies
 ) -> None:
-    """What is routed later shows that nothing stands before any more."""
-    await customer.despair(await customer.ask())
+    """A later routed entry shows that no earlier one waits any more."""
+    await customer.fail(await customer.ask())
     await redis.xtrim(keys.RESPONSES, maxlen=0)
-    await customer.hear()
+    await customer.write_and_get_answer()
     async with Desk(settings) as desk:
         await caught_up(desk.stream, replies)
-    await customer.hear()
+    await customer.write_and_get_answer()
     assert await redis.hget(keys.CONVERSATION + "c1", "routed") == "2"
 
 
-async def test_a_response_whose_message_has_lost_its_user_reaches_nobody_elses_socket(
+async def test_response_of_a_message_without_user_reaches_no_other_users_socket(
     redis: Any, customer: Customer, gateway: SocketRegistry
 ) -> None:
-    """Whoever took the field away."""
+    """It is not sent if the field was deleted."""
     claimed = await customer.ask()
     await redis.hdel(keys.job_key("m1"), keys.FIELD_USER)
     await customer.answer(claimed)
     assert await inbox(redis) == []
 
 
-async def test_a_stream_of_a_wrong_type_lets_nothing_out(
+async def test_stream_of_a_wrong_type_lets_no_response_out(
     redis: Any, customer: Customer, gateway: SocketRegistry
 ) -> None:
-    """What cannot be written down is not shown: it would be shown again by each new attempt."""
+    """A response that cannot be recorded is not shown: each new attempt would show it again."""
     claimed = await customer.ask()
     await redis.set(keys.RESPONSES, "?")
     with pytest.raises(ResponseError):
@@ -205,10 +205,10 @@ async def test_a_stream_of_a_wrong_type_lets_nothing_out(
     await redis.delete(keys.RESPONSES)
 
 
-async def test_a_record_of_a_wrong_type_does_not_hold_up_the_conversation(
+async def test_record_of_a_wrong_type_does_not_block_the_conversation(
     redis: Any, customer: Customer, gateway: SocketRegistry
 ) -> None:
-    """The next message is in play, whatever stands where the first one's delivery is written down."""
+    """The next message is queued although the first one's record has a wrong type."""
     claimed = await customer.ask()
     await customer.write()
     await redis.set(keys.DELIVERY + "m1", "?")
@@ -221,20 +221,20 @@ async def test_a_record_of_a_wrong_type_does_not_hold_up_the_conversation(
 async def test_a_key_of_a_wrong_type_does_not_break_the_commit(
     redis: Any, customer: Customer, gateway: SocketRegistry, key: str
 ) -> None:
-    """The response is in the stream, as a whole, for the subscriber to complain of."""
+    """The whole response is in the stream, and the subscriber reports the problem."""
     await redis.set(key, "?")
-    await customer.hear()
+    await customer.write_and_get_answer()
     [(_, fields)] = await redis.xrange(keys.RESPONSES)
     assert "reached" not in fields
     assert await redis.zcard(keys.REPLIES + "c1") == 1
     assert await redis.hget(keys.job_key("m1"), "status") == "finished"
 
 
-async def test_a_dead_letter_of_a_forgotten_conversation_leaves_no_key_for_ever(
+async def test_dead_letter_of_an_expired_conversation_leaves_no_permanent_key(
     redis: Any, customer: Customer
 ) -> None:
-    """What expired with the conversation does not come back without its end."""
+    """An expired conversation is not created again without a TTL."""
     claimed = await customer.ask()
     await redis.delete(keys.CONVERSATION + "c1")
-    await customer.despair(claimed)
+    await customer.fail(claimed)
     assert await redis.exists(keys.CONVERSATION + "c1") == 0

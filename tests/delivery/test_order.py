@@ -1,4 +1,4 @@
-"""Order within a conversation, and independence of everything else."""
+"""Order within a conversation, and independence of conversations and channels."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ CHAT = {"chatId": 42}
 async def test_replies_of_a_conversation_leave_in_order(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """Three subscribers, four conversations, failures on the way: each conversation's texts arrive in order."""
+    """With three subscribers, four conversations and failures, the texts of each conversation arrive in order."""
     providers.answers.extend([(503, {}), (429, {}), (502, {})])
     providers.slow = lambda _request: 0.005
     sent = [
@@ -62,10 +62,10 @@ async def test_a_waiting_retry_holds_back_its_own_conversation_only(
     assert len(providers.requests) == 2
 
 
-async def test_a_hanging_channel_holds_up_no_other(
+async def test_hanging_channel_delays_no_other(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """With every WhatsApp slot hanging and more waiting, Telegram and web go through at once."""
+    """While every WhatsApp slot hangs and more deliveries wait, Telegram and web deliver immediately."""
     few = settings.model_copy(update={"delivery": settings.delivery.model_copy(update={"concurrency": 2})})
     providers.slow = lambda request: 3600 if request.path.endswith("/messages") else 0
     for number in range(30):
@@ -78,10 +78,10 @@ async def test_a_hanging_channel_holds_up_no_other(
         assert (await ended(redis, web)).state is DeliveryState.KEPT
 
 
-async def test_a_conversation_with_a_long_backlog_leaves_room_to_others(
+async def test_conversation_with_a_long_backlog_leaves_capacity_to_others(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """While its receiver hangs over the first of many replies, another conversation of its channel goes on."""
+    """While its receiver hangs on the first of many replies, another conversation of the channel continues."""
     few = settings.model_copy(update={"delivery": settings.delivery.model_copy(update={"concurrency": 2})})
     providers.slow = lambda request: 3600 if request.path == "/hangs" else 0
     for _ in range(30):
@@ -98,7 +98,7 @@ async def test_a_conversation_with_a_long_backlog_leaves_room_to_others(
 async def test_concurrency_is_bounded(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """No more calls at once than configured, and everything beyond memory's bound waits in Redis, not lost."""
+    """No more concurrent calls than configured; deliveries beyond the memory limit wait in Redis, not lost."""
     few = settings.model_copy(update={"delivery": settings.delivery.model_copy(update={"concurrency": 3})})
     providers.slow = lambda _request: 0.1
     sent = [

@@ -1,4 +1,4 @@
-"""Waiting until Redis answers."""
+"""`RedisRetry`: waiting until Redis answers."""
 
 import pytest
 from redis.exceptions import ResponseError
@@ -8,7 +8,7 @@ from msgctl.storage.redis.retry import RedisRetry
 
 
 class Flaky:
-    """A step that fails with each of these errors, then succeeds."""
+    """Return a step that fails with each of these errors, then succeeds."""
 
     def __init__(self, *errors: Exception) -> None:
         self._errors = list(errors)
@@ -20,14 +20,14 @@ class Flaky:
         return 7
 
 
-async def test_an_outage_is_waited_out() -> None:
-    """Any error of the client, by default."""
+async def test_step_is_repeated_during_an_outage() -> None:
+    """By default, any error of the client counts as an outage."""
     flaky = Flaky(RedisUnavailable("down"), ResponseError("odd"))
     assert await RedisRetry("test").run_until_success(flaky.step) == 7
 
 
-async def test_other_errors_than_those_named_are_raised() -> None:
-    """An error of a script is not an outage, and repeating it would not help."""
+async def test_errors_other_than_the_listed_ones_are_raised() -> None:
+    """A script error is not an outage, and a repetition would fail too."""
     outage = RedisRetry("test", faults=(RedisUnavailable,))
     with pytest.raises(ResponseError):
         await outage.run_until_success(Flaky(RedisUnavailable("down"), ResponseError("odd")).step)

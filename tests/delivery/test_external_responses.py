@@ -1,4 +1,4 @@
-"""Foreign publishers: what another program publishes is delivered once, and what is ours is left alone."""
+"""Import of external responses: each is delivered once, and responses of msgctl are ignored."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ FOREIGN = {
 
 @pytest.fixture
 async def listeners(settings: Settings, redis: RedisClient) -> AsyncIterator[list[ExternalResponseImporter]]:
-    """Three subscribers that listen."""
+    """Three importers that receive publications."""
     listeners = [ExternalResponseImporter(redis, settings) for _ in range(3)]
 
     async def listen(adoption: ExternalResponseImporter) -> None:
@@ -49,13 +49,13 @@ async def listeners(settings: Settings, redis: RedisClient) -> AsyncIterator[lis
 
 
 async def stream(redis: Any) -> list[Response]:
-    """The responses in the durable stream."""
+    """Return the responses in the durable stream."""
     entries = await redis.xrange(keys.RESPONSES)
     return [msgspec.json.decode(fields["body"], type=Response) for _, fields in entries]
 
 
 async def marked(redis: RedisClient, listeners: list[ExternalResponseImporter]) -> None:
-    """Publish a last foreign response and wait until it is adopted, so that all before it has been heard."""
+    """Publish a last external response and wait for its import, so that all earlier ones were received."""
     last = FOREIGN | {"messageId": "last"}
     await redis.publish("pubsub:response:telegram", msgspec.json.encode(last))
 
@@ -68,10 +68,10 @@ async def marked(redis: RedisClient, listeners: list[ExternalResponseImporter]) 
     )
 
 
-async def test_a_foreign_response_is_adopted_once(
+async def test_external_response_is_imported_once(
     redis: RedisClient, listeners: list[ExternalResponseImporter]
 ) -> None:
-    """Three hear it, twice; it enters the stream once, its channel taken from the name it was published under."""
+    """Three importers receive it twice; it enters the stream once, with the channel of its Pub/Sub name."""
     for _ in range(2):
         await redis.publish("pubsub:response:telegram", msgspec.json.encode(FOREIGN))
     await marked(redis, listeners)
@@ -81,55 +81,57 @@ async def test_a_foreign_response_is_adopted_once(
     assert replies[0].channel_metadata == {"chatId": 42}
 
 
-async def test_ours_are_left_alone(
+async def test_response_of_msgctl_is_not_imported(
     redis: RedisClient, replies: Replies, listeners: list[ExternalResponseImporter]
 ) -> None:
-    """A response that COMMIT published is in the stream already, and stays there once."""
+    """A response that a commit published is in the stream already, and stays there once."""
     await replies.commit(response(message_id="ours"))
     await marked(redis, listeners)
     assert [reply.message_id for reply in await stream(redis)].count("ours") == 1
 
 
-async def test_one_of_ours_relayed_by_another_program_is_left_alone(
+async def test_relayed_response_of_msgctl_is_not_imported(
     redis: RedisClient, listeners: list[ExternalResponseImporter]
 ) -> None:
-    """`streamId` counts wherever it stands in the JSON."""
+    """`streamId` counts at any position in the JSON."""
     relayed = {"streamId": "1-1"} | FOREIGN
     await redis.publish("pubsub:response:telegram", msgspec.json.encode(relayed))
     await marked(redis, listeners)
     assert [reply.message_id for reply in await stream(redis)] == ["last"]
 
 
-async def test_a_stream_id_of_null_is_none(redis: RedisClient, listeners: list[ExternalResponseImporter]) -> None:
-    """A program that knows our shape and leaves the field empty is a foreign publisher."""
+async def test_response_with_null_stream_id_is_imported(
+    redis: RedisClient, listeners: list[ExternalResponseImporter]
+) -> None:
+    """A program that uses the format of msgctl and leaves the field empty is an external publisher."""
     await redis.publish("pubsub:response:api", response(Channel.API, message_id="empty").to_json())
     await marked(redis, listeners)
     assert "empty" in [reply.message_id for reply in await stream(redis)]
 
 
-async def test_the_word_stream_id_in_a_text_does_not_count(
+async def test_stream_id_inside_a_text_is_ignored(
     redis: RedisClient, listeners: list[ExternalResponseImporter]
 ) -> None:
-    """Only a key of the response itself makes it ours."""
+    """Only a key of the response itself marks it as a response of msgctl."""
     tricky = FOREIGN | {"response": {"message": "streamId"}, "channelMetadata": {"chatId": 1, "streamId": "x"}}
     await redis.publish("pubsub:response:telegram", msgspec.json.encode(tricky))
     await marked(redis, listeners)
     assert "foreign-1" in [reply.message_id for reply in await stream(redis)]
 
 
-async def test_foreign_numbers_are_not_believed(
+async def test_number_of_an_external_response_is_ignored(
     redis: RedisClient, listeners: list[ExternalResponseImporter]
 ) -> None:
-    """A `seq` of another program's making cannot make ROUTE skip what is ours."""
+    """A `seq` from another program cannot make routing skip a response of msgctl."""
     await redis.publish("pubsub:response:web", msgspec.json.encode(FOREIGN | {"seq": 10**9}))
     await marked(redis, listeners)
     assert {reply.seq for reply in await stream(redis)} == {None}
 
 
-async def test_a_foreign_response_of_a_known_conversation_is_delivered_like_any_other(
+async def test_external_response_of_a_known_conversation_gets_a_number(
     redis: RedisClient, replies: Replies, listeners: list[ExternalResponseImporter]
 ) -> None:
-    """It is its owner's, comes after the reply before it, and is kept for a socket that resumes; once."""
+    """It belongs to the owner, follows the reply before it, and is kept once for a socket that resumes."""
     await replies.commit(response(conversation="c9", user="ana"))
     for _ in range(2):
         await redis.publish("pubsub:response:web", msgspec.json.encode(FOREIGN | {"seq": 10**9}))
@@ -142,10 +144,10 @@ async def test_a_foreign_response_of_a_known_conversation_is_delivered_like_any_
     assert all(reply.stream_id for reply in kept)
 
 
-async def test_a_foreign_response_in_another_users_name_gets_no_number(
+async def test_external_response_of_another_user_gets_no_number(
     redis: RedisClient, replies: Replies, listeners: list[ExternalResponseImporter]
 ) -> None:
-    """A conversation is its owner's: what names somebody else is no reply in it."""
+    """A conversation belongs to its owner: a response that names another user is not part of it."""
     await replies.commit(response(conversation="c9", user="ana"))
     await redis.publish("pubsub:response:web", msgspec.json.encode(FOREIGN | {"userId": "bob"}))
     await marked(redis, listeners)
@@ -153,10 +155,10 @@ async def test_a_foreign_response_in_another_users_name_gets_no_number(
     assert carried == [("bob", None)]
 
 
-async def test_a_foreign_response_to_a_message_of_ours_takes_no_number(
+async def test_external_response_to_a_message_of_msgctl_gets_no_number(
     redis: RedisClient, replies: Replies, listeners: list[ExternalResponseImporter]
 ) -> None:
-    """The message's own reply has one already, or will get it: two numbers would show it twice."""
+    """The message's own reply has a number or will get one: two numbers would show it twice."""
     await replies.commit(response(conversation="c9", user="ana"))
     await redis.hset(keys.IDENTITY + "foreign-1", "user", "ana")
     await redis.publish("pubsub:response:web", msgspec.json.encode(FOREIGN))
@@ -175,13 +177,13 @@ async def test_a_foreign_response_to_a_message_of_ours_takes_no_number(
         "\x00\x01",
     ],
 )
-async def test_what_cannot_be_read_is_dropped(
+async def test_unreadable_publication_is_skipped(
     redis: RedisClient,
     listeners: list[ExternalResponseImporter],
     published: str,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """It is logged, without its text, and listening goes on."""
+    """It is logged, without its text, and the importer continues."""
     await redis.publish("pubsub:response:telegram", published)
     await marked(redis, listeners)
     assert [reply.message_id for reply in await stream(redis)] == ["last"]

@@ -1,4 +1,4 @@
-"""F22: a send of doubtful fate, and each policy for it: never more than one resend."""
+"""F22: a send of unknown outcome and each policy for it: never more than one resend."""
 
 from typing import Any
 
@@ -19,37 +19,37 @@ BY_TWILIO = TO | {"provider": "twilio"}
 
 
 def with_policy(settings: Settings, section: str, policy: str, *, hold: float = 0.3) -> Settings:
-    """The settings with another policy for doubt, and a short hold."""
+    """Return the settings with another policy for unknown outcomes and a short hold."""
     changed = getattr(settings, section).model_copy(update={"unknown": policy})
     delivery = settings.delivery.model_copy(update={"hold": hold})
     return settings.model_copy(update={section: changed, "delivery": delivery})
 
 
 @pytest.mark.parametrize("policy", ["hold", "resend"])
-async def test_it_is_sent_once_more(
+async def test_unknown_delivery_is_resent_once(
     *, settings: Settings, redis: RedisClient, replies: Replies, providers: Providers, policy: str
 ) -> None:
-    """A cut line: UNKNOWN for a while, then one more call, which ends it as SENT and says that it was a resend."""
+    """After a broken connection it is UNKNOWN for a while; one more call makes it SENT, recorded as a resend."""
     providers.answers.append("cut")
     async with Desk(with_policy(settings, "telegram", policy)):
         record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT)))
     assert (record.state, record.resends, len(providers.requests)) == (DeliveryState.SENT, 1, 2)
 
 
-async def test_it_is_never_sent_a_third_time(
+async def test_unknown_delivery_is_never_sent_a_third_time(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """The resend is doubtful too: it stays UNKNOWN, for a person."""
+    """If the outcome of the resend is unknown too, it stays UNKNOWN, for an operator."""
     providers.answers.extend(["cut", "cut"])
     async with Desk(with_policy(settings, "telegram", "hold")):
         record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT)))
     assert (record.state, record.resends, len(providers.requests)) == (DeliveryState.UNKNOWN, 1, 2)
 
 
-async def test_what_follows_waits_for_the_doubt(
+async def test_next_reply_waits_for_the_unknown_outcome(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """The next reply of the conversation is not sent before the doubtful one is resolved."""
+    """The next reply of the conversation is not sent before the outcome of this one is resolved."""
     providers.answers.append("cut")
     async with Desk(with_policy(settings, "telegram", "hold")):
         for text in ("1", "2"):
@@ -59,40 +59,40 @@ async def test_what_follows_waits_for_the_doubt(
 
 
 @pytest.mark.parametrize(("answer", "posts"), [("lost", 1), ("cut", 2)])
-async def test_twilio_is_asked_what_arrived(
+async def test_unknown_delivery_is_reconciled_with_twilio(
     *, settings: Settings, redis: RedisClient, replies: Replies, providers: Providers, answer: Answer, posts: int
 ) -> None:
-    """What Twilio's list holds is SENT without a second call; what it does not hold is sent once more."""
+    """A part in Twilio's list is SENT without a second call; one that is missing is sent once more."""
     providers.answers.append(answer)
     async with Desk(with_policy(settings, "twilio", "reconcile")):
         record = await ended(redis, await replies.commit(response(Channel.WHATSAPP, BY_TWILIO)))
     assert (record.state, record.provider_id, len(providers.requests)) == (DeliveryState.SENT, "SM1", posts)
 
 
-async def test_a_status_webhook_resolves_it(
+async def test_status_webhook_resolves_an_unknown_delivery(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """Meta tells by our id that the doubtful part was sent: it is SENT, and its other part follows."""
+    """Meta reports the UNKNOWN part as sent: the delivery continues with its other part and is SENT."""
     providers.answers.append("cut")
     text = "\n\n".join(letter * 4000 for letter in "ab")
     async with Desk(with_policy(settings, "whatsapp", "reconcile", hold=60)):
         reply = await replies.commit(response(Channel.WHATSAPP, TO, text=text))
 
-        async def doubtful() -> bool:
+        async def is_unknown() -> bool:
             record = await find_record(redis, reply.message_id)
             return record is not None and record.state is DeliveryState.UNKNOWN
 
-        await until(doubtful, "the doubt")
+        await until(is_unknown, "the unknown outcome")
         await update_status(redis, reply.message_id, "wamid.lost", "sent")
         record = await ended(redis, reply)
     assert (record.state, record.provider_id) == (DeliveryState.SENT, "wamid.lost,wamid.1")
     assert [request.json["text"]["body"][0] for request in providers.requests] == ["a", "b"]
 
 
-async def test_without_a_status_it_stays_unknown(
+async def test_delivery_without_a_status_stays_unknown(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """Nobody tells: it is not sent blindly."""
+    """Without a report it is not sent again."""
     providers.answers.append("cut")
     async with Desk(with_policy(settings, "whatsapp", "reconcile")):
         record = await ended(redis, await replies.commit(response(Channel.WHATSAPP, TO)))
@@ -101,27 +101,27 @@ async def test_without_a_status_it_stays_unknown(
 
 
 @pytest.mark.parametrize(
-    ("news", "state", "receipt"),
+    ("statuses", "state", "receipt"),
     [
         ([("read", ""), ("delivered", ""), ("sent", ""), ("read", "")], DeliveryState.SENT, "read"),
         ([("sent", ""), ("failed", "whatsapp_131026")], DeliveryState.FAILED, "failed"),
     ],
 )
-async def test_receipts_in_any_order(
+async def test_statuses_are_accepted_in_any_order(
     *,
     settings: Settings,
     redis: RedisClient,
     replies: Replies,
     providers: Providers,
-    news: list[tuple[str, str]],
+    statuses: list[tuple[str, str]],
     state: DeliveryState,
     receipt: Any,
 ) -> None:
-    """F24: statuses out of order and doubled never take a record back; a failure afterwards is a failure."""
+    """F24: late and repeated statuses never set a record back; a later failure makes it FAILED."""
     async with Desk(settings):
         reply = await replies.commit(response(Channel.WHATSAPP, TO))
         sent = await ended(redis, reply)
-    for status, code in news:
+    for status, code in statuses:
         assert await update_status(redis, reply.message_id, sent.provider_id or "", status, code=code, text="why")
     record = await find_record(redis, reply.message_id)
     assert record is not None

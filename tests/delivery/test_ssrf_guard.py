@@ -1,4 +1,4 @@
-"""The SSRF guard: hostile URLs reach nobody."""
+"""The SSRF guard: hostile URLs reach no server."""
 
 import asyncio
 import socket
@@ -84,7 +84,7 @@ HOSTILE = [
 
 
 class Canary:
-    """Listens on a loopback port and counts who comes."""
+    """Listens on a loopback port and counts connections."""
 
     def __init__(self) -> None:
         self.connections = 0
@@ -100,7 +100,7 @@ class Canary:
 
 
 class Rebinding(AbstractResolver):
-    """Answers each question with the next set of addresses."""
+    """Answers each query with the next set of addresses."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
@@ -123,7 +123,7 @@ class Rebinding(AbstractResolver):
 
 @pytest.fixture
 async def canary() -> AsyncIterator[Canary]:
-    """A listener that nobody may reach."""
+    """A listener that no request may reach."""
     canary = Canary()
     await canary.open()
     yield canary
@@ -132,7 +132,7 @@ async def canary() -> AsyncIterator[Canary]:
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-async def test_a_hostile_url_reaches_nobody(settings: Settings, canary: Canary, hostile: str) -> None:
+async def test_hostile_url_reaches_no_server(settings: Settings, canary: Canary, hostile: str) -> None:
     """The callback ends in a typed failure, and the canary on loopback saw no connection."""
     url = hostile.replace("{host}", "127.0.0.1").replace("{port}", str(canary.port))
     async with HttpClient(settings, guarded_connector()) as guarded:
@@ -143,8 +143,8 @@ async def test_a_hostile_url_reaches_nobody(settings: Settings, canary: Canary, 
 
 
 @pytest.mark.parametrize("value", [None, 7, ["https://example.com"], {"url": "https://example.com"}])
-def test_what_is_no_url_is_refused(value: object) -> None:
-    """Metadata of any JSON type is answered by a typed failure."""
+def test_invalid_url_is_rejected(value: object) -> None:
+    """Metadata of any other JSON type raises a typed failure."""
     with pytest.raises(BadAddress):
         check_url(value, [])
 
@@ -153,8 +153,8 @@ def test_what_is_no_url_is_refused(value: object) -> None:
     ("allowed", "trusted"),
     [("inner.example", True), ("inner.example:8080", True), ("INNER.example", True), ("inner.example:81", False)],
 )
-def test_the_operator_may_allow_an_inner_host(allowed: str, trusted: bool) -> None:
-    """A host on the list may be private and plain http; with a port only on that port."""
+def test_operator_can_allow_an_internal_host(allowed: str, trusted: bool) -> None:
+    """A listed host may be private and use plain http; if a port is listed, only on that port."""
     if trusted:
         assert check_url("http://inner.example:8080/hook", [allowed])[1]
     else:
@@ -163,26 +163,26 @@ def test_the_operator_may_allow_an_inner_host(allowed: str, trusted: bool) -> No
 
 
 def test_a_public_url_passes() -> None:
-    """An ordinary https URL is not on the list, and goes the guarded way."""
+    """An ordinary https URL is not on the list, and uses the guarded client."""
     url, trusted = check_url("https://hooks.example.com/in?x=1", ["inner.example"])
     assert (str(url), trusted) == ("https://hooks.example.com/in?x=1", False)
 
 
 @pytest.mark.parametrize("address", ["93.184.216.34", "8.8.8.8", "2606:4700:4700::1111"])
-def test_public_addresses(address: str) -> None:
-    """The guard does not refuse the internet."""
+def test_public_address_is_allowed(address: str) -> None:
+    """The guard does not reject public addresses."""
     assert is_public(address)
 
 
 @pytest.mark.parametrize("addresses", [["127.0.0.1"], ["93.184.216.34", "10.0.0.1"], ["::1"], ["169.254.169.254"]])
 async def test_every_address_of_a_name_must_be_public(addresses: list[str]) -> None:
-    """One inner address among several public ones is enough to refuse the name."""
+    """One private address among several public ones is enough to reject the name."""
     with pytest.raises(BadAddress):
         await PublicResolver(Rebinding(addresses)).resolve("rebind.example", 443)
 
 
 async def test_a_name_that_changes_is_checked_each_time(settings: Settings, canary: Canary) -> None:
-    """Public when first asked, loopback the second time: the second attempt is refused before it connects."""
+    """The name is public at first and loopback the second time: the second attempt is rejected unconnected."""
     resolver = PublicResolver(Rebinding(["127.0.0.1"]))
     connector = TCPConnector(resolver=resolver, use_dns_cache=False, force_close=True)
     async with HttpClient(settings, connector) as guarded:
@@ -194,7 +194,7 @@ async def test_a_name_that_changes_is_checked_each_time(settings: Settings, cana
 async def test_the_connection_goes_to_the_very_address_that_was_checked(
     settings: Settings, canary: Canary
 ) -> None:
-    """Even if a check upstream were fooled, no socket is made for an inner address."""
+    """Even if an earlier check was fooled, no connection is made to a private address."""
     connector = guarded_connector()
     connector._resolver = Rebinding(["127.0.0.1"])
     async with HttpClient(settings, connector) as guarded:
