@@ -24,17 +24,17 @@ from tools.support.daemons import PATIENCE
 
 @pytest.fixture
 def callback(settings: Settings, poster: HttpClient) -> CallbackSender:
-    """The handler; both of its ways lead to the local server."""
+    """The sender; both of its clients call the local server."""
     return CallbackSender(settings, poster, poster)
 
 
 def to(providers: Providers) -> Response:
-    """A response for the local server."""
+    """Return a response for the local server."""
     return response(Channel.API, {"callbackUrl": f"{providers.url}/hook?tenant=1"}, message_id="m-1")
 
 
-def test_the_signature_is_that_of_the_standard() -> None:
-    """The example of the Standard Webhooks specification comes out to the letter."""
+def test_signature_follows_the_standard() -> None:
+    """The example of the Standard Webhooks specification gives exactly its signature."""
     headers = sign(
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -44,8 +44,8 @@ def test_the_signature_is_that_of_the_standard() -> None:
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-async def test_every_secret_signs_while_one_replaces_another(settings: Settings, providers: Providers) -> None:
-    """During a rotation a receiver finds a signature by the secret that it knows, whichever that is."""
+async def test_every_secret_signs_during_a_rotation(settings: Settings, providers: Providers) -> None:
+    """During a rotation a receiver finds a signature by the secret that it knows."""
     secrets = [f"whsec_{base64.b64encode(letter * 32).decode()}" for letter in (b"n", b"o")]
     both = settings.callback.model_copy(update={"secret": SecretStr(" ".join(secrets))})
     async with HttpClient(settings) as poster:
@@ -58,7 +58,7 @@ async def test_every_secret_signs_while_one_replaces_another(settings: Settings,
 
 
 async def test_the_request(callback: CallbackSender, providers: Providers, settings: Settings) -> None:
-    """The receiver gets the response in the API's shape and can verify it from the raw body."""
+    """The receiver gets the response in the format of the API and can verify it from the raw body."""
     reply = to(providers)
     assert await callback.send(reply, "", first=True) == ""
     [request] = providers.requests
@@ -84,10 +84,10 @@ async def test_the_request(callback: CallbackSender, providers: Providers, setti
         (503, FaultClass.TRANSIENT),
     ],
 )
-async def test_what_a_refusal_means(
+async def test_rejection_is_classified(
     callback: CallbackSender, providers: Providers, status: int, fault: FaultClass
 ) -> None:
-    """What tells of the receiver may pass, even a redirect (not followed); what tells of the message may not."""
+    """Statuses about the receiver are transient, even a redirect; statuses about the message are final."""
     headers = {"Retry-After": "120", "Location": f"{providers.url}/inner"}
     providers.answers.append(web.Response(status=status, headers=headers))
     with pytest.raises(ProviderRejected) as raised:
@@ -96,8 +96,8 @@ async def test_what_a_refusal_means(
     assert len(providers.requests) == 1
 
 
-async def test_a_success_counts_whatever_its_body(callback: CallbackSender, providers: Providers) -> None:
-    """More bytes than are read do not undo a 200."""
+async def test_success_counts_with_any_body(callback: CallbackSender, providers: Providers) -> None:
+    """A body longer than the reading limit does not undo a 200."""
     providers.answers.append(web.Response(body=b"x" * (MAX_ANSWER * 3)))
     assert await callback.send(to(providers), "", first=True) == ""
 
@@ -127,8 +127,8 @@ async def test_a_body_that_never_ends_is_not_waited_for(settings: Settings) -> N
         await asyncio.wait_for(hung_up.wait(), PATIENCE)
 
 
-async def test_a_cut_line_is_unknown(callback: CallbackSender, providers: Providers) -> None:
-    """No status came back: it may have arrived, and may be repeated, for `webhook-id` stays the same."""
+async def test_broken_connection_leads_to_unknown(callback: CallbackSender, providers: Providers) -> None:
+    """Without a status it may have arrived, and may be repeated, since `webhook-id` stays the same."""
     providers.answers.append("cut")
     with pytest.raises(DeliveryUnknown):
         await callback.send(to(providers), "", first=True)
@@ -136,10 +136,10 @@ async def test_a_cut_line_is_unknown(callback: CallbackSender, providers: Provid
 
 
 @pytest.mark.parametrize("secret", ["", "plain", "whsec_c2hvcnQ=", "whsec_%%%"])
-async def test_nothing_goes_out_unsigned(
+async def test_callback_without_a_secret_is_rejected(
     settings: Settings, poster: HttpClient, providers: Providers, secret: str
 ) -> None:
-    """Without a proper secret the callback is refused, and the failure names the setting, not the secret."""
+    """Without a valid secret no callback is sent, and the failure names the setting, not the secret."""
     weak = settings.callback.model_copy(update={"secret": SecretStr(secret)})
     callback = CallbackSender(settings.model_copy(update={"callback": weak}), poster, poster)
     with pytest.raises(BadAddress, match=r"\[callback\] secret") as raised:

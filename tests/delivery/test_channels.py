@@ -1,4 +1,4 @@
-"""A channel as a whole: its shared rates, its pause, its breaker, and what closes them."""
+"""A whole channel: its shared rates, its pause, and its circuit breaker."""
 
 import time
 from typing import Any
@@ -23,19 +23,19 @@ from tools.support.daemons import until
 
 
 def changed(settings: Settings, section: str, **values: Any) -> Settings:
-    """The settings with some of a section's changed."""
+    """Return the settings with some values of a section changed."""
     return settings.model_copy(update={section: getattr(settings, section).model_copy(update=values)})
 
 
 async def channel_of(settings: Settings, redis: RedisClient, name: Channel) -> Seen:
-    """What `channel list` says of one."""
+    """Return the row of `channel list` for a channel."""
     return next(state for state in await Channels(Context(settings, redis)).list() if state.channel == name)
 
 
-async def test_a_chat_has_its_rate_whoever_sends(
+async def test_chat_rate_is_shared_by_subscribers(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """Two subscribers, one chat, four conversations: never two calls closer than the rate allows."""
+    """Two subscribers send four conversations to one chat: no two calls are closer than the rate permits."""
     moments: list[float] = []
     providers.slow = lambda _request: moments.append(time.monotonic()) or 0.0  # type: ignore[func-returns-value]
     slow = changed(settings, "telegram", chat_rate=5)
@@ -47,10 +47,10 @@ async def test_a_chat_has_its_rate_whoever_sends(
     assert len(moments) == 4
 
 
-async def test_a_429_closes_the_bot_for_everyone(
+async def test_429_closes_the_rate_of_the_bot_for_all_processes(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """F23: within `retry_after` no process calls, for any chat; no attempt is charged for it."""
+    """F23: within `retry_after` no process calls for any chat; the wait does not count as an attempt."""
     moments: list[float] = []
     providers.slow = lambda _request: moments.append(time.monotonic()) or 0.0  # type: ignore[func-returns-value]
     providers.answers.append((429, {"ok": False, "parameters": {"retry_after": 2}}))
@@ -68,7 +68,7 @@ async def test_a_429_closes_the_bot_for_everyone(
 async def test_a_pair_bursts_and_then_waits(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """WhatsApp: 45 at once to one customer, the 46th waits for the pair's rate, and is not lost."""
+    """WhatsApp: 45 messages go to one customer in a burst; the 46th waits for the pair's rate and is not lost."""
     for number in range(46):
         last = await replies.commit(response(Channel.WHATSAPP, TO, conversation=f"w{number}"))
     async with Desk(settings):
@@ -82,10 +82,10 @@ async def test_a_pair_bursts_and_then_waits(
     assert last is not None
 
 
-async def test_a_paused_channel_holds_its_own_and_nobody_elses(
+async def test_paused_channel_holds_only_its_own_deliveries(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """While Telegram is paused WhatsApp goes on; resumed, all of it leaves in order, and nothing is charged."""
+    """While Telegram is paused WhatsApp continues; after `resume` all are sent in order, uncounted."""
     channels = Channels(Context(settings, redis))
     assert await channels.pause(Channel.TELEGRAM)
     assert not await channels.pause(Channel.TELEGRAM)
@@ -122,7 +122,7 @@ async def test_bad_credentials_stop_the_channel(
     answer: Any,
     code: str,
 ) -> None:
-    """One call, an alarm with advice, and no delivery fails: they wait until a person resumes the channel."""
+    """There is one call and an alarm with advice; the deliveries wait until an operator resumes the channel."""
     providers.answers.append(answer)
     async with Desk(settings):
         first = await replies.commit(response(channel, metadata))
@@ -139,10 +139,10 @@ async def test_bad_credentials_stop_the_channel(
     assert "Channel stopped" in "".join(capfd.readouterr())
 
 
-async def test_a_channel_that_keeps_failing_is_left_alone_and_heals(
+async def test_failing_channel_opens_its_breaker_and_recovers(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """Three failures in a row open it; it is probed by one, and what waited goes out when that succeeds."""
+    """Three failures in a row open it; one delivery probes it, and the others follow when that succeeds."""
     fast = changed(changed(settings, "breaker", streak=3, pause=0.5, cap=1), "delivery", attempts=50)
     providers.sick = True
     async with Desk(fast):
@@ -166,7 +166,7 @@ async def test_a_channel_that_keeps_failing_is_left_alone_and_heals(
 async def test_a_callback_that_is_gone_is_not_called_again(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """410 ends this one, disables that URL for a while, and is shown; another URL of the host goes on."""
+    """410 ends this delivery, disables the URL for a while, and is shown; other URLs of the host are called."""
     providers.answers.append((410, {}))
     hook = {"callbackUrl": f"{providers.url}/hook"}
     async with Desk(settings):
@@ -184,7 +184,7 @@ async def test_a_callback_that_is_gone_is_not_called_again(
 async def test_a_callback_keeps_its_schedule(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """As many tries as the schedule has, none sooner than it says, `Retry-After` never undercut; then FAILED."""
+    """There are as many attempts as the schedule has, none earlier than it or `Retry-After` says; then FAILED."""
     moments: list[float] = []
     providers.slow = lambda _request: moments.append(time.monotonic()) or 0.0  # type: ignore[func-returns-value]
     providers.answers.extend([(500, {}), web.Response(status=503, headers={"Retry-After": "1"}), (500, {})])
@@ -196,7 +196,7 @@ async def test_a_callback_keeps_its_schedule(
 
 
 @pytest.mark.parametrize(("hours", "state"), [(23, DeliveryState.SENT), (25, DeliveryState.FAILED)])
-async def test_outside_the_window_nothing_is_called(
+async def test_provider_is_not_called_outside_the_window(
     *,
     settings: Settings,
     redis: RedisClient,
@@ -205,7 +205,7 @@ async def test_outside_the_window_nothing_is_called(
     hours: int,
     state: DeliveryState,
 ) -> None:
-    """WhatsApp refuses text 24 h after the customer's last word; where that is known, it is not even asked."""
+    """WhatsApp rejects text 24 h after the customer's last message; if that time is known, it is not called."""
     last = int(time.time() * 1000) - hours * 3_600_000
     await redis.set(keys.WINDOW + digest("+5511999990000"), last, ex=3600)
     async with Desk(settings):
@@ -215,10 +215,10 @@ async def test_outside_the_window_nothing_is_called(
     assert len(providers.requests) == (1 if hours < 24 else 0)
 
 
-async def test_a_person_retries_and_drops(
+async def test_operator_retries_and_drops_deliveries(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """What FAILED is sent once more by its kept body; what waits is given up; what is over is left as it is."""
+    """A FAILED delivery is sent again from its kept body; a waiting one is dropped; an ended one is unchanged."""
     deliveries = Deliveries(Context(settings, redis))
     providers.answers.extend([(403, {"ok": False}), web.Response(status=503, headers={"Retry-After": "3600"})])
     async with Desk(settings):
@@ -243,8 +243,8 @@ async def test_a_person_retries_and_drops(
     assert (record.state, record.code) == (DeliveryState.FAILED, "dropped")
 
 
-async def test_a_test_of_a_paused_channel_says_so(settings: Settings, redis: RedisClient) -> None:
-    """`channel test` does not leave a person wondering why nothing comes."""
+async def test_channel_test_reports_a_paused_channel(settings: Settings, redis: RedisClient) -> None:
+    """`channel test` explains why nothing arrives."""
     channels = Channels(Context(settings, redis))
     await channels.pause(Channel.TELEGRAM)
     async with Desk(settings):
@@ -258,7 +258,7 @@ async def test_a_test_of_a_paused_channel_says_so(settings: Settings, redis: Red
 async def test_a_delivery_is_listed_once(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """What was tried twice came back to the stream as another entry, and is one line all the same."""
+    """A delivery with two attempts has had two stream entries, and is one row."""
     providers.answers.append((503, {}))
     async with Desk(settings):
         reply = await replies.commit(response(Channel.TELEGRAM, CHAT))

@@ -1,4 +1,4 @@
-"""F24: every error number that the documents class, in its class, with advice a person can act on."""
+"""F24: every error number that the documentation classifies has its meaning and useful advice."""
 
 import re
 from pathlib import Path
@@ -29,27 +29,27 @@ CLASSES = {
 
 
 @pytest.mark.parametrize(("who", "meaning"), CLASSES)
-def test_each_number_is_in_its_class(who: str, meaning: Meaning) -> None:
-    """The table of a provider holds these numbers, and no other, under this meaning."""
+def test_each_number_has_its_meaning(who: str, meaning: Meaning) -> None:
+    """The table of a provider holds exactly these numbers with this meaning."""
     assert {number for number, code in TABLES[who].items() if code.meaning is meaning} == CLASSES[who, meaning]
 
 
 @pytest.mark.parametrize("code", [f"{who}_{number}" for who, table in TABLES.items() for number in table])
 def test_each_number_has_advice(code: str) -> None:
-    """A line begins with the number and says what happens next."""
+    """The line begins with the number and says what happens next."""
     assert advise(code).startswith(f"{code.partition('_')[2]}: ")
     assert advise(code).endswith(".")
 
 
-def test_the_issue_s_own_example() -> None:
-    """131047 is told in plain words."""
+def test_131047_is_explained() -> None:
+    """131047 is explained in plain words, and an unknown code is not."""
     assert "24 h window" in advise("whatsapp_131047")
     assert advise("whatsapp_131047").endswith("It will not be retried.")
     assert advise("nonsense") == ""
 
 
-def test_a_number_that_is_in_no_table() -> None:
-    """An HTTP status speaks for itself; of a provider's own number nothing is claimed."""
+def test_unlisted_number_is_explained_by_its_status() -> None:
+    """An HTTP status explains itself; a provider's own number refers to its documentation."""
     assert advise("telegram_502") == "502: It is tried again."
     assert advise("telegram_418") == "418: It will not be retried."
     assert "documentation" in advise("twilio_21603")
@@ -71,7 +71,7 @@ WORDS = {
 
 
 def documented(section: str) -> dict[str, str]:
-    """Each code of a section's table of errors in docs/providers.md, with its row."""
+    """Return each code of a section's error table in docs/providers.md, with its row."""
     text = (Path(__file__).parents[2] / "docs" / "providers.md").read_text("utf-8")
     [_, body] = re.split(rf"^## {re.escape(section)}$", text, flags=re.MULTILINE)
     rows = [line for line in body.partition("\n## ")[0].splitlines() if line.startswith("| ")]
@@ -79,15 +79,15 @@ def documented(section: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("who", TABLES)
-def test_the_documentation_tells_of_each_number(who: str) -> None:
-    """docs/providers.md has each number of a provider, in a row that says what becomes of the delivery."""
+def test_documentation_lists_each_number(who: str) -> None:
+    """docs/providers.md has each number of a provider, in a row that says what follows for the delivery."""
     rows = documented(SECTIONS[who])
     assert {int(code) for code in rows if code.isdigit()} == set(TABLES[who])
     for number, code in TABLES[who].items():
         assert WORDS[code.meaning] in rows[str(number)], number
 
 
-def test_the_documentation_tells_of_our_own_codes() -> None:
+def test_documentation_lists_the_codes_of_msgctl() -> None:
     """Each code that no provider gave is explained."""
     assert {*MSGCTL_ADVICE, *(code for channel in BUILT_IN for code in channel.error_advice)} <= documented(
         "Errors of msgctl's own"

@@ -1,4 +1,4 @@
-"""Each step of a delivery is an event, in the script that takes the step."""
+"""Each step of a delivery is an event, written by the script that takes the step."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ from tests.support.subscriber import CHAT, TO, Desk, ended, held
 
 
 async def story(redis: RedisClient, settings: Settings, message_id: str) -> list[Event]:
-    """What the ledger tells of a message."""
+    """Return the ledger's events of a message."""
     return await Ledger(redis).read_related([message_id], None, "0-0")
 
 
-async def test_a_delivery_that_is_held_and_let_go(
+async def test_held_delivery_records_its_steps(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """Its channel is paused: it says so once, and again when it is its turn; then how it was sent."""
+    """While its channel is paused there is one event, another when it is due, and then those of its send."""
     channels = Channels(Context(settings, redis))
     await channels.pause(Channel.TELEGRAM)
     async with Desk(settings):
@@ -38,10 +38,10 @@ async def test_a_delivery_that_is_held_and_let_go(
     assert events[3].evidence["provider"]
 
 
-async def test_one_that_waits_for_its_turn_says_so_once(
+async def test_waiting_for_the_previous_response_is_recorded_once(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """However often it is not its turn behind one that is tried again."""
+    """There is one event, however often it waits for the one that is retried."""
     providers.answers += [(500, {}), (500, {})]
     async with Desk(settings):
         first = await replies.commit(response(Channel.TELEGRAM, CHAT, conversation="c"))
@@ -56,10 +56,10 @@ async def test_one_that_waits_for_its_turn_says_so_once(
     ]
 
 
-async def test_a_failure_that_a_receipt_tells_is_an_end(
+async def test_failure_reported_by_a_status_is_terminal(
     settings: Settings, redis: Any, replies: Replies, providers: Providers
 ) -> None:
-    """Sent, and then the provider says that it never arrived: the ledger ends in that, with its code."""
+    """The provider reports that a sent part did not arrive: that is the last event, with its code."""
     async with Desk(settings):
         reply = await replies.commit(response(Channel.WHATSAPP, TO))
         sent = await ended(redis, reply)

@@ -1,4 +1,4 @@
-"""The record of a send: what it says after success, refusal, doubt and death, and that it fences a second send."""
+"""The delivery record after success, rejection, unknown outcome and crash, and as the fence of a second send."""
 
 import secrets
 from typing import Any
@@ -27,14 +27,14 @@ CHAT = {"chatId": 42}
 
 
 def doubted() -> float:
-    """How many deliveries by Telegram this process has called UNKNOWN."""
+    """Return how many Telegram deliveries this process has counted as UNKNOWN."""
     return float(metrics.DELIVERIES.labels("telegram", "unknown")._value.get())
 
 
-async def test_a_sent_reply(
+async def test_sent_reply_is_recorded(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """SENT, with the provider's id and both times; acknowledged, and nothing is left pending."""
+    """It is SENT, with the provider's id and both times, and its entry is acknowledged."""
     async with Desk(settings):
         record = await ended(redis, reply := await replies.commit(response(Channel.TELEGRAM, CHAT)))
     assert (record.state, record.provider_id, record.attempts) == (DeliveryState.SENT, "1", 1)
@@ -44,7 +44,7 @@ async def test_a_sent_reply(
     assert await redis.pttl(keys.DELIVERY + reply.message_id) > 0
 
 
-async def test_nothing_is_known_before_the_first_try(redis: RedisClient) -> None:
+async def test_record_is_missing_before_the_first_attempt(redis: RedisClient) -> None:
     """A message without a delivery has no record."""
     assert await find_record(redis, "nobody") is None
 
@@ -52,7 +52,7 @@ async def test_nothing_is_known_before_the_first_try(redis: RedisClient) -> None
 async def test_sending_is_written_before_the_call(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """While the provider has not answered, the record says SENDING."""
+    """Until the provider answers, the record is SENDING."""
     providers.answers.append("hang")
     async with Desk(settings):
         reply = await replies.commit(response(Channel.TELEGRAM, CHAT))
@@ -62,10 +62,10 @@ async def test_sending_is_written_before_the_call(
     assert (record.state, record.channel) == (DeliveryState.SENDING, "telegram")
 
 
-async def test_a_hanging_provider_gives_unknown(
+async def test_hanging_provider_leads_to_unknown(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """No answer before the deadline: UNKNOWN, and not one more call."""
+    """Without an answer before the deadline it is UNKNOWN, and the provider is not called again."""
     hasty = settings.model_copy(update={"delivery": settings.delivery.model_copy(update={"timeout": 0.3})})
     providers.answers.append("hang")
     async with Desk(hasty):
@@ -74,10 +74,10 @@ async def test_a_hanging_provider_gives_unknown(
     assert len(providers.requests) == 1
 
 
-async def test_passing_failures_are_tried_again(
+async def test_transient_failures_are_retried(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """Two 503 and then a success: SENT on the third try, after pauses that were kept in Redis."""
+    """After two 503 it is SENT on the third attempt; Redis kept the delays."""
     providers.answers.extend([(503, {}), (503, {})])
     async with Desk(settings):
         record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT)))
@@ -86,10 +86,10 @@ async def test_passing_failures_are_tried_again(
     assert await redis.zcard(keys.POSTPONED) == 0
 
 
-async def test_attempts_end(
+async def test_delivery_fails_after_its_last_attempt(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """After the configured number of tries it is FAILED, with the code of the last."""
+    """After the configured number of attempts it is FAILED, with the code of the last one."""
     providers.answers.extend([(503, {})] * 5)
     async with Desk(settings):
         record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT)))
@@ -114,7 +114,7 @@ async def test_bad_metadata_is_recorded(
     metadata: dict[str, Any],
     code: str,
 ) -> None:
-    """A reply with nowhere to go is FAILED for good, and the next one of its conversation is not held up."""
+    """A reply without an address is FAILED, and the next one of its conversation is sent."""
     async with Desk(settings):
         bad = await ended(redis, await replies.commit(response(channel, metadata)))
         good = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT)))
@@ -123,7 +123,7 @@ async def test_bad_metadata_is_recorded(
 
 
 async def test_a_blank_reply_is_recorded(settings: Settings, redis: RedisClient, replies: Replies) -> None:
-    """A reply of white space is a final failure, not a call that the provider refuses."""
+    """A reply of white space is a final failure without a call to the provider."""
     async with Desk(settings):
         record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT, text=" \n ")))
     assert (record.state, record.code) == (DeliveryState.FAILED, "blank_reply")
@@ -132,7 +132,7 @@ async def test_a_blank_reply_is_recorded(settings: Settings, redis: RedisClient,
 async def test_a_long_reply_goes_in_parts_in_order(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """Each part once, in order, although one of them had to be tried again; the record names every id."""
+    """Each part is sent once, in order, although one is retried; the record has every id."""
     text = "\n\n".join(str(number) * 4000 for number in range(1, 5))
     async with Desk(settings):
         providers.answers.extend([(200, {"ok": True, "result": {"message_id": 900}}), (502, {})])
@@ -141,10 +141,10 @@ async def test_a_long_reply_goes_in_parts_in_order(
     assert (record.state, record.part, record.provider_id) == (DeliveryState.SENT, 4, "900,1,2,3")
 
 
-async def test_what_is_sent_is_not_sent_again(
+async def test_sent_response_is_not_sent_again(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """The same response in the stream a second time finds its record, and is only acknowledged."""
+    """The same response in a second entry finds its record and is only acknowledged."""
     async with Desk(settings):
         reply = await replies.commit(response(Channel.TELEGRAM, CHAT))
         await ended(redis, reply)
@@ -159,10 +159,10 @@ async def test_what_is_sent_is_not_sent_again(
     assert len(providers.requests) == 2
 
 
-async def test_a_callback_of_doubtful_fate_is_repeated(
+async def test_callback_of_unknown_outcome_is_repeated(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """A cut line is no end for a callback: the receiver tells a repetition by `webhook-id`."""
+    """A broken connection does not end a callback: the receiver deduplicates by `webhook-id`."""
     providers.answers.append("cut")
     async with Desk(settings):
         metadata = {"callbackUrl": f"{providers.url}/hook"}
@@ -173,10 +173,10 @@ async def test_a_callback_of_doubtful_fate_is_repeated(
     assert first.body == second.body
 
 
-async def test_a_sender_that_died_leaves_doubt(
+async def test_dead_sender_leaves_an_unknown_outcome(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """Killed between the call and its answer: who takes over says UNKNOWN, counts it once, and does not send."""
+    """The sender dies before the answer: the next subscriber records UNKNOWN once and does not send."""
     providers.answers.append("hang")
     async with Desk(settings, "first") as first:
         reply = await replies.commit(response(Channel.TELEGRAM, CHAT))
@@ -190,10 +190,10 @@ async def test_a_sender_that_died_leaves_doubt(
     assert doubted() == before + 1
 
 
-async def test_each_refusal_for_a_rate_is_counted(
+async def test_each_rejection_for_a_rate_is_counted(
     settings: Settings, redis: RedisClient, replies: Replies
 ) -> None:
-    """What is turned away for its rate knows how often, so that its pause can grow; no attempt is charged."""
+    """The record counts rejections for a rate, so that the delay can grow; they do not count as attempts."""
     records = DeliveryRecords(redis, settings)
     reply = await replies.commit(response(Channel.WHATSAPP, {"to": "+5511999990000"}))
     stream = ResponseStream(redis, settings, "one")
@@ -238,10 +238,10 @@ async def test_the_pause_for_a_rate_grows_unless_the_provider_names_one(
     assert {runner.decide_retry(permit, asked) for permit in permits} == {RetryLater(7, counts_as_attempt=False)}
 
 
-async def test_an_unreadable_entry_is_passed_over(
+async def test_unreadable_entry_is_skipped(
     settings: Settings, redis: RedisClient, replies: Replies, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Entries that are no JSON, or lack what is needed, stop nothing; the log does not hold their text."""
+    """Entries with invalid JSON or missing fields do not stop the subscriber; the log omits their text."""
     for body in ("{", '{"messageId":"m"}', "[1]", "the secret words"):
         await redis.xadd(keys.RESPONSES, {"kind": "response", "channel": "web", "body": body})
     async with Desk(settings):
@@ -254,7 +254,7 @@ async def test_an_unreadable_entry_is_passed_over(
 async def test_the_token_is_in_no_record_and_no_log(
     settings: Settings, redis: RedisClient, replies: Replies, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A refused bot token, and a host that cannot be reached, are told of without the token."""
+    """An unreachable host is reported without the bot's token."""
     closed = settings.telegram.model_copy(update={"base_url": "http://127.0.0.1:9"})
     async with Desk(settings.model_copy(update={"telegram": closed})):
         record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT)))

@@ -1,4 +1,4 @@
-"""F26: somebody cuts or deletes the stream: an alarm, and what was not delivered comes back, once."""
+"""F26: the stream is cut or deleted: an alarm is logged, and undelivered responses are put back once."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -30,7 +30,7 @@ async def stream(settings: Settings, redis: RedisClient) -> AsyncIterator[Respon
 
 
 async def to_phones(replies: Replies, count: int = 6) -> list[Response]:
-    """Replies in three conversations."""
+    """Commit replies in three conversations."""
     return [
         await replies.commit(response(Channel.TELEGRAM, CHAT, conversation=f"c{number % 3}", text=f"{number}"))
         for number in range(count)
@@ -38,7 +38,7 @@ async def to_phones(replies: Replies, count: int = 6) -> list[Response]:
 
 
 async def cut(redis: Any, how: str) -> None:
-    """Do what an operator should not."""
+    """Damage the stream as an operator should not."""
     if how == "xtrim":
         await redis.xtrim(keys.RESPONSES, maxlen=0, approximate=False)
     elif how == "destroy":
@@ -49,7 +49,7 @@ async def cut(redis: Any, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["xtrim", "destroy", "del"])
 @pytest.mark.parametrize("when", ["unread", "pending"])
-async def test_what_was_cut_comes_back(
+async def test_cut_responses_are_put_back(
     *,
     settings: Settings,
     redis: RedisClient,
@@ -60,7 +60,7 @@ async def test_what_was_cut_comes_back(
     how: str,
     when: str,
 ) -> None:
-    """Read or not, by whatever means: an error is logged, and every reply is sent, once and in order."""
+    """For read and unread entries an error is logged, and every reply is sent once and in order."""
     first = await replies.commit(response(Channel.TELEGRAM, CHAT, conversation="c0", text="first"))
     async with Desk(settings):
         await ended(redis, first)
@@ -80,14 +80,14 @@ async def test_what_was_cut_comes_back(
 
 
 async def gone(redis: RedisClient) -> bool:
-    """Whether nothing is thought to be lost."""
+    """Return whether no response counts as lost."""
     return not await redis.exists(keys.RESPONSES_LOST)
 
 
-async def test_what_is_being_sent_is_left_alone(
+async def test_response_in_flight_is_not_put_back(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """The stream is cut during a call and behind it: that one ends as SENT, not in doubt; the next ones follow."""
+    """The stream is cut during a call: that delivery is SENT, not UNKNOWN, and the next ones follow."""
     providers.slow = lambda _request: 0.5
     async with Desk(settings):
         sent = await to_phones(replies)
@@ -98,8 +98,8 @@ async def test_what_is_being_sent_is_left_alone(
     assert sorted(providers.texts()) == list("012345")
 
 
-async def test_a_web_reply_comes_back(settings: Settings, redis: RedisClient, replies: Replies) -> None:
-    """A reply for a browser that was cut unread is handed on to its socket."""
+async def test_cut_web_reply_is_put_back(settings: Settings, redis: RedisClient, replies: Replies) -> None:
+    """A reply for a browser that was cut unread reaches its socket."""
     gateway = SocketRegistry(redis, settings, "g1")
     await gateway.register("s1", "ana")
     await gateway.join("s1", "c1")
@@ -113,10 +113,10 @@ async def test_a_web_reply_comes_back(settings: Settings, redis: RedisClient, re
     assert inbox == 2
 
 
-async def test_a_postponed_one_that_came_back_is_known(
+async def test_cut_retry_is_put_back(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers, stream: ResponseStream
 ) -> None:
-    """A retry returned to the stream as a new entry, which is cut: it is put back again."""
+    """A retry that returned to the stream as a new entry is cut and put back again."""
     providers.answers.append((503, {}))
     slow = settings.retry.model_copy(update={"base": 0.3, "cap": 0.3})
     async with Desk(settings.model_copy(update={"retry": slow})):
@@ -138,8 +138,10 @@ async def test_a_postponed_one_that_came_back_is_known(
     assert len(providers.requests) == 2
 
 
-async def test_an_ordinary_trim_is_no_alarm(settings: Settings, redis: RedisClient, replies: Replies) -> None:
-    """What is delivered may be cut, by us or by anyone, and nothing is sent again."""
+async def test_trim_of_delivered_entries_is_no_alarm(
+    settings: Settings, redis: RedisClient, replies: Replies
+) -> None:
+    """Any program may cut delivered entries, and nothing is sent again."""
     async with Desk(settings) as desk:
         sent = await to_phones(replies)
         for reply in sent:

@@ -1,4 +1,4 @@
-"""Web: which sockets a response reaches, in which order, whoever routes it."""
+"""Web routing: which sockets a response reaches and in which order, with several subscribers."""
 
 import asyncio
 from typing import Any
@@ -21,19 +21,19 @@ from tools.support.daemons import until
 
 
 async def settle(settings: Settings, replies: Replies) -> None:
-    """Let a subscriber work until nothing is left to deliver."""
+    """Run a subscriber until everything is delivered."""
     async with Desk(settings) as desk:
         await caught_up(desk.stream, replies)
 
 
 @pytest.fixture
 def gateway(redis: RedisClient, settings: Settings) -> SocketRegistry:
-    """Gateway g1's sockets."""
+    """The socket registry of gateway g1."""
     return SocketRegistry(redis, settings, "g1")
 
 
 async def state(redis: RedisClient, reply: Response) -> tuple[DeliveryState, str | None]:
-    """What the record of a reply says."""
+    """Return the delivery record of a reply."""
     record = await find_record(redis, reply.message_id)
     assert record is not None
     return record.state, record.provider_id
@@ -52,10 +52,10 @@ async def test_the_named_socket_gets_it(
     assert await state(redis, reply) == (DeliveryState.SENT, "s1")
 
 
-async def test_without_a_living_named_socket_all_that_joined_get_it(
+async def test_all_joined_sockets_get_it_if_the_named_one_is_closed(
     settings: Settings, redis: RedisClient, replies: Replies, gateway: SocketRegistry
 ) -> None:
-    """Every living socket of that user in the conversation, on any gateway; dead ones leave the set."""
+    """Every open socket of the user in the conversation gets it, on any gateway; closed ones leave the set."""
     elsewhere = SocketRegistry(redis, settings, "g2")
     await gateway.register("s1", "ana")
     await elsewhere.register("s2", "ana")
@@ -70,10 +70,10 @@ async def test_without_a_living_named_socket_all_that_joined_get_it(
 
 
 @pytest.mark.parametrize("metadata", [{"websocketId": "evas"}, {}, {"websocketId": 7}, {"websocketId": {"a": 1}}])
-async def test_another_users_socket_never_hears_of_it(
+async def test_socket_of_another_user_never_gets_it(
     settings: Settings, redis: RedisClient, replies: Replies, gateway: SocketRegistry, metadata: dict[str, object]
 ) -> None:
-    """Neither by being named nor by having joined; the response is KEPT for its own user."""
+    """Neither a named nor a joined socket of another user gets it; the response is KEPT for its own user."""
     await gateway.register("evas", "eva")
     await gateway.join("evas", "c1")
     reply = await replies.commit(response(metadata=metadata))
@@ -85,7 +85,7 @@ async def test_another_users_socket_never_hears_of_it(
 async def test_two_racing_subscribers_keep_the_order(
     settings: Settings, redis: Any, replies: Replies, gateway: SocketRegistry
 ) -> None:
-    """Sixty responses, three conversations, two subscribers, one killed in between: each once, in order."""
+    """Sixty responses in three conversations arrive once and in order, although one of two subscribers dies."""
     await gateway.register("s1", "ana")
     for lane in range(3):
         await gateway.join("s1", f"c{lane}")
@@ -102,10 +102,10 @@ async def test_two_racing_subscribers_keep_the_order(
         assert got == list(range(1, 21))
 
 
-async def test_the_later_one_first_brings_the_earlier_along(
+async def test_later_response_brings_earlier_ones_along(
     settings: Settings, redis: RedisClient, replies: Replies, gateway: SocketRegistry
 ) -> None:
-    """Whoever routes number 3 routes 1 before it, but not 2, which went to a phone; then 1 is nothing new."""
+    """Routing number 3 first routes 1, but not 2, which went to a phone; routing 1 again sends nothing."""
     await gateway.register("s1", "ana")
     await gateway.join("s1", "c1")
     await replies.commit(response())
@@ -125,7 +125,7 @@ async def test_the_later_one_first_brings_the_earlier_along(
 async def test_a_reply_that_is_no_longer_kept_is_routed_from_the_stream(
     settings: Settings, redis: RedisClient, replies: Replies, gateway: SocketRegistry
 ) -> None:
-    """The gap is filled with what is there, and the response itself never depends on it."""
+    """The gap is filled with the kept responses; the response itself comes from the stream."""
     await gateway.register("s1", "ana")
     await gateway.join("s1", "c1")
     for _ in range(3):
@@ -135,10 +135,10 @@ async def test_a_reply_that_is_no_longer_kept_is_routed_from_the_stream(
     assert [seq for _, _, seq in await inbox(redis)] == [1, 2, 3]
 
 
-async def test_a_forgotten_conversation_does_not_come_back(
+async def test_expired_conversation_is_not_created_again(
     settings: Settings, redis: RedisClient, replies: Replies, gateway: SocketRegistry
 ) -> None:
-    """A late response of an expired conversation reaches its socket and leaves no hash without a TTL behind."""
+    """A late response of an expired conversation reaches its socket and creates no hash without a TTL."""
     await gateway.register("s1", "ana")
     await replies.commit(response(metadata={"websocketId": "s1"}))
     await redis.delete(keys.CONVERSATION + "c1", keys.REPLIES + "c1")
@@ -147,10 +147,10 @@ async def test_a_forgotten_conversation_does_not_come_back(
     assert await redis.exists(keys.CONVERSATION + "c1") == 0
 
 
-async def test_a_dead_letter_is_told_once(
+async def test_dead_letter_notice_is_sent_once(
     settings: Settings, redis: RedisClient, replies: Replies, gateway: SocketRegistry
 ) -> None:
-    """The news goes to the user's socket as a failure; it takes no number and leaves no record of a delivery."""
+    """The notice goes to the user's socket as a failure; it takes no number and leaves no delivery record."""
     await gateway.register("s1", "ana")
     await gateway.join("s1", "c1")
     await replies.bury("lost", "c1")
@@ -168,7 +168,7 @@ async def test_a_dead_letter_is_told_once(
 async def test_a_forgotten_script_is_loaded_again(
     settings: Settings, redis: RedisClient, replies: Replies, gateway: SocketRegistry
 ) -> None:
-    """After SCRIPT FLUSH, as after a restart of Redis, the batch goes through all the same."""
+    """After SCRIPT FLUSH, as after a restart of Redis, the batch is routed."""
     await gateway.register("s1", "ana")
     await gateway.join("s1", "c1")
     await redis.script_flush()
@@ -180,7 +180,7 @@ async def test_a_forgotten_script_is_loaded_again(
 async def test_a_frame_holds_the_response(
     redis: RedisClient, settings: Settings, replies: Replies, gateway: SocketRegistry
 ) -> None:
-    """What a gateway reads is the whole response with its number, the text to the character."""
+    """A gateway reads the whole response with its number and the unchanged text."""
     await gateway.register("s1", "ana")
     reply = await replies.commit(response(metadata={"websocketId": "s1"}, text='não "é" 😀\n'))
     await settle(settings, replies)
@@ -193,13 +193,13 @@ async def test_a_frame_holds_the_response(
 
 
 async def fall_silent(redis: RedisClient, gateway: str) -> None:
-    """Let a gateway's last sign of life be ten seconds old, as if it had been killed."""
+    """Set a gateway's last heartbeat to ten seconds ago, as if it had been killed."""
     last = int(await redis.hget(keys.GATEWAYS, gateway) or 0)
     await redis.hset(keys.GATEWAYS, gateway, str(last - 10_000))
 
 
 async def come_back(settings: Settings, redis: RedisClient, gateway: SocketRegistry) -> SocketRegistry:
-    """Ana's socket `old` at g1, and `new` at g2, which has resumed c1; the sockets of g2."""
+    """Ana's socket `old` at g1, and `new` at g2, which has resumed c1; returns the registry of g2."""
     elsewhere = SocketRegistry(redis, settings, "g2")
     for one, socket in ((gateway, "old"), (elsewhere, "new")):
         await one.heartbeat()
@@ -208,10 +208,10 @@ async def come_back(settings: Settings, redis: RedisClient, gateway: SocketRegis
     return elsewhere
 
 
-async def test_a_reply_finds_who_came_back_although_it_names_a_dead_socket(
+async def test_reply_to_a_dead_socket_reaches_the_reconnected_user(
     settings: Settings, redis: RedisClient, replies: Replies, gateway: SocketRegistry
 ) -> None:
-    """The named socket's gateway was killed, its key lives on: the reply goes to the user's new socket as well."""
+    """The named socket's gateway was killed and its key remains: the user's new socket gets the reply too."""
     await come_back(settings, redis, gateway)
     await fall_silent(redis, "g1")
     reply = await replies.commit(response(metadata={"websocketId": "old"}))
@@ -221,10 +221,10 @@ async def test_a_reply_finds_who_came_back_although_it_names_a_dead_socket(
     assert await state(redis, reply) == (DeliveryState.SENT, "new")
 
 
-async def test_what_waits_for_a_dead_gateway_is_inherited(
+async def test_frames_of_a_dead_gateway_are_rerouted(
     settings: Settings, redis: RedisClient, replies: Replies, gateway: SocketRegistry
 ) -> None:
-    """Routed before the silence was noticed: it moves, in order, to the socket that has resumed elsewhere."""
+    """Frames routed before the death was noticed move, in order, to the socket that resumed elsewhere."""
     await come_back(settings, redis, gateway)
     for conversation in ("c1", "c1", "c2"):
         await replies.commit(response(metadata={"websocketId": "old"}, conversation=conversation))
@@ -255,10 +255,10 @@ async def test_what_waits_for_a_dead_gateway_is_inherited(
     await cancel(reading)
 
 
-async def test_nothing_is_inherited_out_of_order(
+async def test_frames_are_not_rerouted_out_of_order(
     settings: Settings, redis: RedisClient, replies: Replies, gateway: SocketRegistry
 ) -> None:
-    """A later reply has reached the new socket: the one in the dead inbox is left for the client's `resume`."""
+    """A later reply has reached the new socket: the frame in the dead inbox is left for the client's `resume`."""
     elsewhere = await come_back(settings, redis, gateway)
     for socket in ("old", "new"):
         await replies.commit(response(metadata={"websocketId": socket}))
@@ -272,7 +272,7 @@ async def test_nothing_is_inherited_out_of_order(
 
 
 async def committed(settings: Settings, redis: RedisClient) -> list[StreamEntry]:
-    """What a subscriber reads."""
+    """Return the entries that a subscriber reads."""
     stream = ResponseStream(redis, settings, "reader")
     await stream.ensure_group()
     try:

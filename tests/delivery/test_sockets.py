@@ -1,4 +1,4 @@
-"""A gateway's register of sockets: lives, outages, what was missed, the inbox."""
+"""A gateway's socket registry: expiry, outages, missed responses, and the inbox."""
 
 import asyncio
 import time
@@ -26,17 +26,17 @@ def sockets(redis: RedisClient, settings: Settings) -> SocketRegistry:
 
 
 async def push(redis: RedisClient, number: int) -> None:
-    """Put a frame into g1's inbox, as ROUTE does."""
+    """Put a frame into g1's inbox, as routing does."""
     await redis.xadd(
         keys.INBOX + "g1",
         {"socket": "s1", "conversation": "c1", "seq": number, "kind": "response", "body": "{}"},
     )
 
 
-async def test_a_socket_lives_as_long_as_it_beats(
+async def test_socket_lives_as_long_as_it_is_renewed(
     redis: RedisClient, settings: Settings, sockets: SocketRegistry
 ) -> None:
-    """A registered socket expires by itself; a beat prolongs it and says that the gateway lives."""
+    """A registered socket expires; a renewal extends it and is a heartbeat of the gateway."""
     await sockets.register("s1", "ana")
     assert await redis.hgetall(keys.SOCKET + "s1") == {"gateway": "g1", "user": "ana"}
     ttl = settings.gateway.socket_ttl * 1000
@@ -46,8 +46,8 @@ async def test_a_socket_lives_as_long_as_it_beats(
     assert int(await redis.hget(keys.GATEWAYS, "g1") or 0) > 0
 
 
-async def test_a_beat_brings_back_what_redis_forgot(redis: RedisClient, sockets: SocketRegistry) -> None:
-    """After an outage longer than the TTL a living socket is known again, with its conversations."""
+async def test_renewal_restores_expired_sockets(redis: RedisClient, sockets: SocketRegistry) -> None:
+    """After an outage longer than the TTL an open socket is registered again, with its conversations."""
     await sockets.register("s1", "ana")
     await sockets.join("s1", "c1")
     await redis.delete(keys.SOCKET + "s1", keys.SOCKETS + "c1")
@@ -58,7 +58,7 @@ async def test_a_beat_brings_back_what_redis_forgot(redis: RedisClient, sockets:
 
 
 async def test_a_closed_socket_leaves_nothing(redis: RedisClient, sockets: SocketRegistry) -> None:
-    """Neither its hash nor its membership, and no beat revives it."""
+    """Neither its hash nor its membership remains, and no renewal restores it."""
     await sockets.register("s1", "ana")
     await sockets.join("s1", "c1")
     assert await redis.pttl(keys.SOCKETS + "c1") > 0
@@ -68,7 +68,7 @@ async def test_a_closed_socket_leaves_nothing(redis: RedisClient, sockets: Socke
 
 
 async def test_many_sockets_come_and_go_in_few_round_trips(redis: RedisClient, settings: Settings) -> None:
-    """When hundreds do at once, it takes no connection for each, and leaves nothing in the end."""
+    """Hundreds of sockets need no connection each, and leave nothing behind."""
     client = connect(settings)
     sockets = SocketRegistry(client, settings, "g1")
     await sockets.register("first", "ana")  # Redis knows the script from now on
@@ -85,8 +85,8 @@ async def test_many_sockets_come_and_go_in_few_round_trips(redis: RedisClient, s
     await client.aclose()
 
 
-async def test_what_was_missed(replies: Replies, sockets: SocketRegistry) -> None:
-    """The web responses after the number, in order."""
+async def test_missed_responses_are_returned_in_order(replies: Replies, sockets: SocketRegistry) -> None:
+    """The result holds the web responses after the number, in order."""
     for number in range(12):
         channel = Channel.TELEGRAM if number == 5 else Channel.WEB
         await replies.commit(response(channel, text=str(number)))
@@ -96,10 +96,10 @@ async def test_what_was_missed(replies: Replies, sockets: SocketRegistry) -> Non
 
 
 @pytest.mark.parametrize(("after", "recovered"), [(4, False), (5, True), (6, True)])
-async def test_a_history_that_does_not_reach_back_says_so(
+async def test_missed_responses_report_a_gap(
     redis: RedisClient, replies: Replies, sockets: SocketRegistry, after: int, recovered: bool
 ) -> None:
-    """With everything up to 5 cut away, who left before 5 is told that something is missing."""
+    """Responses up to 5 were cut: a socket that left before 5 learns that some are missing."""
     for _ in range(8):
         await replies.commit(response())
     await redis.zremrangebyscore(keys.REPLIES + "c1", "-inf", 5)
@@ -109,10 +109,10 @@ async def test_a_history_that_does_not_reach_back_says_so(
     assert missed.recovered is recovered
 
 
-async def test_a_conversation_that_began_anew_says_so(
+async def test_missed_responses_report_a_conversation_that_started_again(
     redis: RedisClient, replies: Replies, sockets: SocketRegistry
 ) -> None:
-    """Who left at 7 of an earlier life gets all there is, and that it is not what they left."""
+    """A socket that left at 7, before the conversation started again, gets all responses and learns of it."""
     for _ in range(3):
         await replies.commit(response())
     missed = await sockets.find_missed("c1", "ana", 7)
@@ -120,13 +120,13 @@ async def test_a_conversation_that_began_anew_says_so(
     assert not missed.recovered
 
 
-async def test_an_unknown_conversation_is_empty(sockets: SocketRegistry) -> None:
-    """Nobody's conversation resumes empty and whole."""
+async def test_unknown_conversation_is_empty_and_complete(sockets: SocketRegistry) -> None:
+    """An unknown conversation has no responses and no gap."""
     missed = await sockets.find_missed("nobodys", "ana", 7)
     assert (missed.responses, missed.recovered) == ([], True)
 
 
-async def test_another_users_conversation_does_not_exist(replies: Replies, sockets: SocketRegistry) -> None:
+async def test_conversation_of_another_user_is_not_found(replies: Replies, sockets: SocketRegistry) -> None:
     """Eva cannot resume ana's conversation."""
     await replies.commit(response())
     with pytest.raises(NotFound):
@@ -134,7 +134,7 @@ async def test_another_users_conversation_does_not_exist(replies: Replies, socke
 
 
 async def test_frames_come_in_order_and_are_trimmed(redis: Any, sockets: SocketRegistry) -> None:
-    """What was there before and what comes while reading, each once; the inbox does not keep what was read."""
+    """Earlier frames and new ones arrive once each; the inbox drops frames that were read."""
     for number in range(3):
         await push(redis, number)
     stream = sockets.read_frames()
@@ -151,7 +151,7 @@ async def test_frames_come_in_order_and_are_trimmed(redis: Any, sockets: SocketR
 
 
 async def test_frames_survive_a_cut_connection(redis: RedisClient, sockets: SocketRegistry) -> None:
-    """Every connection of the reader is killed in the middle of its wait: the next frame comes all the same."""
+    """The connections of the reader are killed during its wait: the next frame still arrives."""
     stream = sockets.read_frames()
     waiting = asyncio.ensure_future(anext(stream))
 
@@ -168,14 +168,14 @@ async def test_frames_survive_a_cut_connection(redis: RedisClient, sockets: Sock
 
 
 async def close(stream: AsyncIterator[object]) -> None:
-    """End an iteration and let go of its connection."""
+    """End an iteration and close its connection."""
     await stream.aclose()  # type: ignore[attr-defined]  # an asynchronous generator has it
 
 
-async def test_a_wrong_clock_makes_no_gateway_silent(
+async def test_wrong_host_clock_does_not_make_a_gateway_stale(
     redis: RedisClient, sockets: SocketRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """F19: the sign of life is in Redis's time, whatever this host takes for the time."""
+    """F19: the heartbeat uses the clock of Redis, not the clock of this host."""
     monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
     await sockets.heartbeat()
     seconds, _ = await redis.time()
@@ -184,7 +184,7 @@ async def test_a_wrong_clock_makes_no_gateway_silent(
 
 
 async def read(frames: AsyncIterator[Any], count: int) -> None:
-    """Take frames of an inbox until there were so many."""
+    """Read frames of an inbox until a number of them has arrived."""
     while count > 0:
         async with asyncio.timeout(PATIENCE):
             count -= len(await anext(frames))
@@ -192,7 +192,7 @@ async def read(frames: AsyncIterator[Any], count: int) -> None:
 
 
 async def cut(redis: RedisClient, count: int) -> None:
-    """Let so many frames come into g1's inbox and be cut before anybody can read them."""
+    """Add a number of frames to g1's inbox and cut them unread."""
     async with redis.pipeline(transaction=True) as pipeline:
         for _ in range(count):
             pipeline.xadd(keys.INBOX + "g1", {"never": "read"})
@@ -201,12 +201,12 @@ async def cut(redis: RedisClient, count: int) -> None:
 
 
 async def is_empty(redis: RedisClient) -> bool:
-    """Whether what was read of g1's inbox is dropped."""
+    """Return whether the read frames of g1's inbox are trimmed."""
     return await redis.xlen(keys.INBOX + "g1") == 0
 
 
 async def test_frames_that_were_cut_are_counted(redis: RedisClient, sockets: SocketRegistry) -> None:
-    """Told once, however much was read before and after; what was read never counts."""
+    """Lost frames are counted once; frames that were read never count."""
     assert await sockets.count_lost_frames() == 0
     for number in range(5):
         await push(redis, number)
@@ -225,8 +225,8 @@ async def test_frames_that_were_cut_are_counted(redis: RedisClient, sockets: Soc
     assert await sockets.count_lost_frames() == 0
 
 
-async def test_a_loss_is_told_once_the_rest_is_read(redis: RedisClient, sockets: SocketRegistry) -> None:
-    """Who is closed before that would not get what is still there, and a flood would close all again and again."""
+async def test_loss_is_reported_after_the_rest_is_read(redis: RedisClient, sockets: SocketRegistry) -> None:
+    """Closing sockets earlier would lose the remaining frames, and a flood would close all of them repeatedly."""
     await cut(redis, 3)
     await push(redis, 1)
     assert await sockets.count_lost_frames() == 0
@@ -238,8 +238,8 @@ async def test_a_loss_is_told_once_the_rest_is_read(redis: RedisClient, sockets:
     await cancel(reading)
 
 
-async def test_an_inbox_that_redis_lost_is_no_loss(redis: RedisClient, sockets: SocketRegistry) -> None:
-    """A stream that begins anew, or lacks its end, counts from there."""
+async def test_inbox_that_redis_lost_is_not_counted_as_a_loss(redis: RedisClient, sockets: SocketRegistry) -> None:
+    """A stream that starts again, or lacks its end, is counted from there."""
     for number in range(5):
         await push(redis, number)
     frames = sockets.read_frames()
@@ -258,8 +258,8 @@ async def test_an_inbox_that_redis_lost_is_no_loss(redis: RedisClient, sockets: 
     await cancel(reading)
 
 
-async def test_an_inbox_stays_as_long_as_its_gateway(redis: RedisClient, sockets: SocketRegistry) -> None:
-    """What waits for a gateway that had nothing to do for an hour does not go."""
+async def test_inbox_lives_as_long_as_its_gateway(redis: RedisClient, sockets: SocketRegistry) -> None:
+    """The frames of a gateway that was idle for an hour do not expire."""
     await push(redis, 1)
     await redis.pexpire(keys.INBOX + "g1", 5_000)
     await sockets.heartbeat()

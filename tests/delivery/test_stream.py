@@ -1,4 +1,4 @@
-"""The durable stream: pending entries, takeover, trimming, a lost group."""
+"""The response stream: pending entries, takeover, trimming, and a lost group."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -34,12 +34,12 @@ async def other(settings: Settings, redis: RedisClient) -> AsyncIterator[Respons
 
 
 async def read(stream: ResponseStream) -> list[StreamEntry]:
-    """The next entries; the first look, at the own pending ones, may find none."""
+    """Return the next entries; the first read, of the own pending ones, may be empty."""
     return await stream.read() or await stream.read()
 
 
 async def test_own_pending_entries_come_first(stream: ResponseStream, replies: Replies) -> None:
-    """What was read and not handed on is read again, before anything new."""
+    """Entries that were read and not delivered are read again, before new ones."""
     await replies.commit(response(message_id="a"))
     assert [entry.event.message_id for entry in await read(stream)] == ["a"]
     await replies.commit(response(message_id="b"))
@@ -47,18 +47,18 @@ async def test_own_pending_entries_come_first(stream: ResponseStream, replies: R
     assert [entry.event.message_id for entry in await stream.read()] == ["a"]
 
 
-async def test_what_is_held_is_not_read_again(stream: ResponseStream, replies: Replies) -> None:
-    """A look through the pending entries passes over those that are being worked."""
+async def test_entries_in_flight_are_not_read_again(stream: ResponseStream, replies: Replies) -> None:
+    """Reading the pending entries skips those that are in flight."""
     await replies.commit(response(message_id="a"))
     stream.in_flight.update(entry.id for entry in await read(stream))
     stream.reread_pending()
     assert await stream.read() == []
 
 
-async def test_a_silent_subscriber_is_taken_over(
+async def test_entries_of_a_silent_subscriber_are_taken_over(
     stream: ResponseStream, other: ResponseStream, replies: Replies
 ) -> None:
-    """What one read and dropped, two gets, once, after the configured silence."""
+    """Subscriber `two` gets the entries of `one`, once, after the configured time."""
     await replies.commit(response(message_id="a"))
     await read(stream)
     taken: list[StreamEntry] = []
@@ -71,10 +71,10 @@ async def test_a_silent_subscriber_is_taken_over(
     assert [entry.event.message_id for entry in taken] == ["a"]
 
 
-async def test_who_keeps_its_hold_is_not_taken_over(
+async def test_renewed_entries_are_not_taken_over(
     stream: ResponseStream, other: ResponseStream, replies: Replies, redis: Any
 ) -> None:
-    """A renewed hold is as good as a fresh read."""
+    """Renewing resets the idle time."""
     await replies.commit(response(message_id="a"))
     stream.in_flight.update(entry.id for entry in await read(stream))
 
@@ -87,7 +87,7 @@ async def test_who_keeps_its_hold_is_not_taken_over(
     assert await other.take_over() == []
 
 
-async def test_who_leaves_hands_over_at_once(
+async def test_deregistered_subscriber_hands_over_immediately(
     settings: Settings, redis: RedisClient, stream: ResponseStream, replies: Replies
 ) -> None:
     """After `leave` nobody waits for the silence to last; without pending entries the consumer is gone."""
@@ -105,8 +105,8 @@ async def test_who_leaves_hands_over_at_once(
     assert await redis.xinfo_consumers(STREAM, GROUP) == []
 
 
-async def test_trimming_spares_what_is_to_be_delivered(settings: Settings, redis: Any, replies: Replies) -> None:
-    """Far above its limit the stream loses what was delivered, and nothing that is pending or was never read."""
+async def test_trimming_spares_undelivered_entries(settings: Settings, redis: Any, replies: Replies) -> None:
+    """Far above its limit the stream loses delivered entries, and none that is pending or unread."""
     small = settings.delivery.model_copy(update={"max_stream": 1000})
     stream = ResponseStream(redis, settings.model_copy(update={"delivery": small}), "one")
     await stream.ensure_group()
@@ -124,8 +124,10 @@ async def test_trimming_spares_what_is_to_be_delivered(settings: Settings, redis
     assert left[-1600:] == ids[900:]
 
 
-async def test_the_settled_mark_follows(stream: ResponseStream, redis: RedisClient, replies: Replies) -> None:
-    """The mark stands at the oldest pending entry, or at the last that was read if none is pending."""
+async def test_settled_mark_follows_the_oldest_pending_entry(
+    stream: ResponseStream, redis: RedisClient, replies: Replies
+) -> None:
+    """The mark is the oldest pending entry, or the last one read if none is pending."""
     first, second = await replies.put(response()), await replies.put(response())
     await read(stream)
     await stream.acknowledge([second])
@@ -136,10 +138,10 @@ async def test_the_settled_mark_follows(stream: ResponseStream, redis: RedisClie
     assert await redis.get(keys.RESPONSES_SETTLED) == second
 
 
-async def test_a_lost_group_is_made_anew_where_delivery_was(
+async def test_lost_group_is_created_at_the_first_undelivered_entry(
     stream: ResponseStream, redis: RedisClient, replies: Replies, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Somebody destroyed it: an error is logged, and reading goes on with the oldest entry not delivered."""
+    """The group was destroyed: an error is logged, and reading continues with the oldest undelivered entry."""
     delivered, pending = await replies.put(response()), await replies.put(response(message_id="pending"))
     await read(stream)
     await stream.acknowledge([delivered])
@@ -153,10 +155,10 @@ async def test_a_lost_group_is_made_anew_where_delivery_was(
     assert "consumer group was lost" in "".join(capfd.readouterr())
 
 
-async def test_a_blocked_reader_survives_the_loss_of_the_group(
+async def test_blocked_reader_survives_the_loss_of_the_group(
     stream: ResponseStream, redis: RedisClient, replies: Replies
 ) -> None:
-    """NOGROUP in the middle of reading makes the group anew instead of ending the subscriber."""
+    """NOGROUP during a read creates the group again instead of ending the subscriber."""
     await read_nothing(stream)
     await redis.xgroup_destroy(STREAM, GROUP)
     await replies.put(response(message_id="new"))
@@ -165,11 +167,11 @@ async def test_a_blocked_reader_survives_the_loss_of_the_group(
 
 
 async def read_nothing(stream: ResponseStream) -> None:
-    """Look through the own pending entries, of which there are none."""
+    """Read the own pending entries, of which there are none."""
     assert await stream.read() == []
 
 
-async def test_the_living_are_registered_and_the_silent_forgotten(
+async def test_heartbeat_registers_a_subscriber_and_prunes_dead_ones(
     stream: ResponseStream, redis: RedisClient
 ) -> None:
     """`tend` writes the time of this subscriber, and drops a name that is long silent, with its consumer."""

@@ -1,4 +1,4 @@
-"""Telegram: each request to the letter, and what its answers mean."""
+"""Telegram: the exact requests, and the meaning of the answers."""
 
 import pytest
 from pydantic import SecretStr
@@ -20,12 +20,12 @@ from tests.support.replies import response
 
 @pytest.fixture
 def telegram(settings: Settings, poster: HttpClient) -> TelegramSender:
-    """The handler."""
+    """The sender."""
     return TelegramSender(settings, poster)
 
 
 async def test_the_request(telegram: TelegramSender, providers: Providers) -> None:
-    """The call carries the chat, the text, what is replied to and the parse mode; `message_id` is the id."""
+    """The request carries the chat, the text, the replied message and the parse mode; `message_id` is the id."""
     metadata = {"chatId": 42, "replyToMessageId": 7, "parseMode": "HTML"}
     sent = await telegram.send(response(Channel.TELEGRAM, metadata), "Olá", first=True)
     assert sent == "1"
@@ -46,10 +46,8 @@ async def test_only_the_first_part_is_a_reply(telegram: TelegramSender, provider
     assert providers.requests[0].json == {"chat_id": 42, "text": "b"}
 
 
-async def test_mark_up_that_cannot_be_parsed_goes_as_plain_text(
-    telegram: TelegramSender, providers: Providers
-) -> None:
-    """A parse failure costs the mark-up, once, and not the reply."""
+async def test_unparsable_markup_is_sent_as_plain_text(telegram: TelegramSender, providers: Providers) -> None:
+    """After a parse failure the reply is sent once more, without markup."""
     await telegram.send(
         response(Channel.TELEGRAM, {"chatId": 42, "parseMode": "MarkdownV2"}), "2*3 = 6", first=True
     )
@@ -65,7 +63,7 @@ async def test_mark_up_that_cannot_be_parsed_goes_as_plain_text(
         (502, {}, FaultClass.TRANSIENT, None),
     ],
 )
-async def test_what_a_refusal_means(
+async def test_rejection_is_classified(
     *,
     telegram: TelegramSender,
     providers: Providers,
@@ -74,7 +72,7 @@ async def test_what_a_refusal_means(
     fault: FaultClass,
     retry_after: float | None,
 ) -> None:
-    """403 and 400 are final; 429 waits as long as it asks; 5xx may pass."""
+    """403 and 400 are final; 429 waits as long as Telegram asks; 5xx is transient."""
     providers.answers.append((status, document))
     with pytest.raises(ProviderRejected) as raised:
         await telegram.send(response(Channel.TELEGRAM, {"chatId": 42}), "x", first=True)
@@ -83,8 +81,8 @@ async def test_what_a_refusal_means(
 
 
 @pytest.mark.parametrize("answer", ["cut", "hang", (200, {"ok": True})])
-async def test_no_answer_is_unknown(settings: Settings, providers: Providers, answer: Answer) -> None:
-    """A request that was written and got no usable answer may have arrived: that is said, not guessed."""
+async def test_unusable_answer_leads_to_unknown(settings: Settings, providers: Providers, answer: Answer) -> None:
+    """A request that was sent and got no usable answer may have arrived."""
     hasty = settings.model_copy(update={"delivery": settings.delivery.model_copy(update={"timeout": 0.3})})
     providers.answers.append(answer)
     async with HttpClient(hasty) as poster:
@@ -93,8 +91,8 @@ async def test_no_answer_is_unknown(settings: Settings, providers: Providers, an
     assert len(providers.requests) == 1
 
 
-async def test_a_refused_connection_is_for_certain_not_sent(settings: Settings, poster: HttpClient) -> None:
-    """Nobody listens: nothing was sent, and no error names the token."""
+async def test_refused_connection_is_not_sent(settings: Settings, poster: HttpClient) -> None:
+    """No server listens: nothing was sent, and the error does not contain the token."""
     nowhere = settings.telegram.model_copy(update={"base_url": "http://127.0.0.1:9"})
     telegram = TelegramSender(settings.model_copy(update={"telegram": nowhere}), poster)
     with pytest.raises(ProviderUnreachable) as raised:
@@ -116,17 +114,17 @@ async def test_a_refused_connection_is_for_certain_not_sent(settings: Settings, 
 async def test_bad_metadata_is_final(
     telegram: TelegramSender, providers: Providers, metadata: dict[str, object]
 ) -> None:
-    """Metadata that names no chat is a typed, final failure, and nothing is called."""
+    """Metadata without a valid chat is a typed, final failure, and no request is made."""
     with pytest.raises(BadAddress) as raised:
         await telegram.send(response(Channel.TELEGRAM, metadata), "x", first=True)
     assert raised.value.fault is FaultClass.FINAL
     assert providers.requests == []
 
 
-async def test_a_second_bot_sends_where_it_is_named(
+async def test_second_bot_sends_if_it_is_named(
     settings: Settings, poster: HttpClient, providers: Providers
 ) -> None:
-    """Of two tokens the first is the usual one; `channelMetadata.bot` chooses, and each bot has its own rate."""
+    """The first of two tokens is the default; `channelMetadata.bot` chooses, and each bot has its own rate."""
     tokens = SecretStr("123456:AAF-secret_of_the_bot 88:y")
     telegram = TelegramSender(
         settings.model_copy(update={"telegram": settings.telegram.model_copy(update={"token": tokens})}), poster

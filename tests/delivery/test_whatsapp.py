@@ -1,4 +1,4 @@
-"""WhatsApp by Meta and by Twilio: each request to the letter, and what their answers mean."""
+"""WhatsApp through Meta and Twilio: the exact requests, and the meaning of the answers."""
 
 import pytest
 
@@ -16,12 +16,12 @@ BY_TWILIO = TO | {"provider": "twilio"}
 
 @pytest.fixture
 def whatsapp(settings: Settings, poster: HttpClient) -> WhatsAppSender:
-    """The handler."""
+    """The sender."""
     return WhatsAppSender(settings, poster)
 
 
 async def test_the_request_to_meta(whatsapp: WhatsAppSender, providers: Providers) -> None:
-    """The Cloud API gets a text message that carries our id back in its status webhooks."""
+    """The Cloud API gets a text message with the message id, which its status webhooks return."""
     assert await whatsapp.send(response(Channel.WHATSAPP, TO, message_id="m-1"), "Olá", first=True) == "wamid.1"
     [request] = providers.requests
     assert request.path == "/v23.0/1065/messages"
@@ -49,7 +49,7 @@ async def test_the_request_to_twilio(whatsapp: WhatsAppSender, providers: Provid
 
 
 def test_each_provider_has_its_limit(whatsapp: WhatsAppSender) -> None:
-    """4096 characters at Meta, 1600 at Twilio."""
+    """The limit is 4096 characters at Meta and 1600 at Twilio."""
     text = "abc. " * 1000
     by_meta = whatsapp.parts(response(Channel.WHATSAPP, TO, text=text))
     by_twilio = whatsapp.parts(response(Channel.WHATSAPP, BY_TWILIO, text=text))
@@ -72,7 +72,7 @@ def test_each_provider_has_its_limit(whatsapp: WhatsAppSender) -> None:
         (BY_TWILIO, 302, {}, "twilio_302", FaultClass.FINAL),
     ],
 )
-async def test_what_a_refusal_means(
+async def test_rejection_is_classified(
     *,
     whatsapp: WhatsAppSender,
     providers: Providers,
@@ -82,7 +82,7 @@ async def test_what_a_refusal_means(
     code: str,
     fault: FaultClass,
 ) -> None:
-    """The provider's own number decides, else the status; the number is the code of the failure."""
+    """The provider's own number decides, or else the status; the number is part of the failure's code."""
     providers.answers.append((status, document))
     with pytest.raises(DeliveryFailed) as raised:
         await whatsapp.send(response(Channel.WHATSAPP, metadata), "x", first=True)
@@ -97,14 +97,14 @@ async def test_what_a_refusal_means(
         (BY_TWILIO, 201, {}),
     ],
 )
-async def test_what_the_provider_does_not_know_itself(
+async def test_answer_without_certainty_leads_to_unknown(
     whatsapp: WhatsAppSender,
     providers: Providers,
     metadata: dict[str, str],
     status: int,
     document: dict[str, object],
 ) -> None:
-    """131000 and a success without an id leave it open whether it was sent."""
+    """131000 and a success without an id do not tell whether it was sent."""
     providers.answers.append((status, document))
     with pytest.raises(DeliveryUnknown):
         await whatsapp.send(response(Channel.WHATSAPP, metadata), "x", first=True)
@@ -124,13 +124,13 @@ async def test_what_the_provider_does_not_know_itself(
 async def test_bad_metadata_is_final(
     whatsapp: WhatsAppSender, providers: Providers, metadata: dict[str, object]
 ) -> None:
-    """Metadata that names no phone or no provider is a typed, final failure, and nothing is called."""
+    """Metadata without a valid phone or provider is a typed, final failure, and no request is made."""
     with pytest.raises(BadAddress):
         await whatsapp.send(response(Channel.WHATSAPP, metadata), "x", first=True)
     assert providers.requests == []
 
 
-async def test_a_provider_that_is_not_set_up_says_what_to_set(settings: Settings, poster: HttpClient) -> None:
+async def test_missing_token_is_named(settings: Settings, poster: HttpClient) -> None:
     """Without a token the failure names the setting."""
     bare = settings.whatsapp.model_copy(update={"phone_number_id": ""})
     whatsapp = WhatsAppSender(settings.model_copy(update={"whatsapp": bare}), poster)
@@ -139,10 +139,10 @@ async def test_a_provider_that_is_not_set_up_says_what_to_set(settings: Settings
     assert raised.value.code == "not_configured"
 
 
-async def test_a_second_number_sends_where_it_is_named(
+async def test_second_number_sends_if_it_is_named(
     settings: Settings, poster: HttpClient, providers: Providers
 ) -> None:
-    """A number of the routes may send, with a rate of its own; any other number is refused."""
+    """A number of the routes may send, with a rate of its own; any other number is rejected."""
     agent = "3f1f2d1e-0000-4000-8000-000000000000"
     inbound = settings.inbound.model_copy(update={"routes": [f"whatsapp:2077={agent}", f"twilio:+1499={agent}"]})
     whatsapp = WhatsAppSender(settings.model_copy(update={"inbound": inbound}), poster)
