@@ -45,7 +45,7 @@ async def code_of(client: Client, origin: str | None) -> int:
         return 0
 
 
-async def test_only_listed_pages_get_a_socket(settings: Settings) -> None:
+async def test_only_listed_pages_open_a_socket(settings: Settings) -> None:
     """The list is exact: scheme, host and port; whoever names no page, and the gateway's own, are let in."""
     async with client_of(settings, PAGE) as client:
         for origin in (PAGE, client.url, None):
@@ -54,14 +54,14 @@ async def test_only_listed_pages_get_a_socket(settings: Settings) -> None:
             assert await code_of(client, origin) == 4403, origin
 
 
-async def test_without_a_list_only_the_gateways_own_page_is_let_in(settings: Settings) -> None:
+async def test_only_the_own_page_is_allowed_without_a_list(settings: Settings) -> None:
     """The default is the safe one; behind a proxy with TLS the scheme may differ."""
     async with client_of(settings) as client:
         assert await code_of(client, PAGE) == 4403
         assert await code_of(client, client.url.replace("http:", "https:")) == 0
 
 
-async def test_a_star_lets_any_page_in(settings: Settings) -> None:
+async def test_star_allows_all_pages(settings: Settings) -> None:
     """`*` is any page, for sockets and for requests."""
     async with client_of(settings, "*") as client:
         assert await code_of(client, FOREIGN[0]) == 0
@@ -69,7 +69,7 @@ async def test_a_star_lets_any_page_in(settings: Settings) -> None:
         assert answer.headers["access-control-allow-origin"] == FOREIGN[0]
 
 
-async def test_a_listed_page_may_read_answers_and_refusals(settings: Settings) -> None:
+async def test_listed_page_may_read_responses_and_errors(settings: Settings) -> None:
     """CORS headers come with success and with errors, name that page alone, and tell caches of it."""
     async with client_of(settings, PAGE) as client:
         for headers in ({"Origin": PAGE}, {"Origin": PAGE, "Authorization": ""}):
@@ -83,7 +83,7 @@ async def test_a_listed_page_may_read_answers_and_refusals(settings: Settings) -
             assert "access-control-allow-origin" not in answer.headers
 
 
-async def test_a_listed_page_is_told_what_it_may_send(settings: Settings) -> None:
+async def test_preflight_of_a_listed_page_is_answered(settings: Settings) -> None:
     """A browser's preflight is answered without a token; a foreign page's is not."""
     ask = {"Access-Control-Request-Method": "POST", "Authorization": ""}
     async with client_of(settings, PAGE) as client:
@@ -99,7 +99,7 @@ async def test_a_listed_page_is_told_what_it_may_send(settings: Settings) -> Non
 @pytest.mark.parametrize(
     "origin", ["chat.example.com", "https://chat.example.com/", "ftp://x", "https://*.example.com/x"]
 )
-def test_what_is_no_origin_is_not_configured(origin: str) -> None:
+def test_invalid_origin_is_refused_in_the_settings(origin: str) -> None:
     """A page's address with a path, or without a scheme, would match nothing: it is refused at the start."""
     with pytest.raises(ValueError, match="origins"):
         Settings.model_validate({"gateway": {"origins": [origin]}})

@@ -88,7 +88,7 @@ def _quiet() -> Iterator[None]:
 
 @PATIENT
 @given(body=documents)
-async def test_any_body_is_refused(client: Client, agent: Agent, body: bytes) -> None:
+async def test_random_body_is_refused(client: Client, agent: Agent, body: bytes) -> None:
     """Whatever the body, the answer is a refusal in the one shape."""
     answer = await client.post(body)
     assert answer.status in {400, 404, 413, 422}, answer
@@ -97,7 +97,7 @@ async def test_any_body_is_refused(client: Client, agent: Agent, body: bytes) ->
 
 @PATIENT
 @given(head=st.binary(max_size=120) | st.sampled_from(REQUESTS).flatmap(mutilated))
-async def test_any_request_is_answered_or_hung_up_on(client: Client, agent: Agent, head: bytes) -> None:
+async def test_random_request_is_answered_or_closed(client: Client, agent: Agent, head: bytes) -> None:
     """Bytes that may be no HTTP at all, and requests that break off, hurt nobody else."""
     reader, writer = await asyncio.open_connection(*client.url.removeprefix("http://").split(":"))
     writer.write(head)
@@ -110,7 +110,7 @@ async def test_any_request_is_answered_or_hung_up_on(client: Client, agent: Agen
 
 @PATIENT
 @given(said=frames.map(written) | st.binary(max_size=200) | deep, as_text=st.booleans())
-async def test_any_frame_is_answered(client: Client, agent: Agent, said: bytes, as_text: bool) -> None:
+async def test_random_frame_is_answered(client: Client, agent: Agent, said: bytes, as_text: bool) -> None:
     """A frame of any content is answered, or ends its own socket where it is not even UTF-8."""
     async with client.socket() as chat:
         await chat.hear("connected")
@@ -127,9 +127,7 @@ async def test_any_frame_is_answered(client: Client, agent: Agent, said: bytes, 
 
 @PATIENT
 @given(raw=st.binary(min_size=1, max_size=120))
-async def test_bytes_that_are_no_frame_end_their_own_socket_alone(
-    client: Client, agent: Agent, raw: bytes
-) -> None:
+async def test_invalid_bytes_end_only_their_own_socket(client: Client, agent: Agent, raw: bytes) -> None:
     """Half frames and broken ones cost their sender the socket; the next client is served."""
     reader, writer = await asyncio.open_connection(*client.url.removeprefix("http://").split(":"))
     writer.write(HANDSHAKE.format(client.token).encode())

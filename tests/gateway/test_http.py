@@ -30,7 +30,7 @@ GUARDED = [
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
-async def test_without_a_good_token_nothing_under_api_is_open(method: str, path: str, client: Client) -> None:
+async def test_api_requires_a_valid_token(method: str, path: str, client: Client) -> None:
     """No token, a bad one, another scheme: one and the same 401, before anything else is looked at."""
     bad = [
         "",
@@ -48,7 +48,7 @@ async def test_without_a_good_token_nothing_under_api_is_open(method: str, path:
     assert all(answer.headers["www-authenticate"].startswith("Bearer") for answer in answers)
 
 
-async def test_all_bad_tokens_are_refused_alike(client: Client) -> None:
+async def test_invalid_tokens_get_the_same_error(client: Client) -> None:
     """More than thirty tokens, each bad in its own way: one answer to the byte, and one close of the socket."""
     claims = [raw_token({"alg": "HS256", "typ": "JWT"}, change(good_claims())) for change in BAD_CLAIMS]
     bad = [
@@ -68,7 +68,7 @@ async def test_all_bad_tokens_are_refused_alike(client: Client) -> None:
             assert await chat.closed() == (4401, "token missing, bad or expired")
 
 
-async def test_the_scheme_is_read_in_any_case(client: Client) -> None:
+async def test_scheme_is_case_insensitive(client: Client) -> None:
     """`bearer` is `Bearer` (RFC 7235)."""
     answer = await client.request(
         "GET", "/api/messages/queue/stats", headers={"Authorization": f"bearer  {client.token}"}
@@ -86,7 +86,7 @@ async def test_two_authorization_headers_are_refused(client: Client, gateway: st
 @pytest.mark.parametrize(
     "path", ["/", "/api", "/api/", "/api/messages/", "/api/messages/m", "/nothing", "/docs/", "/%2e%2e/etc", "/ws"]
 )
-async def test_an_unknown_route_is_refused_in_the_one_shape(path: str, client: Client) -> None:
+async def test_unknown_route_gets_the_error_format(path: str, client: Client) -> None:
     """404 with our body, no redirect, no plain text."""
     answer = await client.get(path)
     assert (answer.status, answer.code) == (404, "not_found")
@@ -104,23 +104,21 @@ async def test_an_unknown_route_is_refused_in_the_one_shape(path: str, client: C
         ("OPTIONS", "/api/messages", "POST"),
     ],
 )
-async def test_another_method_is_refused_in_the_one_shape(
-    method: str, path: str, allow: str, client: Client
-) -> None:
+async def test_wrong_method_gets_the_error_format(method: str, path: str, allow: str, client: Client) -> None:
     """405 with our body and the methods that are allowed."""
     answer = await client.request(method, path)
     assert (answer.status, answer.code) == (405, "method_not_allowed")
     assert answer.headers["allow"] == allow
 
 
-async def test_the_websocket_route_asks_plain_http_to_upgrade(client: Client) -> None:
+async def test_websocket_route_requires_an_upgrade(client: Client) -> None:
     """A GET without an upgrade gets 426, not a riddle."""
     answer = await client.get("/ws/chat")
     assert (answer.status, answer.code, answer.headers["upgrade"]) == (426, "upgrade_required", "websocket")
 
 
 @pytest.mark.parametrize("request_line", ["G\x00T / HTTP/1.1", "GET / HTTP/9.9", "nonsense", "GET /\r\nx: \x01"])
-async def test_what_is_no_http_is_refused_in_the_one_shape(request_line: str, gateway: str) -> None:
+async def test_invalid_http_gets_the_error_format(request_line: str, gateway: str) -> None:
     """Even bytes that are no request get our body, and the connection ends."""
     answer = await raw(gateway, request_line + "\r\n\r\n")
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -153,7 +151,7 @@ async def test_stats_count_every_state(client: Client, agent: Agent, pipeline: P
     assert (answer.status, answer.json) == (200, {"success": True, "data": counts})
 
 
-async def test_health_tells_what_is_missing(client: Client) -> None:
+async def test_health_names_missing_daemons(client: Client) -> None:
     """Without worker and subscriber: 503 with the reasons, in the API's shape."""
     answer = await client.get("/api/messages/queue/health")
     assert answer.status == 503
@@ -174,7 +172,7 @@ async def test_probes_need_no_token(client: Client) -> None:
         assert (await client.request("HEAD", path)).status == 200
 
 
-async def test_a_fault_of_ours_tells_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_internal_error_reveals_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unexpected error is a 500 in the one shape, without a word of what it was, and is logged."""
 
     async def broken(_: object) -> None:
@@ -188,7 +186,7 @@ async def test_a_fault_of_ours_tells_nothing(client: Client, monkeypatch: pytest
     assert [(line["event"], line["exc_info"]) for line in logged] == [("Request failed unexpectedly", True)]
 
 
-async def test_a_fault_of_the_configuration_tells_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_configuration_error_reveals_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even the code of an error that only an operator can mend leaves the house."""
 
     async def broken(_: object) -> None:
@@ -222,7 +220,7 @@ async def test_english_changes_texts_only(settings: Settings, agent: Agent) -> N
             assert await chat.hear("queued") == {"message": "Message received, processing..."}
 
 
-def test_both_languages_say_the_same() -> None:
+def test_both_languages_have_the_same_texts() -> None:
     """No text is missing in either language, and every code of an error that can reach a client has one."""
     portuguese, english = translations._TEXTS["pt-BR"], translations._TEXTS["en"]
     assert portuguese.errors.keys() == english.errors.keys()
@@ -244,7 +242,7 @@ def test_both_languages_say_the_same() -> None:
     assert {error.code for error in reachable} <= portuguese.errors.keys()
 
 
-async def test_a_ticket_opens_one_socket(client: Client, redis: RedisClient) -> None:
+async def test_ticket_opens_one_socket(client: Client, redis: RedisClient) -> None:
     """`POST /api/ws-ticket` gives a ticket that works once and lies in Redis by its digest, for 30 s at most."""
     answer = await client.request("POST", "/api/ws-ticket")
     assert answer.status == 201

@@ -1,4 +1,4 @@
-"""The hub by itself: what a socket is told while it is being made known."""
+"""The hub: the frames of a socket during its registration."""
 
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ NEWS = '{"messageId":"m","conversationId":"c","userId":"ana","progress":%d}'
 
 
 async def test_connected_is_the_first_frame(settings: Settings, redis: RedisClient) -> None:
-    """Progress that is published while Redis is told of a new socket does not come before its greeting."""
+    """Progress that is published during the registration of a socket comes after `connected`."""
     feed = ProgressFeed(settings)
 
     class Register(SocketRegistry):

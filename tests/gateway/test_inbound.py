@@ -93,7 +93,7 @@ def counted(channel: str, kind: str) -> float:
     return float(metrics.INBOUND_MESSAGES.labels(channel, kind)._value.get())
 
 
-async def test_a_second_bot_leads_to_its_agent(door: str, redis: RedisClient, other_agent: Agent) -> None:
+async def test_second_bot_routes_to_its_agent(door: str, redis: RedisClient, other_agent: Agent) -> None:
     """`/webhooks/telegram/88` is the second bot's: its agent, that agent's user, and it sends the reply."""
     headers = {"X-Telegram-Bot-Api-Secret-Token": SECRET}
     assert await post(f"{door}/webhooks/telegram/88", update(1), **headers) == 200
@@ -113,7 +113,7 @@ async def test_bots_do_not_share_conversations(door: str, redis: RedisClient) ->
     assert len(found) == len({message.conversation_id for message in found}) == 2
 
 
-async def test_second_numbers_lead_to_their_agent(door: str, redis: RedisClient, other_agent: Agent) -> None:
+async def test_second_numbers_route_to_their_agent(door: str, redis: RedisClient, other_agent: Agent) -> None:
     """Meta's phone number id and Twilio's To choose the agent, and the reply is sent from that number."""
     word = {"id": "wamid.1", "from": PHONE, "type": "text", "text": {"body": "Olá"}}
     assert await tell_meta(door, meta(metadata={"phone_number_id": "2077"}, messages=[word])) == 200
@@ -123,7 +123,7 @@ async def test_second_numbers_lead_to_their_agent(door: str, redis: RedisClient,
     assert (found["cloud"].channel_metadata["from"], found["twilio"].channel_metadata["from"]) == ("2077", "+1499")
 
 
-async def test_a_number_that_is_not_ours_is_passed_over(door: str, redis: RedisClient) -> None:
+async def test_unknown_number_is_ignored(door: str, redis: RedisClient) -> None:
     """Another number of the same account has no route: nothing is taken in, and the provider is content."""
     word = {"id": "wamid.1", "from": PHONE, "type": "text", "text": {"body": "Olá"}}
     assert await tell_meta(door, meta(metadata={"phone_number_id": "3000"}, messages=[word])) == 200
@@ -140,21 +140,21 @@ async def test_a_number_that_is_not_ours_is_passed_over(door: str, redis: RedisC
         {"type": "interactive", "interactive": {"list_reply": {"id": "1", "title": "Olá"}}},
     ],
 )
-async def test_words_are_found_wherever_they_stand(door: str, redis: RedisClient, content: dict[str, Any]) -> None:
+async def test_text_is_found_in_each_message_type(door: str, redis: RedisClient, content: dict[str, Any]) -> None:
     """A caption and a button pressed are what the customer says, as much as a text."""
     assert await tell_meta(door, whatsapp(**content)) == 200
     [message] = await messages(redis)
     assert message.message == "Olá"
 
 
-async def test_a_caption_on_telegram_and_twilio(door: str, redis: RedisClient) -> None:
+async def test_caption_is_the_text_on_telegram_and_twilio(door: str, redis: RedisClient) -> None:
     """The words to a picture are taken in there too."""
     assert await tell_telegram(door, telegram(1, photo=[{"file_id": "f"}], caption="Foto")) == 200
     assert await tell_twilio(door, FORM | {"NumMedia": "1", "MediaContentType0": "image/jpeg"}) == 200
     assert sorted(message.message for message in await messages(redis)) == ["Foto", "Olá"]
 
 
-async def test_what_is_no_text_is_answered_politely(
+async def test_message_without_text_gets_a_notice(
     door: str, redis: RedisClient, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A voice message: counted, logged without its content, and its sender is told once, however many follow."""
@@ -188,7 +188,7 @@ async def test_what_is_no_text_is_answered_politely(
         (telegram(1, pinned_message={}), "other"),
     ],
 )
-async def test_nobody_is_told_of_what_asks_for_nothing(
+async def test_event_without_a_question_gets_no_notice(
     door: str, redis: RedisClient, body: bytes, kind: str
 ) -> None:
     """Edits, memberships, notices and stickers in a group are counted by kind, and that is all."""
@@ -199,7 +199,7 @@ async def test_nobody_is_told_of_what_asks_for_nothing(
     assert await messages(redis) == []
 
 
-async def test_a_reaction_waits_for_no_answer(door: str, redis: RedisClient) -> None:
+async def test_reaction_gets_no_reply(door: str, redis: RedisClient) -> None:
     """A thumb under our message is counted, not answered."""
     before = counted("whatsapp", "reaction")
     assert await tell_meta(door, whatsapp(type="reaction", reaction={"emoji": "x"})) == 200
@@ -207,7 +207,7 @@ async def test_a_reaction_waits_for_no_answer(door: str, redis: RedisClient) -> 
     assert await told(redis) == []
 
 
-async def test_an_edit_is_answered_where_that_is_wished(opened: Settings, redis: RedisClient) -> None:
+async def test_edit_is_answered_if_configured(opened: Settings, redis: RedisClient) -> None:
     """With `inbound.edits` the changed text is a further message of the conversation."""
     wished = opened.inbound.model_copy(update={"edits": True})
     async with running(serve, opened.model_copy(update={"inbound": wished})) as life:
@@ -219,7 +219,7 @@ async def test_an_edit_is_answered_where_that_is_wished(opened: Settings, redis:
     assert len({message.conversation_id for message in found}) == 1
 
 
-async def test_a_late_webhook_does_not_open_the_window(door: str, redis: RedisClient) -> None:
+async def test_late_webhook_does_not_open_the_window(door: str, redis: RedisClient) -> None:
     """Meta brings what failed for a week: the window counts from when the customer wrote."""
     now = int(time.time())
     for number, moment in enumerate((now - 50, now - 90_000)):
@@ -228,7 +228,7 @@ async def test_a_late_webhook_does_not_open_the_window(door: str, redis: RedisCl
     assert await redis.get(keys.WINDOW + digest(f"+{PHONE}")) == str((now - 50) * 1000)
 
 
-async def test_the_same_webhook_at_the_same_instant(door: str, redis: RedisClient) -> None:
+async def test_concurrent_duplicate_webhooks_are_processed_once(door: str, redis: RedisClient) -> None:
     """Twenty at once are one message and one apology."""
     bodies = [telegram(1, text="Olá")] * 20 + [telegram(2, voice={})] * 20
     assert set(await asyncio.gather(*(tell_telegram(door, body) for body in bodies))) == {200}
@@ -236,7 +236,7 @@ async def test_the_same_webhook_at_the_same_instant(door: str, redis: RedisClien
     assert len(await told(redis)) == 1
 
 
-async def test_a_thousand_statuses_in_one_webhook(door: str, redis: RedisClient) -> None:
+async def test_webhook_with_a_thousand_statuses_is_processed(door: str, redis: RedisClient) -> None:
     """Meta gathers up to 1000 updates in one: all of them reach their records."""
     for number in range(1000):
         fields: Any = {"state": "SENT", "providerId": f"wamid.{number}", "endedAt": 1}

@@ -131,7 +131,7 @@ async def theirs(client_of: Clients, agent: Agent, pipeline: Pipeline, settings:
     return Things(agent.id, answer.json["data"]["messageId"], "anas")
 
 
-def test_every_route_and_frame_is_looked_at() -> None:
+def test_isolation_covers_each_route_and_frame() -> None:
     """What the document and the frames' types list is in one of the tables above; a new route has to join them."""
     routes = {
         f"{method.upper()} {path}" for path, methods in build_document()["paths"].items() for method in methods
@@ -142,7 +142,7 @@ def test_every_route_and_frame_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_another_users_is_as_absent(name: str, client_of: Clients, theirs: Things) -> None:
+async def test_data_of_another_user_does_not_exist(name: str, client_of: Clients, theirs: Things) -> None:
     """The owner is served; for another user it is what does not exist, to the byte and in its time."""
     case = CASES[name]
     thing, missing = getattr(theirs, case.kind), ABSENT if case.kind == "agent" else str(uuid.uuid4())
@@ -153,7 +153,7 @@ async def test_another_users_is_as_absent(name: str, client_of: Clients, theirs:
 
 
 @pytest.mark.parametrize("name", CHOSEN)
-async def test_another_users_conversation_is_refused(
+async def test_conversation_of_another_user_is_refused(
     name: str, client_of: Clients, theirs: Things, redis: RedisClient
 ) -> None:
     """The owner is served; another user hears what she hears of an absent agent, and nothing is written."""
@@ -169,7 +169,7 @@ async def test_another_users_conversation_is_refused(
     assert (await case.ask(eve, "eves"))[0] == case.own
 
 
-async def test_who_is_refused_a_conversation_has_not_joined_it(
+async def test_refused_socket_has_not_joined_the_conversation(
     client_of: Clients, theirs: Things, redis: RedisClient
 ) -> None:
     """While her socket is open, nothing in Redis puts it among those of a conversation that is not hers."""
@@ -181,7 +181,7 @@ async def test_who_is_refused_a_conversation_has_not_joined_it(
             assert not await redis.exists(keys.SOCKETS + theirs.conversation)
 
 
-async def test_an_inactive_agent_is_as_absent(client_of: Clients, theirs: Things, settings: Settings) -> None:
+async def test_inactive_agent_does_not_exist(client_of: Clients, theirs: Things, settings: Settings) -> None:
     """Its own owner is told of an agent that is switched off what is told of one that is not there."""
     async with Agents(settings) as agents:
         await agents.set_active(theirs.agent, active=False)
@@ -189,7 +189,7 @@ async def test_an_inactive_agent_is_as_absent(client_of: Clients, theirs: Things
     assert await case.ask(ana, theirs.agent) == await case.ask(ana, ABSENT)
 
 
-async def test_another_users_message_id_is_a_used_one(client_of: Clients, theirs: Things) -> None:
+async def test_message_id_of_another_user_is_a_conflict(client_of: Clients, theirs: Things) -> None:
     """An id is the client's own choice: one that somebody has used is the 409 of one that one has used oneself."""
     eve = client_of("eve")
     foreign = await said_by_route(
@@ -203,7 +203,7 @@ async def test_another_users_message_id_is_a_used_one(client_of: Clients, theirs
     assert own[0] == 409
 
 
-async def test_another_users_socket_cannot_be_named(
+async def test_socket_of_another_user_cannot_be_addressed(
     client_of: Clients, theirs: Things, pipeline: Pipeline, redis: RedisClient
 ) -> None:
     """A reply goes to a named socket of its own user; to another's or to none it does not, accepted alike."""
@@ -223,7 +223,7 @@ async def test_another_users_socket_cannot_be_named(
             await chat.hear("pong")
 
 
-async def test_progress_of_others_is_not_heard(client_of: Clients, theirs: Things, redis: RedisClient) -> None:
+async def test_progress_of_other_users_is_not_sent(client_of: Clients, theirs: Things, redis: RedisClient) -> None:
     """A socket that asked for progress hears of its own user's messages alone."""
     eve = client_of("eve")
     async with eve.socket(f"token={eve.token}&progress=1") as chat:

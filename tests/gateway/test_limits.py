@@ -1,4 +1,4 @@
-"""How much one client may ask for, at all gateways together."""
+"""The limits of users and addresses across all gateways."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,8 +22,8 @@ from tools.support.daemons import until
 Clients = Callable[..., Client]
 
 
-async def test_requests_are_counted_by_all_gateways_together(settings: Settings) -> None:
-    """The third request within a minute is refused wherever it comes; other users are not hit."""
+async def test_requests_are_counted_across_gateways(settings: Settings) -> None:
+    """The third request within a minute is refused at each gateway. Other users are not affected."""
     async with gateways(settings, 2, requests=2) as (first, second):
         answers = [await make().get("/api/messages/queue/stats") for make in (first, second, first)]
         assert [answer.status for answer in answers] == [200, 200, 429]
@@ -36,7 +36,7 @@ async def test_requests_are_counted_by_all_gateways_together(settings: Settings)
 
 
 async def test_frames_count_as_requests(settings: Settings, agent: Agent) -> None:
-    """A socket is no way around the bound: the frame is answered with an error and the socket stays."""
+    """Frames count towards the limit. A refused frame gets an error, and the socket stays open."""
     async with gateways(settings, requests=1) as (make,):
         client = make()
         assert (await client.get("/api/messages/queue/stats")).status == 200
@@ -49,8 +49,8 @@ async def test_frames_count_as_requests(settings: Settings, agent: Agent) -> Non
             await chat.hear("pong")
 
 
-async def test_a_quota_fills_again(settings: Settings, redis: RedisClient) -> None:
-    """What is kept of a quota runs out by itself, and once all requests are paid for the next one is granted."""
+async def test_quota_refills(settings: Settings, redis: RedisClient) -> None:
+    """The key of a quota expires, and once the bucket has refilled the next request is granted."""
     async with gateways(settings, requests=1) as (make,):
         client = make()
         assert await granted(client)
@@ -63,11 +63,11 @@ async def test_a_quota_fills_again(settings: Settings, redis: RedisClient) -> No
 
 
 async def granted(client: Client) -> bool:
-    """Whether a request is let through."""
+    """Return whether a request is accepted."""
     return (await client.get("/api/messages/queue/stats")).status == 200
 
 
-async def test_a_tier_raises_bounds_and_priorities(settings: Settings, agent: Agent, redis: RedisClient) -> None:
+async def test_tier_raises_limits_and_priorities(settings: Settings, agent: Agent, redis: RedisClient) -> None:
     """A premium token has twice the requests, its messages go two queues sooner; an unknown tier is none."""
     async with gateways(settings, requests=1, tiers=["premium:2:2"]) as (make,):
         premium, unknown = make(tier="premium"), make(tier="gold")
@@ -81,15 +81,15 @@ async def test_a_tier_raises_bounds_and_priorities(settings: Settings, agent: Ag
         assert (await unknown.get("/api/messages/queue/stats")).status == 429
 
 
-async def test_a_new_tier_makes_no_conflict(settings: Settings, agent: Agent) -> None:
-    """A message that is sent again after its user became premium is the same message."""
+async def test_new_tier_causes_no_conflict(settings: Settings, agent: Agent) -> None:
+    """A message that is repeated after its user became premium is the same message."""
     async with gateways(settings, tiers=["premium:1:4"]) as (make,):
         body = {"agentId": agent.id, "message": "oi", "messageId": "m"}
         assert (await make().post(body)).body == (await make(tier="premium").post(body)).body
 
 
-async def test_messages_under_way_are_bounded(settings: Settings, agent: Agent, pipeline: Pipeline) -> None:
-    """The third message is refused until one of the two is over, answered or failed; a repetition is no third."""
+async def test_messages_in_progress_are_limited(settings: Settings, agent: Agent, pipeline: Pipeline) -> None:
+    """The third message is refused until one of the two has ended. A repeated message does not count."""
     async with gateways(settings, messages=2) as (make,):
         client = make()
         body = {"agentId": agent.id, "message": "oi"}
@@ -104,7 +104,7 @@ async def test_messages_under_way_are_bounded(settings: Settings, agent: Agent, 
             assert (await client.post(body)).status == 202
 
 
-async def test_sockets_of_a_user_are_bounded(settings: Settings, redis: RedisClient) -> None:
+async def test_sockets_of_a_user_are_limited(settings: Settings, redis: RedisClient) -> None:
     """One more at either gateway is closed with 4429; when one goes, there is room; nothing is left at the end."""
     async with gateways(settings, 2, sockets=2) as (first, second):
         async with first().socket() as one, second().socket() as two:
@@ -120,7 +120,7 @@ async def test_sockets_of_a_user_are_bounded(settings: Settings, redis: RedisCli
 
 
 async def opens(client: Client) -> bool:
-    """Whether a socket is let in."""
+    """Return whether a socket is accepted."""
     async with client.socket() as chat:
         try:
             await chat.hear("connected")
@@ -130,12 +130,12 @@ async def opens(client: Client) -> bool:
 
 
 async def is_empty(redis: RedisClient) -> bool:
-    """Whether nothing is kept of sockets that were."""
+    """Return whether no counter of closed sockets is left."""
     return not await redis.keys(keys.OCCUPANTS + "*")
 
 
-async def test_what_a_dead_gateway_held_does_not_count(settings: Settings, redis: RedisClient) -> None:
-    """Sockets of a gateway that has gone silent leave room for others."""
+async def test_sockets_of_a_dead_gateway_do_not_count(settings: Settings, redis: RedisClient) -> None:
+    """Sockets of a gateway without a heartbeat do not count."""
     key = keys.OCCUPANTS + "user:ana"
     await redis.hset(keys.GATEWAYS, "dead", "1000")
     await redis.hset(key, "dead", "2")
@@ -144,16 +144,16 @@ async def test_what_a_dead_gateway_held_does_not_count(settings: Settings, redis
         assert "dead" not in await redis.hgetall(key)
 
 
-async def test_sockets_of_an_address_are_bounded(settings: Settings) -> None:
-    """Whoever the users are, one address holds so many."""
+async def test_sockets_of_an_address_are_limited(settings: Settings) -> None:
+    """The limit of an address counts the sockets of all users."""
     async with gateways(settings, address_sockets=1) as (make,), make("ana").socket() as one:
         await one.hear("connected")
         async with make("bia").socket() as two:
             assert (await two.closed())[0] == 4429
 
 
-async def test_behind_a_trusted_proxy_the_address_is_the_clients(settings: Settings) -> None:
-    """X-Forwarded-For counts where it comes from a proxy that is trusted."""
+async def test_address_behind_a_trusted_proxy_is_that_of_the_client(settings: Settings) -> None:
+    """X-Forwarded-For is used if it comes from a trusted proxy."""
     gateway = settings.gateway.model_copy(update={"trusted_proxies": ["127.0.0.1"]})
     one_there, another_there = {"X-Forwarded-For": "192.0.2.1"}, {"X-Forwarded-For": "192.0.2.2"}
     async with (
@@ -167,7 +167,7 @@ async def test_behind_a_trusted_proxy_the_address_is_the_clients(settings: Setti
             assert (await three.closed())[0] == 4429
 
 
-async def test_frames_of_a_socket_are_bounded(settings: Settings) -> None:
+async def test_frames_of_a_socket_are_limited(settings: Settings) -> None:
     """A socket that floods is closed with 4429."""
     async with gateways(settings, frames=3) as (make,), make().socket() as chat:
         await chat.hear("connected")
@@ -178,8 +178,8 @@ async def test_frames_of_a_socket_are_bounded(settings: Settings) -> None:
         assert (await chat.closed())[0] == 4429
 
 
-def test_a_frame_budget_fills_again() -> None:
-    """A minute's worth at once, then one for each sixtieth of the rate; without a bound any number."""
+def test_frame_budget_refills() -> None:
+    """The budget starts with one minute and refills evenly. Without a limit any number is accepted."""
     budget = FrameBudget(60, now=0.0)
     assert [budget.try_consume(0.0) for _ in range(61)] == [True] * 60 + [False]
     assert budget.try_consume(2.0)
@@ -187,10 +187,10 @@ def test_a_frame_budget_fills_again() -> None:
     assert all(FrameBudget(0, now=0.0).try_consume(0.0) for _ in range(10))
 
 
-async def test_more_than_can_be_served_is_refused_at_once(
+async def test_overload_is_refused_immediately(
     settings: Settings, agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With one request in hand the next one is a 503 with Retry-After, while probes are answered as ever."""
+    """With one request in flight the next one gets 503 with Retry-After. Probes are still answered."""
     held, begun = asyncio.Event(), asyncio.Event()
     accept = AutoPipeline.run_script
 
@@ -211,8 +211,8 @@ async def test_more_than_can_be_served_is_refused_at_once(
         assert (await make().get("/api/messages/queue/stats")).status == 200
 
 
-def test_a_workload_counts_what_leaves() -> None:
-    """What failed is no longer in hand, and without a bound there is always room."""
+def test_concurrency_limit_counts_ended_requests() -> None:
+    """A failed request is no longer in flight, and without a limit all are accepted."""
     workload = ConcurrencyLimit(1)
     with pytest.raises(KeyError), workload:
         raise KeyError
@@ -224,8 +224,8 @@ def test_a_workload_counts_what_leaves() -> None:
 
 
 @pytest.mark.parametrize("depth", [16, 17, 2000])
-async def test_metadata_is_only_so_deep(depth: int, client: Client, agent: Agent) -> None:
-    """Sixteen levels are read, more are refused by name, however deep."""
+async def test_metadata_depth_is_limited(depth: int, client: Client, agent: Agent) -> None:
+    """Sixteen levels are accepted. More are refused with the name of the field, at any depth."""
     nested = '{"a":' * (depth - 1) + "{}" + "}" * (depth - 1)
     body = f'{{"agentId":"{agent.id}","message":"oi","channelMetadata":{nested}}}'
     answer = await client.post(body.encode())
@@ -237,8 +237,8 @@ async def test_metadata_is_only_so_deep(depth: int, client: Client, agent: Agent
         assert answer.status == 202
 
 
-async def test_gateways_that_are_long_gone_are_forgotten(settings: Settings, redis: RedisClient) -> None:
-    """A gateway silent for an hour is no longer listed; one that was heard of lately is."""
+async def test_dead_gateways_are_forgotten(settings: Settings, redis: RedisClient) -> None:
+    """A gateway without a heartbeat for an hour is no longer listed. A live one is."""
     now = (await redis.time())[0] * 1000
     await redis.hset(
         keys.GATEWAYS, mapping={"gone": now - PRUNE_GATEWAY_AFTER_MS - 60_000, "silent": now - 60_000}

@@ -20,7 +20,7 @@ UUID_LENGTH = 36
 ABSENT = "00000000-0000-4000-8000-000000000000"
 
 
-async def test_a_message_is_accepted(client: Client, agent: Agent, redis: RedisClient) -> None:
+async def test_message_is_accepted(client: Client, agent: Agent, redis: RedisClient) -> None:
     """The 202 has the API's fields and texts, and the job is in Redis by then."""
     answer = await client.post(
         {
@@ -50,7 +50,7 @@ async def test_a_message_is_accepted(client: Client, agent: Agent, redis: RedisC
     assert await redis.lrange(keys.RQ_QUEUE + "messages:3", 0, -1) == [message_id]
 
 
-async def test_what_may_be_left_out_gets_its_default(client: Client, agent: Agent, redis: RedisClient) -> None:
+async def test_optional_fields_get_defaults(client: Client, agent: Agent, redis: RedisClient) -> None:
     """With agent and message alone: a new conversation, channel web, priority 5."""
     answer = await client.post({"agentId": agent.id.upper(), "message": "oi"})
     data = answer.json["data"]
@@ -60,7 +60,7 @@ async def test_what_may_be_left_out_gets_its_default(client: Client, agent: Agen
     assert stored[keys.FIELD_CHANNEL] == "web"
 
 
-async def test_a_repeated_message_id_gets_the_same_bytes(client: Client, agent: Agent, redis: RedisClient) -> None:
+async def test_repeated_message_id_gets_the_same_bytes(client: Client, agent: Agent, redis: RedisClient) -> None:
     """The same id and body: the same 202, byte for byte, even at once, and one job."""
     body = {"agentId": agent.id, "message": "oi", "messageId": "m-1"}
     answers = await asyncio.gather(*(client.post(body) for _ in range(8)))
@@ -68,7 +68,7 @@ async def test_a_repeated_message_id_gets_the_same_bytes(client: Client, agent: 
     assert await redis.llen(keys.RQ_QUEUE + "messages:5") == 1
 
 
-async def test_a_repeated_idempotency_key_gets_the_same_bytes(
+async def test_repeated_idempotency_key_gets_the_same_bytes(
     client: Client, client_of: Callable[[str], Client], agent: Agent
 ) -> None:
     """The same key, user and body: the same 202; another body: 409; another user's same key: no matter."""
@@ -81,7 +81,7 @@ async def test_a_repeated_idempotency_key_gets_the_same_bytes(
     assert (await client_of("eve").post(body, key)).status == 404  # the agent is not hers; the key is not at issue
 
 
-async def test_the_order_of_names_makes_no_other_body(client: Client, agent: Agent) -> None:
+async def test_order_of_fields_does_not_change_the_body(client: Client, agent: Agent) -> None:
     """The same JSON written in another order is the same body, within `channelMetadata` too."""
     body = {"messageId": "m-1", "channelMetadata": {"a": {"x": 1, "y": 2}, "b": 2}}
     first = await client.post({"agentId": agent.id, "message": "oi", **body})
@@ -90,7 +90,7 @@ async def test_the_order_of_names_makes_no_other_body(client: Client, agent: Age
     assert (second.status, second.body) == (202, first.body)
 
 
-async def test_another_body_under_the_same_id_is_a_conflict(client: Client, agent: Agent) -> None:
+async def test_other_body_with_the_same_id_is_a_conflict(client: Client, agent: Agent) -> None:
     """Same `messageId`, other text: 409 and no second job."""
     body = {"agentId": agent.id, "message": "oi", "messageId": "m-1"}
     assert (await client.post(body)).status == 202
@@ -153,7 +153,7 @@ def bad_bodies() -> dict[str, tuple[int, str, str]]:
     }
 
 
-async def test_a_bad_body_is_refused_by_name(client: Client, redis: RedisClient) -> None:
+async def test_invalid_body_is_refused_with_its_field(client: Client, redis: RedisClient) -> None:
     """Each malformed body gets its status and, where a field is at fault, that field's name; nothing is stored."""
     for body, (status, field, name) in bad_bodies().items():
         answer = await client.post(body.encode())
@@ -165,13 +165,13 @@ async def test_a_bad_body_is_refused_by_name(client: Client, redis: RedisClient)
     assert not await redis.keys("rq:*")
 
 
-async def test_bytes_that_are_no_utf8_are_refused(client: Client) -> None:
+async def test_invalid_utf8_is_refused(client: Client) -> None:
     """Invalid UTF-8 is no JSON."""
     answer = await client.post(b'{"agentId":"' + ABSENT.encode() + b'","message":"\xff\xfe"}')
     assert (answer.status, answer.code) == (400, "bad_json")
 
 
-async def test_bounds_are_inclusive(client: Client, agent: Agent) -> None:
+async def test_limits_are_inclusive(client: Client, agent: Agent) -> None:
     """8000 characters beyond the BMP, 64-character ids, priorities 1 and 10 and 4 KiB of metadata are accepted."""
     for priority in (1, 10):
         answer = await client.post(
@@ -188,7 +188,7 @@ async def test_bounds_are_inclusive(client: Client, agent: Agent) -> None:
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "k" * 256, "chave-ç", "tab\there"])
-async def test_a_bad_idempotency_key_is_refused(key: str, client: Client, agent: Agent) -> None:
+async def test_invalid_idempotency_key_is_refused(key: str, client: Client, agent: Agent) -> None:
     """The key is 1 to 255 visible ASCII characters."""
     answer = await client.post({"agentId": agent.id, "message": "oi"}, {"Idempotency-Key": key})
     assert (answer.status, answer.code) == (422, "validation_error")
@@ -196,25 +196,25 @@ async def test_a_bad_idempotency_key_is_refused(key: str, client: Client, agent:
 
 
 @pytest.mark.parametrize("media", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""])
-async def test_another_content_type_is_refused(media: str, client: Client) -> None:
+async def test_other_content_type_is_refused(media: str, client: Client) -> None:
     """Only application/json is read."""
     answer = await client.post(b"{}", {"Content-Type": media})
     assert (answer.status, answer.code) == (415, "unsupported_media_type")
 
 
-async def test_a_compressed_body_is_refused(client: Client) -> None:
+async def test_compressed_body_is_refused(client: Client) -> None:
     """No decompression, hence no bomb."""
     answer = await client.post(b"{}", {"Content-Encoding": "gzip"})
     assert (answer.status, answer.code) == (415, "unsupported_media_type")
 
 
-async def test_json_with_a_charset_is_read(client: Client, agent: Agent) -> None:
+async def test_json_with_a_charset_is_accepted(client: Client, agent: Agent) -> None:
     """Parameters of the content type do not matter."""
     body = msgspec.json.encode({"agentId": agent.id, "message": "oi"})
     assert (await client.post(body, {"Content-Type": "Application/JSON; charset=UTF-8"})).status == 202
 
 
-async def test_a_body_that_is_declared_too_large_is_refused(client: Client, settings: Settings) -> None:
+async def test_body_with_too_large_content_length_is_refused(client: Client, settings: Settings) -> None:
     """One byte over the limit is 413, the limit itself is read."""
     limit = settings.gateway.max_body
     assert (await client.post(b" " * limit)).status == 400
@@ -222,7 +222,7 @@ async def test_a_body_that_is_declared_too_large_is_refused(client: Client, sett
     assert (answer.status, answer.code) == (413, "body_too_large")
 
 
-async def test_a_body_that_grows_too_large_is_refused_while_it_is_read(client: Client, gateway: str) -> None:
+async def test_body_that_grows_too_large_is_refused_while_read(client: Client, gateway: str) -> None:
     """Without a Content-Length the bytes are counted, and the refusal comes before the end of the body."""
     host, port = gateway.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -237,7 +237,9 @@ async def test_a_body_that_grows_too_large_is_refused_while_it_is_read(client: C
     await writer.wait_closed()
 
 
-async def test_a_client_that_hangs_up_in_its_body_harms_nobody(client: Client, gateway: str, agent: Agent) -> None:
+async def test_client_that_disconnects_in_its_body_has_no_effect(
+    client: Client, gateway: str, agent: Agent
+) -> None:
     """Half a request and a hang-up: the next client is served."""
     host, port = gateway.removeprefix("http://").split(":")
     _, writer = await asyncio.open_connection(host, int(port))
@@ -270,7 +272,9 @@ async def test_status_follows_a_message(client: Client, agent: Agent, pipeline: 
     assert data["finishedOn"] > 1_600_000_000_000
 
 
-async def test_status_tells_why_a_message_failed(client: Client, agent: Agent, pipeline: Pipeline) -> None:
+async def test_status_names_the_error_of_a_failed_message(
+    client: Client, agent: Agent, pipeline: Pipeline
+) -> None:
     """A dead letter shows its error's class and text."""
     message_id = (await client.post({"agentId": agent.id, "message": "oi"})).json["data"]["messageId"]
     await pipeline.fail()
@@ -279,7 +283,7 @@ async def test_status_tells_why_a_message_failed(client: Client, agent: Agent, p
     assert data["error"] == {"class": "final", "code": "n8n_rejected", "text": "n8n answered 400."}
 
 
-async def test_what_is_another_users_is_absent(
+async def test_message_of_another_user_does_not_exist(
     client: Client, client_of: Callable[[str], Client], agent: Agent
 ) -> None:
     """Agent, conversation and message of another user: the very bytes of what does not exist."""
@@ -298,7 +302,7 @@ async def test_what_is_another_users_is_absent(
     }
 
 
-async def test_another_users_conversation_is_absent(
+async def test_conversation_of_another_user_does_not_exist(
     client: Client, client_of: Callable[[str], Client], agent: Agent, settings: Settings
 ) -> None:
     """A conversation belongs to who began it; to others with agents of their own it does not exist."""
@@ -309,7 +313,7 @@ async def test_another_users_conversation_is_absent(
     assert (answer.status, answer.code) == (404, "not_found")
 
 
-async def test_a_full_conversation_says_when_to_come_back(
+async def test_full_conversation_sends_retry_after(
     settings: Settings, redis: RedisClient, client: Client, agent: Agent
 ) -> None:
     """More waiting messages than a conversation may have: 429 with Retry-After."""

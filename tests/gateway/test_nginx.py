@@ -76,7 +76,7 @@ def read_logs(folder: Path) -> str:
     return "".join(file.read_text() for file in folder.glob("*.log"))
 
 
-async def test_the_example_works(settings: Settings, agent: Agent, tmp_path: Path) -> None:
+async def test_nginx_example_works(settings: Settings, agent: Agent, tmp_path: Path) -> None:
     """POST and WebSocket through TLS; one client's X-Forwarded-For is not believed; no token is in any log."""
     gateway = settings.gateway.model_copy(update={"trusted_proxies": ["127.0.0.1"]})
     limits = settings.limits.model_copy(update={"address_sockets": 1})

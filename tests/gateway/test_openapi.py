@@ -20,21 +20,21 @@ def references(node: Any) -> set[str]:
     return set().union(*map(references, node)) if isinstance(node, list) else set()
 
 
-def test_every_reference_leads_to_a_schema_and_every_schema_is_used() -> None:
+def test_references_and_schemas_match() -> None:
     """No dangling `$ref`, nothing left over."""
     document = build_document()
     schemas = document["components"]["schemas"]
     assert {reference.removeprefix(COMPONENT_PREFIX) for reference in references(document)} == schemas.keys()
 
 
-def test_patterns_are_javascripts() -> None:
+def test_patterns_are_valid_javascript() -> None:
     r"""Python's `\Z` does not exist in the regular expressions of JSON Schema."""
     text = json.dumps(build_document())
     assert '"pattern"' in text
     assert r"\\Z" not in text
 
 
-def test_answers_say_which_fields_are_always_there() -> None:
+def test_responses_declare_required_fields() -> None:
     """`success` is in every answer, so the document requires it; `details` and `error` are not."""
     schemas = build_document()["components"]["schemas"]
     assert "success" in schemas["Refusal"]["required"]
@@ -44,7 +44,7 @@ def test_answers_say_which_fields_are_always_there() -> None:
     assert schemas["Submission"]["additionalProperties"] is False
 
 
-async def test_the_document_tells_of_every_route_and_every_refusal(client: Client, agent: Agent) -> None:
+async def test_document_covers_all_routes_and_errors(client: Client, agent: Agent) -> None:
     """What the gateway answers, the document has: route, method, status and media type."""
     document = (await client.get("/openapi.json")).json
     assert document["openapi"] == "3.1.0"
@@ -81,7 +81,7 @@ async def test_the_document_tells_of_every_route_and_every_refusal(client: Clien
     ("path", "media"),
     [("/docs", "text/html"), ("/docs/docs.js", "text/javascript"), ("/docs/docs.css", "text/css")],
 )
-async def test_the_page_is_served_whole(path: str, media: str, client: Client) -> None:
+async def test_page_is_served_completely(path: str, media: str, client: Client) -> None:
     """Page, script and style come from the gateway, under a policy that lets nothing else in."""
     answer = await client.request("GET", path, headers={"Authorization": ""})
     assert answer.status == 200
@@ -89,7 +89,7 @@ async def test_the_page_is_served_whole(path: str, media: str, client: Client) -
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
 
-def test_the_page_needs_no_outside_asset() -> None:
+def test_page_needs_no_external_asset() -> None:
     """No file of the page names another host, and none holds an inline script or style, which its policy bars."""
     for file in ASSETS_DIR.iterdir():
         text = file.read_text("utf-8")

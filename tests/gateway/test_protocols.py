@@ -72,7 +72,7 @@ async def listening(app: ASGIApp) -> AsyncIterator[int]:
         await asyncio.wait_for(running, PATIENCE)
 
 
-async def test_sending_after_a_close_is_a_client_that_is_gone() -> None:
+async def test_send_after_close_raises_client_disconnected() -> None:
     """A frame for a socket that was closed under the application's hands is an OSError, not a fault of its own."""
 
     async def serve(scope: Scope, send: Send) -> None:
@@ -86,7 +86,7 @@ async def test_sending_after_a_close_is_a_client_that_is_gone() -> None:
         assert client.close_code == 4408
 
 
-async def test_a_closed_socket_is_gone(client: Client) -> None:
+async def test_closed_socket_is_freed(client: Client) -> None:
     """Neither side's end leaves a cycle that would wait for the collector, which seldom looks at what is old."""
     gc.collect()
     gc.disable()
@@ -108,7 +108,7 @@ def sockets() -> list[object]:
     ]
 
 
-async def test_a_fault_of_the_application_stays_one() -> None:
+async def test_error_of_the_application_is_raised() -> None:
     """What is no ASGI message is told as such."""
 
     async def serve(_: Scope, send: Send) -> None:
@@ -119,7 +119,7 @@ async def test_a_fault_of_the_application_stays_one() -> None:
             await asyncio.wait_for(outcome, PATIENCE)
 
 
-async def test_a_cut_reaches_a_client_that_did_not_read() -> None:
+async def test_force_close_reaches_a_client_that_did_not_read() -> None:
     """A socket full to the brim can be closed, once, with a code that its client finds when it reads on."""
 
     async def serve(scope: Scope, send: Send) -> bool:

@@ -76,7 +76,7 @@ def published_at(settings: Settings, url: str, **auth: Any) -> Settings:
     return settings.model_copy(update={"auth": settings.auth.model_copy(update=update)})
 
 
-async def test_a_gateway_reads_published_keys(settings: Settings, provider: Provider) -> None:
+async def test_gateway_loads_published_keys(settings: Settings, provider: Provider) -> None:
     """A token of a published key opens; one of a new key too, after one more look; a stranger's does not."""
     async with running(serve, published_at(settings, provider.url)) as life, aiohttp.ClientSession() as http:
         client = Client(life.status.result().removeprefix("listening at "), settings, "ana", http)
@@ -87,7 +87,7 @@ async def test_a_gateway_reads_published_keys(settings: Settings, provider: Prov
         assert provider.fetched == 2
 
 
-async def test_a_token_cannot_say_where_its_key_is(settings: Settings, provider: Provider) -> None:
+async def test_token_cannot_name_the_url_of_its_key(settings: Settings, provider: Provider) -> None:
     """`jku`, `x5u` and `jwk` in a header are not followed: only the configured address is asked."""
     stranger = Provider()
     stranger.add("mine")
@@ -101,7 +101,7 @@ async def test_a_token_cannot_say_where_its_key_is(settings: Settings, provider:
     assert provider.fetched == 0
 
 
-async def test_a_withdrawn_key_is_refused(
+async def test_withdrawn_key_is_refused(
     settings: Settings, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once the document lacks a key, even tokens that were known are refused; a failed fetch withdraws nothing."""
@@ -136,7 +136,7 @@ async def test_unknown_keys_do_not_flood_the_provider(settings: Settings, provid
     assert provider.fetched == 1
 
 
-def test_keys_that_do_not_fit_are_left_out(settings: Settings, provider: Provider) -> None:
+def test_unsuitable_keys_are_ignored(settings: Settings, provider: Provider) -> None:
     """Symmetric keys, other kinds, keys for encryption and keys without a name are no keys of ours."""
     verifier = Verifier(published_at(settings, "http://127.0.0.1:9/"))
     good = json.loads(published({"good": ec.generate_private_key(ec.SECP256R1())}))["keys"][0]
@@ -154,7 +154,7 @@ def test_keys_that_do_not_fit_are_left_out(settings: Settings, provider: Provide
 
 
 @pytest.mark.parametrize("auth", [{"algorithm": "HS256"}, {"algorithm": "ES256", "public_key": "a key"}])
-def test_one_source_of_keys(auth: dict[str, str], settings: Settings) -> None:
+def test_only_one_source_of_keys_is_allowed(auth: dict[str, str], settings: Settings) -> None:
     """A shared secret beside published keys, or two sources of public ones, stop the gateway from starting."""
     with pytest.raises(ConfigurationError, match="jwks_url"):
         Verifier(published_at(settings, "http://127.0.0.1:9/", **auth))

@@ -1,12 +1,12 @@
-"""The memory of one socket: nothing twice, nothing lost, and small after a gap was filled."""
+"""The reply deduplicator of one socket: no duplicates, no losses, and little memory after a gap is filled."""
 
 import random
 
 from daemons.gateway.ws.session import ReplyDeduplicator
 
 
-def test_nothing_is_shown_twice_or_withheld() -> None:
-    """Whatever order numbers come in, with what `resume` says the client has: each other one is shown once."""
+def test_each_reply_is_sent_once() -> None:
+    """In any order of numbers, each one that the client does not have by `resume` is sent once."""
     chance = random.Random(7)
     for _ in range(500):
         shown, had, seen = ReplyDeduplicator(1000), 0, set[int]()
@@ -19,16 +19,16 @@ def test_nothing_is_shown_twice_or_withheld() -> None:
             seen |= {number} if number > had else set()
 
 
-def test_a_filled_gap_leaves_two_numbers() -> None:
-    """What came before its turn joins the others once those between are there, and so does what comes later."""
+def test_filled_gap_is_stored_as_one_range() -> None:
+    """Replies out of order join the range when the gap is filled, and so do later ones."""
     shown = ReplyDeduplicator(1000)
     for number in (1, 2, 3, 6, 7, 4, 5, *range(8, 100)):
         assert shown.add(("c", number))
     assert len(shown) == 1
 
 
-def test_a_conversation_that_begins_anew_is_not_mute() -> None:
-    """Its numbers come again, with younger replies: each is shown once, and none of the old ones again."""
+def test_restarted_conversation_is_sent() -> None:
+    """Its numbers come again with newer replies. Each is sent once, and no old one is sent again."""
     shown = ReplyDeduplicator(1000)
     old = [(number, f"2026-11-26T12:00:0{number}.000Z") for number in range(1, 6)]
     new = [(number, f"2026-11-26T13:00:0{number}.000Z") for number in range(1, 8)]
@@ -37,8 +37,8 @@ def test_a_conversation_that_begins_anew_is_not_mute() -> None:
     assert [shown.add(("c", number), at) for number, at in (*old, *new)] == [False] * 12
 
 
-def test_what_a_client_had_before_does_not_silence_a_new_beginning() -> None:
-    """It came back with number 40 of a conversation that Redis lost then."""
+def test_restarted_conversation_is_sent_after_a_resume() -> None:
+    """The client resumed at 40, and then Redis lost the conversation."""
     shown = ReplyDeduplicator(1000)
     shown.mark_received_up_to("c", 40, "2026-11-26T12:00:00.000Z")
     assert not shown.add(("c", 40), "2026-11-26T11:59:59.000Z")
@@ -47,8 +47,8 @@ def test_what_a_client_had_before_does_not_silence_a_new_beginning() -> None:
     assert not shown.add(("c", 2), "2026-11-26T12:00:02.000Z")
 
 
-def test_what_comes_out_of_order_is_no_new_beginning() -> None:
-    """Number 2 was overtaken by 3 and comes after it, once; made before or, by another host's clock, after it."""
+def test_reply_out_of_order_is_no_restart() -> None:
+    """Number 2 arrives after 3 and is sent once, whether its timestamp is older or newer."""
     for at in ("2026-11-26T12:00:02.000Z", "2026-11-26T12:00:09.000Z"):
         shown = ReplyDeduplicator(1000)
         for number in (1, 3):

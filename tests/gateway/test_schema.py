@@ -29,7 +29,7 @@ positive_data_acceptance.expected-statuses = ["426"]
 """What is no fault: an unhealthy pipeline is a 503 by contract, and a WebSocket's route asks for an upgrade."""
 
 
-async def test_the_gateway_is_what_its_document_says(settings: Settings, agent: Agent, tmp_path: Path) -> None:
+async def test_gateway_conforms_to_its_document(settings: Settings, agent: Agent, tmp_path: Path) -> None:
     """Good requests, bad ones, missing tokens, other methods, and what follows from an answer: no surprise."""
     async with Daemon("gateway", settings) as daemon:
         token = tokens.issue(settings, "ana", 3600)

@@ -112,7 +112,7 @@ def bad_frames() -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize("text", bad_frames(), ids=map(str, range(len(bad_frames()))))
-def test_a_bad_frame_is_answered_by_name(text: str, session: ChatSession) -> None:
+def test_invalid_frame_is_answered_with_its_field(text: str, session: ChatSession) -> None:
     """Each malformed frame is answered by one `error` that names what is wrong; nothing is held back for it."""
     code, words = bad_frames()[text]
     answer = session.receive(text)
@@ -125,14 +125,14 @@ def test_a_bad_frame_is_answered_by_name(text: str, session: ChatSession) -> Non
     assert shown(session.deliver(response(1))) == [1]
 
 
-def test_an_error_names_the_message_it_is_about(session: ChatSession) -> None:
+def test_error_names_its_message(session: ChatSession) -> None:
     """A refused `message` frame whose id can be read is answered with that id."""
     answer = session.receive('{"type":"message","data":{"messageId":"m-7","content":""}}')
     assert isinstance(answer, str)
     assert json.loads(answer)["data"]["messageId"] == "m-7"
 
 
-def test_the_first_frame_tells_the_socket_its_id(session: ChatSession) -> None:
+def test_first_frame_contains_the_socket_id(session: ChatSession) -> None:
     """`connected`, as the API promises it."""
     assert json.loads(session.connected()) == {"type": "connected", "data": {"socketId": "ws-1"}}
 
@@ -145,7 +145,7 @@ def test_ping_is_answered_by_pong(text: str, session: ChatSession) -> None:
     assert session.receive(text) == '{"type":"pong","data":{}}'
 
 
-def test_a_message_becomes_a_submission_on_the_web(session: ChatSession) -> None:
+def test_message_becomes_a_submission(session: ChatSession) -> None:
     """What the client says reaches the pipeline as it was said, on channel web."""
     said = {"agentId": AGENT, "content": "oi", "conversationId": "c", "priority": 2, "messageId": "m"}
     assert session.receive(json.dumps({"type": "message", "data": said})) == Submission(
@@ -169,7 +169,7 @@ def test_queued_and_processing_come_before_any_reply(session: ChatSession) -> No
     assert shown(session.deliver(response(2))) == [2]
 
 
-def test_a_refusal_lets_live_frames_go(session: ChatSession) -> None:
+def test_refusal_releases_held_frames(session: ChatSession) -> None:
     """After a refused message what waited is shown, and the error tells neither host nor secret."""
     question = session.receive(MESSAGE)
     assert isinstance(question, Submission)
@@ -186,7 +186,7 @@ def test_a_refusal_lets_live_frames_go(session: ChatSession) -> None:
     assert shown(session.release_held()) == [1]
 
 
-def test_a_reply_is_the_seeds(session: ChatSession) -> None:
+def test_reply_frame_matches_the_seed(session: ChatSession) -> None:
     """The `message` frame has the API's fields, and `seq`."""
     (frame,) = session.deliver(response(4))
     assert json.loads(frame) == {
@@ -202,21 +202,21 @@ def test_a_reply_is_the_seeds(session: ChatSession) -> None:
     }
 
 
-def test_a_live_reply_is_shown_once(session: ChatSession) -> None:
+def test_live_reply_is_sent_once(session: ChatSession) -> None:
     """A redelivered reply is dropped; one of another conversation with the same number is not."""
     assert shown(session.deliver(response(1))) == [1]
     assert session.deliver(response(1)) == []
     assert shown(session.deliver(response(1, conversation="d"))) == [1]
 
 
-def test_a_reply_without_a_number_is_known_by_its_message(session: ChatSession) -> None:
+def test_reply_without_a_number_is_identified_by_its_message(session: ChatSession) -> None:
     """What another program published has no `seq`, is shown without one, and once."""
     (frame,) = session.deliver(response(None, message_id="foreign"))
     assert "seq" not in json.loads(frame)["data"]
     assert session.deliver(response(None, message_id="foreign")) == []
 
 
-def test_resume_brings_what_was_missed_before_what_comes_live(session: ChatSession) -> None:
+def test_resume_sends_missed_replies_before_live_ones(session: ChatSession) -> None:
     """Live replies wait for `resumed`; what both bring is shown once, in order."""
     question = session.receive(RESUME % 2)
     assert isinstance(question, Resumption)
@@ -228,21 +228,21 @@ def test_resume_brings_what_was_missed_before_what_comes_live(session: ChatSessi
     assert shown(session.release_held()) == [6]
 
 
-def test_resume_brings_only_what_this_socket_has_not_shown(session: ChatSession) -> None:
+def test_resume_sends_only_replies_not_sent_yet(session: ChatSession) -> None:
     """A gap is filled without what came live around it; asking twice brings nothing twice."""
     session.deliver(response(3))
     assert resume(session, 0, [1, 2, 3]) == [1, 2, "resumed"]
     assert resume(session, 0, [1, 2, 3]) == ["resumed"]
 
 
-def test_what_the_client_says_it_has_is_not_shown_again(session: ChatSession) -> None:
+def test_replies_that_the_client_has_are_not_sent_again(session: ChatSession) -> None:
     """A late redelivery of a reply up to `afterSeq`, which came by an earlier socket, is dropped."""
     assert resume(session, 4, []) == ["resumed"]
     assert session.deliver(response(4)) == []
     assert shown(session.deliver(response(5))) == [5]
 
 
-def test_what_began_anew_is_shown_whatever_the_client_says_it_has(session: ChatSession) -> None:
+def test_restarted_conversation_is_sent_despite_after_seq(session: ChatSession) -> None:
     """It left at 7, and what there is begins at 1: the numbers are another life's, live ones too."""
     assert shown(session.deliver(response(7))) == [7]
     assert resume(session, 7, [1, 2]) == [1, 2, "resumed"]
@@ -250,7 +250,7 @@ def test_what_began_anew_is_shown_whatever_the_client_says_it_has(session: ChatS
     assert [shown(session.deliver(response(seq))) for seq in (2, 3, 7)] == [[], [3], [7]]
 
 
-def test_another_users_conversation_is_refused(session: ChatSession) -> None:
+def test_conversation_of_another_user_is_refused(session: ChatSession) -> None:
     """`not_found`, without a message id, since none was named."""
     question = session.receive(RESUME % 0)
     assert isinstance(question, Resumption)
@@ -258,7 +258,7 @@ def test_another_users_conversation_is_refused(session: ChatSession) -> None:
     assert json.loads(frame)["data"] == {"code": "not_found", "message": "Não encontrado."}
 
 
-def test_a_failed_message_is_told_once(session: ChatSession) -> None:
+def test_failed_message_is_notified_once(session: ChatSession) -> None:
     """A dead letter is an `error` with the message's id; told again only if it failed again."""
     (frame,) = session.deliver_failure(failure())
     assert json.loads(frame) == {
@@ -273,7 +273,7 @@ def test_a_failed_message_is_told_once(session: ChatSession) -> None:
     assert shown(session.deliver_failure(failure("t2"))) == ["error"]
 
 
-def test_replies_in_order_are_remembered_by_their_ends(session: ChatSession) -> None:
+def test_replies_in_order_are_stored_as_a_range(session: ChatSession) -> None:
     """However long a conversation lasts, its socket needs no more room for it, and shows nothing twice."""
     for seq in range(7, 3 * DEDUP_CAPACITY):
         assert shown(session.deliver(response(seq))) == [seq]
@@ -283,7 +283,7 @@ def test_replies_in_order_are_remembered_by_their_ends(session: ChatSession) -> 
     assert session.deliver(response(5)) == []
 
 
-def test_the_memory_is_bounded(session: ChatSession) -> None:
+def test_memory_is_limited(session: ChatSession) -> None:
     """Of what has no order, and of conversations, a socket remembers the latest only."""
     for number in range(3 * DEDUP_CAPACITY):
         session.deliver(response(None, message_id=f"m{number}"))

@@ -90,7 +90,7 @@ async def break_off(url: str, token: str) -> None:
         await writer.wait_closed()
 
 
-async def test_without_a_secret_it_does_not_start(settings: Settings) -> None:
+async def test_gateway_does_not_start_without_a_secret(settings: Settings) -> None:
     """A missing secret is one readable line and exit 78."""
     auth = settings.auth.model_copy(update={"jwt_secret": type(settings.auth.jwt_secret)("too short")})
     async with Daemon("gateway", settings.model_copy(update={"auth": auth})) as daemon:
@@ -100,7 +100,7 @@ async def test_without_a_secret_it_does_not_start(settings: Settings) -> None:
     assert "Traceback" not in daemon.output
 
 
-async def test_on_an_unsafe_redis_it_does_not_start(settings: Settings, tmp_path: Path) -> None:
+async def test_gateway_does_not_start_with_an_unsafe_redis(settings: Settings, tmp_path: Path) -> None:
     """A Redis that evicts is exit 78 with the mending command; with `accept_data_loss` it is accepted."""
     async with ValkeyServer(tmp_path / "valkey") as valkey, Redis.from_url(valkey.url()) as redis:
         await redis.config_set("maxmemory-policy", "allkeys-lru")
@@ -124,7 +124,7 @@ def own_redis(settings: Settings, valkey: ValkeyServer) -> Settings:
     return settings.model_copy(update={"redis": settings.redis.model_copy(update=update)})
 
 
-async def test_without_redis_it_does_not_start(settings: Settings) -> None:
+async def test_gateway_does_not_start_without_redis(settings: Settings) -> None:
     """No Redis is one readable line and exit 69."""
     gone = settings.redis.model_copy(update={"port": 9})
     async with Daemon("gateway", settings.model_copy(update={"redis": gone})) as daemon:
@@ -132,7 +132,7 @@ async def test_without_redis_it_does_not_start(settings: Settings) -> None:
     assert "Traceback" not in daemon.output
 
 
-async def test_a_taken_address_is_told(settings: Settings) -> None:
+async def test_taken_address_is_an_error(settings: Settings) -> None:
     """A port that another program holds is one readable line and exit 69."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         gateway = settings.gateway.model_copy(update={"port": taken.getsockname()[1]})
@@ -141,7 +141,7 @@ async def test_a_taken_address_is_told(settings: Settings) -> None:
     assert "[gateway] host and port" in daemon.output
 
 
-async def test_an_inherited_socket_is_served(settings: Settings, http: aiohttp.ClientSession) -> None:
+async def test_inherited_socket_is_served(settings: Settings, http: aiohttp.ClientSession) -> None:
     """`--fd N` serves on a socket that its parent bound, and a number that is no socket is exit 78."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -152,7 +152,9 @@ async def test_an_inherited_socket_is_served(settings: Settings, http: aiohttp.C
         assert await daemon.exited() == 78
 
 
-async def test_it_ends_in_order(settings: Settings, http: aiohttp.ClientSession, agent: Agent) -> None:
+async def test_gateway_shuts_down_gracefully(
+    settings: Settings, http: aiohttp.ClientSession, agent: Agent
+) -> None:
     """SIGTERM: sockets are told 1001 with a hint to resume, a request in flight is answered, exit 0."""
     async with Daemon("gateway", settings) as daemon:
         client = Client(url_of(daemon), settings, "ana", http)
@@ -185,7 +187,7 @@ async def assert_closed_to_newcomers(client: Client) -> None:
         await client.get("/readyz")
 
 
-async def test_the_next_gateway_takes_over_the_port(settings: Settings, http: aiohttp.ClientSession) -> None:
+async def test_next_gateway_takes_over_the_port(settings: Settings, http: aiohttp.ClientSession) -> None:
     """A second gateway listens on the same port before the first one goes; a socket comes back to it."""
     async with Daemon("gateway", settings) as first:
         client = Client(url_of(first), settings, "ana", http)
@@ -200,7 +202,7 @@ async def test_the_next_gateway_takes_over_the_port(settings: Settings, http: ai
             assert (await client.get("/readyz")).status == 200
 
 
-async def test_redis_goes_and_comes_back(
+async def test_gateway_survives_an_outage_of_redis(
     settings: Settings, http: aiohttp.ClientSession, agent: Agent, tmp_path: Path
 ) -> None:
     """Without Redis: 503, `readyz` fails, sockets stay and answer `error`; with it all heals by itself."""
@@ -267,7 +269,7 @@ async def accepts(client: Client, body: object) -> bool:
     return (await client.post(body)).status == 202
 
 
-async def test_a_redis_that_hangs_is_not_waited_for(
+async def test_hanging_redis_is_not_waited_for(
     settings: Settings, http: aiohttp.ClientSession, agent: Agent, tmp_path: Path
 ) -> None:
     """A frozen Redis: 503 within the configured patience, and served again once it thaws."""
@@ -308,7 +310,7 @@ async def test_a_redis_that_hangs_is_not_waited_for(
     ],
     ids=["nearly full", "evicting"],
 )
-async def test_a_redis_that_may_not_keep_it_takes_nothing_new(
+async def test_messages_are_refused_while_redis_is_not_durable(
     settings: Settings,
     http: aiohttp.ClientSession,
     agent: Agent,
@@ -338,7 +340,7 @@ async def refused(client: Client, body: object) -> bool:
     return (answer.status, answer.headers.get("retry-after")) == (503, "10")
 
 
-async def test_a_socket_that_never_reads_does_not_hold_up_the_end(
+async def test_socket_that_never_reads_does_not_delay_shutdown(
     settings: Settings, http: aiohttp.ClientSession
 ) -> None:
     """A client that does not answer the farewell does not keep the gateway from ending."""

@@ -65,7 +65,7 @@ class Stream:
             writer.close()
 
 
-async def test_a_takeover_refuses_nobody_and_loses_nothing(
+async def test_takeover_refuses_no_client_and_loses_no_message(
     settings: Settings, agent: Agent, redis: RedisClient
 ) -> None:
     """SIGTERM while clients come and go: not one connection is refused or reset, each 202 is in Redis."""
@@ -89,7 +89,9 @@ async def test_a_takeover_refuses_nobody_and_loses_nothing(
     assert "Traceback" not in first.output, first.output
 
 
-async def test_a_gateway_that_goes_lets_nobody_new_in(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stopping_gateway_accepts_no_new_connection(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From its farewell on each newcomer is served by the other gateway, none by the one that goes."""
     monkeypatch.setattr(server, "ACCEPT_GRACE_S", 1.5)
     async with running(serve, settings) as going, aiohttp.ClientSession() as http:
@@ -114,7 +116,7 @@ async def ask(port: int) -> bytes:
     return answer
 
 
-async def test_who_is_let_in_nowhere_comes_to_the_other_listener() -> None:
+async def test_ignored_connection_reaches_the_other_listener() -> None:
     """Two listeners share a port. What the first one no longer lets in is not reset when it closes, only later."""
     first = socket.create_server(("127.0.0.1", 0), reuse_port=True)
     port = first.getsockname()[1]
@@ -131,7 +133,7 @@ async def test_who_is_let_in_nowhere_comes_to_the_other_listener() -> None:
             writer.close()
 
 
-async def test_a_handshake_under_way_is_completed_and_heard() -> None:
+async def test_handshake_in_progress_completes() -> None:
     """Who had knocked before the door was shut comes in, and what they send is heard, not dropped."""
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
         assert ignore_new_connections(listener)

@@ -44,7 +44,7 @@ async def listening(connection: psycopg.AsyncConnection) -> bool:
     return bool(await (await connection.execute(query)).fetchall())
 
 
-async def test_a_row_makes_a_tier(
+async def test_row_defines_a_tier(
     settings: Settings, agent: Agent, redis: RedisClient, connection: psycopg.AsyncConnection
 ) -> None:
     """Limits and priority are those of the row; an unknown name and a user without a row have none."""
@@ -56,7 +56,7 @@ async def test_a_row_makes_a_tier(
         assert await redis.lrange(keys.RQ_QUEUE + keys.queue_name(3), 0, -1) == ["m"]
 
 
-async def test_a_row_goes_before_the_token_and_changes_at_once(
+async def test_row_precedes_the_token_and_changes_immediately(
     settings: Settings, connection: psycopg.AsyncConnection
 ) -> None:
     """With an hour of memory, a row that is made, changed or taken back is heard of by a gateway that runs."""
@@ -78,7 +78,7 @@ async def _is_limit(client: Client, limit: int) -> bool:
     return await limit_of(client) == limit
 
 
-async def test_the_rows_may_be_an_operators_own(settings: Settings, connection: psycopg.AsyncConnection) -> None:
+async def test_tier_query_is_configurable(settings: Settings, connection: psycopg.AsyncConnection) -> None:
     """`tier_query` reads any table; an id that its column cannot hold has no tier."""
     await connection.execute("CREATE TABLE customers (number int PRIMARY KEY, plan text)")
     await connection.execute("INSERT INTO customers VALUES (7, 'premium'), (8, NULL)")
@@ -87,9 +87,7 @@ async def test_the_rows_may_be_an_operators_own(settings: Settings, connection: 
         assert [await tiers.find(user) for user in ("7", "8", "9", "ana")] == ["premium", "", "", ""]
 
 
-async def test_without_the_table_nobody_has_a_tier(
-    settings: Settings, connection: psycopg.AsyncConnection
-) -> None:
+async def test_no_tier_without_the_table(settings: Settings, connection: psycopg.AsyncConnection) -> None:
     """A database that was not migrated yet costs the tiers, not the requests."""
     await connection.execute("DROP TABLE user_tiers")
     async with gateways(settings, requests=5, tiers=TIERS) as (make,):
@@ -97,7 +95,7 @@ async def test_without_the_table_nobody_has_a_tier(
         assert await limit_of(make("ana", tier="gold")) == 15
 
 
-async def test_without_postgres_the_token_counts(
+async def test_token_counts_without_postgres(
     settings: Settings, connection: psycopg.AsyncConnection, postgres: PostgresServer
 ) -> None:
     """A PostgreSQL that lets nobody in: what is remembered serves, and whoever is new has the token's tier."""
@@ -117,7 +115,7 @@ async def test_without_postgres_the_token_counts(
         assert await limit_of(make("bia", tier="gold")) == 15
 
 
-async def test_where_no_tier_is_configured_nobody_is_asked(settings: Settings) -> None:
+async def test_no_query_without_configured_tiers(settings: Settings) -> None:
     """Without `[limits] tiers` a row costs no look."""
     gone = with_postgres(settings, url=type(settings.postgres.url)("postgresql://127.0.0.1:9/none"))
     async with gateways(gone, requests=5) as (make,):

@@ -1,4 +1,4 @@
-"""Clients that send slowly, or never stop: bounded in time and bytes."""
+"""The timeouts and size limits for clients that send slowly or endlessly."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @asynccontextmanager
 async def hasty(settings: Settings) -> AsyncIterator[Client]:
-    """A client of a gateway that waits for no one."""
+    """A client of a gateway with short timeouts."""
     limits = settings.limits.model_copy(update={"head_timeout": 0.5, "body_timeout": 0.5, "keep_alive": 1.0})
     async with (
         running(serve, settings.model_copy(update={"limits": limits})) as life,
@@ -46,7 +46,7 @@ async def drip(writer: asyncio.StreamWriter, piece: bytes) -> None:
 
 
 async def rest(reader: asyncio.StreamReader) -> bytes:
-    """Everything up to the end of the connection, which must come; a reset is an end too."""
+    """Read until the connection ends, which it must. A reset is an end too."""
     try:
         return await asyncio.wait_for(reader.read(), PATIENCE)
     except ConnectionResetError:
@@ -54,7 +54,7 @@ async def rest(reader: asyncio.StreamReader) -> bytes:
 
 
 def head(client: Client, length: int) -> bytes:
-    """A POST up to its body."""
+    """The head of a POST."""
     return (
         f"POST /api/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {client.token}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
@@ -62,8 +62,8 @@ def head(client: Client, length: int) -> bytes:
 
 
 @pytest.mark.parametrize("begin", ["nothing", "a header", "a body"])
-async def test_a_slow_client_is_hung_up_on(begin: str, settings: Settings, agent: Agent) -> None:
-    """Whoever connects and says nothing, drips headers or drips a body is let go, while others are served."""
+async def test_slow_client_is_disconnected(begin: str, settings: Settings, agent: Agent) -> None:
+    """Clients that send nothing, slow headers, or a slow body are disconnected, while others are served."""
     async with hasty(settings) as client, connected(client) as (reader, writer):
         if begin == "a header":
             writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
@@ -77,22 +77,22 @@ async def test_a_slow_client_is_hung_up_on(begin: str, settings: Settings, agent
         assert (await client.post({"agentId": agent.id, "message": "oi"})).status == 202
 
 
-async def test_an_idle_connection_is_let_go(settings: Settings) -> None:
-    """After an answer, a connection that stays silent ends."""
+async def test_idle_connection_is_closed(settings: Settings) -> None:
+    """A connection that is idle after a response is closed."""
     async with hasty(settings) as client, connected(client) as (reader, writer):
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await rest(reader)).startswith(b"HTTP/1.1 200")
 
 
-async def test_a_head_has_an_end(client: Client) -> None:
-    """Headers without end are refused long before they fill the memory."""
+async def test_head_size_is_limited(client: Client) -> None:
+    """Endless headers are refused long before they fill the memory."""
     async with connected(client) as (reader, writer):
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"x: y\r\n" * 20_000)
         assert (await rest(reader)).startswith((b"HTTP/1.1 431", b""))
         assert (await client.get("/healthz")).status == 200
 
 
-async def test_a_working_request_is_not_hurried(settings: Settings) -> None:
+async def test_request_in_progress_has_no_client_timeout(settings: Settings) -> None:
     """A connection with pauses between requests shorter than `keep_alive` serves them all."""
     async with hasty(settings) as client, connected(client) as (reader, writer):
         for _ in range(3):

@@ -59,7 +59,7 @@ async def door(settings: Settings, agent: Agent) -> AsyncIterator[str]:
         yield life.status.result().removeprefix("listening at ")
 
 
-async def test_telegram_is_taken_in_once(door: str, redis: RedisClient, agent: Agent) -> None:
+async def test_telegram_message_is_accepted_once(door: str, redis: RedisClient, agent: Agent) -> None:
     """The same update thrice is one message for the agent's owner, whose reply goes back to that chat."""
     assert [await tell_telegram(door, update()) for _ in range(3)] == [200] * 3
     [message] = await messages(redis)
@@ -69,14 +69,14 @@ async def test_telegram_is_taken_in_once(door: str, redis: RedisClient, agent: A
     assert {one.conversation_id for one in await messages(redis)} == {message.conversation_id}
 
 
-async def test_in_a_group_the_reply_shows_whom_it_answers(door: str, redis: RedisClient) -> None:
+async def test_reply_in_a_group_quotes_its_message(door: str, redis: RedisClient) -> None:
     """A group's message is replied to by its number."""
     assert await tell_telegram(door, update(3, id=-100, type="supergroup")) == 200
     [message] = await messages(redis)
     assert message.channel_metadata == {"chatId": -100, "replyToMessageId": 5}
 
 
-async def test_meta_is_taken_in_once_and_opens_the_window(door: str, redis: RedisClient) -> None:
+async def test_meta_message_is_accepted_once_and_opens_the_window(door: str, redis: RedisClient) -> None:
     """The same webhook twice is one message; the customer's last word is known from then on."""
     assert [await tell_meta(door, meta(**WORD)) for _ in range(2)] == [200, 200]
     [message] = await messages(redis)
@@ -87,14 +87,14 @@ async def test_meta_is_taken_in_once_and_opens_the_window(door: str, redis: Redi
     assert abs(int(last) / 1000 - time.time()) < 60
 
 
-async def test_twilio_is_taken_in_once(door: str, redis: RedisClient) -> None:
+async def test_twilio_message_is_accepted_once(door: str, redis: RedisClient) -> None:
     """The same form twice is one message, to be answered by Twilio."""
     assert [await tell_twilio(door, FORM) for _ in range(2)] == [200, 200]
     [message] = await messages(redis)
     assert message.channel_metadata == {"to": f"+{PHONE}", "provider": "twilio"}
 
 
-async def test_what_is_not_signed_is_refused(door: str, redis: RedisClient) -> None:
+async def test_unsigned_webhook_is_refused(door: str, redis: RedisClient) -> None:
     """A wrong secret, signature or body, or none at all: 401, and nothing is taken in."""
     assert await tell_telegram(door, update(), "another") == 401
     assert await post(f"{door}/webhooks/telegram", update()) == 401
@@ -112,7 +112,7 @@ async def test_closed_webhooks_do_not_exist(gateway: str, redis: RedisClient) ->
     assert await messages(redis) == []
 
 
-async def test_the_challenge(door: str) -> None:
+async def test_challenge_is_answered(door: str) -> None:
     """Meta's question is answered with its own challenge, to whoever knows the verify token."""
     async with aiohttp.ClientSession() as http:
         for token, status, text in (("verify me", 200, "1158201444"), ("guess", 401, None)):
@@ -131,7 +131,7 @@ async def test_the_challenge(door: str) -> None:
         b'{"update_id": 9, "message": {"chat": "x", "text": 3}}',
     ],
 )
-async def test_what_is_no_text_is_passed_over(door: str, redis: RedisClient, body: bytes) -> None:
+async def test_webhook_without_text_is_ignored(door: str, redis: RedisClient, body: bytes) -> None:
     """Pictures, edits and oddities are taken from the provider, or it would bring them for days."""
     assert await tell_telegram(door, body) == 200
     assert await tell_meta(door, meta(messages=[{"id": "w", "from": PHONE, "image": {}}, 3], statuses="x")) == 200
@@ -139,7 +139,7 @@ async def test_what_is_no_text_is_passed_over(door: str, redis: RedisClient, bod
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b'{"update_id": "1"}'])
-async def test_nonsense_is_refused(door: str, body: bytes) -> None:
+async def test_invalid_webhook_is_refused(door: str, body: bytes) -> None:
     """What is no update is a bad request, not a fault of ours."""
     assert await tell_telegram(door, body) == 400
 
@@ -161,7 +161,7 @@ async def test_statuses_update_the_record(door: str, redis: RedisClient) -> None
     assert "24 h window" in (second.text or "")
 
 
-async def test_it_answers_quickly(door: str) -> None:
+async def test_webhook_is_answered_quickly(door: str) -> None:
     """The median of twenty webhooks is answered within 100 ms."""
     took = []
     for number in range(20):
@@ -171,9 +171,7 @@ async def test_it_answers_quickly(door: str) -> None:
     assert sorted(took)[10] < 0.1
 
 
-async def test_without_its_agent_the_provider_keeps_it(
-    settings: Settings, redis: RedisClient, agent: Agent
-) -> None:
+async def test_webhook_is_rejected_without_its_agent(settings: Settings, redis: RedisClient, agent: Agent) -> None:
     """A route that leads to no agent is a mistake to be mended: 503, so that the provider brings it again."""
     lost = agent.id[:-12] + "0" * 12
     changed = {"token": SecretStr("77:x"), "webhook_secret": SecretStr(SECRET), "agent": lost}

@@ -24,7 +24,7 @@ from tests.support.gateway_clients import Chat, Client, Pipeline, running
 from tools.support.daemons import until
 
 
-async def test_the_dialogue_of_the_contract(client: Client, agent: Agent, pipeline: Pipeline) -> None:
+async def test_dialogue_of_the_contract_works(client: Client, agent: Agent, pipeline: Pipeline) -> None:
     """`connected`, then for a `message`: `queued`, `processing`, and the reply, each as the API promises."""
     async with pipeline.delivering(), client.socket() as chat:
         assert (await chat.hear("connected")).keys() == {"socketId"}
@@ -54,7 +54,7 @@ async def test_the_dialogue_of_the_contract(client: Client, agent: Agent, pipeli
         }
 
 
-async def test_a_failed_message_is_told(client: Client, agent: Agent, pipeline: Pipeline) -> None:
+async def test_failed_message_is_notified(client: Client, agent: Agent, pipeline: Pipeline) -> None:
     """A dead letter is an `error` frame with the message's id."""
     async with pipeline.delivering(), client.socket() as chat:
         processing = await start(chat, agent)
@@ -76,14 +76,14 @@ async def talk(chat: Chat, agent: Agent, **data: object) -> Any:
     return await chat.hear("processing")
 
 
-async def test_the_subprotocol_carries_a_token(client: Client) -> None:
+async def test_subprotocol_can_contain_a_token(client: Client) -> None:
     """`msgctl.v1, bearer.JWT` lets in, and only `msgctl.v1` is echoed."""
     async with client.socket("", subprotocols=["msgctl.v1", f"bearer.{client.token}"]) as chat:
         await chat.hear("connected")
         assert chat.socket.subprotocol == "msgctl.v1"
 
 
-async def test_every_bad_login_is_4401(client: Client) -> None:
+async def test_invalid_credential_is_4401(client: Client) -> None:
     """No token, a bad one, another's name for it, two at once: let in, told 4401, and nothing else ever."""
     queries = [
         "",
@@ -105,7 +105,7 @@ async def test_every_bad_login_is_4401(client: Client) -> None:
         assert (await chat.closed())[0] == 4401
 
 
-async def test_a_socket_ends_with_its_token(client: Client, settings: Settings) -> None:
+async def test_socket_ends_with_its_token(client: Client, settings: Settings) -> None:
     """4401 in the second that the token expires, leeway included, and not before."""
     strict = settings.model_copy(update={"auth": settings.auth.model_copy(update={"leeway": 1.0})})
     async with running(serve, strict) as life, aiohttp.ClientSession() as http:
@@ -117,7 +117,7 @@ async def test_a_socket_ends_with_its_token(client: Client, settings: Settings) 
             assert time.time() >= issued + 2 - 0.1
 
 
-async def test_another_path_is_no_socket(client: Client) -> None:
+async def test_other_path_is_no_websocket(client: Client) -> None:
     """A handshake elsewhere is refused with 404 in the one shape."""
     with pytest.raises(InvalidStatus) as refusal:
         async with connect(f"{client.url.replace('http', 'ws')}/ws/other?token={client.token}"):
@@ -126,7 +126,7 @@ async def test_another_path_is_no_socket(client: Client) -> None:
     assert msgspec.json.decode(refusal.value.response.body or b"")["error"]["code"] == "not_found"
 
 
-async def test_bad_frames_leave_the_socket_open(client: Client, agent: Agent) -> None:
+async def test_invalid_frames_leave_the_socket_open(client: Client, agent: Agent) -> None:
     """Text that is no frame, binary frames, unknown types: each is answered, and then a good frame works."""
     async with client.socket() as chat:
         await chat.hear("connected")
@@ -138,7 +138,7 @@ async def test_bad_frames_leave_the_socket_open(client: Client, agent: Agent) ->
         await talk(chat, agent)
 
 
-async def test_a_refused_message_is_an_error_frame(
+async def test_refused_message_is_an_error_frame(
     client: Client, client_of: Callable[[str], Client], agent: Agent, settings: Settings
 ) -> None:
     """Another's agent, another's conversation, an id used for something else: `error`, and the socket stays."""
@@ -163,7 +163,7 @@ async def test_a_refused_message_is_an_error_frame(
         assert refusals == [{"code": "not_found", "message": "Não encontrado."}] * 4
 
 
-async def test_another_user_hears_nothing(
+async def test_other_user_receives_nothing(
     client: Client, client_of: Callable[[str], Client], agent: Agent, pipeline: Pipeline
 ) -> None:
     """A socket named by another user's message, or that asked for another's conversation, never hears of it."""
@@ -186,9 +186,7 @@ async def test_another_user_hears_nothing(
         await hers.hear("pong")  # and nothing before it
 
 
-async def test_a_rest_message_is_answered_on_the_socket_it_names(
-    client: Client, agent: Agent, pipeline: Pipeline
-) -> None:
+async def test_rest_message_is_answered_on_its_socket(client: Client, agent: Agent, pipeline: Pipeline) -> None:
     """`channelMetadata.websocketId` takes a response to that socket of the same user, and to that one alone."""
     async with pipeline.delivering(), client.socket() as named, client.socket() as other:
         socket_id = (await named.hear("connected"))["socketId"]
@@ -201,7 +199,7 @@ async def test_a_rest_message_is_answered_on_the_socket_it_names(
         await other.hear("pong")
 
 
-async def test_a_conversation_goes_on_after_a_reconnect(client: Client, agent: Agent, pipeline: Pipeline) -> None:
+async def test_conversation_continues_after_a_reconnect(client: Client, agent: Agent, pipeline: Pipeline) -> None:
     """What came while nobody listened is resumed in order, without what is known, and live replies follow."""
     async with pipeline.delivering():
         async with client.socket() as chat:
@@ -226,9 +224,7 @@ async def test_a_conversation_goes_on_after_a_reconnect(client: Client, agent: A
             assert (await chat.hear("message"))["seq"] == 6
 
 
-async def test_a_history_that_no_longer_reaches_back_is_told(
-    settings: Settings, redis: RedisClient, agent: Agent
-) -> None:
+async def test_incomplete_history_is_reported(settings: Settings, redis: RedisClient, agent: Agent) -> None:
     """With fewer replies kept than were missed: those that are left, and `recovered: false`."""
     history = settings.history.model_copy(update={"replies": 2})
     short = settings.model_copy(update={"history": history})
@@ -245,7 +241,7 @@ async def test_a_history_that_no_longer_reaches_back_is_told(
             assert await chat.hear("resumed") == {"conversationId": "c", "recovered": False}
 
 
-async def test_a_socket_hears_a_bounded_number_of_conversations(
+async def test_joined_conversations_are_limited(
     client: Client, redis: RedisClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Naming one after the other costs no more than the newest of them; one that is named anew is new."""
@@ -259,7 +255,7 @@ async def test_a_socket_hears_a_bounded_number_of_conversations(
     assert joined == ["c1", "c4", "c5"]
 
 
-async def test_a_long_gap_is_resumed_whole(
+async def test_long_gap_is_resumed_completely(
     client: Client, agent: Agent, pipeline: Pipeline, settings: Settings, redis: RedisClient
 ) -> None:
     """A gap of many large replies, more than may wait for a slow client, comes whole and in order."""
@@ -291,7 +287,7 @@ def reply(seq: int, text: str) -> str:
     return response.to_json().decode()
 
 
-async def test_progress_is_told_only_to_who_asked(client: Client, agent: Agent, pipeline: Pipeline) -> None:
+async def test_progress_is_sent_only_on_request(client: Client, agent: Agent, pipeline: Pipeline) -> None:
     """`&progress=1` brings `progress` frames; another socket of the same user gets none."""
     channel = keys.PROGRESS_CHANNEL
     query = f"token={client.token}&progress=1"
@@ -322,7 +318,7 @@ async def heard(redis: RedisClient, channel: str, count: int) -> bool:
     return await subscribers(redis, channel) == count
 
 
-async def test_a_frame_too_big_is_1009(client: Client, settings: Settings) -> None:
+async def test_too_big_frame_is_1009(client: Client, settings: Settings) -> None:
     """64 KiB are read; one byte more, or a megabyte, ends the socket with 1009."""
     limit = settings.gateway.max_body
     async with client.socket() as chat:
@@ -342,7 +338,7 @@ async def test_a_frame_too_big_is_1009(client: Client, settings: Settings) -> No
         assert (await chat.closed())[0] in {1009, 1006}  # 1006: it was cut off before it had read why
 
 
-async def test_a_slow_reader_is_closed_while_others_go_on(
+async def test_slow_reader_is_closed_while_others_continue(
     settings: Settings, redis: RedisClient, agent: Agent
 ) -> None:
     """A client that stops reading gets 4408 once its queue is full; its neighbour misses nothing."""
@@ -369,9 +365,7 @@ async def test_a_slow_reader_is_closed_while_others_go_on(
             assert (await slow.closed())[0] == 4408
 
 
-async def test_only_the_client_whose_reply_went_elsewhere_is_asked_back(
-    client: Client, redis: RedisClient
-) -> None:
+async def test_only_the_client_with_a_moved_reply_must_reconnect(client: Client, redis: RedisClient) -> None:
     """Its gateway was silent, and the reply went to another socket of the user; neighbours hear nothing of it."""
     async with client.socket() as neighbour, client.socket() as chat:
         socket_id = (await chat.hear("connected"))["socketId"]
@@ -385,7 +379,7 @@ async def test_only_the_client_whose_reply_went_elsewhere_is_asked_back(
         await neighbour.hear("pong")
 
 
-async def test_clients_are_asked_back_when_frames_were_lost(client: Client, redis: RedisClient) -> None:
+async def test_clients_must_reconnect_after_lost_frames(client: Client, redis: RedisClient) -> None:
     """More came than wait for one gateway, and nobody knows whose it was: all are closed with a hint to resume."""
     async with client.socket() as chat:
         socket_id = (await chat.hear("connected"))["socketId"]

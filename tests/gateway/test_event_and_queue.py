@@ -1,4 +1,4 @@
-"""What one socket waits with."""
+"""The small event and queue of a socket."""
 
 import asyncio
 import sys
@@ -8,8 +8,8 @@ import pytest
 from daemons.gateway.ws.send_queue import SlimEvent, SlimQueue
 
 
-async def test_a_gate_lets_all_through_once_it_is_open() -> None:
-    """Everybody who waits is woken, and while it stands open nobody waits; closed again, it holds."""
+async def test_event_wakes_all_waiting_tasks() -> None:
+    """`set` wakes all waiting tasks. While it is set nothing waits, and after `clear` tasks wait again."""
     gate = SlimEvent()
     waiting = [asyncio.create_task(gate.wait()) for _ in range(3)]
     await asyncio.sleep(0)
@@ -22,8 +22,8 @@ async def test_a_gate_lets_all_through_once_it_is_open() -> None:
         await asyncio.wait_for(gate.wait(), 0.01)
 
 
-async def test_who_gives_up_at_a_gate_harms_nobody() -> None:
-    """One of two who wait is cancelled; the other is let through."""
+async def test_cancelled_wait_for_an_event_has_no_effect() -> None:
+    """One of two waiting tasks is cancelled, and the other is woken."""
     gate = SlimEvent()
     one, other = (asyncio.create_task(gate.wait()) for _ in range(2))
     await asyncio.sleep(0)
@@ -34,8 +34,8 @@ async def test_who_gives_up_at_a_gate_harms_nobody() -> None:
     assert one.cancelled()
 
 
-async def test_a_mailbox_keeps_the_order() -> None:
-    """What comes before, between and while somebody waits is taken in its order."""
+async def test_queue_keeps_the_order() -> None:
+    """Items that arrive before, between, and during waits are taken in order."""
     mailbox = SlimQueue[int]()
     assert mailbox.empty()
     for number in range(3):
@@ -51,8 +51,8 @@ async def test_a_mailbox_keeps_the_order() -> None:
     assert [*taken, await coming, await mailbox.get()] == [0, 1, 2, 3, 4, 5]
 
 
-async def test_a_mailbox_loses_nothing_with_its_reader() -> None:
-    """A reader that is cancelled while something comes leaves it to the next one."""
+async def test_queue_loses_no_item_with_its_reader() -> None:
+    """A reader that is cancelled while an item arrives leaves it to the next one."""
     mailbox = SlimQueue[str]()
     reading = asyncio.create_task(mailbox.get())
     await asyncio.sleep(0)
@@ -63,8 +63,8 @@ async def test_a_mailbox_loses_nothing_with_its_reader() -> None:
     assert await mailbox.get() == "a"
 
 
-async def test_they_are_small() -> None:
-    """Idle, each is far smaller than a single deque: that is what they are for."""
+async def test_event_and_queue_are_small() -> None:
+    """While idle, each is far smaller than a single deque."""
     gate, mailbox = SlimEvent(), SlimQueue[int]()
     assert sys.getsizeof(gate) < 100
     members = (mailbox._incoming, mailbox._outgoing)

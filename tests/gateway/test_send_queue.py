@@ -1,4 +1,4 @@
-"""The queue of one socket: in order, bounded, and never waited for by anybody but its own writer."""
+"""The send queue of one socket: in order, bounded, and non-blocking for live frames."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,14 +37,14 @@ async def peer() -> Peer:
 
 @pytest.fixture
 async def outbox(peer: Peer) -> AsyncIterator[SendQueue]:
-    """Its outbox, of 8 frames and a short patience."""
+    """The send queue of the client, with 8 frames and a short timeout."""
     outbox = SendQueue(peer.send, max_frames=8, timeout=0.2, on_slow_client=peer.give_up)
     yield outbox
     await outbox.stop()
 
 
 async def test_frames_are_written_in_order(peer: Peer, outbox: SendQueue) -> None:
-    """First in, first out, and a close is the last."""
+    """Frames are sent first in, first out, and a close comes last."""
     outbox.put(["1", "2"])
     outbox.put(["3"])
     outbox.close(1001, "bye")
@@ -52,8 +52,8 @@ async def test_frames_are_written_in_order(peer: Peer, outbox: SendQueue) -> Non
     await until(lambda: peer.got == ["1", "2", "3", 1001], "all to be written")
 
 
-async def test_too_many_waiting_frames_are_the_end(peer: Peer, outbox: SendQueue) -> None:
-    """The ninth waiting frame gives the client up, once, and what waited is dropped."""
+async def test_too_many_waiting_frames_drop_the_client(peer: Peer, outbox: SendQueue) -> None:
+    """The ninth waiting frame drops the client, once, and all waiting frames."""
     peer.reading.clear()
     outbox.put(map(str, range(7)), held=1)
     assert peer.given_up == 0
@@ -62,16 +62,16 @@ async def test_too_many_waiting_frames_are_the_end(peer: Peer, outbox: SendQueue
     assert peer.given_up == 1
 
 
-async def test_too_many_held_frames_are_the_end(peer: Peer, outbox: SendQueue) -> None:
-    """Frames that only wait elsewhere, behind an answer the client is slow to read, are bounded all the same."""
+async def test_too_many_held_frames_drop_the_client(peer: Peer, outbox: SendQueue) -> None:
+    """Frames that the session holds back behind a slow answer count towards the limit too."""
     outbox.put([], held=8)
     assert peer.given_up == 0
     outbox.put([], held=9)
     assert peer.given_up == 1
 
 
-async def test_too_large_a_backlog_is_the_end(peer: Peer, outbox: SendQueue) -> None:
-    """One large reply is no reason; another one behind it is."""
+async def test_too_many_waiting_bytes_drop_the_client(peer: Peer, outbox: SendQueue) -> None:
+    """One large reply does not drop the client, but another one behind it does."""
     peer.reading.clear()
     outbox.put(["x" * (MAX_QUEUED_BYTES + 1)])
     assert peer.given_up == 0
@@ -79,30 +79,30 @@ async def test_too_large_a_backlog_is_the_end(peer: Peer, outbox: SendQueue) -> 
     assert peer.given_up == 1
 
 
-async def test_a_frame_that_is_not_read_in_time_is_the_end(peer: Peer, outbox: SendQueue) -> None:
-    """A client that stops reading is given up after the send timeout, also while it is being closed."""
+async def test_frame_that_is_not_read_in_time_drops_the_client(peer: Peer, outbox: SendQueue) -> None:
+    """A client that stops reading is dropped after the send timeout, also during its close."""
     peer.reading.clear()
     outbox.put(["1"])
     outbox.close(4401, "token expired")
     await until(lambda: peer.given_up == 1, "the client to be given up")
 
 
-async def test_what_a_client_asked_for_waits_for_the_client(peer: Peer, outbox: SendQueue) -> None:
-    """Far more frames than may wait are written to a client that reads, none lost."""
+async def test_requested_frames_wait_for_the_client(peer: Peer, outbox: SendQueue) -> None:
+    """Many more frames than may wait are written to a client that reads, and none is lost."""
     await outbox.put_with_backpressure(map(str, range(100)))
     await until(lambda: peer.got == [str(number) for number in range(100)], "all to be written")
     assert peer.given_up == 0
 
 
-async def test_offering_ends_with_the_client(peer: Peer, outbox: SendQueue) -> None:
-    """Whoever offers to a client that is given up is not kept waiting."""
+async def test_put_with_backpressure_ends_with_the_client(peer: Peer, outbox: SendQueue) -> None:
+    """`put_with_backpressure` returns when the client is dropped."""
     peer.reading.clear()
     await asyncio.wait_for(outbox.put_with_backpressure(map(str, range(100))), 30)
     assert peer.given_up == 1
 
 
-async def test_a_client_that_is_gone_is_no_fault() -> None:
-    """Uvicorn's OSError ends the writer, and offers with it."""
+async def test_disconnected_client_is_no_error() -> None:
+    """The OSError of uvicorn ends the writer and `put_with_backpressure`."""
 
     async def gone(_: Any) -> None:
         raise OSError("gone")
