@@ -38,7 +38,7 @@ from msgctl.config.settings import Settings
 from msgctl.delivery.web.gateway_sockets import SocketRegistry
 from msgctl.inbound.processor import InboundProcessor
 from msgctl.intake.accept import Intake
-from msgctl.operations.entrance import Operations
+from msgctl.operations.context import Context
 from msgctl.queue.queue import Queue
 from msgctl.storage.redis.client import RedisClient
 from msgctl.storage.redis.connections import connect
@@ -127,7 +127,7 @@ class GatewayApp:
             concurrency=self._concurrency,
             settings=settings,
         )
-        self._operations = Operations(settings, redis, queue)
+        self._context = Context(settings, redis, queue)
         self._webhooks = WebhookRoutes(settings, InboundProcessor(redis, settings, intake, agents), self.readiness)
 
     async def run(self, listener: socket.socket, lifecycle: Lifecycle, *, inherited: bool) -> None:
@@ -152,11 +152,11 @@ class GatewayApp:
         )
 
     def _routes(self) -> list[BaseRoute]:
-        authenticator, operations, texts = self._authenticator, self._operations, self._texts
+        authenticator, context, texts = self._authenticator, self._context, self._texts
         accept = AcceptMessage(authenticator, self._service, texts=texts, max_body=self._settings.gateway.max_body)
-        queue = QueueRoutes(authenticator, operations, texts)
+        queue = QueueRoutes(authenticator, context, texts)
         timeout_s = self._settings.redis.timeout
-        status = with_time_limit(ReadStatus(authenticator, operations).answer, timeout_s)
+        status = with_time_limit(ReadStatus(authenticator, context).answer, timeout_s)
         ticket = with_time_limit(TicketRoute(authenticator, self._tickets).answer, timeout_s)
         return [
             Route("/api/messages", accept, methods=["POST"]),

@@ -13,6 +13,7 @@ from textual.screen import Screen
 from textual.widgets import ContentSwitcher, DataTable, Footer, Input, Tab, Tabs
 
 from msgctl.domain.errors import InvalidInput, MsgctlError
+from msgctl.operations.dashboard.overview import Overview
 from msgctl.operations.dashboard.postgres_ping import PostgresPing
 from msgctl.operations.dashboard.snapshot import Snapshot
 from msgctl.tui.commands import run_command
@@ -167,7 +168,7 @@ class Dashboard(App[None]):
     async def _refresh_data(self) -> None:
         try:
             player = self.dashboard_context.player
-            snapshot = player.current() if player else await self.dashboard_context.operations.overview.read()
+            snapshot = player.current() if player else await self.dashboard_context.context.get(Overview).read()
             self.query_one(StatusHeader).show_snapshot(snapshot, frozen=self.frozen)
             await self.pane.refresh_data(snapshot)
             self.pane.show_details()

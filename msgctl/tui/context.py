@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from msgctl.config.settings import Settings
-from msgctl.operations.audit_log import operator_name
+from msgctl.operations.audit_log import AuditLog, operator_name
+from msgctl.operations.context import Context
 from msgctl.operations.dashboard.postgres_ping import PostgresPing
-from msgctl.operations.entrance import Operations
 from msgctl.tui.recording import SnapshotPlayer, SnapshotRecorder
 
 
@@ -17,7 +17,7 @@ class DashboardContext:
     """The sources and the rules of one dashboard."""
 
     settings: Settings
-    operations: Operations
+    context: Context
     postgres_ping: PostgresPing | None = None
     """Asked whether PostgreSQL answers; None: nobody asks."""
     player: SnapshotPlayer | None = None
@@ -43,7 +43,7 @@ class DashboardContext:
             RedisUnavailable: Redis does not answer.
         """
         if ids:
-            journal = self.operations.journal
+            journal = self.context.get(AuditLog)
             await journal.record(
                 act, who=operator_name(), reason="in the dashboard", ids=ids, before=before, after=after
             )

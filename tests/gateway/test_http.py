@@ -12,7 +12,7 @@ from daemons.gateway.app import serve
 from msgctl.agents.agent import Agent
 from msgctl.config.settings import Settings
 from msgctl.domain import errors
-from msgctl.operations.entrance import Operations
+from msgctl.queue.queue import Queue
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 from tests.support.gateway_clients import Answer, Client, Pipeline, running
@@ -178,7 +178,7 @@ async def test_internal_error_reveals_nothing(client: Client, monkeypatch: pytes
     async def broken(_: object) -> None:
         raise ValueError("the secret of the house")
 
-    monkeypatch.setattr(Operations, "stats", broken)
+    monkeypatch.setattr(Queue, "stats", broken)
     with capture_logs() as logged:
         answer = await client.get("/api/messages/queue/stats")
     assert (answer.status, answer.code) == (500, "internal_error")
@@ -192,7 +192,7 @@ async def test_configuration_error_reveals_nothing(client: Client, monkeypatch: 
     async def broken(_: object) -> None:
         raise errors.ConfigurationError("the table of agents is missing at db.internal")
 
-    monkeypatch.setattr(Operations, "stats", broken)
+    monkeypatch.setattr(Queue, "stats", broken)
     with capture_logs() as logged:
         answer = await client.get("/api/messages/queue/stats")
     assert logged[0]["code"] == "configuration_error"

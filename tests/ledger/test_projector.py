@@ -12,7 +12,6 @@ from msgctl.ledger.projector import Projector
 from msgctl.ledger.stream import Ledger
 from msgctl.local.fakes.n8n import FakeN8n
 from msgctl.operations.context import Context
-from msgctl.operations.entrance import Operations
 from msgctl.operations.ledger_restore import LedgerRestore
 from msgctl.operations.messages.trace import MessageTracer
 from msgctl.queue.queue import Queue
@@ -27,7 +26,7 @@ __all__ = ["traffic"]
 
 def tracing(settings: Settings, redis: RedisClient) -> MessageTracer:
     """Return the tracer of messages."""
-    return Operations(settings, redis, Queue(redis, settings)).tracing
+    return MessageTracer(Context(settings, redis, Queue(redis, settings)))
 
 
 async def unfinished(archive: LedgerArchive) -> list[str]:

@@ -3,15 +3,15 @@
 import pytest
 
 from msgctl.config.settings import Settings
-from msgctl.operations.entrance import Operations
+from msgctl.operations.context import Context
 from msgctl.queue.queue import Queue
 from msgctl.storage.redis.client import RedisClient
 from tests.support.messages import traffic
 
-__all__ = ["operations", "traffic"]
+__all__ = ["context", "traffic"]
 
 
 @pytest.fixture
-def operations(redis: RedisClient, settings: Settings) -> Operations:
+def context(redis: RedisClient, settings: Settings) -> Context:
     """What is under test."""
-    return Operations(settings, redis, Queue(redis, settings))
+    return Context(settings, redis, Queue(redis, settings))

@@ -13,7 +13,7 @@ from msgctl.delivery.response_stream import ResponseStream
 from msgctl.delivery.web.routing import WebRouter
 from msgctl.domain.retry import RetryLater
 from msgctl.ledger.event import Event
-from msgctl.operations.entrance import Operations
+from msgctl.operations.context import Context
 from msgctl.operations.messages.diagnosis import (
     CAUSE_BY_CODE,
     DIAGNOSIS_BY_EVENT,
@@ -21,6 +21,7 @@ from msgctl.operations.messages.diagnosis import (
     Diagnosis,
     diagnose,
 )
+from msgctl.operations.messages.trace import MessageTracer
 from msgctl.queue.leases import LeaseClient
 from msgctl.queue.queue import Queue
 from msgctl.storage.redis import keys
@@ -45,7 +46,7 @@ def where(settings: Settings, redis: RedisClient) -> Where:
     """Where a message stands, by the real ledger and the real queue."""
 
     async def look(message_id: str) -> Diagnosis:
-        story = await Operations(settings, redis, Queue(redis, settings)).tracing.trace(message_id=message_id)
+        story = await MessageTracer(Context(settings, redis, Queue(redis, settings))).trace(message_id=message_id)
         return next(one for one in story.standings if one.message_id == message_id)
 
     return look

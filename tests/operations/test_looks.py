@@ -3,10 +3,12 @@
 from msgctl.config.settings import Settings
 from msgctl.domain.messages import State
 from msgctl.domain.retry import GiveUp
+from msgctl.operations.context import Context
 from msgctl.operations.dashboard.snapshot import BUCKET_S
 from msgctl.operations.dashboard.throughput import Throughput
-from msgctl.operations.entrance import Operations
-from msgctl.operations.messages.listing import split_budget
+from msgctl.operations.dead_letters.letters import DeadLetters
+from msgctl.operations.dead_letters.triage import Triage
+from msgctl.operations.messages.listing import Listing, split_budget
 from msgctl.operations.messages.query import Query
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
@@ -20,30 +22,32 @@ async def reads(redis: RedisClient) -> int:
     return int((await redis.info("commandstats")).get("cmdstat_hmget", {}).get("calls", 0))
 
 
-async def test_what_is_over_is_read_once(redis: RedisClient, traffic: Traffic, operations: Operations) -> None:
+async def test_what_is_over_is_read_once(redis: RedisClient, traffic: Traffic, context: Context) -> None:
     """A second look at messages and at dead letters reads none of those that were over at the first."""
     await traffic.failed("f1", "f2")
     await traffic.completed("c1")
     await traffic.waiting("w1")
-    first = await operations.listing.find(Query(), 10), await operations.triage.group_newest()
+    first = await context.get(Listing).find(Query(), 10), await context.get(Triage).group_newest()
     before = await reads(redis)
-    assert (await operations.listing.find(Query(), 10), await operations.triage.group_newest()) == first
+    assert (await context.get(Listing).find(Query(), 10), await context.get(Triage).group_newest()) == first
     assert await reads(redis) - before == 1, "w1 alone may have changed"
 
 
-async def test_what_failed_anew_is_seen(redis: RedisClient, traffic: Traffic, operations: Operations) -> None:
+async def test_what_failed_anew_is_seen(redis: RedisClient, traffic: Traffic, context: Context) -> None:
     """A dead letter that somebody else replayed, and that failed for another reason, shows the new one."""
     await traffic.failed("f1")
-    await operations.listing.find(Query(), 10)
-    await operations.triage.group_newest()
-    assert [one.outcome async for one in operations.dead_letters.replay(["f1"])] == ["replayed"]
-    assert [item.state for item in (await operations.listing.find(Query(), 10)).items] == [State.WAITING]
-    assert (await operations.triage.group_newest()).total == 0
+    await context.get(Listing).find(Query(), 10)
+    await context.get(Triage).group_newest()
+    assert [one.outcome async for one in context.get(DeadLetters).replay(["f1"])] == ["replayed"]
+    assert [item.state for item in (await context.get(Listing).find(Query(), 10)).items] == [State.WAITING]
+    assert (await context.get(Triage).group_newest()).total == 0
     (claimed,) = await traffic.claims.claim(1)
     assert await traffic.claims.fail(claimed, GiveUp(), error=OTHER, record=OTHER, failure=failure(claimed))
     await redis.zincrby(keys.RQ_FAILED + keys.queue_name(5), 1, "f1")  # as if a second had passed
-    assert [item.error for item in (await operations.listing.find(Query(), 10)).items] == ["n8n_timeout"]
-    assert [group.letters[0].code for group in (await operations.triage.group_newest()).groups] == ["n8n_timeout"]
+    assert [item.error for item in (await context.get(Listing).find(Query(), 10)).items] == ["n8n_timeout"]
+    assert [group.letters[0].code for group in (await context.get(Triage).group_newest()).groups] == [
+        "n8n_timeout"
+    ]
 
 
 async def test_what_failed_just_after_a_look_is_counted(

@@ -8,9 +8,14 @@ from msgctl.config.settings import Settings
 from msgctl.domain.errors import Incomplete
 from msgctl.domain.messages import State
 from msgctl.domain.retry import GiveUp
-from msgctl.operations.dead_letters.replay import ReplayPacing
-from msgctl.operations.entrance import Operations
+from msgctl.operations.checks.invariants.verify import InvariantVerification
+from msgctl.operations.checks.strict_health import StrictHealthCheck
+from msgctl.operations.context import Context
+from msgctl.operations.dead_letters.grouping import Grouping
+from msgctl.operations.dead_letters.replay import BulkReplay, ReplayPacing
+from msgctl.operations.messages.cancel import MessageCanceller
 from msgctl.operations.messages.query import Query
+from msgctl.operations.messages.selection import Selection
 from msgctl.queue.leases import LeaseClient
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
@@ -33,58 +38,56 @@ async def set_error(redis: RedisClient, message_id: str, text: str, code: str = 
     await redis.hset(keys.job_key(message_id), keys.FIELD_ERROR, error.decode())
 
 
-async def ids(operations: Operations, query: Query) -> set[str]:
+async def ids(context: Context, query: Query) -> set[str]:
     """The ids that a whole walk finds; the bounded look must find the same where all of it is in its window."""
-    walked = {item.message_id for item in await operations.selection.all(query)}
-    seen = {item.message_id for item in (await operations.selection.newest(query, 100)).items}
+    walked = {item.message_id for item in await context.get(Selection).all(query)}
+    seen = {item.message_id for item in (await context.get(Selection).newest(query, 100)).items}
     assert walked == seen
     return walked
 
 
-async def test_a_bounded_look_finds_the_newest(traffic: Traffic, operations: Operations) -> None:
+async def test_a_bounded_look_finds_the_newest(traffic: Traffic, context: Context) -> None:
     """Of what is answered or dead, fewer than there are: those that ended last."""
     await traffic.failed("m1", "m2", "m3")
     for message_id in ("n1", "n2", "n3"):
         await traffic.completed(message_id)
     for state, newest in ((State.FAILED, "m3"), (State.COMPLETED, "n3")):
-        window = await operations.selection.newest(Query(state=state), 1)
+        window = await context.get(Selection).newest(Query(state=state), 1)
         assert [item.message_id for item in window.items] == [newest]
 
 
-async def test_a_query_narrows_down(traffic: Traffic, operations: Operations, redis: RedisClient) -> None:
+async def test_a_query_narrows_down(traffic: Traffic, context: Context, redis: RedisClient) -> None:
     """State, user, error, text, time and group each leave what answers to them, in walk and window alike."""
     await traffic.completed("done")
     await traffic.failed("m1", "m2")
     await set_error(redis, "m2", "no route to 10.0.0.1")
     await traffic.waiting("bob", user="bob")
-    assert await ids(operations, Query()) == {"done", "m1", "m2", "bob"}
-    assert await ids(operations, Query(state=State.COMPLETED)) == {"done"}
-    assert await ids(operations, Query(user="bob")) == {"bob"}
-    assert await ids(operations, Query(error="ROUTE")) == {"m2"}
-    assert await ids(operations, Query(match="hell")) == {"done", "m1", "m2", "bob"}
-    assert await ids(operations, Query(match="never said")) == set()
-    assert await ids(operations, Query(since=3600, state=State.FAILED)) == {"m1", "m2"}
-    assert await ids(operations, Query(until=3600, state=State.FAILED)) == set()
-    (group,) = [one for one in await operations.grouping.group_all(LETTERS) if one.sample == "m2"]
-    assert await ids(operations, Query(group=group.group[:6])) == {"m2"}
+    assert await ids(context, Query()) == {"done", "m1", "m2", "bob"}
+    assert await ids(context, Query(state=State.COMPLETED)) == {"done"}
+    assert await ids(context, Query(user="bob")) == {"bob"}
+    assert await ids(context, Query(error="ROUTE")) == {"m2"}
+    assert await ids(context, Query(match="hell")) == {"done", "m1", "m2", "bob"}
+    assert await ids(context, Query(match="never said")) == set()
+    assert await ids(context, Query(since=3600, state=State.FAILED)) == {"m1", "m2"}
+    assert await ids(context, Query(until=3600, state=State.FAILED)) == set()
+    (group,) = [one for one in await context.get(Grouping).group_all(LETTERS) if one.sample == "m2"]
+    assert await ids(context, Query(group=group.group[:6])) == {"m2"}
 
 
-async def test_groups_fold_what_differs(traffic: Traffic, operations: Operations, redis: RedisClient) -> None:
+async def test_groups_fold_what_differs(traffic: Traffic, context: Context, redis: RedisClient) -> None:
     """Ids, numbers and addresses do not make two errors of one; a code does."""
     await traffic.failed("m1", "m2", "m3")
     await set_error(redis, "m1", "http://n8n:5678/webhook/a answered 502 after 17 ms")
     await set_error(redis, "m2", "http://other/webhook/b answered 503 after 4 ms")
     await set_error(redis, "m3", "http://other/webhook/b answered 503 after 4 ms", code="n8n_timeout")
-    first, second = await operations.grouping.group_all(LETTERS)
+    first, second = await context.get(Grouping).group_all(LETTERS)
     assert (first.count, first.signature) == (2, "n8n_rejected: URL answered N after N ms")
     assert (first.channels, first.agents) == (["web"], ["a"])
     assert first.first_seen <= first.last_seen
     assert second.count == 1
 
 
-async def test_a_plan_says_why_each_is_skipped(
-    traffic: Traffic, operations: Operations, redis: RedisClient
-) -> None:
+async def test_a_plan_says_why_each_is_skipped(traffic: Traffic, context: Context, redis: RedisClient) -> None:
     """Answered, running, edited, without an agent, too late for WhatsApp, cancelled, missing, named twice."""
     await traffic.completed("answered")
     await traffic.failed("fine", "edited", "orphan", "late")
@@ -97,9 +100,9 @@ async def test_a_plan_says_why_each_is_skipped(
     )
     await redis.hset(keys.job_key("orphan"), keys.FIELD_AGENT, "b")
     await traffic.waiting("cancelled")
-    assert await operations.cancelling.cancel(["cancelled"]) == {"cancelled": "cancelled"}
-    found = await operations.selection.all(Query())
-    plan = await operations.replaying.plan(found, Directory())
+    assert await context.get(MessageCanceller).cancel(["cancelled"]) == {"cancelled": "cancelled"}
+    found = await context.get(Selection).all(Query())
+    plan = await context.get(BulkReplay).plan(found, Directory())
     assert plan.replay == ["fine"]
     assert {skip.message_id: skip.reason for skip in plan.skip} == {
         "answered": "already_answered",
@@ -109,44 +112,46 @@ async def test_a_plan_says_why_each_is_skipped(
         "cancelled": "not_retryable",
     }
     chosen = [item for item in found if item.message_id in {"fine", "cancelled"}]
-    named = await operations.replaying.plan(chosen, Directory(), named=["fine", "gone", "fine", "cancelled"])
+    named = await context.get(BulkReplay).plan(chosen, Directory(), named=["fine", "gone", "fine", "cancelled"])
     assert set(named.replay) == {"fine", "cancelled"}
     assert [(skip.message_id, skip.reason) for skip in named.skip] == [("gone", "missing"), ("fine", "duplicate")]
 
 
-async def test_replay_keeps_its_rate(traffic: Traffic, operations: Operations) -> None:
+async def test_replay_keeps_its_rate(traffic: Traffic, context: Context) -> None:
     """Of six at twenty a second the last goes no sooner than a quarter of a second after the first."""
     names = [f"m{number}" for number in range(12)]
     await traffic.failed(*names)
-    sizes = [len(batch) async for batch in operations.replaying.run(names, ReplayPacing(messages_per_second=10))]
+    sizes = [
+        len(batch) async for batch in context.get(BulkReplay).run(names, ReplayPacing(messages_per_second=10))
+    ]
     assert sum(sizes) == 12
     assert max(sizes) <= 5
-    assert (await operations.stats()).waiting == 12
+    assert (await context.queue.stats()).waiting == 12
 
 
-async def test_a_canary_that_fails_again_stops_the_rest(traffic: Traffic, operations: Operations) -> None:
+async def test_a_canary_that_fails_again_stops_the_rest(traffic: Traffic, context: Context) -> None:
     """The first one dies again: the others stay dead letters."""
     await traffic.failed("m1", "m2")
-    run = operations.replaying.run(["m1", "m2"], ReplayPacing(canary_count=1))
+    run = context.get(BulkReplay).run(["m1", "m2"], ReplayPacing(canary_count=1))
     assert [one.outcome for one in await anext(run)] == ["replayed"]
     (claimed,) = await traffic.claims.claim(1)
     await traffic.fail(claimed)
     with pytest.raises(Incomplete, match="canary"):
         await anext(run)
-    assert (await operations.stats()).failed == 2
+    assert (await context.queue.stats()).failed == 2
 
 
-async def test_a_canary_that_is_answered_lets_the_rest_go(traffic: Traffic, operations: Operations) -> None:
+async def test_a_canary_that_is_answered_lets_the_rest_go(traffic: Traffic, context: Context) -> None:
     """The first one is answered: the others follow."""
     await traffic.failed("m1", "m2")
-    run = operations.replaying.run(["m1", "m2"], ReplayPacing(canary_count=1))
+    run = context.get(BulkReplay).run(["m1", "m2"], ReplayPacing(canary_count=1))
     await anext(run)
     (claimed,) = await traffic.claims.claim(1)
     assert await commit(traffic.claims, claimed)
     assert [one.message_id for one in await anext(run)] == ["m2"]
 
 
-async def test_too_many_failures_stop_a_replay(traffic: Traffic, operations: Operations) -> None:
+async def test_too_many_failures_stop_a_replay(traffic: Traffic, context: Context) -> None:
     """Once more than a fifth of at least ten failed again, the rest is left alone."""
     names = [f"m{number}" for number in range(30)]
     await traffic.failed(*names)
@@ -154,7 +159,7 @@ async def test_too_many_failures_stop_a_replay(traffic: Traffic, operations: Ope
 
     async def replay() -> None:
         nonlocal done
-        async for batch in operations.replaying.run(
+        async for batch in context.get(BulkReplay).run(
             names, ReplayPacing(messages_per_second=24, max_failure_ratio=0.2)
         ):
             done += len(batch)
@@ -166,43 +171,43 @@ async def test_too_many_failures_stop_a_replay(traffic: Traffic, operations: Ope
     assert 10 <= done < 30
 
 
-async def test_a_cancelled_message_lets_its_conversation_go_on(traffic: Traffic, operations: Operations) -> None:
+async def test_a_cancelled_message_lets_its_conversation_go_on(traffic: Traffic, context: Context) -> None:
     """Its head cancelled, the next one is queued; its own state is a dead letter that a replay takes back."""
     for name in ("m1", "m2", "m3"):
         await traffic.waiting(name, conversation="c")
-    outcomes = await operations.cancelling.cancel(["m1", "m3", "nobody"], "wrong number")
+    outcomes = await context.get(MessageCanceller).cancel(["m1", "m3", "nobody"], "wrong number")
     assert outcomes == {"m1": "cancelled", "m3": "cancelled", "nobody": "missing"}
-    assert (await operations.stats()).failed == 2
+    assert (await context.queue.stats()).failed == 2
     (claimed,) = await traffic.claims.claim(5)
     assert claimed.message.message_id == "m2"
-    assert await operations.cancelling.cancel(["m2"]) == {"m2": "active"}
+    assert await context.get(MessageCanceller).cancel(["m2"]) == {"m2": "active"}
     assert await commit(traffic.claims, claimed)
     assert await traffic.queue.replay("m3") == "replayed"
-    verdict = await operations.verification.run()
+    verdict = await context.get(InvariantVerification).run()
     assert verdict.holds, verdict.violations
 
 
-async def test_paused_priorities_are_passed_over(traffic: Traffic, operations: Operations) -> None:
+async def test_paused_priorities_are_passed_over(traffic: Traffic, context: Context) -> None:
     """Nobody claims from a paused queue, its messages count as paused, and a resume lets them go."""
     await traffic.waiting("m1")
     await traffic.queue.pause(["messages:5"])
     assert await traffic.claims.claim(5) == []
-    stats = await operations.stats()
+    stats = await context.queue.stats()
     assert (stats.waiting, stats.paused, stats.total) == (0, 1, 1)
     assert await traffic.queue.list_paused() == ["messages:5"]
-    assert [reason.code for reason in await operations.doubts.find_reasons()] == ["paused"]
+    assert [reason.code for reason in await context.get(StrictHealthCheck).find_reasons()] == ["paused"]
     await traffic.queue.resume(["messages:5"])
     assert [one.message.message_id for one in await traffic.claims.claim(5)] == ["m1"]
 
 
-async def test_the_whole_queue_is_paused_in_rqs_own_word(traffic: Traffic, operations: Operations) -> None:
+async def test_the_whole_queue_is_paused_in_rqs_own_word(traffic: Traffic, context: Context) -> None:
     """A pause without a name is `rq suspend`, and a resume without a name ends every pause."""
     await traffic.waiting("m1")
     await traffic.queue.pause()
     await traffic.queue.pause(["messages:5"])
     assert len(await traffic.queue.list_paused()) == 10
     assert await traffic.claims.claim(5) == []
-    assert (await operations.stats()).paused == 1
+    assert (await context.queue.stats()).paused == 1
     await traffic.queue.resume()
     assert await traffic.queue.list_paused() == []
     assert len(await traffic.claims.claim(5)) == 1

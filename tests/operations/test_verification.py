@@ -12,7 +12,9 @@ from msgctl.delivery.response_stream import ResponseStream
 from msgctl.delivery.web.routing import WebRouter
 from msgctl.domain.messages import State
 from msgctl.operations.checks.invariants import verify
-from msgctl.operations.entrance import Operations
+from msgctl.operations.checks.invariants.verify import InvariantVerification
+from msgctl.operations.context import Context
+from msgctl.operations.messages.purge import MessagePurger
 from msgctl.storage.redis import keys
 from tests.support.messages import Traffic
 
@@ -49,9 +51,9 @@ async def busy(traffic: Traffic, redis: Any, settings: Settings) -> Traffic:
     return traffic
 
 
-async def test_a_healthy_pipeline_is_found_healthy(busy: Traffic, operations: Operations) -> None:
+async def test_a_healthy_pipeline_is_found_healthy(busy: Traffic, context: Context) -> None:
     """With a message in every place no violation is found, and each is counted where it is."""
-    verdict = await operations.verification.run()
+    verdict = await context.get(InvariantVerification).run()
     assert verdict.violations == []
     assert verdict.holds
     assert verdict.messages == {"delivered": 1, "delivering": 1, "dead letter": 1, "running": 1, "waiting": 2}
@@ -189,18 +191,18 @@ DAMAGES: list[tuple[str, str, Damage]] = [
 
 @pytest.mark.parametrize(("invariant", "subject", "damage"), DAMAGES)
 async def test_each_broken_promise_is_named(
-    *, busy: Traffic, operations: Operations, redis: Any, invariant: str, subject: str, damage: Damage
+    *, busy: Traffic, context: Context, redis: Any, invariant: str, subject: str, damage: Damage
 ) -> None:
     """Whatever is broken on purpose is found, under its invariant and its id."""
     await damage(redis)
     await redis.hset(keys.TENDED, mapping={"at": 2**53, "grace": 0})
-    verdict = await operations.verification.run()
+    verdict = await context.get(InvariantVerification).run()
     assert not verdict.holds
     assert (invariant, subject) in {(one.invariant, one.subject) for one in verdict.violations}, verdict.violations
 
 
 async def test_what_moves_is_no_violation(
-    traffic: Traffic, operations: Operations, redis: Any, settings: Settings
+    traffic: Traffic, context: Context, redis: Any, settings: Settings
 ) -> None:
     """While messages come, run and end, a verification that looks all the time complains of none."""
     stop = asyncio.Event()
@@ -215,18 +217,16 @@ async def test_what_moves_is_no_violation(
     working = asyncio.create_task(work())
     verdicts = []
     while not stop.is_set():
-        verdicts.append(await operations.verification.run())
+        verdicts.append(await context.get(InvariantVerification).run())
     await working
     assert [verdict.violations for verdict in verdicts if not verdict.holds] == []
-    final = await operations.verification.run()
+    final = await context.get(InvariantVerification).run()
     assert sum(final.messages.values()) == 300
 
 
-async def test_a_message_removed_on_purpose_is_not_missed(
-    traffic: Traffic, operations: Operations, redis: Any
-) -> None:
+async def test_a_message_removed_on_purpose_is_not_missed(traffic: Traffic, context: Context, redis: Any) -> None:
     """`queue clean` forgets messages; their identities, which last, are no violation."""
     await traffic.failed("dead")
-    assert [count async for count in operations.cleaning.remove(State.FAILED, 2**53)] == [1]
+    assert [count async for count in context.get(MessagePurger).remove(State.FAILED, 2**53)] == [1]
     assert await redis.exists(keys.IDENTITY + "dead")
-    assert (await operations.verification.run()).violations == []
+    assert (await context.get(InvariantVerification).run()).violations == []

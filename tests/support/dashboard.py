@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from textual.pilot import Pilot
 
 from msgctl.config.settings import Settings
-from msgctl.operations.entrance import Operations
+from msgctl.operations.context import Context
 from msgctl.queue.queue import Queue
 from msgctl.storage.redis.client import RedisClient
 from msgctl.tui.app import Dashboard
@@ -19,7 +19,7 @@ NAMED = {" ": "space", ":": "colon", "_": "underscore", "-": "minus", "/": "slas
 
 def make_desk(redis: RedisClient, settings: Settings) -> DashboardContext:
     """A desk that looks often."""
-    return DashboardContext(settings, Operations(settings, redis, Queue(redis, settings)), interval_s=0.5)
+    return DashboardContext(settings, Context(settings, redis, Queue(redis, settings)), interval_s=0.5)
 
 
 class Sight:

@@ -1,5 +1,6 @@
 """The channels: how each stands, and who may stop it and let it go on."""
 
+from msgctl.operations.audit_log import AuditLog
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 from msgctl.tui.context import DashboardContext
@@ -28,7 +29,7 @@ async def test_pause_and_resume_ask_and_are_written_down(desk: DashboardContext,
         await sight.shows("Channel whatsapp will go on")
         await sight.press("y")
         await sight.hides("PAUSED (operator)")
-        acts = await desk.operations.journal.newest(10)
+        acts = await desk.context.get(AuditLog).newest(10)
         assert [(act.act, act.ids) for act in acts] == [
             ("channel resume", ["whatsapp"]),
             ("channel pause", ["whatsapp"]),

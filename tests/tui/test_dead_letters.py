@@ -3,6 +3,7 @@
 import msgspec
 
 from msgctl.domain.messages import State
+from msgctl.operations.dead_letters.letters import DeadLetters
 from msgctl.queue.queue import Queue
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
@@ -13,7 +14,7 @@ from tests.support.messages import Traffic
 
 async def state(desk: DashboardContext, message_id: str) -> State | None:
     """Where a message is."""
-    job = await Queue(desk.operations.dead_letters._queue._redis, desk.settings).find(message_id)
+    job = await Queue(desk.context.get(DeadLetters)._queue._redis, desk.settings).find(message_id)
     return job.state if job else None
 
 
@@ -117,6 +118,6 @@ async def test_one_that_was_taken_meanwhile_does_no_harm(desk: DashboardContext,
         await sight.shows("1 of 1")
         await sight.press("R")
         await sight.shows("Go on?")
-        assert [one.outcome async for one in desk.operations.dead_letters.replay(["f1"])] == ["replayed"]
+        assert [one.outcome async for one in desk.context.get(DeadLetters).replay(["f1"])] == ["replayed"]
         await sight.press("y")
         await sight.shows("0 of 1 replayed")

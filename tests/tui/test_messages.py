@@ -1,6 +1,7 @@
 """The messages: found by filter, opened, and harmless whatever their senders typed."""
 
 from msgctl.domain.messages import Message
+from msgctl.operations.dead_letters.letters import DeadLetters
 from msgctl.queue.queue import Queue
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
@@ -40,7 +41,7 @@ async def test_an_answered_message_has_no_error(
     async with looking(desk) as sight:
         await sight.press("2")
         await sight.shows("m1", "n8n_rejected")
-        assert [one.outcome async for one in desk.operations.dead_letters.replay(["m1"])] == ["replayed"]
+        assert [one.outcome async for one in desk.context.get(DeadLetters).replay(["m1"])] == ["replayed"]
         (claimed,) = await traffic.claims.claim(1)
         assert await commit(traffic.claims, claimed, "an answer")
         await sight.shows("completed 1")

@@ -14,7 +14,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from msgctl.operations.entrance import Operations
+from msgctl.ledger.stream import Ledger
+from msgctl.operations.channels import Channels
+from msgctl.operations.context import Context
+from msgctl.operations.dashboard.overview import Overview
+from msgctl.operations.dead_letters.triage import Triage
+from msgctl.operations.deliveries import Deliveries
+from msgctl.operations.messages.listing import Listing
 from msgctl.operations.messages.query import Query
 from msgctl.queue.queue import Queue
 from msgctl.storage.redis.client import RedisClient
@@ -67,15 +73,15 @@ async def fill(redis: RedisClient, jobs: int, dead: int) -> None:
 
 async def measure(where: Place, redis: RedisClient) -> list[list[str]]:
     """What one look of each tab costs, the first and those that follow."""
-    operations = Operations(where.settings, redis, Queue(redis, where.settings))
+    context = Context(where.settings, redis, Queue(redis, where.settings))
     looks: dict[str, Callable[[], Awaitable[Any]]] = {
-        "overview (on every tab)": operations.overview.read,
-        "dead letters, newest 800": operations.triage.group_newest,
-        "messages, no filter": lambda: operations.listing.find(Query(), 200),
-        "messages, user:u7": lambda: operations.listing.find(Query(user="u7"), 200),
-        "deliveries, newest 200": lambda: operations.deliveries.newest(200),
-        "channels": operations.channels.list,
-        "events, newest 200": lambda: operations.ledger.read_newest(200),
+        "overview (on every tab)": context.get(Overview).read,
+        "dead letters, newest 800": context.get(Triage).group_newest,
+        "messages, no filter": lambda: context.get(Listing).find(Query(), 200),
+        "messages, user:u7": lambda: context.get(Listing).find(Query(user="u7"), 200),
+        "deliveries, newest 200": lambda: context.get(Deliveries).newest(200),
+        "channels": context.get(Channels).list,
+        "events, newest 200": lambda: Ledger(context.redis).read_newest(200),
     }
     return [[name, *await _time(redis, look)] for name, look in looks.items()]
 

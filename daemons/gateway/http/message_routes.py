@@ -16,7 +16,8 @@ from daemons.gateway.translations import Texts
 from msgctl.domain.errors import BodyTooLarge, InvalidInput, NotFound, UnsupportedMedia
 from msgctl.domain.messages import IDENTIFIER_PATTERN
 from msgctl.intake.accept import AcceptReceipt, parse_submission
-from msgctl.operations.entrance import Operations
+from msgctl.operations.context import Context
+from msgctl.operations.messages.lookup import Messages
 
 IDEMPOTENCY_KEY_PATTERN = re.compile(rb"[!-~]{1,255}")
 _IDENTIFIER_REGEX = re.compile(IDENTIFIER_PATTERN)
@@ -88,12 +89,12 @@ class ReadStatus:
 
     Args:
         authenticator: identifies the user.
-        operations: reads the state of messages.
+        context: reads the state of messages.
     """
 
-    def __init__(self, authenticator: Authenticator, operations: Operations) -> None:
+    def __init__(self, authenticator: Authenticator, context: Context) -> None:
         self._authenticator = authenticator
-        self._operations = operations
+        self._messages = context.get(Messages)
 
     async def answer(self, request: Request) -> Response:
         """Answer one request."""
@@ -101,7 +102,7 @@ class ReadStatus:
         message_id: Any = request.path_params["id"]
         if not _IDENTIFIER_REGEX.match(message_id):
             raise NotFound("The message id is invalid. Use the messageId that was returned.")
-        status = await self._operations.status(message_id, user_id=user_id)
+        status = await self._messages.status(message_id, user_id=user_id)
         return success_response(msgspec.convert(status, MessageStatus))
 
 

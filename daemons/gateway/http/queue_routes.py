@@ -8,8 +8,8 @@ from daemons.gateway.auth.authenticator import Authenticator
 from daemons.gateway.http.responses import retry_after_header, success_response
 from daemons.gateway.translations import Texts
 from msgctl.domain.errors import RedisUnavailable
-from msgctl.operations.checks.health import Health
-from msgctl.operations.entrance import Operations
+from msgctl.operations.checks.health import Health, HealthCheck
+from msgctl.operations.context import Context
 
 
 class QueueRoutes:
@@ -17,24 +17,24 @@ class QueueRoutes:
 
     Args:
         authenticator: identifies the user.
-        operations: reads the state of the queue.
+        context: reads the state of the queue.
         texts: the text of an outage of Redis.
     """
 
-    def __init__(self, authenticator: Authenticator, operations: Operations, texts: Texts) -> None:
+    def __init__(self, authenticator: Authenticator, context: Context, texts: Texts) -> None:
         self._authenticator = authenticator
-        self._operations = operations
+        self._context = context
         self._texts = texts
 
     async def stats(self, request: Request) -> Response:
         """Answer with the number of messages in each state."""
         await self._authenticator.authenticate_request(request.scope)
-        return success_response(await self._operations.stats())
+        return success_response(await self._context.queue.stats())
 
     async def health(self, request: Request) -> Response:
         """Answer with the health of the pipeline: 200 or 503, and the reasons."""
         await self._authenticator.authenticate_request(request.scope)
-        health = self._public_view(await self._operations.health())
+        health = self._public_view(await self._context.get(HealthCheck).run())
         return (
             success_response(health, 200)
             if health.healthy

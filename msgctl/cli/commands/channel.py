@@ -25,7 +25,8 @@ from msgctl.delivery.error_help import own_advice
 from msgctl.domain.durations import parse_duration
 from msgctl.domain.errors import Incomplete, InvalidInput
 from msgctl.domain.messages import Channel
-from msgctl.operations.channels import TEST_TEXT, ChannelState
+from msgctl.operations.channels import TEST_TEXT, Channels, ChannelState
+from msgctl.operations.dashboard.overview import Overview
 
 app = make_noun_group("The ways to a customer.")
 
@@ -48,7 +49,7 @@ def list_channels(context: typer.Context, output: OutputOption = OutputFormat.TA
     """Each channel: whether it may and can send, what waits on it, and what its last error means."""
 
     async def body(session: CommandSession) -> tuple[list[dict[str, Any]], bool]:
-        snapshot = await session.operations.overview.read()
+        snapshot = await session.context.get(Overview).read()
         backlog = {row.channel: row.backlog for row in snapshot.channels}
         records = [
             {
@@ -56,7 +57,7 @@ def list_channels(context: typer.Context, output: OutputOption = OutputFormat.TA
                 "backlog": backlog.get(state.channel, 0),
                 **(_table_record(state) if output is OutputFormat.TABLE else {}),
             }
-            for state in await session.operations.channels.list()
+            for state in await session.context.get(Channels).list()
         ]
         return records, snapshot.backlog_is_partial
 
@@ -101,7 +102,7 @@ def send_test(
         raise InvalidInput(f"Say where to: msgctl channel test {channel} --to {example}")
 
     async def body(session: CommandSession) -> dict[str, Any]:
-        channels = session.operations.channels
+        channels = session.context.get(Channels)
         test = await channels.send_test(channel, to, text=text, provider=provider, sender=sender)
         return await channels.wait_for_outcome(test, patience)
 
@@ -114,7 +115,7 @@ def send_test(
 
 def _pause_or_resume(context: typer.Context, act: str, channel: Channel, reason: str) -> None:
     async def body(session: CommandSession) -> bool:
-        channels = session.operations.channels
+        channels = session.context.get(Channels)
         changed = await (channels.pause(channel) if act == "channel pause" else channels.resume(channel))
         if changed:
             await record_action(session, act, [str(channel)], reason=reason)

@@ -65,8 +65,8 @@ def wait(
 
 
 async def _evaluate(session: CommandSession, expression: Expression) -> tuple[bool, list[ComparisonResult]]:
-    operations = session.operations
-    return expression.evaluate(await measure_variables(operations))
+    context = session.context
+    return expression.evaluate(await measure_variables(context))
 
 
 def _print_results(holds: bool, findings: list[ComparisonResult], output: RecordFormat) -> None:

@@ -14,8 +14,8 @@ from msgctl.cli.framework.context import global_options_of
 from msgctl.cli.framework.output import print_note
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import InvalidInput
+from msgctl.operations.context import Context
 from msgctl.operations.dashboard.postgres_ping import PostgresPing
-from msgctl.operations.entrance import Operations
 from msgctl.queue.queue import Queue
 from msgctl.storage.redis.connections import connect
 from msgctl.tui.app import Dashboard
@@ -94,7 +94,7 @@ async def _run_dashboard(
         async with PostgresPing(settings) as pulse:
             desk = DashboardContext(
                 settings,
-                Operations(settings, redis, Queue(redis, settings)),
+                Context(settings, redis, Queue(redis, settings)),
                 postgres_ping=None if player else pulse,
                 player=player,
                 recorder=recorder,

@@ -27,6 +27,8 @@ from msgctl.domain.errors import Incomplete, InvalidInput, NotFound
 from msgctl.domain.messages import Channel
 from msgctl.domain.ownership import not_found
 from msgctl.domain.plural import pluralize
+from msgctl.operations.deliveries import Deliveries
+from msgctl.operations.messages.lookup import Messages
 
 app = make_noun_group("What became of each response on its way to a customer.")
 
@@ -73,7 +75,7 @@ def list_deliveries(
     """The newest deliveries; a filter looks at `--limit` of them, no further."""
     if state and state.upper() not in set(DeliveryState):
         raise InvalidInput(f"There is no state {state!r}; there are {', '.join(DeliveryState)}.")
-    found = run_with_session(context, lambda session: session.operations.deliveries.newest(limit))
+    found = run_with_session(context, lambda session: session.context.get(Deliveries).newest(limit))
     chosen = [
         one
         for one in found
@@ -134,7 +136,7 @@ def drop(
 
 async def _find(session: CommandSession, message_id: str) -> dict[str, Any]:
     try:
-        return await session.operations.messages.delivery(message_id)
+        return await session.context.get(Messages).delivery(message_id)
     except NotFound as error:
         if error.message != not_found("message").message:
             raise
@@ -161,7 +163,7 @@ def _retry_or_drop(
     confirm(question, yes=yes or dry_run, machine=output is not OutputFormat.TABLE)
 
     async def body(session: CommandSession) -> dict[str, str]:
-        deliveries = session.operations.deliveries
+        deliveries = session.context.get(Deliveries)
         amend = deliveries.retry if verb == "retry" else deliveries.drop
         outcomes = await amend(ids, dry_run=dry_run)
         done = [message_id for message_id, outcome in outcomes.items() if outcome == SUCCESS_OUTCOME_BY_VERB[verb]]

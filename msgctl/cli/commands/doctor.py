@@ -20,6 +20,7 @@ from msgctl.cli.framework.query import DryRunOption, ReasonOption, YesOption
 from msgctl.cli.framework.session import CommandSession, run_with_session
 from msgctl.domain.errors import Incomplete
 from msgctl.domain.plural import pluralize
+from msgctl.operations.checks.doctor.doctor import Doctor
 from msgctl.operations.checks.doctor.finding import Finding, Level
 
 MARK_WIDTH = 4
@@ -48,16 +49,16 @@ def doctor(
     machine = output is RecordFormat.JSON
 
     async def body(session: CommandSession) -> tuple[list[Finding], list[str]]:
-        operations = session.operations
-        found = await operations.doctor.examine(session.agents, thorough=not quick)
+        context = session.context
+        found = await context.get(Doctor).examine(session.agents, thorough=not quick)
         fixes = sorted({finding.fix for finding in found if finding.fix}) if fix else []
         if not fixes or dry_run:
             return found, fixes
         confirm(f"This will be mended: {', '.join(fixes)}.", yes=yes, machine=machine)
         for one in fixes:
-            await operations.doctor.fix(one)
+            await context.get(Doctor).fix(one)
         await record_action(session, "doctor fix", fixes, reason=reason)
-        return await operations.doctor.examine(session.agents, thorough=not quick), fixes
+        return await context.get(Doctor).examine(session.agents, thorough=not quick), fixes
 
     found, fixes = run_with_session(context, body)
     if machine:

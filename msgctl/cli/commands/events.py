@@ -21,7 +21,8 @@ from msgctl.cli.views.trace import format_event
 from msgctl.domain.errors import Incomplete
 from msgctl.domain.plural import pluralize
 from msgctl.ledger.event import Event
-from msgctl.operations.ledger_restore import RestoreOutcome
+from msgctl.ledger.stream import Ledger
+from msgctl.operations.ledger_restore import LedgerRestore, RestoreOutcome
 
 app = make_noun_group("The ledger: what happened to every message.")
 
@@ -41,7 +42,7 @@ def list_events(
     if follow:
         run_with_session(context, lambda session: _follow(session, limit, output))
         return
-    events = run_with_session(context, lambda session: session.operations.ledger.read_newest(limit))
+    events = run_with_session(context, lambda session: Ledger(session.context.redis).read_newest(limit))
     print_listing(
         [_event_record(event) for event in events],
         output,
@@ -59,7 +60,7 @@ def rebuild(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Rebuild the state of every message from its events, and print where Redis differs; exit 4 if it does."""
-    count, differences = run_with_session(context, lambda session: session.operations.rebuilding.compare())
+    count, differences = run_with_session(context, lambda session: session.context.get(LedgerRestore).compare())
     print_listing(
         [{"messageId": one.message_id, "rebuilt": one.rebuilt, "live": one.live} for one in differences],
         output,
@@ -105,12 +106,12 @@ def restore(
 
 
 async def _restore(session: CommandSession, *, dry_run: bool, doubtful: bool) -> list[RestoreOutcome]:
-    rebuilding = session.operations.rebuilding
+    rebuilding = session.context.get(LedgerRestore)
     return [one async for one in rebuilding.restore(dry_run=dry_run, doubtful=doubtful)]
 
 
 async def _follow(session: CommandSession, limit: int, output: OutputFormat) -> None:
-    ledger = session.operations.ledger
+    ledger = Ledger(session.context.redis)
     events = await ledger.read_newest(limit)
     after = events[-1].entry if events else "0-0"
     while True:

@@ -14,7 +14,10 @@ from msgctl.cli.framework.query import DryRunOption, ReasonOption, accepts_yes
 from msgctl.cli.framework.session import CommandSession, run_with_session
 from msgctl.cli.framework.times import format_age, format_rfc3339
 from msgctl.domain.errors import Incomplete, Refused
-from msgctl.operations.audit_log import MAX_IDS_PER_ENTRY, AuditEntry
+from msgctl.operations.audit_log import MAX_IDS_PER_ENTRY, AuditEntry, AuditLog
+from msgctl.operations.dead_letters.letters import DeadLetters
+from msgctl.operations.messages.cancel import MessageCanceller
+from msgctl.operations.workers import Workers
 from msgctl.queue.leases import OperatorCommand
 
 app = make_noun_group("What operators did, and taking it back.")
@@ -29,7 +32,7 @@ def list_entries(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """The acts, newest first; about 10,000 are kept."""
-    acts = run_with_session(context, lambda session: session.operations.journal.newest(limit))
+    acts = run_with_session(context, lambda session: session.context.get(AuditLog).newest(limit))
     records = [
         {**msgspec.to_builtins(act), "at": format_rfc3339(act.at), "when": format_age(act.at)} for act in acts
     ]
@@ -50,7 +53,7 @@ def undo(
     """Take an act back: a pause, a cancellation, a replay that has not run yet, an order, a disabled agent."""
 
     async def body(session: CommandSession) -> tuple[int, int]:
-        act = await session.operations.journal.find(entry)
+        act = await session.context.get(AuditLog).find(entry)
         reverse = UNDO_BY_ACTION.get(act.act)
         if reverse is None or (act.count > len(act.ids) and act.count > MAX_IDS_PER_ENTRY):
             why = "it forgot what it changed" if act.act == "dlq drop" else "it has no way back"
@@ -69,34 +72,36 @@ def undo(
 
 
 async def _cancel_replayed(session: CommandSession, act: AuditEntry) -> list[str]:
-    outcomes = await session.operations.cancelling.cancel(act.ids, f"its replay {act.entry} was taken back")
+    outcomes = await session.context.get(MessageCanceller).cancel(
+        act.ids, f"its replay {act.entry} was taken back"
+    )
     return [message_id for message_id, outcome in outcomes.items() if outcome == "cancelled"]
 
 
 async def _replay_cancelled(session: CommandSession, act: AuditEntry) -> list[str]:
-    replayed = session.operations.dead_letters.replay(act.ids)
+    replayed = session.context.get(DeadLetters).replay(act.ids)
     return [one.message_id async for one in replayed if one.outcome == "replayed"]
 
 
 async def _resume_queues(session: CommandSession, act: AuditEntry) -> list[str]:
     if names := [name for name in act.ids if name not in (act.before or [])]:
-        await session.operations.queue.resume(names)
+        await session.context.queue.resume(names)
     return act.ids
 
 
 async def _pause_queues(session: CommandSession, act: AuditEntry) -> list[str]:
     before: list[str] = act.before or []
-    await session.operations.queue.pause(() if len(before) == len(act.ids) == 10 else before)
+    await session.context.queue.pause(() if len(before) == len(act.ids) == 10 else before)
     return act.ids
 
 
 async def _resume_workers(session: CommandSession, act: AuditEntry) -> list[str]:
-    await session.operations.workers.send_command(act.ids, None)
+    await session.context.get(Workers).send_command(act.ids, None)
     return act.ids
 
 
 async def _drain_workers(session: CommandSession, act: AuditEntry) -> list[str]:
-    await session.operations.workers.send_command(act.ids, OperatorCommand.DRAIN)
+    await session.context.get(Workers).send_command(act.ids, OperatorCommand.DRAIN)
     return act.ids
 
 

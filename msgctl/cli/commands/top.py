@@ -10,6 +10,7 @@ import typer
 
 from msgctl.cli.framework.output import RecordFormat, RecordOutputOption, print_json, print_text
 from msgctl.cli.framework.session import CommandSession, run_with_session
+from msgctl.operations.dashboard.overview import Overview
 from msgctl.operations.dashboard.snapshot import Snapshot
 from msgctl.tui.plain_text import overview_lines
 
@@ -36,7 +37,7 @@ def top(
 
 async def _print_overviews(session: CommandSession, *, every: float | None, output: RecordFormat) -> None:
     while True:
-        _print_overview(await session.operations.overview.read(), watching=every is not None, output=output)
+        _print_overview(await session.context.get(Overview).read(), watching=every is not None, output=output)
         if every is None:
             return
         await asyncio.sleep(every)

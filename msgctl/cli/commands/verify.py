@@ -10,7 +10,7 @@ from msgctl.cli.framework.output import RecordFormat, RecordOutputOption, print_
 from msgctl.cli.framework.session import run_with_session
 from msgctl.domain.plural import pluralize
 from msgctl.operations.checks.findings import INVARIANTS
-from msgctl.operations.checks.invariants.verify import VerificationReport
+from msgctl.operations.checks.invariants.verify import InvariantVerification, VerificationReport
 
 EXIT_VIOLATED = 4
 
@@ -25,7 +25,7 @@ def verify(
     It reads in small batches and looks three times before it complains, so it may run at any time.
     Example: msgctl verify -o json
     """
-    verdict = run_with_session(context, lambda session: session.operations.verification.run())
+    verdict = run_with_session(context, lambda session: session.context.get(InvariantVerification).run())
     if output is RecordFormat.JSON:
         shown = msgspec.structs.replace(verdict, violations=verdict.violations[:limit])
         counts = {"violated": len(verdict.violations), "limit": limit}

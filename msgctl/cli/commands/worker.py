@@ -24,6 +24,7 @@ from msgctl.cli.framework.session import CommandSession, run_with_session
 from msgctl.cli.framework.times import format_age
 from msgctl.domain.durations import parse_duration
 from msgctl.domain.errors import InvalidInput, NotFound, NothingMatched, TryLater
+from msgctl.operations.workers import Workers
 from msgctl.queue.leases import OperatorCommand
 
 WORKER_IDLE_POLL_INTERVAL_S = 0.5
@@ -44,7 +45,7 @@ COLUMNS = {
 @app.command("list", epilog="Example: msgctl worker list -o ids")
 def list_workers(context: typer.Context, output: OutputOption = OutputFormat.TABLE) -> None:
     """The workers that are alive, and what each has in hand."""
-    workers = run_with_session(context, lambda session: session.operations.workers.list_alive())
+    workers = run_with_session(context, lambda session: session.context.get(Workers).list_alive())
     records = [_table_record(worker) for worker in workers] if output is OutputFormat.TABLE else workers
     print_listing(records, output, schema="msgctl.worker/1", columns=COLUMNS, key="name")
 
@@ -58,10 +59,10 @@ def show(
     """One worker: what it runs, for how long, and how long its lease on each message still holds."""
 
     async def body(session: CommandSession) -> dict[str, Any]:
-        alive = {worker["name"]: worker for worker in await session.operations.workers.list_alive()}
+        alive = {worker["name"]: worker for worker in await session.context.get(Workers).list_alive()}
         if name not in alive:
             raise NotFound(f"There is no live worker {name}. See them: msgctl worker list")
-        return {**alive[name], "runs": await session.operations.workers.list_runs(name)}
+        return {**alive[name], "runs": await session.context.get(Workers).list_runs(name)}
 
     print_record(run_with_session(context, body), output, schema="msgctl.worker/1")
 
@@ -142,7 +143,7 @@ async def _command_workers(
     every: bool,
     wait: float | None,
 ) -> None:
-    workers = session.operations.workers
+    workers = session.context.get(Workers)
     alive = [worker["name"] for worker in await workers.list_alive()]
     if bool(names) == every:
         raise InvalidInput("Name the workers, or say --all. See them: msgctl worker list")
@@ -165,7 +166,7 @@ async def _wait_until_idle(session: CommandSession, names: set[str], seconds: fl
     while True:
         busy = [
             worker
-            for worker in await session.operations.workers.list_alive()
+            for worker in await session.context.get(Workers).list_alive()
             if worker["name"] in names and worker["running"]
         ]
         if not busy:

@@ -5,7 +5,6 @@ from typing import Any
 
 from msgctl.cli.framework.query import query_to_record
 from msgctl.cli.framework.session import CommandSession
-from msgctl.operations.audit_log import operator_name
 from msgctl.operations.messages.query import Query
 
 
@@ -30,7 +29,9 @@ async def record_action(
         before: what it was.
         after: what it is now.
     """
-    await session.operations.journal.record(
+    from msgctl.operations.audit_log import AuditLog, operator_name  # noqa: PLC0415 - only acts are recorded
+
+    await session.context.get(AuditLog).record(
         act,
         who=operator_name(),
         reason=reason,

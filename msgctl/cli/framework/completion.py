@@ -18,10 +18,11 @@ def complete_ids(context: typer.Context, incomplete: str) -> list[str]:
 
     async def look(session: Any) -> list[str]:
         from msgctl.operations.messages.query import Query  # noqa: PLC0415 - only when a person presses Tab
+        from msgctl.operations.messages.selection import Selection  # noqa: PLC0415
 
         return [
             item.message_id
-            for item in (await session.operations.selection.newest(Query(), COMPLETION_LIMIT)).items
+            for item in (await session.context.get(Selection).newest(Query(), COMPLETION_LIMIT)).items
         ]
 
     return _complete(context, incomplete, look)
@@ -40,7 +41,9 @@ def complete_workers(context: typer.Context, incomplete: str) -> list[str]:
     """Workers that are alive."""
 
     async def look(session: Any) -> list[str]:
-        return [worker["name"] for worker in await session.operations.workers.list_alive()]
+        from msgctl.operations.workers import Workers  # noqa: PLC0415 - only when a person presses Tab
+
+        return [worker["name"] for worker in await session.context.get(Workers).list_alive()]
 
     return _complete(context, incomplete, look)
 
@@ -50,9 +53,10 @@ def complete_groups(context: typer.Context, incomplete: str) -> list[str]:
 
     async def look(session: Any) -> list[str]:
         from msgctl.domain.messages import State  # noqa: PLC0415 - likewise
+        from msgctl.operations.dead_letters.grouping import Grouping  # noqa: PLC0415
         from msgctl.operations.messages.query import Query  # noqa: PLC0415
 
-        return [group.group for group in await session.operations.grouping.group_all(Query(state=State.FAILED))]
+        return [group.group for group in await session.context.get(Grouping).group_all(Query(state=State.FAILED))]
 
     return _complete(context, incomplete, look)
 
@@ -61,7 +65,9 @@ def complete_entries(context: typer.Context, incomplete: str) -> list[str]:
     """The newest entries of the journal."""
 
     async def look(session: Any) -> list[str]:
-        return [act.entry for act in await session.operations.journal.newest(COMPLETION_LIMIT)]
+        from msgctl.operations.audit_log import AuditLog  # noqa: PLC0415 - only when a person presses Tab
+
+        return [act.entry for act in await session.context.get(AuditLog).newest(COMPLETION_LIMIT)]
 
     return _complete(context, incomplete, look)
 

@@ -137,7 +137,9 @@ async def select_messages(
     """
     if bool(ids) == (every or not is_unrestricted(query)):
         raise InvalidInput(_selection_problem(query, both=bool(ids)))
-    selection = session.operations.selection
+    from msgctl.operations.messages.selection import Selection  # noqa: PLC0415 - counting needs no search
+
+    selection = session.context.get(Selection)
     if ids:
         found = {
             item.message_id: item async for batch in selection.read(list(dict.fromkeys(ids))) for item in batch

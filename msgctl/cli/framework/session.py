@@ -14,7 +14,7 @@ from msgctl.config.settings import Settings
 from msgctl.config.sources import DEFAULT_FILES, LoadedSettings
 from msgctl.domain.errors import RedisUnavailable
 from msgctl.observability import logs
-from msgctl.operations.entrance import Operations
+from msgctl.operations.context import Context
 from msgctl.queue.queue import Queue
 from msgctl.storage.redis.client import RedisClient
 from msgctl.storage.redis.connections import connect
@@ -40,7 +40,7 @@ class CommandSession:
 
     def __init__(self, settings: Settings, redis: RedisClient, stack: AsyncExitStack) -> None:
         self.settings = settings
-        self.operations = Operations(settings, redis, Queue(redis, settings))
+        self.context = Context(settings, redis, Queue(redis, settings))
         self._stack = stack
 
     @cached_property
@@ -57,7 +57,7 @@ class CommandSession:
         """Where messages are accepted."""
         from msgctl.intake.accept import Intake  # noqa: PLC0415 - few commands send anything
 
-        return Intake(self.operations.queue, self.agents)
+        return Intake(self.context.queue, self.agents)
 
 
 def run_with_session(context: typer.Context, body: Callable[[CommandSession], Awaitable[T]]) -> T:

@@ -14,13 +14,15 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
 
 import msgspec
 
 from msgctl.domain.durations import parse_duration
 from msgctl.domain.errors import InvalidInput
 from msgctl.domain.messages import PRIORITIES, WireStruct
+from msgctl.operations.checks.health import HealthCheck
+from msgctl.operations.context import Context
+from msgctl.operations.dashboard.overview import Overview
 
 COMPARISON_PATTERN = re.compile(r"\s*([a-z_]+(?:\(\w+\))?)\s*(<=|>=|==|!=|<|>)\s*(\d[\w.]*%?)\s*")
 SINGLE_EQUALS_PATTERN = re.compile(r"(?<![<>=!])=(?!=)")
@@ -85,22 +87,22 @@ class Expression:
         return holds, [finding for group in groups for finding in group]
 
 
-async def measure_variables(operations: Any) -> dict[str, float]:
+async def measure_variables(context: Context) -> dict[str, float]:
     """Every name's value at this moment.
 
     Args:
-        operations: the `Operations`, of a session.
+        context: the running pipeline.
     """
-    stats = await operations.stats()
-    ages: dict[int, float] = await operations.queue.oldest_waits()
-    snapshot = await operations.overview.read()
+    stats = await context.queue.stats()
+    ages: dict[int, float] = await context.queue.oldest_waits()
+    snapshot = await context.get(Overview).read()
     values: dict[str, float] = {name: getattr(stats, name) for name in COUNT_NAMES}
     return values | {
         "dlq": stats.failed,
         "backlog": stats.waiting + stats.active + stats.delayed + stats.paused,
         "failed_rate": stats.failed / stats.total if stats.total else 0.0,
         "workers": len(snapshot.workers),
-        "subscribers": await operations.checkup.count_subscribers(),
+        "subscribers": await context.get(HealthCheck).count_subscribers(),
         "undelivered": snapshot.undelivered,
         "age(any)": max(ages.values(), default=0.0),
         **{f"age(p{priority})": ages.get(priority, 0.0) for priority in PRIORITIES},

@@ -11,6 +11,9 @@ from textual.widgets import Static
 
 from msgctl.domain.errors import MsgctlError
 from msgctl.ledger.event import Event
+from msgctl.ledger.stream import Ledger
+from msgctl.operations.messages.conversation import ConversationHistory
+from msgctl.operations.messages.lookup import Messages
 from msgctl.tui.context import DashboardContext
 from msgctl.tui.formatting import wrap_line
 from msgctl.tui.views.message_detail import message_lines, parse_rfc3339_ms
@@ -59,8 +62,8 @@ class MessageScreen(ModalScreen[None]):
     async def refresh_data(self) -> None:
         """Read the message and tell of it."""
         try:
-            found = await self._dashboard_context.operations.messages.show(self._message_id)
-            turns = await self._dashboard_context.operations.history.read(found["conversationId"])
+            found = await self._dashboard_context.context.get(Messages).show(self._message_id)
+            turns = await self._dashboard_context.context.get(ConversationHistory).read(found["conversationId"])
             self._lines = message_lines(found, turns, await self._events(found))
         except MsgctlError as error:
             self._lines = [error.message]
@@ -82,7 +85,7 @@ class MessageScreen(ModalScreen[None]):
 
     async def _events(self, found: dict[str, Any]) -> list[Event]:
         """What a bounded look at the ledger finds: the events behind its acceptance, and the newest."""
-        ledger = self._dashboard_context.operations.ledger
+        ledger = Ledger(self._dashboard_context.context.redis)
         near = await ledger.read_after(f"{parse_rfc3339_ms(found['createdAt']) - 1}-0", NEARBY_EVENTS)
         events = {event.entry: event for event in [*near, *await ledger.read_newest(NEARBY_EVENTS)]}
         return [event for event in events.values() if event.message_id == self._message_id]

@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from msgctl.domain.durations import format_duration
 from msgctl.domain.errors import MsgctlError
 from msgctl.domain.messages import Channel
+from msgctl.operations.channels import Channels
 from msgctl.operations.dashboard.snapshot import Snapshot
 from msgctl.tui.formatting import format_count, format_time
 from msgctl.tui.views.status_lines import breaker_state, channel_state
@@ -67,7 +68,7 @@ class ChannelsPane(Pane):
         more = (
             {}
             if self.dashboard_context.player
-            else {one.channel: one for one in await self.dashboard_context.operations.channels.list()}
+            else {one.channel: one for one in await self.dashboard_context.context.get(Channels).list()}
         )
         rows = []
         for row in snapshot.channels:
@@ -118,7 +119,7 @@ class ChannelsPane(Pane):
         }[act]
         if not await self.app.push_screen_wait(ConfirmDialog(question)):
             return
-        channels = self.dashboard_context.operations.channels
+        channels = self.dashboard_context.context.get(Channels)
         try:
             changed = await (channels.pause if act == "pause" else channels.resume)(Channel(name))
             if changed:

@@ -9,7 +9,9 @@ from textual.binding import Binding, BindingType
 
 from msgctl.domain.errors import MsgctlError
 from msgctl.operations.dashboard.snapshot import Snapshot
-from msgctl.operations.dead_letters.triage import Groups, Letter
+from msgctl.operations.dead_letters.letters import DeadLetters
+from msgctl.operations.dead_letters.triage import Groups, Letter, Triage
+from msgctl.operations.messages.lookup import Messages
 from msgctl.tui.formatting import format_count, format_moment
 from msgctl.tui.widgets.dialogs import ConfirmDialog, EditDialog
 from msgctl.tui.widgets.tab_pane import NOT_RECORDED, Pane, make_caption, make_detail
@@ -78,7 +80,7 @@ class DeadLettersPane(Pane):
         if self.dashboard_context.player:
             self.set_caption(NOT_RECORDED)
             return
-        self.groups = await self.dashboard_context.operations.triage.group_newest()
+        self.groups = await self.dashboard_context.context.get(Triage).group_newest()
         self.marked &= {letter.message_id for group in self.groups.groups for letter in group.letters}
         self.show_groups()
 
@@ -159,11 +161,11 @@ class DeadLettersPane(Pane):
             self.notify("Open the group first: one message is edited at a time.")
             return
         try:
-            found = await self.dashboard_context.operations.messages.show(ids[0])
+            found = await self.dashboard_context.context.get(Messages).show(ids[0])
             text = await self.app.push_screen_wait(EditDialog(ids[0], found["message"]))
             if text is None:
                 return
-            edition = await self.dashboard_context.operations.dead_letters.edit(ids[0], text)
+            edition = await self.dashboard_context.context.get(DeadLetters).edit(ids[0], text)
             await self.dashboard_context.record_action("dlq edit", ids, after=edition.message_id)
         except MsgctlError as error:
             self.notify(error.message, severity="error", markup=False)
@@ -198,19 +200,19 @@ class DeadLettersPane(Pane):
         """Replay these, and name those that were."""
         done = [
             one.message_id
-            async for one in self.dashboard_context.operations.dead_letters.replay(ids)
+            async for one in self.dashboard_context.context.get(DeadLetters).replay(ids)
             if one.outcome == "replayed"
         ]
         await self.dashboard_context.record_action("dlq replay", done, before="failed", after="waiting")
         for message_id in done:
-            self.dashboard_context.operations.triage.forget(message_id)
+            self.dashboard_context.context.get(Triage).forget(message_id)
             yield message_id
 
     async def _drop(self, ids: list[str]) -> AsyncIterator[str]:
         """Drop these, and name those that are gone."""
         done = [
             message_id
-            for message_id, gone in (await self.dashboard_context.operations.dead_letters.drop_many(ids)).items()
+            for message_id, gone in (await self.dashboard_context.context.get(DeadLetters).drop_many(ids)).items()
             if gone
         ]
         await self.dashboard_context.record_action("dlq drop", done)
@@ -219,7 +221,7 @@ class DeadLettersPane(Pane):
 
     async def _reload(self) -> None:
         try:
-            self.groups = await self.dashboard_context.operations.triage.group_newest()
+            self.groups = await self.dashboard_context.context.get(Triage).group_newest()
         except MsgctlError:
             return  # the banner says so at the next look
         self.show_groups()

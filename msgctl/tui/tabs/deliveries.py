@@ -5,7 +5,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 
 from msgctl.operations.dashboard.snapshot import Snapshot
-from msgctl.operations.deliveries import DeliverySummary
+from msgctl.operations.deliveries import Deliveries, DeliverySummary
 from msgctl.tui.formatting import format_count, format_moment
 from msgctl.tui.widgets.tab_pane import NOT_RECORDED, Pane, make_caption, make_detail
 from msgctl.tui.widgets.table import HIDDEN_WIDTH, ColumnHeading, Table, TableRow
@@ -51,7 +51,7 @@ class DeliveriesPane(Pane):
         if self.dashboard_context.player:
             self.set_caption(NOT_RECORDED)
             return
-        found = await self.dashboard_context.operations.deliveries.newest(MAX_ROWS)
+        found = await self.dashboard_context.context.get(Deliveries).newest(MAX_ROWS)
         now = self.dashboard_context.clock() * 1000
         self.query_one(Table).show_rows(_row(one, now) for one in found)
         self.set_caption(

@@ -6,6 +6,7 @@ from textual import on
 from textual.app import ComposeResult
 
 from msgctl.ledger.event import Event
+from msgctl.ledger.stream import Ledger
 from msgctl.operations.dashboard.snapshot import Snapshot
 from msgctl.tui.formatting import format_time
 from msgctl.tui.widgets.tab_pane import NOT_RECORDED, Pane, make_caption, make_detail
@@ -45,7 +46,7 @@ class EventsPane(Pane):
         if self.dashboard_context.player:
             self.set_caption(NOT_RECORDED)
             return
-        ledger = self.dashboard_context.operations.ledger
+        ledger = Ledger(self.dashboard_context.context.redis)
         if self._events:
             fresh = await ledger.read_after(self._events[-1].entry)
             self._events = (

@@ -10,7 +10,7 @@ from textual.widgets import Input
 from msgctl.domain.errors import InvalidInput
 from msgctl.domain.messages import State
 from msgctl.operations.dashboard.snapshot import Snapshot
-from msgctl.operations.messages.listing import Item
+from msgctl.operations.messages.listing import Item, Listing
 from msgctl.operations.messages.query import QUERY_WORDS, parse_query
 from msgctl.tui.formatting import format_count, format_moment
 from msgctl.tui.widgets.tab_pane import NOT_RECORDED, Pane, make_caption
@@ -68,7 +68,7 @@ class MessagesPane(Pane):
             return
         typing = "; Enter applies the filter, Esc takes it away" * self.query_one(Input).has_focus
         try:
-            found = await self.dashboard_context.operations.listing.find(
+            found = await self.dashboard_context.context.get(Listing).find(
                 parse_query(self.applied_filter), MAX_ROWS
             )
         except InvalidInput as error:

@@ -37,9 +37,11 @@ from msgctl.cli.views.message import message_view
 from msgctl.domain.errors import Incomplete, NotFound
 from msgctl.domain.messages import State
 from msgctl.domain.plural import pluralize
-from msgctl.operations.dead_letters.grouping import DeadGroup
+from msgctl.operations.dead_letters.grouping import DeadGroup, Grouping
+from msgctl.operations.dead_letters.letters import DeadLetters
+from msgctl.operations.messages.lookup import Messages
 from msgctl.operations.messages.query import Query
-from msgctl.operations.messages.selection import SEARCH_WINDOW, Summary
+from msgctl.operations.messages.selection import SEARCH_WINDOW, Selection, Summary
 
 app = make_noun_group("The dead letters: list, group, replay, edit, drop them.")
 
@@ -65,7 +67,7 @@ def list_dead_letters(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """The dead letters, newest first; a query looks at the newest 10,000 or so."""
-    found = run_with_session(context, lambda session: session.operations.selection.newest(query, limit))
+    found = run_with_session(context, lambda session: session.context.get(Selection).newest(query, limit))
     if output is OutputFormat.TABLE and found.total > found.looked_at and not is_unrestricted(query):
         print_note(f"The newest {found.looked_at} of {found.total} dead letters were looked at.")
     elif output is OutputFormat.TABLE and is_unrestricted(query) and found.total > len(found.items):
@@ -89,7 +91,7 @@ def show(
 ) -> None:
     """Everything known of one dead letter, with each of its attempts."""
     found = run_with_session(
-        context, lambda session: name_missing_message(message_id, session.operations.messages.show(message_id))
+        context, lambda session: name_missing_message(message_id, session.context.get(Messages).show(message_id))
     )
     if found["state"] != State.FAILED:
         raise NotFound(f"It is no dead letter: it is {found['state']}. See: msgctl message show {message_id}")
@@ -103,7 +105,7 @@ def show(
 @dead_letter_query
 def groups(context: typer.Context, query: Query, output: OutputOption = OutputFormat.TABLE) -> None:
     """The dead letters by what went wrong, the most frequent first; all of them are looked at."""
-    found = run_with_session(context, lambda session: session.operations.grouping.group_all(query))
+    found = run_with_session(context, lambda session: session.context.get(Grouping).group_all(query))
     shape = _group_table_record if output is OutputFormat.TABLE else _group_json_record
     records = [shape(group) for group in found]
     print_listing(records, output, schema="msgctl.dead-group/1", columns=GROUP_COLUMNS, key="group")
@@ -154,7 +156,7 @@ async def _drop(
     reason: str,
     output: OutputFormat,
 ) -> list[dict[str, Any]]:
-    letters = session.operations.dead_letters
+    letters = session.context.get(DeadLetters)
     found = [item.message_id for item in await select_messages(session, ids, query, every=every, limit=limit)]
     missing = {message_id: "missing" for message_id in ids or () if message_id not in found}
     if dry_run:

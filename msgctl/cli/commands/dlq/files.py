@@ -35,6 +35,7 @@ from msgctl.cli.framework.session import CommandSession, run_with_session
 from msgctl.domain.errors import Incomplete, InvalidInput
 from msgctl.domain.messages import Message, State
 from msgctl.domain.plural import pluralize
+from msgctl.operations.dead_letters.letters import DeadLetters
 from msgctl.operations.messages.query import Query
 from msgctl.queue.job import Job
 from msgctl.queue.queue import EnqueueStatus
@@ -65,7 +66,7 @@ def export(
         )
         for start in range(0, len(chosen), EXPORT_BATCH_SIZE):
             batch = [item.message_id for item in chosen[start : start + EXPORT_BATCH_SIZE]]
-            for job in await session.operations.queue.find_many(batch):
+            for job in await session.context.queue.find_many(batch):
                 if job is not None and job.state is State.FAILED:
                     print_json(_make_copy(job))
         return len(chosen)
@@ -112,7 +113,7 @@ def edit(
     words = sys.stdin.read().rstrip("\n") if text == "-" else text
 
     async def body(session: CommandSession) -> dict[str, Any]:
-        edition = await name_missing_message(message_id, session.operations.dead_letters.edit(message_id, words))
+        edition = await name_missing_message(message_id, session.context.get(DeadLetters).edit(message_id, words))
         await record_action(session, "dlq edit", [message_id], reason=reason, after=edition.message_id)
         return {"messageId": edition.message_id, "conversationId": edition.conversation_id, "original": message_id}
 
@@ -122,7 +123,7 @@ def edit(
 async def _accept(session: CommandSession, message: Message, *, new_id: bool) -> dict[str, Any]:
     if new_id:
         message = msgspec.structs.replace(message, message_id=str(uuid.uuid4()))
-    enqueued = await session.operations.queue.enqueue(message, digest=message.digest())
+    enqueued = await session.context.queue.enqueue(message, digest=message.digest())
     return {"messageId": message.message_id, "outcome": enqueued.status}
 
 

@@ -29,7 +29,7 @@ from msgctl.cli.framework.query import (
 from msgctl.cli.framework.session import CommandSession, run_with_session
 from msgctl.domain.errors import Incomplete, InvalidInput, MsgctlError, Refused
 from msgctl.domain.plural import pluralize
-from msgctl.operations.dead_letters.replay import ReplayPacing, ReplayPlan, SkippedReplay
+from msgctl.operations.dead_letters.replay import BulkReplay, ReplayPacing, ReplayPlan, SkippedReplay
 from msgctl.operations.messages.query import Query
 
 RATE_PATTERN = re.compile(r"(\d+(?:\.\d+)?)(?:/(s|m))?")
@@ -110,7 +110,9 @@ async def _make_plan(
     gone: list[str] = []
     found = await select_messages(session, ids, query, every=every, limit=limit, gone=gone)
     asked = {} if is_unrestricted(query) else query_to_record(query)
-    return await session.operations.replaying.plan(found, session.agents, named=ids or (), query=asked, gone=gone)
+    return await session.context.get(BulkReplay).plan(
+        found, session.agents, named=ids or (), query=asked, gone=gone
+    )
 
 
 async def _run_plan(
@@ -120,7 +122,7 @@ async def _run_plan(
     fault: MsgctlError | None = None
     try:
         with progress_bar("Replaying", len(plan.replay)) as advance:
-            async for batch in session.operations.replaying.run(plan.replay, pacing, passed=_report_canary):
+            async for batch in session.context.get(BulkReplay).run(plan.replay, pacing, passed=_report_canary):
                 outcomes.update((one.message_id, one.outcome) for one in batch)
                 advance(len(batch))
     except asyncio.CancelledError:

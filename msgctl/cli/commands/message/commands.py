@@ -30,6 +30,7 @@ from msgctl.cli.views.trace import print_diagnoses, print_trace, print_trace_jso
 from msgctl.domain.durations import parse_duration
 from msgctl.domain.errors import InvalidInput
 from msgctl.domain.messages import DEFAULT_PRIORITY, Channel
+from msgctl.operations.messages.lookup import Messages
 
 app = make_noun_group("Send a message, and see what became of it.")
 
@@ -118,7 +119,7 @@ def trace(
 
 
 async def _show(session: CommandSession, message_id: str) -> dict[str, Any]:
-    messages = session.operations.messages
+    messages = session.context.get(Messages)
     return {
         **await name_missing_message(message_id, messages.show(message_id)),
         "reply": await messages.reply(message_id),
@@ -128,7 +129,9 @@ async def _show(session: CommandSession, message_id: str) -> dict[str, Any]:
 async def _trace(
     session: CommandSession, message_id: str, conversation: str, output: RecordFormat, *, follow: bool
 ) -> None:
-    tracing, last = session.operations.tracing, None
+    from msgctl.operations.messages.trace import MessageTracer  # noqa: PLC0415 - it imports psycopg: 0.1 s
+
+    tracing, last = session.context.get(MessageTracer), None
     stories = tracing.follow(message_id=message_id, conversation_id=conversation)
     async for story in stories:
         last = print_trace_json(story, last) if output is RecordFormat.JSON else print_trace(story, last)

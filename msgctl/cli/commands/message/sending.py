@@ -21,7 +21,7 @@ from msgctl.cli.framework.session import CommandSession
 from msgctl.domain.errors import Incomplete, TryLater
 from msgctl.domain.messages import Channel, State
 from msgctl.intake.accept import Submission, parse_submission
-from msgctl.operations.messages.reply_watcher import ENDED_MESSAGE_STATES
+from msgctl.operations.messages.reply_watcher import ENDED_MESSAGE_STATES, Replies
 
 if TYPE_CHECKING:
     from msgctl.cli.framework.gateway_client import GatewayClient
@@ -151,7 +151,7 @@ async def _wait_for_replies(
     session: CommandSession, sent: list[dict[str, Any]], timeout_s: float
 ) -> list[dict[str, Any]]:
     deadline = asyncio.get_running_loop().time() + timeout_s
-    async with session.operations.replies.watch() as watch:
+    async with session.context.get(Replies).watch() as watch:
         return [
             record | await watch.wait_for_outcome(record["conversationId"], record["messageId"], deadline=deadline)
             for record in sent

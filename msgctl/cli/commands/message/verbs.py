@@ -36,9 +36,10 @@ from msgctl.domain.durations import parse_duration
 from msgctl.domain.errors import Incomplete, InvalidInput, TryLater
 from msgctl.domain.messages import State
 from msgctl.domain.plural import pluralize
+from msgctl.operations.messages.cancel import MessageCanceller
 from msgctl.operations.messages.query import Query
-from msgctl.operations.messages.reply_watcher import ENDED_MESSAGE_STATES
-from msgctl.operations.messages.selection import SEARCH_WINDOW, Window
+from msgctl.operations.messages.reply_watcher import ENDED_MESSAGE_STATES, Replies
+from msgctl.operations.messages.selection import SEARCH_WINDOW, Selection, Window
 from msgctl.storage.redis.keys import queue_name
 
 COLUMNS = {
@@ -63,9 +64,7 @@ def list_messages(
     """Messages, newest first; a query looks at the newest 10,000 or so."""
 
     async def body(session: CommandSession) -> tuple[Window, list[str]]:
-        return await session.operations.selection.newest(
-            query, limit
-        ), await session.operations.queue.list_paused()
+        return await session.context.get(Selection).newest(query, limit), await session.context.queue.list_paused()
 
     (found, paused), people = run_with_session(context, body), output is OutputFormat.TABLE
     if people and found.total > len(found.items):
@@ -92,10 +91,12 @@ def why(
     output: RecordOutputOption = RecordFormat.TABLE,
 ) -> None:
     """Why a message has not run yet: what stands between it and a worker."""
+    from msgctl.operations.messages.wait_reasons import WaitExplainer  # noqa: PLC0415 - it imports psycopg: 0.1 s
+
     found = run_with_session(
         context,
         lambda session: name_missing_message(
-            message_id, session.operations.explaining.explain(message_id, session.agents)
+            message_id, session.context.get(WaitExplainer).explain(message_id, session.agents)
         ),
     )
     if output is RecordFormat.JSON:
@@ -118,10 +119,10 @@ def wait(
 
     async def body(session: CommandSession) -> list[dict[str, Any]]:
         deadline = asyncio.get_running_loop().time() + patience
-        found = await session.operations.queue.find_many(ids)
+        found = await session.context.queue.find_many(ids)
         if missing := [one for one, job in zip(ids, found, strict=True) if job is None]:
             raise no_such_message(*missing)
-        async with session.operations.replies.watch() as watch:
+        async with session.context.get(Replies).watch() as watch:
             return [
                 await watch.wait_for_outcome(
                     job.message.conversation_id, job.message.message_id, deadline=deadline
@@ -196,7 +197,7 @@ async def _cancel(
             yes=yes,
             machine=output is not OutputFormat.TABLE,
         )
-    outcomes = await session.operations.cancelling.cancel(chosen, reason)
+    outcomes = await session.context.get(MessageCanceller).cancel(chosen, reason)
     done = [message_id for message_id, outcome in outcomes.items() if outcome == "cancelled"]
     await record_action(
         session, "message cancel", done, reason=reason, query=query, before="waiting", after="failed"

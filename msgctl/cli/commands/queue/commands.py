@@ -56,7 +56,7 @@ def stats(
 
     async def body(session: CommandSession) -> None:
         while True:
-            counts = await session.operations.stats()
+            counts = await session.context.queue.stats()
             print_record(msgspec.to_builtins(counts), output, schema="msgctl.stats/1")
             if not watch:
                 return
@@ -92,10 +92,13 @@ def health(
 
 
 async def _check_health(session: CommandSession, *, strict: bool) -> "Health":
-    verdict = await session.operations.health()
+    from msgctl.operations.checks.health import HealthCheck  # noqa: PLC0415 - `queue stats` needs none of these
+    from msgctl.operations.checks.strict_health import StrictHealthCheck  # noqa: PLC0415
+
+    verdict = await session.context.get(HealthCheck).run()
     if not strict or verdict.stats is None:
         return verdict
-    reasons = [*verdict.reasons, *await session.operations.doubts.find_reasons()]
+    reasons = [*verdict.reasons, *await session.context.get(StrictHealthCheck).find_reasons()]
     return msgspec.structs.replace(verdict, healthy=not reasons, reasons=reasons)
 
 
@@ -135,7 +138,9 @@ async def _clean(
     output: RecordFormat,
     reason: str,
 ) -> dict[str, Any]:
-    cleaning = session.operations.cleaning
+    from msgctl.operations.messages.purge import MessagePurger  # noqa: PLC0415 - `queue stats` does not need it
+
+    cleaning = session.context.get(MessagePurger)
     found = await cleaning.count(state, before)
     if not found:
         raise NothingMatched(f"No {state} message ended before that.")

@@ -36,8 +36,10 @@ def list_queues(context: typer.Context, output: OutputOption = OutputFormat.TABL
     """The ten queues, soonest first: what each holds, how long its head has waited, whether it is paused."""
 
     async def body(session: CommandSession) -> list[dict[str, Any]]:
-        snapshot = await session.operations.overview.read()
-        paused = await session.operations.queue.list_paused()
+        from msgctl.operations.dashboard.overview import Overview  # noqa: PLC0415 - only this verb needs it
+
+        snapshot = await session.context.get(Overview).read()
+        paused = await session.context.queue.list_paused()
         return [
             {
                 "queue": queue_name(row.priority),
@@ -68,7 +70,7 @@ def resume(context: typer.Context, priority: PrioritiesOption = None, *, reason:
 
 
 async def _pause_or_resume(session: CommandSession, act: str, priorities: list[int], reason: str) -> None:
-    queue = session.operations.queue
+    queue = session.context.queue
     names = [queue_name(priority) for priority in priorities]
     before = await queue.list_paused()
     await (queue.pause if act == "queue pause" else queue.resume)(names)
@@ -95,7 +97,7 @@ def drain(
     async def body(session: CommandSession) -> None:
         deadline, told = time.monotonic() + patience, ""
         while True:
-            stats = await session.operations.stats()
+            stats = await session.context.queue.stats()
             left = stats.waiting + stats.active + stats.delayed + stats.paused
             text = f"{left} to do: {stats.waiting} waiting, {stats.active} active, {stats.delayed} delayed"
             text += f", {stats.paused} paused" if stats.paused else ""
