@@ -19,7 +19,7 @@ from msgctl.storage.redis.client import RedisClient
 from msgctl.storage.redis.lua import Script
 
 if TYPE_CHECKING:
-    from msgctl.delivery.response_stream import StreamEntry  # that module needs this one
+    from msgctl.delivery.response_stream import StreamEntry  # which imports this module
 
 BEGIN_ATTEMPT = Script.beside(__file__, "begin_attempt")
 FINISH_ATTEMPT = Script.beside(__file__, "finish_attempt")
