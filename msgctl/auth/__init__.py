@@ -1,1 +1,1 @@
-"""TODO msgctl/auth."""
+"""Issue and verify the JSON Web Tokens of the gateway."""

@@ -1,1 +1,1 @@
-"""TODO msgctl/domain."""
+"""Types and rules without I/O: messages, errors, ownership, retry decisions, steps, durations."""

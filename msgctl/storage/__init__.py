@@ -1,1 +1,1 @@
-"""TODO msgctl/storage."""
+"""The two databases: Redis holds the pipeline, PostgreSQL holds agents and the ledger's copy."""

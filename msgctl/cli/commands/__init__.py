@@ -1,1 +1,1 @@
-"""TODO msgctl/cli/commands."""
+"""The commands, one module or package for each noun."""

@@ -1,1 +1,1 @@
-"""TODO msgctl/cli/views."""
+"""How a message and its trace are printed."""

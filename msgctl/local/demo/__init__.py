@@ -1,1 +1,1 @@
-"""TODO msgctl/local/demo."""
+"""The demo: a whole pipeline with visible traffic."""

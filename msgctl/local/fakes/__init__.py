@@ -1,1 +1,1 @@
-"""TODO msgctl/local/fakes."""
+"""A fake n8n and fake providers for the demo, tests, and benchmarks."""

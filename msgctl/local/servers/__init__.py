@@ -1,1 +1,1 @@
-"""TODO msgctl/local/servers."""
+"""Valkey and PostgreSQL as child processes."""

@@ -1,1 +1,1 @@
-"""TODO msgctl/local/supervisor."""
+"""Start the daemons of one machine and restart them when they exit; start at `local_pipeline`."""

@@ -1,1 +1,1 @@
-"""TODO msgctl/operations/checks."""
+"""Checks of a pipeline: health, doctor, conditions, the smoke test, and the invariants."""

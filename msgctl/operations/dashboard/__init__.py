@@ -1,1 +1,1 @@
-"""TODO msgctl/operations/dashboard."""
+"""The data of the dashboard; start at `overview`."""

@@ -1,1 +1,1 @@
-"""TODO msgctl/operations/dead_letters."""
+"""Dead letters: list, group, edit, replay, and drop them."""

@@ -1,1 +1,1 @@
-"""TODO msgctl/operations/messages."""
+"""Messages: find, show, explain, trace, cancel, and purge them."""

@@ -1,1 +1,1 @@
-"""TODO msgctl/tui/tabs."""
+"""The tabs of the dashboard, one module each."""

@@ -1,1 +1,1 @@
-"""TODO msgctl/tui/views."""
+"""Text that several tabs and screens of the dashboard show: status lines, a message, its timeline."""

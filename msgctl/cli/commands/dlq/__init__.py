@@ -1,1 +1,1 @@
-"""TODO msgctl/cli/commands/dlq."""
+"""The commands of `msgctl dlq`; start at `commands`."""

@@ -1,1 +1,1 @@
-"""TODO msgctl/cli/commands/message."""
+"""The commands of `msgctl message`; start at `commands`."""

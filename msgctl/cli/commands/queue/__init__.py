@@ -1,1 +1,1 @@
-"""TODO msgctl/cli/commands/queue."""
+"""The commands of `msgctl queue`; start at `commands`."""

@@ -1,1 +1,1 @@
-"""TODO msgctl/operations/checks/invariants."""
+"""The invariants I1 to I7 and their verification; start at `verify`."""
