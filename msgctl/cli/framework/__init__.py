@@ -1,1 +1,1 @@
-"""What the commands share and Typer does not offer: lazy loading, sessions, queries, output, exit codes, completion."""
+"""What all commands share beyond Typer: lazy loading, sessions, queries, output, exit codes, and completion."""
