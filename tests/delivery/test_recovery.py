@@ -92,6 +92,13 @@ async def test_response_in_flight_is_not_put_back(
     async with Desk(settings):
         sent = await to_phones(replies)
         await until(lambda: providers.requests, "a call")
+
+        async def all_read() -> bool:
+            newest: Any = (await redis.xinfo_stream(keys.RESPONSES))["last-generated-id"]
+            groups: Any = await redis.xinfo_groups(keys.RESPONSES)
+            return bool(groups[0]["last-delivered-id"] == newest)
+
+        await until(all_read, "the subscriber to have read all six")
         await cut(redis, "xtrim")
         records = [await ended(redis, reply) for reply in sent]
     assert {(record.state, record.resends) for record in records} == {(DeliveryState.SENT, 0)}
