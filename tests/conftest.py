@@ -49,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep the tests' files inside the tree; the processes of xdist are given a place by their parent."""
     if config.option.basetemp is None:
         config.option.basetemp = ROOT / ".pytest_cache" / f"run-{os.getpid()}"
+        config.option.basetemp.parent.mkdir(exist_ok=True)  # absent in a fresh clone
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
     if SEARCH.hear not in OUTPUT_LISTENERS:
         OUTPUT_LISTENERS.append(SEARCH.hear)
