@@ -110,7 +110,7 @@ class ChannelSpec:
             hosts, and a client that reaches public addresses only. It imports the sender's module when it is
             called, because that takes aiohttp. None: responses go to the sockets of the gateways.
         settings_model: validates the table `[channels.NAME]`, and every setting of it has a default; the validated
-            table is `settings.channels[NAME]`. None: there is none.
+            table is `settings.channels[NAME]`, absent where nothing of it is set. None: there is none.
         webhooks: where the provider calls.
         address_field: the field of `channelMetadata` that says where to.
         example_address: an address, as `msgctl channel test --to` takes it.

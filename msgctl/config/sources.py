@@ -4,6 +4,9 @@ Environment names are `MSGCTL_<SECTION>_<NAME>`, e.g. `MSGCTL_WORKER_CONCURRENCY
 REDIS_PASSWORD and N8N_BASE_URL work as they are. Any of them with `_FILE` behind it names a file
 that holds the value; so does a systemd credential called `section.name` ($CREDENTIALS_DIRECTORY), or
 `msgctl_section.name`, as systemd calls the files of a folder that is loaded as `msgctl`.
+
+The table `[channels.NAME]` of a channel that an extension adds is a section like any other, named `channels.NAME`;
+its variables are `MSGCTL_CHANNELS_NAME_SETTING`. Only extensions that a source mentions are loaded.
 """
 
 import difflib
@@ -20,9 +23,10 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from msgctl.config.base import Section
-from msgctl.config.settings import Settings
+from msgctl.config.settings import Settings, channel_model
 from msgctl.config.validation_messages import describe_validation_fault
 from msgctl.domain.errors import ConfigurationError
+from msgctl.domain.extensions import CHANNELS
 
 UNPREFIXED_VARIABLES = {
     "REDIS_HOST": ("redis", "host"),
@@ -36,8 +40,14 @@ CREDENTIAL_PREFIX = "msgctl_"
 CLI_OPTION_VARIABLES = {"MSGCTL_CONFIG", "MSGCTL_SMOKE_TOKEN"}
 """Variables that options of the command line read."""
 
+CHANNELS_SECTION = "channels"
+CHANNEL_PREFIX = f"{CHANNELS_SECTION}."
+"""The prefix of the section of a channel that an extension adds, e.g. `channels.sms`."""
+
 SettingKey = tuple[str, str]
 """A setting by section and name."""
+SettingFields = dict[SettingKey, FieldInfo]
+"""The pydantic field of each setting that a source may name."""
 FoundValues = dict[SettingKey, tuple[Any, str]]
 """Values, each with where it came from."""
 
@@ -71,14 +81,40 @@ def load(
     environ = os.environ if environ is None else environ
     problems: list[str] = []
     file = _find_file(path, environ)
+    document = _parse_file(file) if file else {}
+    fields = SETTING_FIELDS | _fields_of_mentioned_channels(document, environ)
     found: FoundValues = {
-        **(_read_file(file, problems) if file else {}),
-        **_read_credentials(environ, problems),
-        **_read_environment(environ, problems),
+        **(_read_document(document, file, fields, problems) if file else {}),
+        **_read_credentials(environ, fields, problems),
+        **_read_environment(environ, fields, problems),
         **{key: (value, "flag") for key, value in (flags or {}).items()},
     }
     settings = _validate(found, problems)
     return LoadedSettings(settings, {key: origin for key, (_, origin) in found.items()}, file)
+
+
+def iter_channel_settings(channels: Iterable[str] | None = None) -> Iterator[tuple[str, str, FieldInfo]]:
+    """Yield each setting of channels that extensions add, as `iter_settings` does; loads these extensions.
+
+    Args:
+        channels: their names; None: all of them.
+
+    Raises:
+        ConfigurationError: an extension cannot be loaded.
+    """
+    for channel in CHANNELS.names() if channels is None else channels:
+        if CHANNELS.load(channel).settings_model:
+            for name, setting in channel_model(channel).model_fields.items():
+                yield f"{CHANNEL_PREFIX}{channel}", name, setting
+
+
+def section_of(settings: Settings, section: str) -> Section:
+    """Return a section of the settings; the defaults, for a channel of an extension that is not set up."""
+    if not section.startswith(CHANNEL_PREFIX):
+        value: Section = getattr(settings, section)
+        return value
+    channel = section.removeprefix(CHANNEL_PREFIX)
+    return settings.channels.get(channel) or channel_model(channel)()
 
 
 def iter_settings() -> Iterator[tuple[str, str, FieldInfo]]:
@@ -92,14 +128,19 @@ def iter_settings() -> Iterator[tuple[str, str, FieldInfo]]:
 
 def setting_descriptions(section: str) -> dict[str, str]:
     """What each setting of a section is for."""
+    if section.startswith(CHANNEL_PREFIX):
+        return channel_model(section.removeprefix(CHANNEL_PREFIX)).descriptions()
     model = Settings.model_fields[section].annotation
     return model.descriptions() if isinstance(model, type) and issubclass(model, Section) else {}
 
 
+def variable_name(section: str, name: str) -> str:
+    """Return the environment variable of a setting."""
+    return f"{ENVIRONMENT_PREFIX}{section}_{name}".upper().replace(".", "_")
+
+
 SETTING_FIELDS = {(section, name): setting for section, name, setting in iter_settings()}
-SETTING_BY_VARIABLE = UNPREFIXED_VARIABLES | {
-    f"{ENVIRONMENT_PREFIX}{section}_{name}".upper(): (section, name) for section, name in SETTING_FIELDS
-}
+SETTING_BY_VARIABLE = UNPREFIXED_VARIABLES | {variable_name(*key): key for key in SETTING_FIELDS}
 """Variable to setting; those with our prefix come after the plain ones and win."""
 
 
@@ -122,11 +163,39 @@ def _find_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     raise ConfigurationError(f"There is no configuration file {named}. Make one: msgctl config init {named}")
 
 
-def _read_file(file: Path, problems: list[str]) -> FoundValues:
+def _parse_file(file: Path) -> dict[str, Any]:
     try:
-        document = tomllib.loads(file.read_text("utf-8"))
+        return tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"Cannot read {file}: {error}") from error
+
+
+def _fields_of_mentioned_channels(document: Mapping[str, Any], environ: Mapping[str, str]) -> SettingFields:
+    """Return the settings of the channels that a source mentions, so that no other extension is loaded."""
+    tables = document.get(CHANNELS_SECTION)
+    named = set(tables) if isinstance(tables, dict) else set()
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    files = (
+        [file.name.removeprefix(CREDENTIAL_PREFIX) for file in Path(folder).glob(f"*{CHANNEL_PREFIX}*")]
+        if folder
+        else []
+    )
+    variables = [name for name in environ if name.startswith(f"{ENVIRONMENT_PREFIX}CHANNELS_")]
+    if not (named or files or variables):
+        return {}
+    mentioned = [
+        channel
+        for channel in CHANNELS.names()
+        if channel in named
+        or any(file.startswith(f"{CHANNEL_PREFIX}{channel}.") for file in files)
+        or any(name.startswith(variable_name(f"{CHANNEL_PREFIX}{channel}", "")) for name in variables)
+    ]
+    return {(section, name): setting for section, name, setting in iter_channel_settings(mentioned)}
+
+
+def _read_document(
+    document: Mapping[str, Any], file: Path, fields: SettingFields, problems: list[str]
+) -> FoundValues:
     found: FoundValues = {}
     for section, content in document.items():
         if section not in Settings.model_fields:
@@ -135,66 +204,93 @@ def _read_file(file: Path, problems: list[str]) -> FoundValues:
             )
         elif not isinstance(content, dict):
             problems.append(f"{section} in {file} must be a section, [{section}]")
+        elif section == CHANNELS_SECTION:
+            found.update(_read_channel_tables(content, file, fields, problems))
         else:
             for name, value in content.items():
-                found.update(_read_file_setting((section, name), value, file, problems))
+                found.update(_read_file_setting((section, name), value, file, fields, problems))
     return found
 
 
-def _read_file_setting(key: SettingKey, value: Any, file: Path, problems: list[str]) -> FoundValues:
-    """One setting of the file; pydantic would take `true` for the number 1, a person did not mean that."""
+def _read_channel_tables(
+    tables: Mapping[str, Any], file: Path, fields: SettingFields, problems: list[str]
+) -> FoundValues:
+    found: FoundValues = {}
+    for channel, content in tables.items():
+        section = f"{CHANNEL_PREFIX}{channel}"
+        if channel not in CHANNELS.names():
+            nearest = suggest_nearest(channel, CHANNELS.names())
+            problems.append(f"unknown section [{section}] in {file}{nearest}: no installed extension adds it")
+        elif not isinstance(content, dict):
+            problems.append(f"{section} in {file} must be a section, [{section}]")
+        else:
+            for name, value in content.items():
+                found.update(_read_file_setting((section, name), value, file, fields, problems))
+    return found
+
+
+def _read_file_setting(
+    key: SettingKey, value: Any, file: Path, fields: SettingFields, problems: list[str]
+) -> FoundValues:
+    """Return one setting of the file; pydantic would take `true` for the number 1, which nobody means."""
     section, name = key
-    if key not in SETTING_FIELDS:
-        siblings = [known for owner, known in SETTING_FIELDS if owner == section]
+    if key not in fields:
+        siblings = [known for owner, known in fields if owner == section]
         problems.append(f"unknown setting {section}.{name} in {file}{suggest_nearest(name, siblings)}")
-    elif isinstance(value, bool) and SETTING_FIELDS[key].annotation is not bool:
+    elif isinstance(value, bool) and fields[key].annotation is not bool:
         problems.append(f"{section}.{name} (from {file}): must not be true or false")
     else:
         return {key: (value, str(file))}
     return {}
 
 
-def _read_environment(environ: Mapping[str, str], problems: list[str]) -> FoundValues:
+def _read_environment(environ: Mapping[str, str], fields: SettingFields, problems: list[str]) -> FoundValues:
+    setting_by_variable = SETTING_BY_VARIABLE | {
+        variable_name(*key): key for key in fields if key not in SETTING_FIELDS
+    }
     problems.extend(
         f"unknown environment variable {name}"
-        f"{suggest_nearest(name, SETTING_BY_VARIABLE, prefix=ENVIRONMENT_PREFIX)}"
+        f"{suggest_nearest(name, setting_by_variable, prefix=ENVIRONMENT_PREFIX)}"
         for name in sorted(environ)
         if name.startswith(ENVIRONMENT_PREFIX)
         and name not in CLI_OPTION_VARIABLES
-        and name.removesuffix("_FILE") not in SETTING_BY_VARIABLE
+        and name.removesuffix("_FILE") not in setting_by_variable
     )
     found: FoundValues = {}
-    for name, key in SETTING_BY_VARIABLE.items():
+    for name, key in setting_by_variable.items():
         if environ.get(name):
-            found[key] = (_parse_value(environ[name], key), name)
+            found[key] = (_parse_value(environ[name], fields[key]), name)
         elif environ.get(f"{name}_FILE"):
-            found.update(_read_secret_file(Path(environ[f"{name}_FILE"]), key, f"{name}_FILE", problems))
+            file = Path(environ[f"{name}_FILE"])
+            found.update(_read_secret_file(file, key, fields[key], f"{name}_FILE", problems))
     return found
 
 
-def _read_credentials(environ: Mapping[str, str], problems: list[str]) -> FoundValues:
+def _read_credentials(environ: Mapping[str, str], fields: SettingFields, problems: list[str]) -> FoundValues:
     folder = environ.get("CREDENTIALS_DIRECTORY")
     found: FoundValues = {}
-    for section, name in SETTING_FIELDS if folder else ():
+    for (section, name), setting in fields.items() if folder else ():
         file = Path(folder or "", f"{section}.{name}")
         if not file.is_file():
             file = file.with_name(f"{CREDENTIAL_PREFIX}{file.name}")
         if file.is_file():
-            found.update(_read_secret_file(file, (section, name), f"credential {file.name}", problems))
+            found.update(_read_secret_file(file, (section, name), setting, f"credential {file.name}", problems))
     return found
 
 
-def _read_secret_file(file: Path, key: SettingKey, origin: str, problems: list[str]) -> FoundValues:
+def _read_secret_file(
+    file: Path, key: SettingKey, setting: FieldInfo, origin: str, problems: list[str]
+) -> FoundValues:
     try:
-        return {key: (_parse_value(file.read_text("utf-8").rstrip("\r\n"), key), origin)}
+        return {key: (_parse_value(file.read_text("utf-8").rstrip("\r\n"), setting), origin)}
     except (OSError, UnicodeDecodeError) as error:
         problems.append(f"{'.'.join(key)} (from {origin}): cannot read {file} ({type(error).__name__})")
         return {}
 
 
-def _parse_value(text: str, key: SettingKey) -> Any:
+def _parse_value(text: str, setting: FieldInfo) -> Any:
     """A list setting is written with commas, or as in the file; pydantic reads the other types from text."""
-    if not isinstance(SETTING_FIELDS[key].default, list):
+    if not isinstance(setting.default, list):
         return text
     with suppress(ValueError):  # a host as `[::1]:8080` is no JSON
         if text.lstrip().startswith("[") and isinstance(items := json.loads(text), list):
@@ -206,15 +302,25 @@ def _validate(found: FoundValues, problems: list[str]) -> Settings:
     document: dict[str, dict[str, Any]] = {}
     for (section, name), (value, _) in found.items():
         document.setdefault(section, {})[name] = value
+    settings = Settings()
+    channels: dict[str, Section] = {}
+    for section in [section for section in document if section.startswith(CHANNEL_PREFIX)]:
+        channel, table = section.removeprefix(CHANNEL_PREFIX), document.pop(section)
+        try:
+            channels[channel] = channel_model(channel).model_validate(table)
+        except ValidationError as error:
+            problems.extend(_describe_faults(error, found, section))
     try:
-        settings = Settings.model_validate(document)
+        settings = Settings.model_validate(document | ({CHANNELS_SECTION: channels} if channels else {}))
     except ValidationError as error:
-        settings = Settings()
-        for fault in error.errors(include_input=False, include_url=False):
-            section, name = str(fault["loc"][0]), str(fault["loc"][1])
-            problems.append(
-                f"{section}.{name} (from {found[section, name][1]}): {describe_validation_fault(fault)}"
-            )
+        problems.extend(_describe_faults(error, found))
     if problems:
         raise ConfigurationError(f"The configuration is not acceptable: {'; '.join(problems)}.")
     return settings
+
+
+def _describe_faults(error: ValidationError, found: FoundValues, *section: str) -> Iterator[str]:
+    """Yield one sentence for each fault; `section` is that of the validated table, if it was only one."""
+    for fault in error.errors(include_input=False, include_url=False):
+        owner, name = map(str, (*section, *fault["loc"])[:2])
+        yield f"{owner}.{name} (from {found[owner, name][1]}): {describe_validation_fault(fault)}"

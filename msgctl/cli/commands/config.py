@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import SecretStr
+from pydantic.fields import FieldInfo
 
 from msgctl.cli.framework.context import global_options_of
 from msgctl.cli.framework.groups import make_noun_group
@@ -22,12 +23,13 @@ from msgctl.cli.framework.output import (
 )
 from msgctl.config.example import render
 from msgctl.config.sources import (
-    ENVIRONMENT_PREFIX,
-    SETTING_FIELDS,
     LoadedSettings,
+    iter_channel_settings,
     iter_settings,
+    section_of,
     setting_descriptions,
     suggest_nearest,
+    variable_name,
 )
 from msgctl.domain.errors import ConfigurationError, NotFound, Refused
 
@@ -91,40 +93,43 @@ def check(context: typer.Context) -> None:
 def explain(
     context: typer.Context,
     key: Annotated[
-        str, typer.Argument(help="The setting, section.name.", autocompletion=lambda: sorted(SETTING_KEYS))
+        str, typer.Argument(help="The setting, section.name.", autocompletion=lambda: sorted(_field_by_key()))
     ],
     output: RecordOutputOption = RecordFormat.TABLE,
 ) -> None:
     """One setting: what it does, its value and where that came from, its default, its bounds and its variable."""
-    if key not in SETTING_KEYS:
+    field_by_key = _field_by_key()
+    if key not in field_by_key:
         raise NotFound(
-            f"There is no setting {key}{suggest_nearest(key, SETTING_KEYS)}. See them: msgctl config show"
+            f"There is no setting {key}{suggest_nearest(key, field_by_key)}. See them: msgctl config show"
         )
     loaded = global_options_of(context).load_with_origins()
     (setting,) = [setting for setting in _setting_records(loaded) if setting["key"] == key]
-    section, name = key.split(".")
-    field = SETTING_FIELDS[section, name]
+    section, _, name = key.rpartition(".")
+    field = field_by_key[key]
     record = {
         **setting,
         "default": _display_value(field.get_default(call_default_factory=True)),
-        "environment": f"{ENVIRONMENT_PREFIX}{section}_{name}".upper(),
+        "environment": variable_name(section, name),
         "bounds": ", ".join(map(_describe_bound, field.metadata)) or None,
         "meaning": " ".join(setting_descriptions(section)[name].split()),
     }
     print_record(record, output, schema="msgctl.setting/1")
 
 
-SETTING_KEYS = [f"{section}.{name}" for section, name, _ in iter_settings()]
+def _field_by_key() -> dict[str, FieldInfo]:
+    """Return each setting's field, with those of channels that extensions add."""
+    return {f"{section}.{name}": field for section, name, field in (*iter_settings(), *iter_channel_settings())}
 
 
 def _setting_records(loaded: LoadedSettings) -> list[dict[str, Any]]:
     return [
         {
             "key": f"{section}.{name}",
-            "value": _display_value(getattr(getattr(loaded.settings, section), name)),
+            "value": _display_value(getattr(section_of(loaded.settings, section), name)),
             "origin": loaded.origins.get((section, name), "default"),
         }
-        for section, name, _ in iter_settings()
+        for section, name, _ in (*iter_settings(), *iter_channel_settings())
     ]
 
 
