@@ -5,6 +5,7 @@ import itertools
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
@@ -40,6 +41,21 @@ __all__ = ["pytest_runtest_makereport"]
 REDIS_DATABASE = 7  # not 0, so that code which forgets the number is found out
 NUMBERS = itertools.count(1)
 
+SERVER_FIXTURES = frozenset({"on_servers_loop"})
+"""Fixtures that every fixture of a server depends on."""
+STARTS_PROCESSES = (
+    "cli/test_manual.py",
+    "faults/",
+    "local/",
+    "monitoring/",
+    "storage/test_client.py",
+    "systemd/",
+    "test_secrecy.py",
+    "tools/",
+    "tui/test_terminal.py",
+)
+"""Test modules and folders that start servers or other processes without a fixture of this file."""
+
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 """Runs a coroutine on the servers' own event loop, from any thread, and returns its result."""
 
@@ -53,6 +69,26 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
     if SEARCH.hear not in OUTPUT_LISTENERS:
         OUTPUT_LISTENERS.append(SEARCH.hear)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as `unit` each test that uses no server fixture and is in no module that starts processes itself."""
+    for item in items:
+        fixtures: list[str] = getattr(item, "fixturenames", [])
+        module = item.path.relative_to(ROOT / "tests").as_posix()
+        if SERVER_FIXTURES.isdisjoint(fixtures) and not module.startswith(STARTS_PROCESSES):
+            item.add_marker(pytest.mark.unit)
+
+
+@pytest.fixture(autouse=True)
+def _unit_tests_start_no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test fail that is marked `unit` and starts a process: it belongs into `STARTS_PROCESSES`."""
+    if request.node.get_closest_marker("unit"):
+
+        def refuse(*_: object, **__: object) -> None:
+            raise AssertionError("A unit test must not start a process. Add its module to STARTS_PROCESSES.")
+
+        monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
 
 
 @pytest.hookimpl(wrapper=True)
