@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 """What a channel may be called; the name becomes part of Redis keys and of environment variables."""
 
+ADDED_CHANNELS: dict[str, str] = {}
+"""The registry of channels in msgctl's tree beyond the first four: `"NAME": "msgctl.channels.NAME:CHANNEL"`."""
+
 
 class Extensions:
     """The channels of one entry point group, and those registered by a call.
@@ -72,7 +75,8 @@ class Extensions:
     def _entry_points(self) -> dict[str, "EntryPoint"]:
         from importlib import metadata  # noqa: PLC0415 - it takes 30 ms with all of `email`, and few commands need it
 
-        return {point.name: point for point in metadata.entry_points(group=self._group)}
+        added = [metadata.EntryPoint(name, value, self._group) for name, value in ADDED_CHANNELS.items()]
+        return {point.name: point for point in (*metadata.entry_points(group=self._group), *added)}
 
     def _load(self, point: "EntryPoint") -> Any:
         try:

@@ -145,6 +145,8 @@ async def test_commands_show_and_check_the_channel(
     )
     assert explained.json["environment"] == "MSGCTL_CHANNELS_SMS_MAX_CHARS"
     assert explained.json["meaning"] == "Characters of one part."
+    helped = await run_command(settings, tmp_path, installed, "delivery", "list", "--help")
+    assert "<web|whatsapp|telegram|api|sms>" in helped.stdout
     without_agent = installed | {"MSGCTL_CHANNELS_SMS_AGENT": ""}
     checked = await run_command(settings, tmp_path, without_agent, "doctor", "-o", "json")
     assert "sms has no agent." in checked.stdout

@@ -13,9 +13,10 @@ from msgctl.channels.names import channel_names
 from msgctl.channels.registry import BUILT_IN, find_channel, register, unregister
 from msgctl.config.base import Section
 from msgctl.config.settings import Settings
+from msgctl.config.sources import load
 from msgctl.delivery.error_help import advise
 from msgctl.domain.errors import ConfigurationError, InvalidInput
-from msgctl.domain.extensions import CHANNELS
+from msgctl.domain.extensions import ADDED_CHANNELS, CHANNELS
 from msgctl.domain.messages import Channel
 from msgctl.intake.accept import parse_submission
 
@@ -103,6 +104,18 @@ def test_entry_point_adds_a_channel(installed: Path) -> None:
     (installed / "smsway_channel.py").write_text(MODULE)
     assert parse_submission(BODY).channel == "sms"
     assert find_channel("sms").address_field == "number"
+
+
+def test_line_in_the_registry_adds_a_channel_with_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder in the tree needs one line, and its settings are read from the environment."""
+    with monkeypatch.context() as patch:
+        patch.setitem(ADDED_CHANNELS, "sms", "tests.channels.sms:CHANNEL")
+        CHANNELS.rescan()
+        assert parse_submission(BODY).channel is Channel("sms")
+        settings = load(environ={"MSGCTL_CHANNELS_SMS_MAX_CHARS": "70"}).settings
+        assert settings.channels["sms"].model_dump()["max_chars"] == 70
+        assert find_channel("sms").is_configured(settings)
+    CHANNELS.rescan()
 
 
 def test_broken_entry_point_is_named(installed: Path) -> None:

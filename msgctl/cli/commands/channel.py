@@ -40,7 +40,8 @@ COLUMNS = {
 }
 DELIVERED_STATES = {"SENT": 0, "KEPT": 0}
 ChannelArgument = Annotated[
-    Channel, typer.Argument(parser=parse_channel, metavar="CHANNEL", help="Which: whatsapp, telegram or api.")
+    Channel,
+    typer.Argument(parser=parse_channel, metavar="CHANNEL", help="Which: any of `channel list` except web."),
 ]
 
 
@@ -88,7 +89,9 @@ def send_test(
     context: typer.Context,
     channel: ChannelArgument,
     *,
-    to: Annotated[str, typer.Option(help="A chat's number, a phone number in E.164, or a callback URL.")] = "",
+    to: Annotated[
+        str, typer.Option(help="The address: a chat's number, a phone number in E.164, a callback URL.")
+    ] = "",
     text: Annotated[str, typer.Option(help="What to send.")] = TEST_TEXT,
     provider: Annotated[str, typer.Option(help="WhatsApp: cloud or twilio; else as configured.")] = "",
     sender: Annotated[str, typer.Option("--from", help="Which bot or number sends it; else the first one.")] = "",

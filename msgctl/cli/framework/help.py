@@ -5,6 +5,8 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from msgctl.cli.framework.channel_option import CHOICES, list_choices
+
 EXAMPLE_PREFIX = "Example: "
 LINE_CONTINUATION = " \\"
 """What a shell wants at the end of a line that goes on in the next one."""
@@ -20,6 +22,13 @@ class VerbCommand(TyperCommand):
         if begins:
             words |= {"help": text.rstrip(), "epilog": EXAMPLE_PREFIX + example.rstrip()}
         super().__init__(name, **words)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options; those that take a channel show the channels of extensions too."""
+        for parameter in self.params:
+            if parameter.metavar == CHOICES:
+                parameter.metavar = list_choices()
+        super().format_options(ctx, formatter)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """The example, or whatever else it says."""
