@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
-from msgctl.errors import AttemptFailed, BadReply, FaultClass, WorkflowMisconfigured, WorkflowUnreachable
+from msgctl.domain.errors import AttemptFailed, BadReply, FaultClass, WorkflowMisconfigured, WorkflowUnreachable
 
 _NAME = re.compile(r"[A-Za-z_$][\w$.-]{0,31}")
 _NODE = re.compile(r"[\w (),.:;/&+#-]{1,64}")

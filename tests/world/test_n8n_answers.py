@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msgctl.errors import BadReply, FaultClass, WorkflowUnreachable
+from msgctl.domain.errors import BadReply, FaultClass, WorkflowUnreachable
 from msgctl.processing.answer_faults import (
     AnswerFault,
     N8nStarting,
