@@ -16,7 +16,7 @@ from msgctl.channels.text.splitter import ReplyTooLong, split, split_styled
 from msgctl.channels.text.styled import Part, Piece, Styled, assemble
 from msgctl.channels.text.units import code_points, utf8_bytes, utf16_units
 from msgctl.channels.text.visible import carriable, clean, is_visible
-from msgctl.errors import FaultClass
+from msgctl.domain.errors import FaultClass
 
 CHANNELS = {"whatsapp": WHATSAPP, "telegram": TELEGRAM, "sms": SMS}
 STRANGE = "a é.。!\n\r\t*_~`#[]()<>&|\\1-•क्ष\u0301\u200d\u200b\ufe0f\u20e3👩🇧🇷👍🏽ที่각؟।🏴\U000e0067\U000e007f"

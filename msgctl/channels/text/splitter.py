@@ -8,7 +8,7 @@ from msgctl.channels.text.breaks import LEVELS, SPACE, cluster_end, is_extending
 from msgctl.channels.text.styled import CODE_BLOCK, Part, Piece, Span, Styled, assemble
 from msgctl.channels.text.units import Measure
 from msgctl.channels.text.visible import is_visible
-from msgctl.errors import DeliveryFailed, FaultClass
+from msgctl.domain.errors import DeliveryFailed, FaultClass
 
 LEAST_SHARE = 0.25
 """A cut that leaves a part shorter than this share of the limit is worse than one at a lesser pause."""
