@@ -50,7 +50,7 @@ STARTS_PROCESSES = (
     "monitoring/",
     "storage/test_client.py",
     "systemd/",
-    "test_secrecy.py",
+    "test_secret_scan.py",
     "tools/",
     "tui/test_terminal.py",
 )

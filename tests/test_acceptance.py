@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.auth.tokens import issue
 from msgctl.config.settings import Settings
 from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior

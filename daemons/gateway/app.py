@@ -31,7 +31,7 @@ from daemons.gateway.ws.hub import Hub, ProgressFeed
 from daemons.runtime.lifecycle import Lifecycle
 from daemons.runtime.metrics_server import serve_metrics
 from daemons.runtime.watchdog import LivenessTracker, count_waiting, watchdog_task
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.agents.user_tiers import UserTiers
 from msgctl.auth.tokens import Verifier
 from msgctl.config.settings import Settings

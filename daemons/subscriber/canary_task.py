@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.aio import background
 from msgctl.canary.canary import CanaryRunner
 from msgctl.config.settings import Settings

@@ -14,7 +14,7 @@ from daemons.runtime.watchdog import WORKER_STAGES, LivenessTracker, StageCheck,
 from daemons.worker.audit_task import audit_task
 from daemons.worker.loop import WAKE_TIMEOUT_S, WorkLoop
 from daemons.worker.quarantine import ParentWatcher
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import RedisUnavailable
 from msgctl.observability import logs

@@ -9,9 +9,8 @@ from msgctl.aio import cancel
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import PostgresUnavailable
 from msgctl.observability import logs
-from msgctl.storage.postgres.cache import RowCache
 from msgctl.storage.postgres.database import Database
-from msgctl.storage.postgres.notifications import invalidate_on_notify
+from msgctl.storage.postgres.row_cache import RowCache, invalidate_on_notify
 from msgctl.storage.redis.keys import TIER_NOTIFICATIONS
 
 FIND_TIER_SQL = "SELECT tier FROM user_tiers WHERE user_id = %(id)s"

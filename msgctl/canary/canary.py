@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from msgctl.config.settings import Settings
 from msgctl.delivery.delivery_record import find_record
 from msgctl.domain.messages import CANARY_AGENT_ID, Message, State
-from msgctl.domain.timestamps import timestamp
+from msgctl.domain.times import timestamp
 from msgctl.queue.queue import EnqueueStatus, Queue
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 
 if TYPE_CHECKING:
-    from msgctl.agents.store import Agents  # the health check imports this module and needs no psycopg
+    from msgctl.agents.agents import Agents  # the health check imports this module and needs no psycopg
 
 CANARY_USER = "msgctl-canary"
 CANARY_CONVERSATION = "msgctl-canary"

@@ -21,9 +21,6 @@ from msgctl.config.gateway import AuthSettings, GatewaySettings, LimitsSettings
 from msgctl.domain.extensions import CHANNELS
 from msgctl.domain.retry import RetryPolicy
 
-Rate = Annotated[float, Field(gt=0, le=10_000)]
-AgentId = Field("", pattern=r"^$|^[0-9a-fA-F-]{36}$")
-
 
 class RedisSettings(Section):
     """The Redis or Valkey (6.2 or newer) that holds the queue."""

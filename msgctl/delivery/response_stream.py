@@ -16,7 +16,7 @@ from msgctl.channels.names import channel_names
 from msgctl.config.settings import Settings
 from msgctl.delivery.stream_recovery import StreamRecovery
 from msgctl.domain.messages import Channel, Failure, Reply, Response
-from msgctl.domain.timestamps import timestamp
+from msgctl.domain.times import timestamp
 from msgctl.observability import logs
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient

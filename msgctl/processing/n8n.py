@@ -8,11 +8,10 @@ import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from msgctl.agents.agent import Agent
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import (
     AttemptFailed,
@@ -28,6 +27,9 @@ from msgctl.domain.retry import N8N_TRANSIENT_STATUSES, classify_status, parse_r
 from msgctl.http.pool import ConnectFailed, ConnectionBroken, HttpPool, PooledResponse, ResponseTooLarge
 from msgctl.observability import tracing
 from msgctl.observability.metrics import definitions as metrics
+
+if TYPE_CHECKING:
+    from msgctl.agents.agents import Agent  # it imports psycopg, which takes 0.1 s
 
 STARTED_TEXT = "Workflow was started"
 """What n8n answers if the webhook is set to respond immediately. It is a wrong setting and never a reply."""
@@ -88,7 +90,7 @@ class WorkflowClient:
         """Close every connection."""
         self._pool.close()
 
-    async def call(self, agent: Agent, message: Message, payload: bytes) -> WorkflowResult:
+    async def call(self, agent: "Agent", message: Message, payload: bytes) -> WorkflowResult:
         """Call an agent's workflow and return its reply.
 
         Args:
@@ -116,7 +118,7 @@ class WorkflowClient:
             metrics.N8N_DURATION.labels(outcome).observe(time.monotonic() - started)
         return result
 
-    async def _post(self, agent: Agent, message: Message, payload: bytes) -> WorkflowResult:
+    async def _post(self, agent: "Agent", message: Message, payload: bytes) -> WorkflowResult:
         try:
             async with asyncio.timeout(self._settings.timeout):
                 response = await self._pool.post(
@@ -143,7 +145,7 @@ class WorkflowClient:
         }
 
 
-def prepare_payload(agent: Agent, message: Message, history: Sequence[Turn]) -> bytes:
+def prepare_payload(agent: "Agent", message: Message, history: Sequence[Turn]) -> bytes:
     """Return the body of a call as JSON: the message, its agent, and the history."""
     return msgspec.json.encode(
         {

@@ -36,8 +36,7 @@ import random
 
 import msgspec
 
-from msgctl.agents.agent import Agent
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agent, Agents
 from msgctl.config.settings import Settings
 from msgctl.domain import retry
 from msgctl.domain.errors import (
@@ -58,7 +57,7 @@ from msgctl.domain.steps import (
     READ_HISTORY,
     Step,
 )
-from msgctl.domain.timestamps import timestamp
+from msgctl.domain.times import timestamp
 from msgctl.observability import logs, tracing
 from msgctl.observability.metrics import definitions as metrics
 from msgctl.processing.breakers import CircuitBreakers

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from msgctl.domain.durations import parse_duration
 from msgctl.domain.errors import InvalidInput
+from msgctl.domain.times import parse_duration
 
 if TYPE_CHECKING:
     from msgctl.tui.app import Dashboard

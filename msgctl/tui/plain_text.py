@@ -1,6 +1,6 @@
 """The overview as lines of plain text, without a terminal's arts."""
 
-from msgctl.domain.durations import format_duration
+from msgctl.domain.times import format_duration
 from msgctl.operations.dashboard.snapshot import Snapshot
 from msgctl.tui.formatting import format_count, format_rate, format_time
 from msgctl.tui.views.status_lines import status_lines

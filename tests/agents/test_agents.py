@@ -9,8 +9,7 @@ import pytest
 import uvloop
 from psycopg.rows import TupleRow
 
-from msgctl.agents.agent import Agent
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agent, Agents
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import ConfigurationError, InvalidInput, PostgresUnavailable
 from msgctl.local.servers.postgres import PostgresServer

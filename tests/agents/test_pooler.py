@@ -11,8 +11,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
-from msgctl.agents.agent import Agent
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agent, Agents
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import PostgresUnavailable
 from msgctl.ledger.projector import Projector

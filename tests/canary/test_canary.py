@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.config.settings import Settings
 from msgctl.local.fakes.n8n import FakeN8n
 from msgctl.local.supervisor import ports

@@ -13,8 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from msgctl.agents.agent import Agent
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agent, Agents
 from msgctl.auth.tokens import issue
 from msgctl.config.settings import Settings
 from tests.support.command_line import Outcome, started

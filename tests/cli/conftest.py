@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.config.settings import Settings
 from msgctl.storage.redis.client import RedisClient
 from tests.support.command_line import Invoke, Outcome, started

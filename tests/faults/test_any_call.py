@@ -5,7 +5,7 @@ This is the short form with selected calls. `make chaos` tests each call.
 
 import pytest
 
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.config.settings import Settings
 from msgctl.local.fakes.n8n import FakeN8n
 from msgctl.operations.checks.invariants import verify

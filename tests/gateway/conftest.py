@@ -7,8 +7,7 @@ import pytest
 
 from daemons.gateway.app import serve
 from daemons.gateway.server import server
-from msgctl.agents.agent import Agent
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agent, Agents
 from msgctl.config.settings import Settings
 from msgctl.storage.redis.client import RedisClient
 from tests.support.gateway_clients import Client, Pipeline, running

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 
-from msgctl.agents.agent import Agent
+from msgctl.agents.agents import Agent
 from tests.support.gateway_clients import Client
 from tools.support.daemons import PATIENCE
 

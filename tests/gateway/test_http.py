@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from daemons.gateway import translations
 from daemons.gateway.app import serve
-from msgctl.agents.agent import Agent
+from msgctl.agents.agents import Agent
 from msgctl.config.settings import Settings
 from msgctl.domain import errors
 from msgctl.queue.queue import Queue

@@ -10,8 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from daemons.gateway.app import serve
-from msgctl.agents.agent import Agent
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agent, Agents
 from msgctl.channels.send_limits import digest
 from msgctl.config.settings import Settings
 from msgctl.domain.messages import Channel, Response

@@ -12,8 +12,7 @@ import pytest
 
 from daemons.gateway.http.openapi import build_document
 from daemons.gateway.ws.frames import client_frame_decoder
-from msgctl.agents.agent import Agent
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agent, Agents
 from msgctl.config.settings import Settings
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient

@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed
 
 from daemons.gateway.http.middleware import ConcurrencyLimit
 from daemons.gateway.limits import FrameBudget
-from msgctl.agents.agent import Agent
+from msgctl.agents.agents import Agent
 from msgctl.config.settings import Settings
 from msgctl.delivery.web.gateway_sockets import PRUNE_GATEWAY_AFTER_MS, SocketRegistry
 from msgctl.domain.errors import Unavailable

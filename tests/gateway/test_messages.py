@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from msgctl.agents.agent import Agent
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agent, Agents
 from msgctl.config.settings import Settings
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from daemons.gateway.app import serve
-from msgctl.agents.agent import Agent
+from msgctl.agents.agents import Agent
 from msgctl.config.settings import Settings
 from tests.support.certificate import write_certificate
 from tests.support.gateway_clients import Client, running

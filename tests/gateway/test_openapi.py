@@ -8,7 +8,7 @@ import pytest
 
 from daemons.gateway.http.docs_routes import ASSETS_DIR
 from daemons.gateway.http.openapi import COMPONENT_PREFIX, build_document
-from msgctl.agents.agent import Agent
+from msgctl.agents.agents import Agent
 from tests.support.gateway_clients import Client
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from msgctl.agents.agent import Agent
+from msgctl.agents.agents import Agent
 from msgctl.auth import tokens
 from msgctl.config.settings import Settings
 from tests.support.paths import ROOT

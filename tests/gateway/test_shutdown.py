@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from daemons.gateway.app import serve
-from msgctl.agents.agent import Agent
+from msgctl.agents.agents import Agent
 from msgctl.auth import tokens
 from msgctl.config.settings import Settings
 from msgctl.local.servers.valkey import ValkeyServer

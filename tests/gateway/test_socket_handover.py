@@ -12,7 +12,7 @@ from daemons.gateway.app import serve
 from daemons.gateway.server import server
 from daemons.gateway.server.http_protocol import reset_min_hops
 from daemons.gateway.server.server import MAX_HOPS, ignore_new_connections
-from msgctl.agents.agent import Agent
+from msgctl.agents.agents import Agent
 from msgctl.auth import tokens
 from msgctl.config.settings import Settings
 from msgctl.storage.redis import keys

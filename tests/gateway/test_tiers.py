@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from msgctl.agents.agent import Agent
+from msgctl.agents.agents import Agent
 from msgctl.agents.user_tiers import UserTiers
 from msgctl.config.settings import Settings
 from msgctl.local.servers.postgres import PostgresServer

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from daemons.gateway.app import serve
-from msgctl.agents.agent import Agent
+from msgctl.agents.agents import Agent
 from msgctl.channels.send_limits import digest
 from msgctl.config.settings import Settings
 from msgctl.delivery.delivery_record import DeliveryState, find_record

@@ -13,8 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from daemons.gateway.app import serve
 from daemons.gateway.ws import connection
-from msgctl.agents.agent import Agent
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agent, Agents
 from msgctl.auth import tokens
 from msgctl.config.settings import Settings
 from msgctl.domain.messages import Channel, Reply, Response

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from daemons.subscriber import ledger_task
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.config.settings import Settings
 from msgctl.domain.messages import State
 from msgctl.ledger.archive import LedgerArchive

@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.config.settings import Settings
 from msgctl.domain.messages import State
 from msgctl.ledger.archive import LedgerArchive

@@ -7,7 +7,7 @@ from subprocess import PIPE
 import aiohttp
 import pytest
 
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.config.settings import Settings
 from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior
 from msgctl.observability.metrics.registry import REGISTRY

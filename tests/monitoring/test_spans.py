@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.auth.tokens import issue
 from msgctl.config.settings import Settings
 from msgctl.local.fakes.n8n import FakeN8n

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.config.settings import Settings
 from msgctl.delivery.response_stream import ResponseStream
 from msgctl.delivery.web.routing import WebRouter

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from msgctl.agents.agent import Agent
+from msgctl.agents.agents import Agent
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import Incomplete
 from msgctl.domain.messages import State

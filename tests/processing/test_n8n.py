@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from msgctl.agents.agent import Agent
+from msgctl.agents.agents import Agent
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import (
     AttemptFailed,

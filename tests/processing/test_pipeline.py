@@ -6,8 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from msgctl.agents.agent import Agent
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agent, Agents
 from msgctl.config.settings import Settings
 from msgctl.domain.messages import State
 from msgctl.intake.accept import Intake, Submission

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from daemons.runtime.watchdog import SUBSCRIBER_STAGES, WORKER_STAGES, LivenessTracker, StageCheck, Watchdog
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.canary.canary import CanaryRunner
 from msgctl.canary.location import CanaryStage, locate_canary
 from msgctl.config.settings import Settings

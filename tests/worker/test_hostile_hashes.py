@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.config.settings import Settings
 from msgctl.domain.messages import State
 from msgctl.intake.accept import Intake, Submission

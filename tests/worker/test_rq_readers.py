@@ -13,7 +13,7 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
 
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.config.settings import Settings
 from msgctl.intake.accept import Intake, Submission
 from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior

@@ -18,7 +18,7 @@ import msgspec
 import uvloop
 from redis.asyncio import Redis
 
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.auth import tokens
 from msgctl.local.servers.postgres import PostgresServer
 from msgctl.local.supervisor import ports

@@ -6,7 +6,7 @@ python -m tools.support.accepting MESSAGE CONVERSATION AGENT
 import asyncio
 import sys
 
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.config.settings import Settings
 from msgctl.config.sources import load
 from msgctl.intake.accept import AcceptReceipt, Intake, Submission

@@ -23,7 +23,7 @@ from daemons.gateway.ws.frames import (
 )
 from msgctl.domain.errors import InvalidInput, MalformedBody, MsgctlError
 from msgctl.domain.messages import Failure, Response
-from msgctl.domain.timestamps import timestamp
+from msgctl.domain.times import timestamp
 from msgctl.intake.accept import AcceptReceipt, Submission, describe_validation_error
 
 DEDUP_CAPACITY = 1024

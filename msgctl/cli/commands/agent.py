@@ -26,7 +26,7 @@ from msgctl.cli.framework.session import CommandSession, run_with_session
 from msgctl.domain.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from msgctl.agents.agent import Agent
+    from msgctl.agents.agents import Agent
 
 app = make_noun_group("The AI agents messages are written to.")
 

@@ -22,9 +22,9 @@ from msgctl.cli.framework.output import (
 from msgctl.cli.framework.query import ReasonOption, accepts_yes
 from msgctl.cli.framework.session import CommandSession, run_with_session
 from msgctl.delivery.error_help import own_advice
-from msgctl.domain.durations import parse_duration
 from msgctl.domain.errors import Incomplete, InvalidInput
 from msgctl.domain.messages import Channel
+from msgctl.domain.times import parse_duration
 from msgctl.operations.channels import TEST_TEXT, Channels, ChannelState
 from msgctl.operations.dashboard.overview import Overview
 

@@ -10,8 +10,8 @@ import typer
 from msgctl.cli.framework.output import OutputFormat as ListShape
 from msgctl.cli.framework.output import RecordFormat, RecordOutputOption, print_json, print_listing
 from msgctl.cli.framework.session import CommandSession, run_with_session
-from msgctl.domain.durations import parse_duration
 from msgctl.domain.errors import Incomplete, TryLater
+from msgctl.domain.times import parse_duration
 from msgctl.operations.checks.conditions import ComparisonResult, Expression, measure_variables
 
 CONDITION_POLL_INTERVAL_S = 0.5

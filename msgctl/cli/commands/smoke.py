@@ -14,9 +14,9 @@ from msgctl.cli.framework.context import global_options_of
 from msgctl.cli.framework.gateway_client import gateway_url
 from msgctl.cli.framework.output import OutputFormat as ListShape
 from msgctl.cli.framework.output import RecordFormat, RecordOutputOption, print_json, print_listing
-from msgctl.domain.durations import parse_duration
 from msgctl.domain.errors import Incomplete, InvalidInput, Refused
 from msgctl.domain.messages import Channel
+from msgctl.domain.times import parse_duration
 from msgctl.intake.accept import UUID_PATTERN
 from msgctl.operations.checks.smoke import SmokeCase, SmokePlan, SmokeTest
 

@@ -18,8 +18,8 @@ from msgctl.cli.framework.output import (
     print_text,
 )
 from msgctl.cli.framework.times import format_rfc3339
-from msgctl.domain.durations import format_duration, parse_duration
 from msgctl.domain.errors import Unauthorized
+from msgctl.domain.times import format_duration, parse_duration
 
 app = make_noun_group("Tokens for the gateway.")
 

@@ -22,8 +22,8 @@ from msgctl.cli.framework.output import (
 from msgctl.cli.framework.query import ReasonOption, accepts_yes
 from msgctl.cli.framework.session import CommandSession, run_with_session
 from msgctl.cli.framework.times import format_age
-from msgctl.domain.durations import parse_duration
 from msgctl.domain.errors import InvalidInput, NotFound, NothingMatched, TryLater
+from msgctl.domain.times import parse_duration
 from msgctl.operations.workers import Workers
 from msgctl.queue.leases import OperatorCommand
 

@@ -11,10 +11,10 @@ import typer
 from msgctl.cli.framework.channel_option import CHOICES, parse_channel
 from msgctl.cli.framework.completion import complete_agents, complete_groups, complete_ids
 from msgctl.cli.framework.session import CommandSession
-from msgctl.domain.durations import parse_duration
 from msgctl.domain.errors import InvalidInput, NotFound, NothingMatched
 from msgctl.domain.messages import Channel, State
 from msgctl.domain.ownership import not_found
+from msgctl.domain.times import parse_duration
 from msgctl.operations.messages.query import Query
 
 if TYPE_CHECKING:

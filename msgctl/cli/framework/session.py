@@ -20,7 +20,7 @@ from msgctl.storage.redis.client import RedisClient
 from msgctl.storage.redis.connections import connect
 
 if TYPE_CHECKING:
-    from msgctl.agents.store import Agents
+    from msgctl.agents.agents import Agents
     from msgctl.intake.accept import Intake
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class CommandSession:
     @cached_property
     def agents(self) -> "Agents":
         """Agents in PostgreSQL."""
-        from msgctl.agents.store import Agents  # noqa: PLC0415 - psycopg takes 0.1 s, and few commands need an agent
+        from msgctl.agents.agents import Agents  # noqa: PLC0415 - psycopg takes 0.1 s, and few commands need an agent
 
         agents = Agents(self.settings)
         self._stack.push_async_exit(agents)

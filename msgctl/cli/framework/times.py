@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime
 
-from msgctl.domain.durations import format_duration
+from msgctl.domain.times import format_duration
 
 
 def format_age(milliseconds: float | None) -> str | None:

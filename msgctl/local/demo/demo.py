@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.auth import tokens
 from msgctl.domain.errors import MsgctlError
 from msgctl.local import terminal

@@ -17,9 +17,9 @@ from contextlib import suppress
 
 import msgspec
 
-from msgctl.domain.durations import parse_duration
 from msgctl.domain.errors import InvalidInput
 from msgctl.domain.messages import PRIORITIES, WireStruct
+from msgctl.domain.times import parse_duration
 from msgctl.operations.checks.health import HealthCheck
 from msgctl.operations.context import Context
 from msgctl.operations.dashboard.overview import Overview

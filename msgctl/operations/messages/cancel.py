@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from msgctl.domain.messages import Failure
-from msgctl.domain.timestamps import timestamp
+from msgctl.domain.times import timestamp
 from msgctl.operations.context import Context
 from msgctl.queue.job import Job
 

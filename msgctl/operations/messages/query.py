@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from msgctl.domain.durations import parse_duration
 from msgctl.domain.errors import InvalidInput
 from msgctl.domain.messages import PRIORITIES, Channel, State
+from msgctl.domain.times import parse_duration
 
 QUERY_WORDS = ("state", "channel", "agent", "user", "priority", "error", "since")
 

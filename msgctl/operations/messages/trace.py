@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import groupby
 
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.domain.errors import ConfigurationError, MsgctlError, NotFound, PostgresUnavailable
 from msgctl.domain.messages import WireStruct
 from msgctl.ledger.archive import LedgerArchive

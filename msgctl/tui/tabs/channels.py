@@ -6,9 +6,9 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from msgctl.domain.durations import format_duration
 from msgctl.domain.errors import MsgctlError
 from msgctl.domain.messages import Channel
+from msgctl.domain.times import format_duration
 from msgctl.operations.channels import Channels
 from msgctl.operations.dashboard.snapshot import Snapshot
 from msgctl.tui.formatting import format_count, format_time

@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Static
 
-from msgctl.domain.durations import format_duration
+from msgctl.domain.times import format_duration
 from msgctl.operations.dashboard.snapshot import BUCKET_COUNT, PriorityRow, Snapshot
 from msgctl.tui.formatting import format_count, format_rate, sparkline, wrap_line
 from msgctl.tui.views.status_lines import status_lines

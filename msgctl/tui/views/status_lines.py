@@ -1,6 +1,6 @@
 """What the overview says in words: health, workers, answer times, channels, breakers."""
 
-from msgctl.domain.durations import format_duration
+from msgctl.domain.times import format_duration
 from msgctl.operations.dashboard.snapshot import BreakerRow, ChannelRow, Snapshot
 from msgctl.tui.formatting import format_count, sanitize
 

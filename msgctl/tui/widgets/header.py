@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from textual.widgets import Static
 
-from msgctl.domain.durations import format_duration
+from msgctl.domain.times import format_duration
 from msgctl.operations.dashboard.snapshot import Snapshot
 from msgctl.queue.queue import Stats
 from msgctl.storage.redis.connections import describe_redis

@@ -27,9 +27,9 @@ from msgctl.cli.framework.session import CommandSession, run_with_session
 from msgctl.cli.framework.times import format_rfc3339
 from msgctl.cli.views.message import message_view
 from msgctl.cli.views.trace import print_diagnoses, print_trace, print_trace_json
-from msgctl.domain.durations import parse_duration
 from msgctl.domain.errors import InvalidInput
 from msgctl.domain.messages import DEFAULT_PRIORITY, Channel
+from msgctl.domain.times import parse_duration
 from msgctl.operations.messages.lookup import Messages
 
 app = make_noun_group("Send a message, and see what became of it.")

@@ -32,10 +32,10 @@ from msgctl.cli.framework.query import (
 )
 from msgctl.cli.framework.session import CommandSession, run_with_session
 from msgctl.cli.framework.times import format_age, format_rfc3339
-from msgctl.domain.durations import parse_duration
 from msgctl.domain.errors import Incomplete, InvalidInput, TryLater
 from msgctl.domain.messages import State
 from msgctl.domain.plural import pluralize
+from msgctl.domain.times import parse_duration
 from msgctl.operations.messages.cancel import MessageCanceller
 from msgctl.operations.messages.query import Query
 from msgctl.operations.messages.reply_watcher import ENDED_MESSAGE_STATES, Replies

@@ -24,10 +24,10 @@ from msgctl.cli.framework.output import (
 )
 from msgctl.cli.framework.query import ReasonOption
 from msgctl.cli.framework.session import CommandSession, missing_config_hint, run_with_session
-from msgctl.domain.durations import parse_duration
 from msgctl.domain.errors import NothingMatched
 from msgctl.domain.messages import State
 from msgctl.domain.plural import pluralize
+from msgctl.domain.times import parse_duration
 
 if TYPE_CHECKING:
     from msgctl.operations.checks.health import Health

@@ -10,10 +10,10 @@ from msgctl.cli.framework.audit import record_action
 from msgctl.cli.framework.output import OutputFormat, OutputOption, print_listing, print_note
 from msgctl.cli.framework.query import ReasonOption, accepts_yes
 from msgctl.cli.framework.session import CommandSession, run_with_session
-from msgctl.domain.durations import format_duration, parse_duration
 from msgctl.domain.errors import TryLater
 from msgctl.domain.messages import PRIORITIES
 from msgctl.domain.plural import pluralize
+from msgctl.domain.times import format_duration, parse_duration
 from msgctl.storage.redis.keys import queue_name
 
 DRAIN_POLL_INTERVAL_S = 0.5

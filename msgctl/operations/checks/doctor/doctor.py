@@ -2,7 +2,7 @@
 
 import time
 
-from msgctl.agents.store import Agents
+from msgctl.agents.agents import Agents
 from msgctl.domain.errors import MsgctlError
 from msgctl.domain.plural import pluralize
 from msgctl.operations.checks.doctor.dependency_checks import (

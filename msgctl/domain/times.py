@@ -1,6 +1,7 @@
-"""Read and write durations as people do: `90s`, `15m`, `1h30m`."""
+"""Timestamps in their wire format, and durations in the notation of people: `90s`, `15m`, `1h30m`."""
 
 import re
+from datetime import UTC, datetime
 
 from msgctl.domain.errors import InvalidInput
 
@@ -9,6 +10,11 @@ UNITS_S = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+")
 PARTS = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
 PART = re.compile(r"([\d.]+)([smhdw])")
+
+
+def timestamp() -> str:
+    """Return the current time as RFC 3339 in UTC with milliseconds. Later timestamps sort after earlier ones."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse_duration(text: str) -> float:

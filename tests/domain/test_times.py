@@ -2,8 +2,8 @@
 
 import pytest
 
-from msgctl.domain.durations import format_duration, parse_duration
 from msgctl.domain.errors import InvalidInput
+from msgctl.domain.times import format_duration, parse_duration
 from msgctl.operations.messages.query import parse_query
 
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from msgctl.agents.agent import Agent
+from msgctl.agents.agents import Agent
 from msgctl.domain.errors import PostgresUnavailable
-from msgctl.storage.postgres.cache import RowCache
+from msgctl.storage.postgres.row_cache import RowCache
 from tools.support.daemons import until
 
 
