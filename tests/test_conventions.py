@@ -170,3 +170,25 @@ def test_every_setting_in_the_readme_exists() -> None:
     known = {f"MSGCTL_{section}_{name}".upper() for section, name, _ in iter_settings()}
     for variable in re.findall(r"\bMSGCTL_[A-Z0-9]+_[A-Z0-9_]+\b", README):
         assert variable in known, variable
+
+
+def test_class_names_are_unique_in_the_product() -> None:
+    """A name in a stack trace or a search leads to one class."""
+    homes: dict[str, list[str]] = {}
+    for path in SOURCES:
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
+
+
+def test_a_numeric_constant_has_one_value_under_its_name() -> None:
+    """No constant name stands for two quantities or two units."""
+    values: dict[str, set[float]] = {}
+    for path in SOURCES:
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+                value, target = node.value.value, node.targets[0]
+                if isinstance(target, ast.Name) and isinstance(value, int | float) and not isinstance(value, bool):
+                    values.setdefault(target.id, set()).add(value)
+    assert {name: found for name, found in values.items() if len(found) > 1} == {}

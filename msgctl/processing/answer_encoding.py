@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from msgctl.processing.answer_faults import Reason, UnusableAnswer
+from msgctl.processing.answer_faults import Defect, UnusableAnswer
 
 _MEDIA = (
     (0, b"\x89PNG\r\n", "image", "image/png"),
@@ -108,7 +108,7 @@ def _decompress(body: bytes, encodings: str, max_body: int) -> bytes:
             body = _inflate(body, name, max_body)
         elif not _is_plain(body):
             raise UnusableAnswer(
-                Reason.COMPRESSED,
+                Defect.COMPRESSED,
                 f"n8n's answer is compressed with {name if name.isalnum() else 'something unknown'}, although it "
                 "was asked not to be: turn compression off in n8n, or in the proxy before it.",
             )
@@ -131,7 +131,7 @@ def _inflate(body: bytes, name: str, max_body: int) -> bytes:
     if name == "deflate" and _is_plain(body):
         return body
     raise UnusableAnswer(
-        Reason.COMPRESSED,
+        Defect.COMPRESSED,
         f"n8n's answer says that it is compressed with {name}, but it cannot be unpacked: turn compression off "
         "in n8n, or in the proxy before it.",
     )
@@ -162,7 +162,7 @@ def _inflate_all(body: bytes, window: int, max_body: int) -> bytes | None:
 def too_large(limit: int) -> UnusableAnswer:
     """The failure of an answer that has more bytes than are read."""
     return UnusableAnswer(
-        Reason.TOO_LARGE,
+        Defect.TOO_LARGE,
         f"n8n's answer is larger than {limit} bytes: let the workflow answer with the reply alone, or raise "
         "n8n.max_answer.",
     )
@@ -183,7 +183,7 @@ def _decode_text(body: bytes, content_type: str) -> str:
     if _looks_binary(body):
         raise _binary(body, content_type)
     raise UnusableAnswer(
-        Reason.NOT_UTF8,
+        Defect.NOT_UTF8,
         "n8n's answer is not UTF-8, and its Content-Type names no other charset: write the reply in UTF-8, or "
         "name the charset in Respond to Webhook.",
     )
@@ -224,7 +224,7 @@ def _binary(body: bytes, content_type: str) -> UnusableAnswer:
     kind = content_type.split(";", maxsplit=1)[0].strip().lower()
     named = f", Content-Type {kind}" if re.fullmatch(r"[\w.+-]{1,60}/[\w.+-]{1,60}", kind) else ""
     return UnusableAnswer(
-        Reason.BINARY,
+        Defect.BINARY,
         f"n8n's answer is a file of {len(body)} bytes{named}, and no image, audio, video or PDF: answer with "
         "text, and give the file's address under `attachments`.",
     )

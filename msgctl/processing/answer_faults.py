@@ -17,7 +17,7 @@ SHOWN_FIELDS = 5
 """Fields that a text lists at most."""
 
 
-class Reason(StrEnum):
+class Defect(StrEnum):
     """The shape that made an answer unusable; stable, for counters and tests."""
 
     EMPTY = "empty"
@@ -55,7 +55,7 @@ class AnswerFault(AttemptFailed):
         message: which field held what, and what to change.
     """
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: Defect, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -81,58 +81,64 @@ class N8nStarting(AnswerFault, WorkflowUnreachable):
 
 
 NOTE_ADVICE = {
-    Reason.STARTED: (
+    Defect.STARTED: (
         "n8n only said that it started the workflow: the webhook responds at once, before the agent. Set its "
         "Respond to 'Using Respond to Webhook Node' or 'When Last Node Finishes'; or, where the workflow answers "
         "by replyUrl, "
         'set the agent to answers = "later".'
     ),
-    Reason.NOT_RUN: (
+    Defect.NOT_RUN: (
         "n8n only said that it received the call: the workflow did not run, because its 'Only Run If' condition "
         "did not hold. Change that condition in the Webhook node, or remove it."
     ),
-    Reason.NOT_REGISTERED: (
+    Defect.NOT_REGISTERED: (
         "n8n said that it knows no such webhook: is the workflow active, the agent's path right, its method POST?"
     ),
-    Reason.NO_DATA: (
+    Defect.NO_DATA: (
         "n8n only said that the workflow ran without data: its last node passed nothing on. Let the node that "
         "holds the reply be the last one, or end in Respond to Webhook."
     ),
-    Reason.FAILED: "n8n only said that the workflow failed: see its execution in n8n.",
-    Reason.GAVE_UP: (
+    Defect.FAILED: "n8n only said that the workflow failed: see its execution in n8n.",
+    Defect.GAVE_UP: (
         "The agent gave up at its limit of iterations: raise 'Max Iterations' in the AI Agent node, or give it "
         "fewer steps to take."
     ),
-    Reason.FORM: (
+    Defect.FORM: (
         "n8n only gave the address of a form: the workflow waits for a person in a browser. Start it with a "
         "Webhook or Chat Trigger node, without a Form node before the reply."
     ),
-    Reason.THINKING_ONLY: (
+    Defect.THINKING_ONLY: (
         "n8n's answer holds only the model's thinking, and no reply after it: raise the model's limit of tokens, "
         "or turn its thinking off."
     ),
-    Reason.ECHO_ONLY: (
+    Defect.ECHO_ONLY: (
         "n8n's answer repeats the call and adds no reply: set Respond to Webhook to answer with the agent's "
         "`output`, not with the webhook's own item."
     ),
-    Reason.EXPRESSION: (
+    Defect.EXPRESSION: (
         "n8n's answer is an expression that was not evaluated, or a value that JavaScript turned into a word: in "
         "the node that answers, switch the field to 'Expression' and let it name a text."
     ),
-    Reason.MARKUP_PAGE: (
+    Defect.MARKUP_PAGE: (
         "n8n's answer is a page of HTML or XML: check that n8n.base_url leads to n8n itself, and that the node "
         "that answers gives JSON or plain text."
     ),
-    Reason.TOO_DEEP: "n8n's answer is nested too deeply: answer with one object that holds `output`.",
+    Defect.TOO_DEEP: "n8n's answer is nested too deeply: answer with one object that holds `output`.",
 }
 """What each sentence or shape means, and the setting to change."""
 SHAPES = frozenset(
-    {Reason.THINKING_ONLY, Reason.ECHO_ONLY, Reason.EXPRESSION, Reason.MARKUP_PAGE, Reason.TOO_DEEP}
+    {
+        Defect.THINKING_ONLY,
+        Defect.ECHO_ONLY,
+        Defect.EXPRESSION,
+        Defect.MARKUP_PAGE,
+        Defect.TOO_DEEP,
+    }
 )
 """Reasons of `NOTE_ADVICE` that the answer itself gives; the others are sentences of n8n."""
 
 
-def unusable(reason: Reason) -> UnusableAnswer | UnfitWorkflow:
+def unusable(reason: Defect) -> UnusableAnswer | UnfitWorkflow:
     """The failure for a reason that `NOTE_ADVICE` explains."""
     return (UnusableAnswer if reason in SHAPES else UnfitWorkflow)(reason, NOTE_ADVICE[reason])
 
@@ -146,7 +152,7 @@ def no_text(held: Sequence[str], whole: str = "") -> UnusableAnswer:
     """
     if not held:
         return UnusableAnswer(
-            Reason.NOT_A_REPLY,
+            Defect.NOT_A_REPLY,
             f"n8n's answer is {whole} and no reply: answer with a text, or with an object that holds it under "
             "output.",
         )
@@ -159,7 +165,7 @@ def no_text(held: Sequence[str], whole: str = "") -> UnusableAnswer:
         )
     shown = "; ".join(held[:SHOWN_FIELDS])
     return UnusableAnswer(
-        Reason.NO_TEXT, f"n8n's answer holds no text for a reply: {shown.rstrip('.')}. {advice}."
+        Defect.NO_TEXT, f"n8n's answer holds no text for a reply: {shown.rstrip('.')}. {advice}."
     )
 
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from msgctl.processing.answer_encoding import Media, decode_body, too_large
-from msgctl.processing.answer_faults import N8nStarting, Reason, UnusableAnswer, unusable
+from msgctl.processing.answer_faults import Defect, N8nStarting, UnusableAnswer, unusable
 from msgctl.processing.answer_json import NotJson, TooDeep, parse_json, parse_values
-from msgctl.processing.answer_reading import Reading
+from msgctl.processing.answer_reading import AnswerReading
 from msgctl.processing.answer_stream import StreamReader, is_chunk
-from msgctl.processing.answers import UNASKED, Answer, Attachment, Outcome, Part, Question
+from msgctl.processing.answers import UNASKED, Attachment, N8nAnswer, Outcome, Question, ReplyPart
 from msgctl.processing.markup import is_markup
 from msgctl.processing.n8n_downtime import is_down_page
 from msgctl.processing.stream_reply import Blocks, settle_stream
@@ -33,7 +33,7 @@ def read_answer(
     blocks: Blocks = Blocks.LAST,
     max_text: int = MAX_TEXT,
     max_body: int = MAX_BODY,
-) -> Answer:
+) -> N8nAnswer:
     """Read what a workflow answered with a status from 200 to 299.
 
     Args:
@@ -53,28 +53,29 @@ def read_answer(
     content = decode_body(body, headers, max_body=max_body)
     if isinstance(content, Media):
         file = Attachment(data=content.data, kind=content.kind, mime_type=content.mime_type)
-        return Answer(outcome=Outcome.REPLY, parts=(Part("", (file,)),))
+        return N8nAnswer(outcome=Outcome.REPLY, parts=(ReplyPart("", (file,)),))
     answer = _read_text(content, question, blocks, max_text, answers_later=answers_later)
     if sum(len(part.text.encode()) for part in answer.parts) > max_text:
         raise too_large(max_text)
     return answer
 
 
-def _read_text(text: str, question: Question, blocks: Blocks, max_text: int, *, answers_later: bool) -> Answer:
+def _read_text(text: str, question: Question, blocks: Blocks, max_text: int, *, answers_later: bool) -> N8nAnswer:
     if not text.strip("\0 \t\r\n\ufeff"):
         raise UnusableAnswer(
-            Reason.EMPTY,
+            Defect.EMPTY,
             "n8n's answer is empty: does the workflow end in Respond to Webhook with data; and where it streams, "
             "is 'Enable Streaming' on in the node that answers?",
         )
     if is_down_page(text):
         raise N8nStarting(
-            Reason.STARTING, "n8n answers that it starts, migrates or is out of service: the message waits for it."
+            Defect.STARTING,
+            "n8n answers that it starts, migrates or is out of service: the message waits for it.",
         )
     try:
         value = parse_json(text)
     except TooDeep:
-        raise unusable(Reason.TOO_DEEP) from None
+        raise unusable(Defect.TOO_DEEP) from None
     except NotJson:
         value = _read_several(text)
     if is_chunk(value) or value is _STREAM:
@@ -90,7 +91,7 @@ def _read_text(text: str, question: Question, blocks: Blocks, max_text: int, *, 
             streamed=True,
             warnings=settled.warnings,
         )
-    reading = Reading(question)
+    reading = AnswerReading(question)
     if value is _PLAIN:
         value = _check_plain(text).strip()
     return _conclude(reading, reading.read(value), value, answers_later=answers_later)
@@ -112,7 +113,7 @@ def _read_several(text: str) -> Any:
     if not _JSON_LIKE.match(head):
         return _PLAIN
     raise UnusableAnswer(
-        Reason.BROKEN_JSON,
+        Defect.BROKEN_JSON,
         "n8n's answer begins like JSON and is not JSON: in Respond to Webhook, let an expression write it, e.g. "
         "{{ JSON.stringify({ output: $json.output }) }}, so that quotes and line breaks are escaped.",
     )
@@ -120,10 +121,10 @@ def _read_several(text: str) -> Any:
 
 def _check_plain(text: str) -> str:
     if is_markup(text):
-        raise unusable(Reason.MARKUP_PAGE)
+        raise unusable(Defect.MARKUP_PAGE)
     if _EVENT_STREAM.match(text.lstrip()):
         raise UnusableAnswer(
-            Reason.EVENT_STREAM,
+            Defect.EVENT_STREAM,
             "n8n's answer is a stream of Server-Sent Events, passed through from another service: turn streaming "
             "off in the request to it, and answer with its text.",
         )
@@ -131,23 +132,23 @@ def _check_plain(text: str) -> str:
 
 
 def _conclude(
-    reading: Reading,
-    parts: list[Part],
+    reading: AnswerReading,
+    parts: list[ReplyPart],
     value: Any,
     *,
     answers_later: bool,
     streamed: bool = False,
     warnings: list[str] | None = None,
-) -> Answer:
+) -> N8nAnswer:
     if not parts and not reading.says_something:
-        if not (answers_later and Reason.STARTED in reading.reasons):
+        if not (answers_later and Defect.STARTED in reading.reasons):
             raise reading.explain(value)
         reading.is_accepted = True
     if reading.is_accepted and (answers_later or not parts):
         outcome = Outcome.LATER
     else:
         outcome = Outcome.REPLY if parts else Outcome.SILENT
-    return Answer(
+    return N8nAnswer(
         outcome=outcome,
         parts=tuple(parts),
         handoff=reading.handoff,

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from msgctl.processing import answer_extras as extras
 from msgctl.processing.answer_faults import (
-    Reason,
+    Defect,
     UnfitWorkflow,
     UnusableAnswer,
     describe_blank,
@@ -32,7 +32,7 @@ from msgctl.processing.answer_shapes import (
     is_log,
     is_nested,
 )
-from msgctl.processing.answers import Handoff, Part, Question, Usage
+from msgctl.processing.answers import Handoff, Question, ReplyPart, Usage
 from msgctl.processing.markup import is_page
 from msgctl.processing.n8n_sentences import is_error_envelope, recognize_note, recognize_sentence
 from msgctl.processing.visible_text import is_visible, repair_text, strip_thinking
@@ -48,7 +48,7 @@ MOST_WARNINGS = 10
 _DEEPEST_STRING = 3
 
 
-class Reading:
+class AnswerReading:
     """What has been found in an answer so far, and why the rest could not be used.
 
     Args:
@@ -64,7 +64,7 @@ class Reading:
         self.is_silent = self.is_accepted = self.repeats_call = False
         self.within_s: float | None = None
         self.warnings: list[str] = []
-        self.reasons: list[Reason] = []
+        self.reasons: list[Defect] = []
         """Why texts were no reply, in the order they were met."""
         self.held: list[str] = []
         """Fields that held no text, each with what it held."""
@@ -81,7 +81,7 @@ class Reading:
             value: the whole answer, for the case that no field was looked into.
         """
         for reason in self.reasons:
-            if reason is not Reason.NO_TEXT:
+            if reason is not Defect.NO_TEXT:
                 return unusable(reason)
         if isinstance(value, dict | list | None) and (self.warnings or self.held):
             return no_text(self.warnings or self.held)
@@ -89,16 +89,16 @@ class Reading:
             value = value[0]
         return no_text([], describe_blank(value) if isinstance(value, str) else describe_kind(value))
 
-    def read(self, value: Any) -> list[Part]:
+    def read(self, value: Any) -> list[ReplyPart]:
         """The parts of the reply; of several items, one that repeats the question counts where no other does."""
         parts = list(self._read(value, "", 0, 0))
         fresh = [part for part in parts if not self.is_echo(part)]
         if parts and not fresh and self.repeats_call:
-            self.reasons.append(Reason.ECHO_ONLY)
+            self.reasons.append(Defect.ECHO_ONLY)
             return []
         return fresh if fresh and isinstance(value, list) else parts
 
-    def is_echo(self, part: Part) -> bool:
+    def is_echo(self, part: ReplyPart) -> bool:
         """Whether a part is nothing but what the customer asked."""
         return (
             bool(self._asked and part.text)
@@ -107,9 +107,9 @@ class Reading:
             and _fold(part.text) in self._asked
         )
 
-    def _read(self, value: Any, name: str, depth: int, strings: int) -> Iterator[Part]:
+    def _read(self, value: Any, name: str, depth: int, strings: int) -> Iterator[ReplyPart]:
         if depth > DEEPEST:
-            self.reasons.append(Reason.TOO_DEEP)
+            self.reasons.append(Defect.TOO_DEEP)
         elif isinstance(value, str):
             yield from self._read_string(value, name, depth, strings)
         elif isinstance(value, list):
@@ -123,14 +123,14 @@ class Reading:
         if name and value is not None:
             self.held.append(f"{quote_name(name)} holds {describe_kind(value)}")
 
-    def _read_string(self, value: str, name: str, depth: int, strings: int) -> Iterator[Part]:
+    def _read_string(self, value: str, name: str, depth: int, strings: int) -> Iterator[ReplyPart]:
         parts = self._read_json_string(value, name, depth, strings)
         if parts is None:
             text = self.show_text(value, name)
-            parts = [Part(text)] if text else []
+            parts = [ReplyPart(text)] if text else []
         yield from parts
 
-    def _read_json_string(self, value: str, name: str, depth: int, strings: int) -> list[Part] | None:
+    def _read_json_string(self, value: str, name: str, depth: int, strings: int) -> list[ReplyPart] | None:
         """The parts of an answer that was written as JSON into a string; None where the string is a plain text."""
         stripped = strip_thinking(value).strip()
         if strings >= _DEEPEST_STRING or not stripped.startswith(("{", "[", '"') if depth == 0 else ("{", "[")):
@@ -141,14 +141,14 @@ class Reading:
             return None
         if not isinstance(inner, dict | str) and not holds_items(inner):
             return None
-        trial = Reading(self._question)
+        trial = AnswerReading(self._question)
         parts = list(trial._read(inner, name, depth + 1, strings + 1))
         if not parts and not trial.says_something and not trial.reasons:
             return None
         self.take_over(trial)
         return parts
 
-    def take_over(self, trial: "Reading") -> None:
+    def take_over(self, trial: "AnswerReading") -> None:
         """Add what another reading found beside its parts; what this one knows already wins."""
         self.is_silent |= trial.is_silent
         self.is_accepted |= trial.is_accepted
@@ -171,17 +171,17 @@ class Reading:
         repaired = repair_text(value)
         text = strip_thinking(repaired)
         if is_visible(text):
-            reason = recognize_sentence(text) or (Reason.MARKUP_PAGE if is_page(text) else None)
+            reason = recognize_sentence(text) or (Defect.MARKUP_PAGE if is_page(text) else None)
         elif is_visible(repaired):
-            reason = Reason.THINKING_ONLY
+            reason = Defect.THINKING_ONLY
         else:
-            reason = Reason.NO_TEXT
+            reason = Defect.NO_TEXT
             self.held.append(f"{quote_name(name or 'text')} holds {describe_blank(value)}")
         if reason:
             self.reasons.append(reason)
         return "" if reason else text
 
-    def _read_list(self, value: list[Any], name: str, depth: int, strings: int) -> Iterator[Part]:
+    def _read_list(self, value: list[Any], name: str, depth: int, strings: int) -> Iterator[ReplyPart]:
         if not value:
             self._hold(name, value)
         elif name in ("content", "parts") or any(is_block(one) for one in value):
@@ -190,7 +190,7 @@ class Reading:
             for one in value:
                 yield from self._read(one, name, depth + 1, strings)
 
-    def _read_blocks(self, value: list[Any], name: str, depth: int, strings: int) -> Iterator[Part]:
+    def _read_blocks(self, value: list[Any], name: str, depth: int, strings: int) -> Iterator[ReplyPart]:
         """Content blocks: neighbours are one text, cut anywhere; what a tool or a thought divides, is not."""
         texts = []
         for is_text, run in groupby(value, key=lambda one: isinstance(one, str) or block_text(one) is not None):
@@ -204,11 +204,11 @@ class Reading:
                         yield part
         yield from self._flush(texts, name, depth, strings)
 
-    def _flush(self, texts: list[str], name: str, depth: int, strings: int) -> Iterator[Part]:
+    def _flush(self, texts: list[str], name: str, depth: int, strings: int) -> Iterator[ReplyPart]:
         if text := "\n\n".join(one for one in texts if one.strip()):
             yield from self._read_string(text, name, depth, strings)
 
-    def _read_item(self, item: dict[str, Any], name: str, depth: int, strings: int) -> Iterator[Part]:
+    def _read_item(self, item: dict[str, Any], name: str, depth: int, strings: int) -> Iterator[ReplyPart]:
         if is_hidden(item):
             return
         self._read_switches(item)
@@ -216,7 +216,7 @@ class Reading:
             self.is_silent = True
             return
         if is_error_envelope(item):
-            self.reasons.append(recognize_sentence(item["message"]) or Reason.FAILED)
+            self.reasons.append(recognize_sentence(item["message"]) or Defect.FAILED)
             return
         is_call = self._is_call(item)
         self.repeats_call |= is_call
@@ -238,9 +238,9 @@ class Reading:
             self.is_accepted = True
             self.within_s = extras.as_seconds(item.get("within")) if self.within_s is None else self.within_s
 
-    def _read_texts(self, item: dict[str, Any], depth: int, strings: int, *, is_call: bool) -> list[Part]:
+    def _read_texts(self, item: dict[str, Any], depth: int, strings: int, *, is_call: bool) -> list[ReplyPart]:
         """The parts of the first field that holds text and does not repeat the question."""
-        echo: list[Part] = []
+        echo: list[ReplyPart] = []
         for key, value in _candidates(item):
             if key == "messages":
                 parts = [] if is_call and are_the_calls(value) else self._read_messages(value, depth, strings)
@@ -251,17 +251,17 @@ class Reading:
             echo = echo or parts
         return echo
 
-    def _read_messages(self, value: list[Any], depth: int, strings: int) -> list[Part]:
+    def _read_messages(self, value: list[Any], depth: int, strings: int) -> list[ReplyPart]:
         """`messages`: each a part; of a chat's log, what the agent said after the customer's last words."""
         if not value:
             self.is_silent = True
         asked = [index for index, one in enumerate(value) if is_asking(one)]
-        parts: list[Part] = []
+        parts: list[ReplyPart] = []
         for one in value[asked[-1] + 1 if asked else 0 :]:
             parts += self._read(one, "messages", depth + 1, strings)
         return parts
 
-    def _add_extras(self, item: dict[str, Any], parts: list[Part], *, is_call: bool) -> list[Part]:
+    def _add_extras(self, item: dict[str, Any], parts: list[ReplyPart], *, is_call: bool) -> list[ReplyPart]:
         attachments = extras.read_attachments(item.get("attachments"), self.warnings)
         del self.warnings[MOST_WARNINGS:]
         if any(self.is_echo(part) for part in parts) or len(attachments) + len(parts) > 1:
@@ -272,7 +272,7 @@ class Reading:
         if is_call and (attachments or choices):
             parts = [part for part in parts if not self.is_echo(part)]
         if (attachments or choices) and not parts:
-            parts = [Part()]
+            parts = [ReplyPart()]
         if parts and delay and not parts[0].delay_s:
             parts[0] = replace(parts[0], delay_s=delay)
         if parts and (attachments or choices):

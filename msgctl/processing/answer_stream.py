@@ -31,7 +31,7 @@ class EventKind(StrEnum):
     KEEPALIVE = "keepalive"
 
 
-class Event(msgspec.Struct, frozen=True):
+class StreamEvent(msgspec.Struct, frozen=True):
     """One happening in a stream."""
 
     kind: EventKind
@@ -108,14 +108,14 @@ class StreamReader:
         """Blocks that have begun."""
         return self._begun
 
-    def feed(self, data: bytes) -> list[Event]:
+    def feed(self, data: bytes) -> list[StreamEvent]:
         """Read the next bytes of the body, however they are cut.
 
         Raises:
             UnusableAnswer: the text, or one line, is too large.
         """
         *lines, rest = data.split(b"\n")
-        events: list[Event] = []
+        events: list[StreamEvent] = []
         for line in lines:
             self._pending.append(line)
             events += self._read_line()
@@ -125,11 +125,11 @@ class StreamReader:
             raise too_large(self._max_text)
         return events
 
-    def finish(self) -> list[Event]:
+    def finish(self) -> list[StreamEvent]:
         """Read what stands behind the last line break; the stream is over."""
         return self._read_line()
 
-    def _read_line(self) -> list[Event]:
+    def _read_line(self) -> list[StreamEvent]:
         line = b"".join(self._pending).strip()
         self._pending, self._pending_size = [], 0
         if not line:
@@ -145,13 +145,13 @@ class StreamReader:
             self.broken = self.broken or not whole
             yield from values
 
-    def _take(self, chunk: Any) -> Iterator[Event]:
+    def _take(self, chunk: Any) -> Iterator[StreamEvent]:
         kind = chunk.get("type") if isinstance(chunk, dict) else None
         if kind not in CHUNK_TYPES:
             return
         if kind == "keepalive":
             self.keepalives += 1
-            yield Event(EventKind.KEEPALIVE)
+            yield StreamEvent(EventKind.KEEPALIVE)
             return
         block = _describe(chunk)
         if kind == "begin":
@@ -162,21 +162,23 @@ class StreamReader:
             self.errors.append(
                 StreamError(block.node_id, block.node, len(self.blocks), _hint(chunk.get("content")))
             )
-            yield Event(EventKind.ERROR, node=block.node)
+            yield StreamEvent(EventKind.ERROR, node=block.node)
         elif kind == "item":
             yield from self._add(block, chunk.get("content"))
         elif ended := self._open.pop(block.key, None):
             yield from self._end(ended)
 
-    def _begin(self, block: Block) -> Event:
+    def _begin(self, block: Block) -> StreamEvent:
         dropped = self._open.pop(block.key, None)
         self._failed.discard(block.key)
         self._begun += 1
         block.ordinal = self._begun
         self._open[block.key] = block
-        return Event(EventKind.BEGIN, block.ordinal, node=block.node, replaces=dropped.ordinal if dropped else 0)
+        return StreamEvent(
+            EventKind.BEGIN, block.ordinal, node=block.node, replaces=dropped.ordinal if dropped else 0
+        )
 
-    def _add(self, block: Block, content: Any) -> Iterator[Event]:
+    def _add(self, block: Block, content: Any) -> Iterator[StreamEvent]:
         found = self._open.get(block.key)
         if found is None and block.key in self._failed:
             return  # what follows an error without a new `begin` is half a text
@@ -195,11 +197,11 @@ class StreamReader:
             raise too_large(self._max_text)
         found.pieces.append(piece)
         if text := found.gate.feed(piece):
-            yield Event(EventKind.DELTA, found.ordinal, text, found.node)
+            yield StreamEvent(EventKind.DELTA, found.ordinal, text, found.node)
 
-    def _end(self, block: Block) -> Iterator[Event]:
+    def _end(self, block: Block) -> Iterator[StreamEvent]:
         self.blocks.append(block)
-        yield Event(EventKind.END, block.ordinal, block.text, block.node)
+        yield StreamEvent(EventKind.END, block.ordinal, block.text, block.node)
 
 
 def is_chunk(value: Any) -> bool:

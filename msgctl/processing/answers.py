@@ -38,7 +38,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
 
 
-class Part(msgspec.Struct, frozen=True):
+class ReplyPart(msgspec.Struct, frozen=True):
     """One message of a reply."""
 
     text: str = ""
@@ -62,11 +62,11 @@ class Usage(msgspec.Struct, frozen=True):
     finish_reason: str | None = None
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class N8nAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """An answer, read whole."""
 
     outcome: Outcome
-    parts: tuple[Part, ...] = ()
+    parts: tuple[ReplyPart, ...] = ()
     handoff: Handoff | None = None
     within_s: float | None = None
     """For `LATER`: how long the workflow says it may take; None where it does not say."""

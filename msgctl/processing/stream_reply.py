@@ -4,11 +4,11 @@ from enum import StrEnum
 
 import msgspec
 
-from msgctl.processing.answer_faults import AnswerFault, Reason, StreamFailed, UnfitWorkflow, quote_node
+from msgctl.processing.answer_faults import AnswerFault, Defect, StreamFailed, UnfitWorkflow, quote_node
 from msgctl.processing.answer_json import NotJson, parse_json
-from msgctl.processing.answer_reading import Reading
+from msgctl.processing.answer_reading import AnswerReading
 from msgctl.processing.answer_stream import Block, StreamError, StreamReader
-from msgctl.processing.answers import Part, Question
+from msgctl.processing.answers import Question, ReplyPart
 from msgctl.processing.visible_text import strip_thinking
 
 
@@ -26,8 +26,8 @@ class BlockAnswer(msgspec.Struct, frozen=True):
     block: Block
     position: int
     """Its place among the complete blocks."""
-    reading: Reading
-    parts: list[Part]
+    reading: AnswerReading
+    parts: list[ReplyPart]
     is_json: bool
 
     @property
@@ -39,8 +39,8 @@ class BlockAnswer(msgspec.Struct, frozen=True):
 class StreamReply(msgspec.Struct, frozen=True):
     """What a stream comes to."""
 
-    reading: Reading
-    parts: list[Part]
+    reading: AnswerReading
+    parts: list[ReplyPart]
     warnings: list[str]
 
 
@@ -52,14 +52,14 @@ def settle_stream(stream: StreamReader, question: Question, blocks: Blocks) -> S
         UnfitWorkflow: it ended well, and nothing was said.
     """
     if stream.broken or stream.is_open:
-        raise _failed(stream, Reason.STREAM_CUT)
+        raise _failed(stream, Defect.STREAM_CUT)
     read = [_read_block(block, position, question) for position, block in enumerate(stream.blocks)]
     chosen = _choose(read)
     if chosen is None:
         raise _explain(stream, read)
     late = [error for error in stream.errors if error.after > chosen.position]
     if any(_is_same_node(error, chosen.block) for error in late):
-        raise _failed(stream, Reason.STREAM_ERROR)
+        raise _failed(stream, Defect.STREAM_ERROR)
     used = _gather(read, chosen, blocks)
     reading = used[-1].reading
     for other in used[:-1]:
@@ -69,7 +69,7 @@ def settle_stream(stream: StreamReader, question: Question, blocks: Blocks) -> S
 
 
 def _read_block(block: Block, position: int, question: Question) -> BlockAnswer:
-    reading = Reading(question)
+    reading = AnswerReading(question)
     text = block.text
     answer = strip_thinking(text).strip()
     if answer.startswith(("{", "[")):
@@ -82,9 +82,9 @@ def _read_block(block: Block, position: int, question: Question) -> BlockAnswer:
             if parts or reading.says_something or len(block.pieces) == 1:
                 return BlockAnswer(block, position, reading, parts, is_json=True)
             # An agent that wrote JSON word by word meant it as its text; a node answers in one piece.
-            reading = Reading(question)
+            reading = AnswerReading(question)
     shown = reading.show_text(text) if text else ""
-    return BlockAnswer(block, position, reading, [Part(shown)] if shown else [], is_json=False)
+    return BlockAnswer(block, position, reading, [ReplyPart(shown)] if shown else [], is_json=False)
 
 
 def _choose(read: list[BlockAnswer]) -> BlockAnswer | None:
@@ -104,7 +104,9 @@ def _gather(read: list[BlockAnswer], chosen: BlockAnswer, blocks: Blocks) -> lis
     if blocks is Blocks.LAST:
         return [chosen]
     return [
-        one for one in read if one.says_something and not all(map(one.reading.is_echo, one.parts or [Part("-")]))
+        one
+        for one in read
+        if one.says_something and not all(map(one.reading.is_echo, one.parts or [ReplyPart("-")]))
     ] or [chosen]
 
 
@@ -112,9 +114,9 @@ def _same_source(one: BlockAnswer, other: BlockAnswer) -> bool:
     return one.block.node_id == other.block.node_id
 
 
-def _join(used: list[BlockAnswer]) -> list[Part]:
+def _join(used: list[BlockAnswer]) -> list[ReplyPart]:
     """The parts of all blocks; a text that another node repeats counts once."""
-    parts: list[Part] = []
+    parts: list[ReplyPart] = []
     tellers: dict[str, str] = {}
     for one in used:
         for part in one.parts:
@@ -131,11 +133,11 @@ def _is_same_node(error: StreamError, block: Block) -> bool:
     return not error.node_id or not block.node_id or error.node_id == block.node_id
 
 
-def _failed(stream: StreamReader, reason: Reason) -> StreamFailed:
+def _failed(stream: StreamReader, reason: Defect) -> StreamFailed:
     if stream.errors:
         error = stream.errors[-1]
         return StreamFailed(
-            Reason.STREAM_ERROR,
+            Defect.STREAM_ERROR,
             f"The workflow failed while it answered{quote_node(error.node)}{error.hint}: see its execution in "
             "n8n.",
         )
@@ -149,10 +151,10 @@ def _failed(stream: StreamReader, reason: Reason) -> StreamFailed:
 def _explain(stream: StreamReader, read: list[BlockAnswer]) -> AnswerFault:
     """Why no block is a reply."""
     if stream.errors:
-        return _failed(stream, Reason.STREAM_ERROR)
+        return _failed(stream, Defect.STREAM_ERROR)
     if not stream.begun:
         return StreamFailed(
-            Reason.STREAM_CUT,
+            Defect.STREAM_CUT,
             "n8n's streamed answer ended before any node said a word: see the workflow's execution in n8n, and "
             "whether its worker was restarted.",
         )
@@ -160,7 +162,7 @@ def _explain(stream: StreamReader, read: list[BlockAnswer]) -> AnswerFault:
         if one.block.text.strip():
             return one.reading.explain(None)
     return UnfitWorkflow(
-        Reason.STREAM_SILENT,
+        Defect.STREAM_SILENT,
         "The workflow streams, but no node said anything: turn on 'Enable Streaming' in the AI Agent or Respond "
         "to Webhook node that holds the reply.",
     )

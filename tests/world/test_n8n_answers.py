@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 from msgctl.domain.errors import BadReply, FaultClass, WorkflowUnreachable
 from msgctl.processing.answer_faults import (
     AnswerFault,
+    Defect,
     N8nStarting,
-    Reason,
     StreamFailed,
     UnusableAnswer,
 )
 from msgctl.processing.answer_reader import read_answer
 from msgctl.processing.answer_stream import EventKind, StreamReader
-from msgctl.processing.answers import Answer, Outcome, Part, Question
+from msgctl.processing.answers import N8nAnswer, Outcome, Question, ReplyPart
 from msgctl.processing.delta_gate import DeltaGate
 from msgctl.processing.n8n_downtime import describe_rejection, is_n8n_down, may_have_run
 from msgctl.processing.stream_reply import Blocks
@@ -66,7 +66,7 @@ def in_json(value: Any) -> bytes:
     return value if isinstance(value, bytes) else json.dumps(value).encode()
 
 
-def read(value: Any, headers: dict[bytes, bytes] | None = None, **options: Any) -> Answer:
+def read(value: Any, headers: dict[bytes, bytes] | None = None, **options: Any) -> N8nAnswer:
     """The answer of a body, asked by the question of this page."""
     return read_answer(in_json(value), headers or {}, question=QUESTION, **options)
 
@@ -256,128 +256,133 @@ def test_headers_are_asked_where_the_bytes_leave_it_open(
     assert read(body, headers).text == text
 
 
-FAULTS: list[tuple[str, Any, Reason, str]] = [
+FAULTS: list[tuple[str, Any, Defect, str]] = [
     # n8n's own sentences and notes.
-    ("n8n 2.41", {"message": "Workflow was started"}, Reason.STARTED, "Respond to Webhook"),
-    ("n8n docs", {"message": "Workflow got started."}, Reason.STARTED, "When Last Node Finishes"),
-    ("n8n docs: as text", b"Workflow got started", Reason.STARTED, "Respond"),
-    ("n8n 2.41: Chat Trigger", {"executionStarted": True, "executionId": "12"}, Reason.STARTED, "replyUrl"),
-    ("n8n 2.41: Only Run If", {"message": "Webhook call received"}, Reason.NOT_RUN, "Only Run If"),
+    ("n8n 2.41", {"message": "Workflow was started"}, Defect.STARTED, "Respond to Webhook"),
+    ("n8n docs", {"message": "Workflow got started."}, Defect.STARTED, "When Last Node Finishes"),
+    ("n8n docs: as text", b"Workflow got started", Defect.STARTED, "Respond"),
+    ("n8n 2.41: Chat Trigger", {"executionStarted": True, "executionId": "12"}, Defect.STARTED, "replyUrl"),
+    ("n8n 2.41: Only Run If", {"message": "Webhook call received"}, Defect.NOT_RUN, "Only Run If"),
     (
         "n8n 2.41",
         {"message": "Workflow executed successfully but no data was returned"},
-        Reason.NO_DATA,
+        Defect.NO_DATA,
         "last node",
     ),
     (
         "n8n 2.41",
         {"message": "Workflow executed successfully but the last node did not return any data"},
-        Reason.NO_DATA,
+        Defect.NO_DATA,
         "last node",
     ),
     (
         "n8n 0.2",
         {"message": "Workflow did execute sucessfully but no data got returned."},
-        Reason.NO_DATA,
+        Defect.NO_DATA,
         "last node",
     ),
     (
         "n8n 0.2",
         {"message": "Workflow did execute sucessfully but the last node did not return any data."},
-        Reason.NO_DATA,
+        Defect.NO_DATA,
         "last node",
     ),
-    ("n8n 0.150", {"message": "Workflow executed successfully"}, Reason.NO_DATA, "last node"),
-    ("n8n source", {"code": 0, "message": "No item to return got found"}, Reason.NO_DATA, "last node"),
-    ("n8n 2.41", {"code": 0, "message": "No item to return was found"}, Reason.NO_DATA, "last node"),
-    ("n8n 0.2", {"message": "Workflow did error."}, Reason.FAILED, "execution"),
-    ("n8n 2.41", {"message": "Error in workflow"}, Reason.FAILED, "execution"),
-    ("n8n 2.41: queue mode", {"message": "Workflow execution failed"}, Reason.FAILED, "execution"),
-    ("n8n source", {"message": "There was a problem executing the workflow"}, Reason.FAILED, "execution"),
+    ("n8n 0.150", {"message": "Workflow executed successfully"}, Defect.NO_DATA, "last node"),
+    ("n8n source", {"code": 0, "message": "No item to return got found"}, Defect.NO_DATA, "last node"),
+    ("n8n 2.41", {"code": 0, "message": "No item to return was found"}, Defect.NO_DATA, "last node"),
+    ("n8n 0.2", {"message": "Workflow did error."}, Defect.FAILED, "execution"),
+    ("n8n 2.41", {"message": "Error in workflow"}, Defect.FAILED, "execution"),
+    ("n8n 2.41: queue mode", {"message": "Workflow execution failed"}, Defect.FAILED, "execution"),
+    ("n8n source", {"message": "There was a problem executing the workflow"}, Defect.FAILED, "execution"),
     (
         "n8n source",
         {"code": 500, "message": "Something of its own", "stacktrace": "at x"},
-        Reason.FAILED,
+        Defect.FAILED,
         "execution",
     ),
     (
         "n8n 2.41, status rewritten by a proxy",
         {"code": 404, "message": 'The requested webhook "POST x" is not registered.', "hint": "activate"},
-        Reason.NOT_REGISTERED,
+        Defect.NOT_REGISTERED,
         "active",
     ),
-    ("n8n 2.41: form", {"formWaitingUrl": "https://n8n.example/form-waiting/1"}, Reason.FORM, "form"),
-    ("n8n source", {"resumeUrl": "https://n8n.example/webhook-waiting/1"}, Reason.FORM, "waits"),
+    ("n8n 2.41: form", {"formWaitingUrl": "https://n8n.example/form-waiting/1"}, Defect.FORM, "form"),
+    ("n8n source", {"resumeUrl": "https://n8n.example/webhook-waiting/1"}, Defect.FORM, "waits"),
     (
         "n8n source: LangChain",
         {"output": "Agent stopped due to max iterations."},
-        Reason.GAVE_UP,
+        Defect.GAVE_UP,
         "Max Iterations",
     ),
     (
         "n8n source: LangChain",
         {"output": "Agent stopped due to iteration limit or time limit."},
-        Reason.GAVE_UP,
+        Defect.GAVE_UP,
         "Max Iterations",
     ),
-    ("n8n 2.41: in an item", [{"json": {"message": "  workflow WAS started "}}], Reason.STARTED, "Respond"),
-    ("JavaScript", {"output": "[object Object]"}, Reason.EXPRESSION, "Expression"),
-    ("JavaScript", {"output": "undefined"}, Reason.EXPRESSION, "Expression"),
-    ("n8n: a fixed field", {"output": "{{ $json.output }}"}, Reason.EXPRESSION, "Expression"),
+    ("n8n 2.41: in an item", [{"json": {"message": "  workflow WAS started "}}], Defect.STARTED, "Respond"),
+    ("JavaScript", {"output": "[object Object]"}, Defect.EXPRESSION, "Expression"),
+    ("JavaScript", {"output": "undefined"}, Defect.EXPRESSION, "Expression"),
+    ("n8n: a fixed field", {"output": "{{ $json.output }}"}, Defect.EXPRESSION, "Expression"),
     # No text.
-    ("workflow", {"output": 42}, Reason.NO_TEXT, "output holds a number"),
-    ("workflow", {"output": True}, Reason.NO_TEXT, "output holds true or false"),
-    ("workflow", {"output": ""}, Reason.NO_TEXT, "output holds an empty text"),
-    ("workflow", {"output": {"price": 3}}, Reason.NO_TEXT, "price holds a number"),
-    ("workflow: JSON as text", {"output": '{"message": ""}'}, Reason.NO_TEXT, "message holds an empty text"),
-    ("workflow", {"reply": "Olá"}, Reason.NO_TEXT, "reply holds a text"),
-    ("workflow", {"data": "Olá"}, Reason.NO_TEXT, "data holds a text"),
-    ("n8n 2.41: no item", [], Reason.NOT_A_REPLY, "an empty list"),
-    ("n8n 2.41: chat's history", {"data": []}, Reason.NO_TEXT, "data holds an empty list"),
-    ("n8n 2.41: on error, go on", {"error": {"message": "boom", "name": "X"}}, Reason.NO_TEXT, "On Error"),
-    ("n8n: 'Always Output Data'", [{}], Reason.NOT_A_REPLY, "an empty object"),
-    ("workflow", 42, Reason.NOT_A_REPLY, "a number"),
-    ("workflow", True, Reason.NOT_A_REPLY, "true or false"),
-    ("workflow", None, Reason.NOT_A_REPLY, "nothing"),
-    ("workflow", {}, Reason.NOT_A_REPLY, "an empty object"),
-    ("workflow", {"output": "\u200b\u2060\ufeff"}, Reason.NO_TEXT, "cannot be seen"),
-    ("workflow", {"output": "\u2800"}, Reason.NO_TEXT, "cannot be seen"),
-    ("workflow", {"output": "\u3164\u115f\ufe0f"}, Reason.NO_TEXT, "cannot be seen"),
-    ("workflow", {"output": "\u0001\u0002"}, Reason.NO_TEXT, "cannot be seen"),
-    ("workflow", {"output": "\u0000"}, Reason.NO_TEXT, "cannot be seen"),
-    ("workflow", {"output": "\u202e\u200f \u2003"}, Reason.NO_TEXT, "cannot be seen"),
-    ("workflow", {"message": float("nan")}, Reason.NO_TEXT, "message holds nothing"),
-    ("workflow", {"attachments": [{"url": "file:///etc/passwd"}]}, Reason.NO_TEXT, "attachments[0]"),
-    ("n8n 2.41: the webhook's own item", {**CALL}, Reason.ECHO_ONLY, "repeats the call"),
-    ("model", {"output": "<think>abc"}, Reason.THINKING_ONLY, "thinking"),
-    ("model", {"output": "<think>abc</think>\n"}, Reason.THINKING_ONLY, "thinking"),
-    ("model", {"output": [{"type": "thinking", "thinking": "hm"}]}, Reason.NO_TEXT, "output holds"),
+    ("workflow", {"output": 42}, Defect.NO_TEXT, "output holds a number"),
+    ("workflow", {"output": True}, Defect.NO_TEXT, "output holds true or false"),
+    ("workflow", {"output": ""}, Defect.NO_TEXT, "output holds an empty text"),
+    ("workflow", {"output": {"price": 3}}, Defect.NO_TEXT, "price holds a number"),
+    ("workflow: JSON as text", {"output": '{"message": ""}'}, Defect.NO_TEXT, "message holds an empty text"),
+    ("workflow", {"reply": "Olá"}, Defect.NO_TEXT, "reply holds a text"),
+    ("workflow", {"data": "Olá"}, Defect.NO_TEXT, "data holds a text"),
+    ("n8n 2.41: no item", [], Defect.NOT_A_REPLY, "an empty list"),
+    ("n8n 2.41: chat's history", {"data": []}, Defect.NO_TEXT, "data holds an empty list"),
+    ("n8n 2.41: on error, go on", {"error": {"message": "boom", "name": "X"}}, Defect.NO_TEXT, "On Error"),
+    ("n8n: 'Always Output Data'", [{}], Defect.NOT_A_REPLY, "an empty object"),
+    ("workflow", 42, Defect.NOT_A_REPLY, "a number"),
+    ("workflow", True, Defect.NOT_A_REPLY, "true or false"),
+    ("workflow", None, Defect.NOT_A_REPLY, "nothing"),
+    ("workflow", {}, Defect.NOT_A_REPLY, "an empty object"),
+    ("workflow", {"output": "\u200b\u2060\ufeff"}, Defect.NO_TEXT, "cannot be seen"),
+    ("workflow", {"output": "\u2800"}, Defect.NO_TEXT, "cannot be seen"),
+    ("workflow", {"output": "\u3164\u115f\ufe0f"}, Defect.NO_TEXT, "cannot be seen"),
+    ("workflow", {"output": "\u0001\u0002"}, Defect.NO_TEXT, "cannot be seen"),
+    ("workflow", {"output": "\u0000"}, Defect.NO_TEXT, "cannot be seen"),
+    ("workflow", {"output": "\u202e\u200f \u2003"}, Defect.NO_TEXT, "cannot be seen"),
+    ("workflow", {"message": float("nan")}, Defect.NO_TEXT, "message holds nothing"),
+    ("workflow", {"attachments": [{"url": "file:///etc/passwd"}]}, Defect.NO_TEXT, "attachments[0]"),
+    ("n8n 2.41: the webhook's own item", {**CALL}, Defect.ECHO_ONLY, "repeats the call"),
+    ("model", {"output": "<think>abc"}, Defect.THINKING_ONLY, "thinking"),
+    ("model", {"output": "<think>abc</think>\n"}, Defect.THINKING_ONLY, "thinking"),
+    ("model", {"output": [{"type": "thinking", "thinking": "hm"}]}, Defect.NO_TEXT, "output holds"),
     # Bytes.
-    ("n8n 2.41: noData", b"", Reason.EMPTY, "empty"),
-    ("workflow", b" \r\n", Reason.EMPTY, "empty"),
-    ("n8n 2.41: a page of HTML", b"<!DOCTYPE html><html><body>x</body></html>", Reason.MARKUP_PAGE, "base_url"),
-    ("n8n's editor", b"\n<!-- x --><html lang=en><title>n8n.io</title>", Reason.MARKUP_PAGE, "base_url"),
+    ("n8n 2.41: noData", b"", Defect.EMPTY, "empty"),
+    ("workflow", b" \r\n", Defect.EMPTY, "empty"),
+    (
+        "n8n 2.41: a page of HTML",
+        b"<!DOCTYPE html><html><body>x</body></html>",
+        Defect.MARKUP_PAGE,
+        "base_url",
+    ),
+    ("n8n's editor", b"\n<!-- x --><html lang=en><title>n8n.io</title>", Defect.MARKUP_PAGE, "base_url"),
     (
         "another service",
         b"<?xml version='1.0'?><Response><Message>x</Message></Response>",
-        Reason.MARKUP_PAGE,
+        Defect.MARKUP_PAGE,
         "XML",
     ),
-    ("another service", b"<Response><Message>x</Message></Response>", Reason.MARKUP_PAGE, "XML"),
-    ("HTTP Request node", {"output": "<!doctype html><html>x</html>"}, Reason.MARKUP_PAGE, "HTML"),
-    ("another service", b'event: delta\ndata: {"x":1}\n\n', Reason.EVENT_STREAM, "Server-Sent Events"),
-    ("n8n: a quote in an expression", b'{"output": "Ela disse "sim""}', Reason.BROKEN_JSON, "JSON.stringify"),
-    ("cut", b'{"output":"Ol', Reason.BROKEN_JSON, "JSON"),
-    ("Python: repr", b"{'output': 'Ok'}", Reason.BROKEN_JSON, "JSON"),
-    ("hostile", b"[" * 100_000, Reason.TOO_DEEP, "nested"),
-    ("hostile", b'{"output":' * 50 + b'"x"' + b"}" * 50, Reason.TOO_DEEP, "nested"),
-    ("latin-1 unnamed", b'{"output":"Ol\xe1"}', Reason.NOT_UTF8, "UTF-8"),
-    ("a Word file", b"PK\x03\x04" + bytes(range(64)) * 4, Reason.BINARY, "file of 260 bytes"),
+    ("another service", b"<Response><Message>x</Message></Response>", Defect.MARKUP_PAGE, "XML"),
+    ("HTTP Request node", {"output": "<!doctype html><html>x</html>"}, Defect.MARKUP_PAGE, "HTML"),
+    ("another service", b'event: delta\ndata: {"x":1}\n\n', Defect.EVENT_STREAM, "Server-Sent Events"),
+    ("n8n: a quote in an expression", b'{"output": "Ela disse "sim""}', Defect.BROKEN_JSON, "JSON.stringify"),
+    ("cut", b'{"output":"Ol', Defect.BROKEN_JSON, "JSON"),
+    ("Python: repr", b"{'output': 'Ok'}", Defect.BROKEN_JSON, "JSON"),
+    ("hostile", b"[" * 100_000, Defect.TOO_DEEP, "nested"),
+    ("hostile", b'{"output":' * 50 + b'"x"' + b"}" * 50, Defect.TOO_DEEP, "nested"),
+    ("latin-1 unnamed", b'{"output":"Ol\xe1"}', Defect.NOT_UTF8, "UTF-8"),
+    ("a Word file", b"PK\x03\x04" + bytes(range(64)) * 4, Defect.BINARY, "file of 260 bytes"),
 ]
 
 
 @pytest.mark.parametrize(("source", "body", "reason", "told"), FAULTS)
-def test_what_can_never_be_a_reply_is_final(source: str, body: Any, reason: Reason, told: str) -> None:
+def test_what_can_never_be_a_reply_is_final(source: str, body: Any, reason: Defect, told: str) -> None:
     """One call is enough: the fault is final, has its stable code, and says what was there and what to change."""
     with pytest.raises(AnswerFault) as caught:
         read(body)
@@ -389,15 +394,20 @@ def test_what_can_never_be_a_reply_is_final(source: str, body: Any, reason: Reas
 @pytest.mark.parametrize(
     ("headers", "body", "reason", "told"),
     [
-        ({b"content-type": b"application/json; charset=utf-8"}, b'{"output":"Ol\xe1"}', Reason.NOT_UTF8, "UTF-8"),
-        ({b"content-encoding": b"br"}, b"\x0b\x05\x80xx\x03", Reason.COMPRESSED, "br"),
-        ({b"content-encoding": b"zstd"}, b"\x28\xb5\x2f\xfdxx", Reason.COMPRESSED, "zstd"),
-        ({b"content-encoding": b"gzip"}, compress(b"x" * 99)[:-9], Reason.COMPRESSED, "gzip"),
-        ({b"content-encoding": b"gzip"}, compress(b"x" * 4_000_000), Reason.TOO_LARGE, "n8n.max_answer"),
-        ({}, in_json({"output": "x" * 2_000}), Reason.TOO_LARGE, "n8n.max_answer"),
+        (
+            {b"content-type": b"application/json; charset=utf-8"},
+            b'{"output":"Ol\xe1"}',
+            Defect.NOT_UTF8,
+            "UTF-8",
+        ),
+        ({b"content-encoding": b"br"}, b"\x0b\x05\x80xx\x03", Defect.COMPRESSED, "br"),
+        ({b"content-encoding": b"zstd"}, b"\x28\xb5\x2f\xfdxx", Defect.COMPRESSED, "zstd"),
+        ({b"content-encoding": b"gzip"}, compress(b"x" * 99)[:-9], Defect.COMPRESSED, "gzip"),
+        ({b"content-encoding": b"gzip"}, compress(b"x" * 4_000_000), Defect.TOO_LARGE, "n8n.max_answer"),
+        ({}, in_json({"output": "x" * 2_000}), Defect.TOO_LARGE, "n8n.max_answer"),
     ],
 )
-def test_limits_are_final(headers: dict[bytes, bytes], body: bytes, reason: Reason, told: str) -> None:
+def test_limits_are_final(headers: dict[bytes, bytes], body: bytes, reason: Defect, told: str) -> None:
     """A body that cannot be unpacked, or is too large, is refused once, by its own name."""
     with pytest.raises(UnusableAnswer) as caught:
         read(body, headers, max_text=1_000, max_body=1_000_000)
@@ -469,13 +479,13 @@ def test_parts_hold_what_is_theirs() -> None:
     first, second = read(
         {"messages": ["Um.", {"attachments": [{"url": "https://x.example/a"}], "delay": 1.5, "choices": ["Ok"]}]}
     ).parts
-    assert first == Part("Um.")
+    assert first == ReplyPart("Um.")
     assert (second.text, second.delay_s, len(second.attachments), len(second.choices)) == ("", 1.5, 1, 1)
 
 
 def test_a_customers_own_attachments_are_not_sent_back() -> None:
     """`{...body, output}` repeats them; what the workflow added itself goes out."""
-    assert read({**CALL, "output": "Recebi."}).parts == (Part("Recebi."),)
+    assert read({**CALL, "output": "Recebi."}).parts == (ReplyPart("Recebi."),)
     added = read({**CALL, "attachments": [{"url": "https://x.example/new"}]}).parts
     assert [(part.text, len(part.attachments)) for part in added] == [("", 1)]
 
@@ -545,7 +555,7 @@ def said(node: str, *pieces: str, item: int = 0) -> list[dict[str, Any]]:
 
 
 WHOLE = "You said: hello there (2 messages) ✓ olá, *tudo* bem?"
-RECORDED: list[tuple[str, list[str] | Reason]] = [
+RECORDED: list[tuple[str, list[str] | Defect]] = [
     ("s-agent", [WHOLE]),
     ("s-agent-set", [WHOLE]),
     ("s-agent-3items", ["You said: item 3 (2 messages) ✓ olá, *tudo* bem?"]),
@@ -565,15 +575,15 @@ RECORDED: list[tuple[str, list[str] | Reason]] = [
     ("s-errhandled", ["went on"]),
     ("s-stop-continue", ["went on"]),
     ("s-wait40-keepalive", ["after wait"]),
-    ("s-error-first", Reason.STREAM_ERROR),
-    ("queue-mode-s-error-first", Reason.STREAM_ERROR),
-    ("s-stop", Reason.STREAM_ERROR),
-    ("s-agent-model-401", Reason.STREAM_ERROR),
-    ("s-agent-model-429", Reason.STREAM_ERROR),
-    ("s-agent-model-cut-midway", Reason.STREAM_ERROR),
-    ("s-agent-n8n-kill9-midway", Reason.STREAM_CUT),
-    ("queue-mode-s-agent-worker-kill9-mid-items", Reason.STREAM_CUT),
-    ("queue-mode-s-agent-worker-kill9", Reason.STREAM_CUT),
+    ("s-error-first", Defect.STREAM_ERROR),
+    ("queue-mode-s-error-first", Defect.STREAM_ERROR),
+    ("s-stop", Defect.STREAM_ERROR),
+    ("s-agent-model-401", Defect.STREAM_ERROR),
+    ("s-agent-model-429", Defect.STREAM_ERROR),
+    ("s-agent-model-cut-midway", Defect.STREAM_ERROR),
+    ("s-agent-n8n-kill9-midway", Defect.STREAM_CUT),
+    ("queue-mode-s-agent-worker-kill9-mid-items", Defect.STREAM_CUT),
+    ("queue-mode-s-agent-worker-kill9", Defect.STREAM_CUT),
 ]
 
 
@@ -589,12 +599,12 @@ def test_every_recording_is_used() -> None:
 
 @pytest.mark.parametrize(("name", "expected"), RECORDED)
 @pytest.mark.parametrize("way", ["lines", "one line", "crlf", "gzip"])
-def test_a_recorded_stream_is_read_whole(name: str, expected: list[str] | Reason, way: str) -> None:
+def test_a_recorded_stream_is_read_whole(name: str, expected: list[str] | Defect, way: str) -> None:
     """What n8n 2.41 streamed, as it was, without line breaks, and compressed as a browser is sent it."""
     body = load(name)
     body = {"one line": body.replace(b"\n", b""), "crlf": body.replace(b"\n", b"\r\n")}.get(way, body)
     body = compress(body) if way == "gzip" else body
-    if isinstance(expected, Reason):
+    if isinstance(expected, Defect):
         with pytest.raises(StreamFailed) as caught:
             read(body)
         assert (caught.value.reason, caught.value.fault) == (expected, FaultClass.TRANSIENT)
@@ -620,7 +630,7 @@ def test_all_blocks_are_parts_where_that_is_set() -> None:
     ]
 
 
-STREAMS: list[tuple[str, bytes, list[str] | Reason]] = [
+STREAMS: list[tuple[str, bytes, list[str] | Defect]] = [
     (
         "without metadata",
         b'{"type":"begin"}{"type":"item","content":"Ol"}{"type":"item","content":"a!"}{"type":"end"}',
@@ -662,33 +672,33 @@ STREAMS: list[tuple[str, bytes, list[str] | Reason]] = [
     (
         "an error within, and the rest",
         lines(*said("a", "Um")[:2], {"type": "error"} | metadata("a"), *said("a", " e Dois")[1:]),
-        Reason.STREAM_ERROR,
+        Defect.STREAM_ERROR,
     ),
     (
         "the same node fails later",
         lines(*said("a", "Vejo já."), {"type": "error"} | metadata("a")),
-        Reason.STREAM_ERROR,
+        Defect.STREAM_ERROR,
     ),
     (
         "an error of nobody",
         b'{"type":"begin"}\n{"type":"item","content":"Ol"}\n{"type":"error"}\n',
-        Reason.STREAM_ERROR,
+        Defect.STREAM_ERROR,
     ),
-    ("cut in a line", lines(*said("a", "Olá")) + b'{"type":"beg', Reason.STREAM_CUT),
-    ("cut in the first line", b'{"type":"begin","metad', Reason.STREAM_CUT),
-    ("cut in a block", lines(*said("a", "Olá"), *said("b", "Tchau")[:-1]), Reason.STREAM_CUT),
-    ("keepalive alone", b'{"type":"keepalive"}\n', Reason.STREAM_CUT),
-    ("nothing said", lines(*said("a")), Reason.STREAM_SILENT),
-    ("n8n's own sentence", lines(*said("a", "Agent stopped due to max iterations.")), Reason.GAVE_UP),
-    ("thinking alone", lines(*said("a", "<think>hm")), Reason.THINKING_ONLY),
-    ("a node's answer without a text", lines(*said("a", '{"ok": true}')), Reason.NO_TEXT),
+    ("cut in a line", lines(*said("a", "Olá")) + b'{"type":"beg', Defect.STREAM_CUT),
+    ("cut in the first line", b'{"type":"begin","metad', Defect.STREAM_CUT),
+    ("cut in a block", lines(*said("a", "Olá"), *said("b", "Tchau")[:-1]), Defect.STREAM_CUT),
+    ("keepalive alone", b'{"type":"keepalive"}\n', Defect.STREAM_CUT),
+    ("nothing said", lines(*said("a")), Defect.STREAM_SILENT),
+    ("n8n's own sentence", lines(*said("a", "Agent stopped due to max iterations.")), Defect.GAVE_UP),
+    ("thinking alone", lines(*said("a", "<think>hm")), Defect.THINKING_ONLY),
+    ("a node's answer without a text", lines(*said("a", '{"ok": true}')), Defect.NO_TEXT),
 ]
 
 
 @pytest.mark.parametrize(("name", "body", "expected"), STREAMS)
-def test_a_stream_is_settled(name: str, body: bytes, expected: list[str] | Reason) -> None:
+def test_a_stream_is_settled(name: str, body: bytes, expected: list[str] | Defect) -> None:
     """The last block that says something is the reply; an error or a cut is a failure, never half a text."""
-    if isinstance(expected, Reason):
+    if isinstance(expected, Defect):
         with pytest.raises(AnswerFault) as caught:
             read(body)
         assert caught.value.reason is expected, name
@@ -711,7 +721,7 @@ def test_the_text_of_a_stream_is_bounded_and_not_its_lines() -> None:
     assert read(short, max_text=1_000).text == "x" * 900
     with pytest.raises(UnusableAnswer) as caught:
         read(lines(*said("a", *["x"] * 1_100)), max_text=1_000)
-    assert caught.value.reason is Reason.TOO_LARGE
+    assert caught.value.reason is Defect.TOO_LARGE
 
 
 @settings(deadline=None, max_examples=120)

@@ -13,7 +13,7 @@ from msgctl.channels.text.breaks import cluster_end
 from msgctl.channels.text.composer import SMS, TELEGRAM, UNTOUCHED, WHATSAPP, WHATSAPP_TWILIO, Dialect, compose
 from msgctl.channels.text.markup import read_html, read_legacy_markdown, read_markdown_v2, read_whatsapp
 from msgctl.channels.text.splitter import ReplyTooLong, split, split_styled
-from msgctl.channels.text.styled import Part, Piece, Styled, assemble
+from msgctl.channels.text.styled import Piece, Styled, TextPart, assemble
 from msgctl.channels.text.units import code_points, utf8_bytes, utf16_units
 from msgctl.channels.text.visible import carriable, clean, is_visible
 from msgctl.domain.errors import FaultClass
@@ -298,7 +298,7 @@ def test_the_markdown_of_models(text: str, whatsapp: str, plain: str) -> None:
     assert (
         sent(text, SMS) == sent(text, WHATSAPP, format="plain") == sent(text, TELEGRAM, format="plain") == [plain]
     )
-    assert compose(text, UNTOUCHED) == compose(text, WHATSAPP, format="as-is") == [Part(text)]
+    assert compose(text, UNTOUCHED) == compose(text, WHATSAPP, format="as-is") == [TextPart(text)]
 
 
 @pytest.mark.parametrize(
@@ -385,7 +385,7 @@ NOT_MARKDOWN = [
 @pytest.mark.parametrize("dialect", CHANNELS.values(), ids=CHANNELS.keys())
 def test_what_is_no_markdown_is_not_damaged(text: str, dialect: Dialect) -> None:
     """It is sent as it was written, but for white space around it."""
-    assert compose(text, dialect) == [Part(text.strip())]
+    assert compose(text, dialect) == [TextPart(text.strip())]
 
 
 def test_what_was_written_for_whatsapp_stays() -> None:

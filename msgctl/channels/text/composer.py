@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from msgctl.channels.text.markdown import Reading, read_markdown
+from msgctl.channels.text.markdown import MarkdownReading, read_markdown
 from msgctl.channels.text.markup import read_html, read_legacy_markdown, read_markdown_v2, read_whatsapp
 from msgctl.channels.text.splitter import CLOSING, Overflow, split_styled
-from msgctl.channels.text.styled import CODE_BLOCK, Part, Span, Styled
+from msgctl.channels.text.styled import CODE_BLOCK, Span, Styled, TextPart
 from msgctl.channels.text.units import Measure, utf16_units
 from msgctl.channels.text.visible import carriable, clean, is_visible
 
@@ -65,7 +65,7 @@ def compose(
     max_parts: int | None = MAX_PARTS,
     overflow: Overflow = "cut",
     closing: str = CLOSING,
-) -> list[Part]:
+) -> list[TextPart]:
     """Make the messages of a reply.
 
     Args:
@@ -87,7 +87,7 @@ def compose(
     if not is_visible(text):
         return []
     if dialect.limit is None:
-        return [Part(text)]
+        return [TextPart(text)]
     text = clean(text)
     most = None if max_parts is None else max_parts * dialect.limit
     styled = _styled(text, dialect, "as-is" if markup else format, markup, most)
@@ -107,7 +107,7 @@ def _styled(text: str, dialect: Dialect, chosen: Format, markup: str, most: int 
         read = MARKUPS.get(markup or dialect.native)
         return read(text) if read else Styled(text)
     plain = chosen == "plain"
-    reading = Reading(links=dialect.entities and not plain, single_stars=dialect.single_stars or plain)
+    reading = MarkdownReading(links=dialect.entities and not plain, single_stars=dialect.single_stars or plain)
     head, tail = _bounded(text, most)
     styled = read_markdown(head, reading)
     if plain:

@@ -28,7 +28,7 @@ _WEB = re.compile(r"https?://|tg://|www\.|(?!mailto:|tel:)[\w-]+\.", re.IGNORECA
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class MarkdownReading:
     """How Markdown is read for a channel.
 
     Args:
@@ -40,7 +40,7 @@ class Reading:
     single_stars: bool = True
 
 
-def read_markdown(text: str, reading: Reading = Reading()) -> Styled:
+def read_markdown(text: str, reading: MarkdownReading = MarkdownReading()) -> Styled:
     r"""Read Markdown into styled text.
 
     Args:
@@ -103,7 +103,7 @@ def _prefix(line: str) -> str:
 class _Reader:
     """Reads one text."""
 
-    def __init__(self, text: str, reading: Reading) -> None:
+    def __init__(self, text: str, reading: MarkdownReading) -> None:
         self._parser = _parser()
         self._text = text
         self._lines = text.split("\n")

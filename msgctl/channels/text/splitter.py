@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from msgctl.channels.text.breaks import LEVELS, SPACE, cluster_end, is_extending, paragraphs
-from msgctl.channels.text.styled import CODE_BLOCK, Part, Piece, Span, Styled, assemble
+from msgctl.channels.text.styled import CODE_BLOCK, Piece, Span, Styled, TextPart, assemble
 from msgctl.channels.text.units import Measure
 from msgctl.channels.text.visible import is_visible
 from msgctl.domain.errors import DeliveryFailed, FaultClass
@@ -68,7 +68,7 @@ def split_styled(
     overflow: Overflow = "cut",
     closing: str = CLOSING,
     max_spans: int | None = None,
-) -> list[Part]:
+) -> list[TextPart]:
     """Cut a styled text into parts, each with its spans closed and reopened at the cuts.
 
     Args:

@@ -60,7 +60,7 @@ class Entity(msgspec.Struct, frozen=True, omit_defaults=True):
     language: str | None = None
 
 
-class Part(msgspec.Struct, frozen=True, omit_defaults=True):
+class TextPart(msgspec.Struct, frozen=True, omit_defaults=True):
     """One message to send."""
 
     text: str
@@ -78,7 +78,7 @@ class Piece:
 
 
 @dataclass(slots=True)
-class _Writer:
+class _StyledWriter:
     measure: Measure
     chunks: list[str] = field(default_factory=list)
     offset: int = 0
@@ -89,9 +89,9 @@ class _Writer:
         self.offset += self.measure(text)
 
 
-def assemble(styled: Styled, piece: Piece, measure: Measure) -> Part:
+def assemble(styled: Styled, piece: Piece, measure: Measure) -> TextPart:
     """Write a piece with the mark-up of its spans opened and closed inside it."""
-    writer, at = _Writer(measure), piece.start
+    writer, at = _StyledWriter(measure), piece.start
     stack: list[tuple[int, Span, int]] = []  # where it ends, the span, its slot among the entities
 
     def advance(to: int) -> None:
@@ -116,7 +116,7 @@ def assemble(styled: Styled, piece: Piece, measure: Measure) -> Part:
         stack.append((min(end, stack[-1][0]) if stack else end, span, slot))
     advance(piece.end)
     entities = tuple(_entity(*one) for one in writer.entities if one[2] > one[1])
-    return Part("".join(writer.chunks) + piece.suffix, entities)
+    return TextPart("".join(writer.chunks) + piece.suffix, entities)
 
 
 def _clipped(text: str, piece: Piece) -> Iterable[tuple[Span, int, int]]:
