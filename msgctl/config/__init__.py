@@ -1,4 +1,4 @@
 """Configuration: one typed model, filled from flag > environment > file > default.
 
-`settings` is the model, a sentence for each setting; `sources` finds the values and tells where each came from.
+`settings` is the model, with a description of each setting. `sources` reads the values and records their origins.
 """

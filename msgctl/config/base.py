@@ -1,4 +1,4 @@
-"""What the sections of the settings are made of."""
+"""The base class and the shared types of the sections of the settings."""
 
 import ast
 import inspect
@@ -12,15 +12,15 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class Section(BaseModel):
-    """The base of every section: unknown keys are refused, a docstring is a setting's description."""
+    """The base of every section. It rejects unknown keys. The docstring below a setting is its description."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     @classmethod
     def descriptions(cls) -> dict[str, str]:
-        """The docstring of each setting, from the source.
+        """Return the docstring of each setting, read from the source.
 
-        pydantic would collect them each time the model is imported, which no command but two needs.
+        pydantic would collect them at each import of the model, although only two commands need them.
         """
         (definition,) = ast.parse(inspect.getsource(cls)).body
         body = definition.body if isinstance(definition, ast.ClassDef) else []

@@ -1,4 +1,4 @@
-"""The settings of what goes out, and comes in, by the channels: the subscriber's own, and each provider's."""
+"""The settings of delivery, of each provider, and of inbound messages."""
 
 from typing import Annotated, Literal
 
@@ -14,129 +14,133 @@ InboundRoute = Annotated[str, Field(pattern=rf"^(telegram:[0-9]+|whatsapp:[0-9]+
 
 
 class DeliverySettings(Section):
-    """The process that takes responses to their channels."""
+    """The subscriber, which delivers responses to their channels."""
 
     concurrency: int = Field(50, ge=1, le=5000)
-    """Deliveries one subscriber works at once."""
+    """Deliveries that one subscriber processes at the same time."""
     takeover: Seconds = 60.0
-    """Seconds after which a response that a silent subscriber holds is taken over by another."""
+    """Seconds without a sign of life after which another subscriber takes over the responses of a subscriber."""
     timeout: Seconds = 15.0
-    """Seconds one call of a provider or callback may take in all."""
+    """Seconds that one call of a provider or callback may take in total."""
     attempts: int = Field(8, ge=1, le=100)
-    """Tries a delivery gets before it counts as failed. What a rate limit turns away is no try."""
+    """Attempts before a delivery counts as failed. A request that a rate limit turns away is not an attempt."""
     hold: Seconds = 60.0
-    """Seconds a send of doubtful fate (UNKNOWN) waits before its provider's `unknown` is done with it."""
+    """Seconds that a delivery with an unknown outcome (UNKNOWN) waits before its provider's `unknown` applies."""
     max_stream: Annotated[int, Field(ge=1000, le=10_000_000)] = 100_000
-    """Delivered responses the stream keeps; those not delivered are never cut."""
+    """Delivered responses that the stream keeps. A response that is not delivered is never removed."""
 
 
 class WhatsAppSettings(Section):
-    """WhatsApp, by Meta's Cloud API or by Twilio."""
+    """WhatsApp through Meta's Cloud API or Twilio."""
 
     provider: Literal["cloud", "twilio"] = "cloud"
-    """Which of the two, where a message's `channelMetadata.provider` does not say."""
+    """The provider of a message whose `channelMetadata.provider` names none."""
     base_url: str = "https://graph.facebook.com"
-    """The Graph API."""
+    """The base URL of the Graph API."""
     version: str = "v23.0"
     """The version of the Graph API."""
     phone_number_id: str = ""
-    """The sender: the id of the business phone number. Those of `[inbound] routes` may send too, where a message's
-    `channelMetadata.from` names one."""
+    """The sender: the id of the business phone number. A number of `[inbound] routes` sends instead if the
+    message's `channelMetadata.from` names it."""
     token: SecretStr = SecretStr("")
     """The access token of the Cloud API."""
     rate: MessagesPerSecond = 80.0
-    """Messages a second that the number may send; to one customer it is one in 6 s, 45 at once."""
+    """Messages per second that the number may send. The limit for one customer is 1 in 6 s, with bursts of 45."""
     unknown: Literal["resend", "hold", "reconcile", "keep"] = "reconcile"
-    """A send of doubtful fate: `reconcile` waits for the status webhook to tell, and leaves it UNKNOWN where none
-    comes; `resend` and `hold` send it again once, soon or after `delivery.hold`; `keep` leaves it to a person."""
+    """What to do after an unknown outcome. `reconcile` waits for the status webhook and leaves the delivery
+    UNKNOWN if none comes. `resend` and `hold` send once more, soon or after `delivery.hold`. `keep` leaves it to
+    an operator."""
     agent: OptionalAgentId = ""
-    """The id of the agent that answers what customers write to `phone_number_id`; for others see
-    `[inbound] routes`."""
+    """The id of the agent that answers messages to `phone_number_id`. For other numbers see `[inbound] routes`."""
     app_secret: SecretStr = SecretStr("")
-    """The app's secret, by which webhooks are known to be Meta's; empty: the webhook is closed."""
+    """The app secret, with which the signatures of Meta's webhooks are verified. Empty: the webhook is closed."""
     verify_token: SecretStr = SecretStr("")
-    """What you typed into Meta's form beside the webhook's URL."""
+    """The verify token that you entered in Meta's form beside the URL of the webhook."""
 
 
 class TwilioSettings(Section):
     """Twilio's Programmable Messaging, for WhatsApp."""
 
     base_url: str = "https://api.twilio.com"
-    """The REST API."""
+    """The base URL of the REST API."""
     account_sid: str = ""
-    """The account's SID."""
+    """The SID of the account."""
     auth_token: SecretStr = SecretStr("")
-    """The account's token."""
+    """The auth token of the account."""
     sender: str = ""
-    """The sender in E.164, e.g. +14155238886. Those of `[inbound] routes` may send too, where a message's
-    `channelMetadata.from` names one."""
+    """The sender in E.164, e.g. +14155238886. A number of `[inbound] routes` sends instead if the message's
+    `channelMetadata.from` names it."""
     rate: MessagesPerSecond = 80.0
-    """Messages a second that the sender may send."""
+    """Messages per second that the sender may send."""
     unknown: Literal["resend", "hold", "reconcile", "keep"] = "reconcile"
-    """A send of doubtful fate: `reconcile` looks for it in Twilio's list and sends it once more where it is not
-    there; `resend` and `hold` send it again once, soon or after `delivery.hold`; `keep` leaves it to a person."""
+    """What to do after an unknown outcome. `reconcile` searches Twilio's list and sends once more if the message
+    is missing. `resend` and `hold` send once more, soon or after `delivery.hold`. `keep` leaves it to an
+    operator."""
     agent: OptionalAgentId = ""
-    """The id of the agent that answers what customers write to `sender`; for others see `[inbound] routes`."""
+    """The id of the agent that answers messages to `sender`. For other numbers see `[inbound] routes`."""
     public_url: str = Field("", pattern=r"^$|^https?://[^\s?#]+[^\s?#/]$")
-    """The gateway as Twilio reaches it, e.g. https://chat.example.com: signatures cover it. Empty: the webhook is
-    closed."""
+    """The URL at which Twilio reaches the gateway, e.g. https://chat.example.com. Signatures cover it. Empty: the
+    webhook is closed."""
 
 
 class TelegramSettings(Section):
-    """A Telegram bot."""
+    """Telegram bots."""
 
     base_url: str = "https://api.telegram.org"
-    """The Bot API."""
+    """The base URL of the Bot API."""
     token: SecretStr = SecretStr("")
-    """The bot's token; of several bots all tokens, with spaces between. The first bot sends where a message's
+    """The token of the bot, or the tokens of several bots separated by spaces. The first bot sends a message whose
     `channelMetadata.bot` names none."""
     rate: MessagesPerSecond = 30.0
-    """Messages a second that a bot may send in all."""
+    """Messages per second that a bot may send in total."""
     chat_rate: MessagesPerSecond = 1.0
-    """Messages a second to one chat. A group gets 20 a minute."""
+    """Messages per second to one chat. The limit for a group is 20 per minute."""
     unknown: Literal["resend", "hold", "keep"] = "hold"
-    """A send of doubtful fate: `resend` and `hold` send it once more, at once or after `delivery.hold`; `keep`
-    leaves it to a person. Telegram cannot be asked."""
+    """What to do after an unknown outcome. `resend` and `hold` send once more, immediately or after
+    `delivery.hold`. `keep` leaves it to an operator. Telegram offers no way to look a message up."""
     agent: OptionalAgentId = ""
-    """The id of the agent that answers what users write to the first bot; for others see `[inbound] routes`."""
+    """The id of the agent that answers messages to the first bot. For other bots see `[inbound] routes`."""
     webhook_secret: SecretStr = SecretStr("")
-    """The `secret_token` given to setWebhook, 1 to 256 of A-Z a-z 0-9 _ -; empty: the webhook is closed."""
+    """The `secret_token` given to setWebhook, 1 to 256 characters of A-Z a-z 0-9 _ -. Empty: the webhook is
+    closed."""
 
     @property
     def bots(self) -> dict[str, str]:
-        """Each bot's token by its id, the first bot first."""
+        """The token of each bot by the bot's id, in the configured order."""
         return {token.partition(":")[0]: token for token in self.token.get_secret_value().split()}
 
 
 class CallbackSettings(Section):
-    """The HTTP callback of channel `api`, signed after Standard Webhooks."""
+    """The HTTP callback of channel `api`, signed as Standard Webhooks specifies."""
 
     secret: SecretStr = SecretStr("")
-    """Signing secret, `whsec_` and base64 of 24 to 64 bytes. While it is replaced: the new one and the old
-    one with a space between, and each callback is signed by both. Empty: channel `api` is refused at delivery."""
+    """The signing secret: `whsec_` and 24 to 64 bytes in base64. To replace it, set the new and the old secret
+    with a space between them. Each callback is then signed with both. Empty: deliveries to channel `api` fail."""
     schedule: list[PauseSeconds] = Field(default=[0, 5, 300, 1800, 7200, 18_000, 36_000, 36_000], min_length=1)
-    """Seconds before each try, the first one included."""
+    """Seconds before each attempt, including the first."""
     gone: Seconds = 604_800.0
-    """Seconds for which a URL that answered 410 is not called."""
+    """Seconds during which a URL that answered 410 is not called."""
     allowed_hosts: list[str] = Field(default=[])
-    """Hosts that may be called although they are private or not https, each `host` or `host:port`."""
+    """Hosts that may be called although their address is private or their URL is not https, each `host` or
+    `host:port`."""
 
 
 class InboundSettings(Section):
-    """What customers write on WhatsApp and Telegram."""
+    """Messages from customers on WhatsApp and Telegram."""
 
     routes: list[InboundRoute] = Field(default=[])
-    """Which agent answers what comes to which further bot or number, each `telegram:BOT=AGENT`,
-    `whatsapp:PHONE_NUMBER_ID=AGENT` or `twilio:+NUMBER=AGENT`, with the agent's id. The message is that of the
-    agent's user."""
+    """The agents that answer messages to further bots and numbers, each `telegram:BOT=AGENT`,
+    `whatsapp:PHONE_NUMBER_ID=AGENT` or `twilio:+NUMBER=AGENT`, where AGENT is the id of the agent. The message
+    belongs to the user who owns the agent."""
     edits: bool = False
-    """Whether a text that a customer has changed is answered once more; if not, it is counted and logged."""
+    """Whether a text that the customer edited is answered again. Otherwise the edit is counted and logged."""
     unreadable: str = Field("", max_length=1000)
-    """What a customer is told who sends a voice message, a picture without words or what else is no text, at most
-    once a minute, e.g. `Sorry, I can only read text.` Empty: nothing. It is always counted and logged."""
+    """The reply to a message without text, such as a voice message or a picture without a caption, e.g.
+    `Sorry, I can only read text.` It is sent at most once per minute. Empty: no reply. Such a message is always
+    counted and logged."""
 
     def agents(self, provider: str) -> dict[str, str]:
-        """The agents of one provider's routes, by bot or number."""
+        """Return the agents of one provider's routes by bot or number."""
         return dict(
             route.removeprefix(f"{provider}:").split("=")
             for route in self.routes

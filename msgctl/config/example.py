@@ -1,4 +1,4 @@
-"""`config.example.toml`: the model written out, each setting with its sentence and, commented, its default."""
+"""The generator of `config.example.toml`: each setting with its description and its default, commented out."""
 
 import json
 import textwrap
@@ -12,14 +12,14 @@ from msgctl.config.sources import iter_settings, setting_descriptions
 COMMENT_WIDTH = 100
 EXAMPLE_HEADER = """\
 # Settings of msgctl. Every line that is commented out shows the default.
-# A flag wins over the environment, the environment over this file, this file over the default.
-# Each setting is also an environment variable, MSGCTL_<SECTION>_<NAME>; with _FILE behind it, it names a file
-# that holds the value. This file may hold secrets: keep it readable to its owner alone (chmod 600).
+# A flag overrides the environment, the environment overrides this file, and this file overrides the default.
+# Each setting is also an environment variable, MSGCTL_<SECTION>_<NAME>. With the suffix _FILE, the variable
+# names a file that holds the value. This file may hold secrets: make it readable to its owner only (chmod 600).
 """
 
 
 def render() -> str:
-    """The whole example file."""
+    """Return the text of the example file."""
     parts = [EXAMPLE_HEADER]
     current, sentences = "", dict[str, str]()
     for section, name, setting in iter_settings():
@@ -41,5 +41,5 @@ def _render_comment(sentence: str) -> str:
 
 
 def _render_toml_value(value: Any) -> str:
-    """A default as TOML, which spells strings, numbers, booleans and lists of strings as JSON does."""
+    """Return a default as TOML, which writes strings, numbers, booleans, and lists of strings as JSON does."""
     return json.dumps(value.get_secret_value() if isinstance(value, SecretStr) else value)

@@ -1,6 +1,6 @@
-"""Every setting, its type, its bounds, its default and one sentence on it.
+"""Every setting with its type, bounds, default, and description.
 
-`config.example.toml` is this model written out; a test keeps the two equal.
+`config.example.toml` is generated from this model. A test keeps the two equal.
 """
 
 from collections.abc import Mapping
@@ -26,92 +26,97 @@ class RedisSettings(Section):
     """The Redis or Valkey (6.2 or newer) that holds the queue."""
 
     host: str = "localhost"
-    """Where Redis listens. The variable `REDIS_HOST` sets it too."""
+    """The host of Redis. The variable `REDIS_HOST` sets it too."""
     port: int = Field(6379, ge=1, le=65535)
-    """Its TCP port. The variable `REDIS_PORT` sets it too."""
+    """The TCP port of Redis. The variable `REDIS_PORT` sets it too."""
     password: SecretStr = SecretStr("")
-    """Its password, empty for none. The variable `REDIS_PASSWORD` sets it too."""
+    """The password of Redis. Empty: none. The variable `REDIS_PASSWORD` sets it too."""
     username: str = ""
-    """The ACL user, empty for Redis's default user."""
+    """The ACL user. Empty: the default user of Redis."""
     database: int = Field(0, ge=0, le=15)
     """The number of the database."""
     tls: bool = False
-    """Whether to speak TLS."""
+    """Whether to connect with TLS."""
     tls_ca: str = ""
-    """The PEM file of the authority that signed Redis's certificate; empty: the system's own."""
+    """The PEM file of the authority that signed the certificate of Redis. Empty: the authorities of the system."""
     sentinels: list[Annotated[str, Field(pattern=r"^\S*[^\s:]:\d{1,5}$")]] = Field([])
-    """Redis Sentinels, each `host:port`, who are asked where the master is; empty: `host` and `port` say it."""
+    """Redis Sentinels, each `host:port`, which name the master. Empty: `host` and `port` name it."""
     sentinel_service: str = Field("mymaster", min_length=1)
     """The name under which the Sentinels know the master."""
     sentinel_password: SecretStr = SecretStr("")
-    """The Sentinels' own password, empty for none."""
+    """The password of the Sentinels. Empty: none."""
     timeout: Seconds = 5.0
     """Seconds to wait for a connection or an answer."""
     max_connections: Count = 64
-    """Connections one process opens at most; a task waits for a free one."""
+    """The most connections that one process opens. A task waits for a free one."""
     accept_data_loss: bool = False
-    """Start although Redis evicts keys or keeps no append-only file. The flag is `--accept-data-loss`."""
+    """Whether to start although Redis evicts keys or keeps no append-only file. The flag is
+    `--accept-data-loss`."""
 
 
 class PostgresSettings(Section):
-    """The PostgreSQL that holds the agents."""
+    """The PostgreSQL that holds the agents and the copy of the ledger."""
 
     url: SecretStr = SecretStr("postgresql://localhost/msgctl")
-    """Connection URL, `postgresql://user:password@host:port/database`."""
+    """The connection URL, `postgresql://user:password@host:port/database`."""
     agent_query: str = Field("", pattern=r"^$|%\(id\)s")
-    """A SELECT on your own agents table: for `%(id)s` one row of id, user_id, name, system_prompt, webhook_path,
-    active. Empty: the table that `msgctl db migrate` makes."""
+    """A SELECT on your own table of agents. For `%(id)s` it returns one row of id, user_id, name, system_prompt,
+    webhook_path, active. Empty: the table that `msgctl db migrate` creates."""
     pool_size: int = Field(4, ge=1, le=100)
-    """Connections one process opens at most."""
+    """The most connections that one process opens."""
     timeout: Seconds = 5.0
     """Seconds to wait for a connection."""
     tier_query: str = Field("", pattern=r"^$|%\(id\)s")
-    """A SELECT on your own table of users: for the `sub` `%(id)s` one row whose column `tier` names a tier of
-    `[limits] tiers`. Empty: the table `user_tiers` that `msgctl db migrate` makes."""
+    """A SELECT on your own table of users. For `%(id)s`, the `sub` of a token, it returns one row whose column
+    `tier` names a tier of `[limits] tiers`. Empty: the table `user_tiers` that `msgctl db migrate` creates."""
     agent_cache: Seconds = 30.0
-    """Seconds an agent's or a tier's row may be remembered; a change in our own tables is heard of at once."""
+    """Seconds that the row of an agent or of a user's tier is cached. A change in msgctl's own tables takes effect
+    immediately."""
 
 
 class N8nSettings(Section):
     """The n8n that runs the agents' workflows."""
 
     base_url: str = Field("http://localhost:5678", pattern=r"^https?://[^\s?#]+$")
-    """Where n8n listens. The variable `N8N_BASE_URL` sets it too."""
+    """The base URL of n8n. The variable `N8N_BASE_URL` sets it too."""
     api_key: SecretStr = SecretStr("")
-    """Sent as `X-API-Key`: the system's own key, never a customer's token. Empty: not sent."""
+    """The key sent as `X-API-Key`. It belongs to the system and is never the token of a customer. Empty: not
+    sent."""
     timeout: Seconds = 120.0
-    """Seconds one call may take in all."""
+    """Seconds that one call may take in total."""
     max_answer: Annotated[int, Field(ge=1024, le=16_777_216)] = 1_048_576
-    """Bytes an answer may have."""
+    """The largest answer in bytes."""
 
 
 class WorkerSettings(Section):
-    """The process that works messages."""
+    """The worker, which processes messages."""
 
     concurrency: int = Field(5, ge=1, le=5000)
-    """Messages one worker works at once."""
+    """Messages that one worker processes at the same time."""
     lease: float = Field(30.0, ge=1, le=600)
-    """Seconds a worker owns a message without a sign of life; renewed each third of it."""
+    """Seconds after which the lease of a message ends unless its worker renews it. It is renewed three times as
+    often."""
     drain: Seconds = 130.0
-    """Seconds running messages get to end after SIGTERM before they are handed back."""
+    """Seconds after SIGTERM within which running messages may end. The rest is requeued."""
     max_wait: Seconds = 60.0
-    """Seconds after which even a message of priority 10 gets its share under a flood of priority 1."""
+    """Seconds after which even a message of priority 10 gets a share of the slots during a flood of priority 1."""
     max_crashes: int = Field(3, ge=1, le=100)
-    """Lost leases after which a message runs alone, in quarantine; one more there, and it is a dead letter. They
-    are no attempts."""
+    """Crashes after which a message runs alone, in quarantine. One more crash there makes it a dead letter.
+    Crashes are not attempts."""
 
 
 class RetrySettings(Section):
-    """How patient the pipeline is with one message."""
+    """How often and how soon a failed message is tried again."""
 
     attempts: int = Field(3, ge=1, le=100)
-    """Attempts a message gets before it becomes a dead letter."""
+    """Attempts before a message becomes a dead letter."""
     base: Seconds = 2.0
-    """Seconds before the second attempt; doubled for each further one, ±20 %."""
+    """Seconds before the second attempt. The pause doubles for each further one, ±20 %."""
     cap: Seconds = 60.0
     """The longest pause in seconds."""
     hold: Seconds = 1.0
-    """Seconds before the next look at a dependency that is down; doubled up to `cap`. Charges no attempt."""
+    """Seconds before the next try while a dependency is down, doubled up to `cap`. It does not count as an
+    attempt."""
 
     def policy(self) -> RetryPolicy:
         """Return these settings as the policy that `msgctl.domain.retry` decides by."""
@@ -119,104 +124,105 @@ class RetrySettings(Section):
 
 
 class BreakerSettings(Section):
-    """When a workflow or a channel that keeps failing is left alone; what is for it waits, charged nothing."""
+    """The circuit breakers of workflows and channels. While one is open, messages wait and no attempt counts."""
 
     streak: int = Field(20, ge=1, le=10_000)
-    """Failures in a row, of all workers together, that open its breaker."""
+    """Failures in a row, counted over all workers, that open the breaker."""
     ratio: float = Field(0.5, gt=0, le=1)
-    """Share of failures within 30 s that opens it."""
+    """The share of failures within 30 s that opens the breaker."""
     calls: int = Field(40, ge=1, le=100_000)
-    """Calls within 30 s below which no share is looked at."""
+    """Calls within 30 s below which `ratio` does not apply."""
     pause: Seconds = 5.0
-    """Seconds the first opening lasts; doubled for each further one."""
+    """Seconds that the breaker stays open the first time, doubled for each further time."""
     cap: Seconds = 60.0
-    """The longest opening in seconds."""
+    """The longest time that the breaker stays open, in seconds."""
 
 
 class HistorySettings(Section):
-    """What is remembered of a conversation."""
+    """The history and the mailbox of a conversation."""
 
     turns: int = Field(20, ge=0, le=1000)
-    """Utterances sent to n8n with a message, the newest."""
+    """The number of latest turns that are sent to n8n with a message."""
     replies: int = Field(200, ge=1, le=10_000)
-    """Responses kept for a socket that comes back (`resume`)."""
+    """Responses kept for clients that resume."""
     ttl: Seconds = 604_800.0
-    """Seconds a conversation is remembered after its last message."""
+    """Seconds that a conversation is kept after its last message."""
     max_mailbox: Count = 1000
-    """Messages of one conversation that may wait; one more is refused with 429."""
+    """Messages of one conversation that may wait. Further ones are rejected with 429."""
 
 
 class RetentionSettings(Section):
-    """How long what is over is kept."""
+    """How long finished messages are kept."""
 
     completed: Seconds = 86_400.0
-    """Seconds a completed message is kept."""
+    """Seconds that a completed message is kept."""
     failed: Seconds = 2_592_000.0
-    """Seconds a dead letter is kept."""
+    """Seconds that a dead letter is kept."""
     identity: Seconds = 86_400.0
-    """Seconds within which a repeated message gets the same answer and no second run."""
+    """Seconds within which a repeated message gets the same answer and is not processed twice."""
 
 
 class EventsSettings(Section):
-    """The ledger: every transition of every message, in Redis at once and from there in PostgreSQL."""
+    """The ledger: every transition of every message, written to Redis and copied to PostgreSQL."""
 
     stream: int = Field(200_000, ge=1000, le=1_000_000)
-    """Events kept in Redis, about five a message; beyond it the oldest go, even if PostgreSQL was down and lacks
-    them."""
+    """Events kept in Redis, about five per message. Beyond this number the oldest are removed, even if PostgreSQL
+    was down and lacks them."""
     project: bool = True
-    """Whether subscribers carry events into PostgreSQL."""
+    """Whether subscribers copy events to PostgreSQL."""
     retention: int = Field(30, ge=1, le=3650)
-    """Days events are kept in PostgreSQL."""
+    """Days that events are kept in PostgreSQL."""
 
 
 class CanarySettings(Section):
-    """A synthetic message that goes the whole way, so that silence is noticed."""
+    """A synthetic message that passes through the whole pipeline and shows when it stands still."""
 
     interval: float = Field(0.0, ge=0, le=86_400)
-    """Seconds between two of them; 0: none. A server set up by `msgctl systemd install` has 30."""
+    """Seconds between two canaries. 0: none. `msgctl systemd install` sets 30."""
     agent: str = Field("", pattern=r"^$|^[0-9a-fA-F-]{36}$")
-    """The id of an agent it is written to, so that n8n takes part. Empty: the worker answers it by itself."""
+    """The id of the agent that gets the canary, so that n8n is tested too. Empty: the worker answers the
+    canary."""
     late: Seconds = 120.0
-    """Seconds without an arrival after which the pipeline counts as unhealthy."""
+    """Seconds without an arrived canary after which the pipeline counts as unhealthy."""
 
 
 class MetricsSettings(Section):
-    """GET /metrics of each daemon, for Prometheus."""
+    """`GET /metrics` of each daemon, for Prometheus."""
 
     host: str = "127.0.0.1"
     """The address to listen on."""
     port: int = Field(0, ge=0, le=65535)
-    """The port; 0: none. One daemon a port: `msgctl up` numbers its own daemons upwards from here, and where this
-    is 0 takes free ones."""
+    """The port to listen on. 0: metrics are not served. Each daemon needs its own port: `msgctl up` numbers its
+    daemons upward from this one, or takes free ports if it is 0."""
 
 
 class TracingSettings(Section):
-    """OpenTelemetry spans; they need the extra, `pip install 'msgctl[tracing]'`."""
+    """OpenTelemetry spans. They need the extra: `pip install 'msgctl[tracing]'`."""
 
     endpoint: str = Field("", pattern=r"^$|^https?://[^\s?#]+$")
-    """The collector's OTLP address over HTTP, e.g. http://localhost:4318; empty: no spans."""
+    """The OTLP address of the collector over HTTP, e.g. http://localhost:4318. Empty: no spans."""
 
 
 class HealthSettings(Section):
-    """When the queue counts as unhealthy."""
+    """Thresholds above which the queue counts as unhealthy."""
 
     max_waiting: int = Field(100, ge=0)
-    """Waiting messages."""
+    """The number of waiting messages."""
     max_failed_ratio: float = Field(0.05, ge=0, le=1)
-    """Failed messages as a share of all."""
+    """The share of failed messages among all messages."""
     max_age: Seconds = 300.0
-    """Seconds the oldest waiting message may have waited."""
+    """Seconds that the oldest waiting message has waited."""
 
 
 class LogsSettings(Section):
-    """What the daemons write."""
+    """The logs of the daemons."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least level that is written."""
+    """The lowest level that is written."""
     format: Literal["auto", "json", "text"] = "auto"
     """`auto`: text on a terminal, JSON elsewhere."""
     directory: str = ""
-    """Folder for `combined.log` and `error.log`; empty: standard error alone, as the journal wants it."""
+    """The folder for `combined.log` and `error.log`. Empty: standard error only, which suits the journal."""
 
 
 class Settings(Section):

@@ -1,12 +1,12 @@
-"""Where settings come from: flag > environment > file > default, and which of them won for each one.
+"""The sources of settings: flag > environment > file > default. The origin of each value is recorded.
 
-Environment names are `MSGCTL_<SECTION>_<NAME>`, e.g. `MSGCTL_WORKER_CONCURRENCY`; REDIS_HOST, REDIS_PORT,
-REDIS_PASSWORD and N8N_BASE_URL work as they are. Any of them with `_FILE` behind it names a file
-that holds the value; so does a systemd credential called `section.name` ($CREDENTIALS_DIRECTORY), or
-`msgctl_section.name`, as systemd calls the files of a folder that is loaded as `msgctl`.
+Environment variables are named `MSGCTL_<SECTION>_<NAME>`, e.g. `MSGCTL_WORKER_CONCURRENCY`. REDIS_HOST,
+REDIS_PORT, REDIS_PASSWORD, and N8N_BASE_URL work too. With the suffix `_FILE`, each variable names a file that
+holds the value. A systemd credential ($CREDENTIALS_DIRECTORY) named `section.name` holds a value as well. So does
+one named `msgctl_section.name`, the name that systemd gives to the files of a folder loaded as `msgctl`.
 
-The table `[channels.NAME]` of a channel that an extension adds is a section like any other, named `channels.NAME`;
-its variables are `MSGCTL_CHANNELS_NAME_SETTING`. Only extensions that a source mentions are loaded.
+The table `[channels.NAME]` of a channel that an extension adds is a section named `channels.NAME`. Its variables
+are `MSGCTL_CHANNELS_NAME_SETTING`. Only extensions that a source mentions are loaded.
 """
 
 import difflib
@@ -38,7 +38,7 @@ DEFAULT_FILES = (Path("config.toml"), Path("/etc/msgctl/config.toml"))
 ENVIRONMENT_PREFIX = "MSGCTL_"
 CREDENTIAL_PREFIX = "msgctl_"
 CLI_OPTION_VARIABLES = {"MSGCTL_CONFIG", "MSGCTL_SMOKE_TOKEN"}
-"""Variables that options of the command line read."""
+"""Variables that options of the command line read, and that name no setting."""
 
 CHANNELS_SECTION = "channels"
 CHANNEL_PREFIX = f"{CHANNELS_SECTION}."
@@ -49,12 +49,12 @@ SettingKey = tuple[str, str]
 SettingFields = dict[SettingKey, FieldInfo]
 """The pydantic field of each setting that a source may name."""
 FoundValues = dict[SettingKey, tuple[Any, str]]
-"""Values, each with where it came from."""
+"""Values, each with its origin."""
 
 
 @dataclass(frozen=True)
 class LoadedSettings:
-    """The settings and where each value that is not a default came from."""
+    """The settings, and the origin of each value that is not a default."""
 
     settings: Settings
     origins: dict[SettingKey, str] = field(default_factory=dict)
@@ -71,12 +71,12 @@ def load(
     """Read every source and check the result.
 
     Args:
-        path: the file that `--config` or MSGCTL_CONFIG names; None looks at `DEFAULT_FILES`.
-        environ: the environment; None means this process's.
+        path: the file that `--config` or MSGCTL_CONFIG names. None: the first existing file of `DEFAULT_FILES`.
+        environ: the environment. None: the environment of this process.
         flags: settings given on the command line.
 
     Raises:
-        ConfigurationError: each unknown name (with the nearest known one) and each bad value, all at once.
+        ConfigurationError: lists every unknown name (with the nearest known one) and every bad value.
     """
     environ = os.environ if environ is None else environ
     problems: list[str] = []
@@ -118,7 +118,7 @@ def section_of(settings: Settings, section: str) -> Section:
 
 
 def iter_settings() -> Iterator[tuple[str, str, FieldInfo]]:
-    """Each setting as section, name and pydantic's field, in the model's order."""
+    """Yield each setting as section, name, and pydantic's field, in the order of the model."""
     for section, info in Settings.model_fields.items():
         model = info.annotation
         if isinstance(model, type) and issubclass(model, Section):
@@ -127,7 +127,7 @@ def iter_settings() -> Iterator[tuple[str, str, FieldInfo]]:
 
 
 def setting_descriptions(section: str) -> dict[str, str]:
-    """What each setting of a section is for."""
+    """Return the description of each setting of a section."""
     if section.startswith(CHANNEL_PREFIX):
         return channel_model(section.removeprefix(CHANNEL_PREFIX)).descriptions()
     model = Settings.model_fields[section].annotation
@@ -141,11 +141,11 @@ def variable_name(section: str, name: str) -> str:
 
 SETTING_FIELDS = {(section, name): setting for section, name, setting in iter_settings()}
 SETTING_BY_VARIABLE = UNPREFIXED_VARIABLES | {variable_name(*key): key for key in SETTING_FIELDS}
-"""Variable to setting; those with our prefix come after the plain ones and win."""
+"""The setting of each variable. Variables with msgctl's prefix come last and win over those without it."""
 
 
 def suggest_nearest(word: str, known: Iterable[str], *, prefix: str = "") -> str:
-    """` (did you mean …?)` for the known word most like this one, or nothing; a common prefix does not count."""
+    """Return ` (did you mean …?)` with the most similar known word, or nothing. A common prefix does not count."""
     tails = [name.removeprefix(prefix) for name in known if name.startswith(prefix)]
     found = difflib.get_close_matches(word.removeprefix(prefix), tails, n=1, cutoff=0.6)
     return f" (did you mean {prefix}{found[0]}?)" if found else ""
@@ -156,7 +156,7 @@ def _find_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     try:
         if named is None:
             return next((candidate for candidate in DEFAULT_FILES if candidate.is_file()), None)
-        if named.exists() and not named.is_dir():  # a pipe will do: --config <(…)
+        if named.exists() and not named.is_dir():  # a pipe works too: --config <(…)
             return named
     except OSError as error:
         raise ConfigurationError(f"Cannot look for the configuration file: {error}") from error
@@ -232,7 +232,7 @@ def _read_channel_tables(
 def _read_file_setting(
     key: SettingKey, value: Any, file: Path, fields: SettingFields, problems: list[str]
 ) -> FoundValues:
-    """Return one setting of the file; pydantic would take `true` for the number 1, which nobody means."""
+    """Return one setting of the file. pydantic would read `true` as the number 1, which nobody means."""
     section, name = key
     if key not in fields:
         siblings = [known for owner, known in fields if owner == section]
@@ -289,10 +289,10 @@ def _read_secret_file(
 
 
 def _parse_value(text: str, setting: FieldInfo) -> Any:
-    """A list setting is written with commas, or as in the file; pydantic reads the other types from text."""
+    """Parse a value: a list has commas, or is written as in the file. pydantic parses the other types."""
     if not isinstance(setting.default, list):
         return text
-    with suppress(ValueError):  # a host as `[::1]:8080` is no JSON
+    with suppress(ValueError):  # a host such as `[::1]:8080` is not JSON
         if text.lstrip().startswith("[") and isinstance(items := json.loads(text), list):
             return items
     return [item.strip() for item in text.split(",") if item.strip()]

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a setting or an option, as a person would say it."""
+"""Plain texts for the validation errors that pydantic reports of a setting or an option."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,14 +25,14 @@ TEXT_BY_ERROR_TYPE = {
     "enum": "must be {expected}",
     "value_error": "{error}",
 }
-"""By the type of the fault. None quotes the value, which may be a secret."""
+"""The text for each type of error. None of them quotes the value, which may be a secret."""
 
 
 def describe_validation_fault(fault: Mapping[str, Any]) -> str:
-    """What is wrong.
+    """Return a text that says what is wrong with a value.
 
     Args:
-        fault: one of `ValidationError.errors()`.
+        fault: one item of `ValidationError.errors()`.
     """
     words = TEXT_BY_ERROR_TYPE.get(fault["type"])
     return words.format(**fault.get("ctx", {})) if words else str(fault["msg"])
