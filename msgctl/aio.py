@@ -1,4 +1,4 @@
-"""Running asyncio tasks beside others, ahead of others, and ending them."""
+"""Asyncio tasks: background tasks, prefetching, and cancellation."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
@@ -12,10 +12,10 @@ CANCEL_RETRY_INTERVAL_S = 0.1
 
 
 async def cancel(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks and wait until they are gone; a bug that ended one of them is raised here.
+    """Cancel tasks, wait until they have ended, and raise the exception of a task that failed.
 
-    They are cancelled again until they are gone: redis-py 8 swallows a cancellation that reaches it while it
-    connects, and Python 3.11's `asyncio.wait_for` one that comes together with a result.
+    The cancellation is repeated until the tasks have ended. redis-py 8 swallows a cancellation that arrives while
+    it connects, and Python 3.11's `asyncio.wait_for` swallows one that arrives together with a result.
     """
     pending = {task for task in tasks if not task.done()}
     while pending:
@@ -30,7 +30,7 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
 
 @asynccontextmanager
 async def background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run coroutines as tasks while the context lasts, then cancel them; a bug that ended one is raised then."""
+    """Run coroutines as tasks within the context, then cancel them and raise the exception of one that failed."""
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
         yield
@@ -40,14 +40,15 @@ async def background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[No
 
 @asynccontextmanager
 async def prefetch(source: AsyncGenerator[T], max_items: int = 2) -> AsyncIterator[AsyncIterator[T]]:
-    """Let a source run ahead of who reads it, so that the next answer is on its way while the last one is read.
+    """Read items from a source ahead of the reader, so that it fetches the next item while the reader uses one.
 
-    A reader that computes lets no answer in meanwhile: only what is asked right after an item overlaps with it. So
-    where each item takes two questions, let the first run ahead of the second by an `ahead` of its own.
+    While the reader computes, the event loop receives no answer. Only the request that follows an item at once
+    overlaps with the computation. If each item takes two requests, prefetch the first with a `prefetch` of its
+    own.
 
     Args:
-        source: what to read, closed at the end; what it raises is raised to the reader.
-        max_items: items it may be ahead.
+        source: the items. It is closed at the end, and its exception is raised to the reader.
+        max_items: the most items that are fetched ahead.
     """
     queue: asyncio.Queue[tuple[T] | None] = asyncio.Queue(max_items)
     faults: list[Exception] = []
@@ -57,7 +58,7 @@ async def prefetch(source: AsyncGenerator[T], max_items: int = 2) -> AsyncIterat
             async with aclosing(source):
                 async for item in source:
                     await queue.put((item,))
-        except Exception as error:  # noqa: BLE001 - it is for the reader, whatever it is
+        except Exception as error:  # noqa: BLE001 - the reader gets every exception
             faults.append(error)
         await queue.put(None)
 

@@ -1,6 +1,6 @@
-"""Who is asking: JSON Web Tokens, issued for operators and verified at the door, after RFC 8725.
+"""JSON Web Tokens, issued for operators and verified by the gateway, following RFC 8725.
 
-One algorithm, from the settings and never from the token; every token that is not accepted is refused alike.
+The settings name the one algorithm; the token never does. All rejected tokens get the same answer.
 """
 
 import hashlib
@@ -20,15 +20,15 @@ from msgctl.config.settings import Settings
 from msgctl.domain.errors import ConfigurationError, InvalidInput, Unauthorized
 
 MIN_SECRET_BYTES = 32
-"""Bytes an HS256 secret must have (RFC 7518 §3.2)."""
+"""The least bytes of an HS256 secret (RFC 7518 §3.2)."""
 MIN_RSA_BITS = 2048
-"""Bits an RSA key must have (RFC 7518 §3.3)."""
+"""The least bits of an RSA key (RFC 7518 §3.3)."""
 MAX_USER_ID_CHARS = 128
-"""Characters a user's id, `sub`, may have."""
+"""The most characters of a user id, `sub`."""
 MAX_TOKEN_BYTES = 8192
-"""Bytes of a token that are looked at."""
+"""The most bytes of a token."""
 TOKEN_CACHE_SIZE = 4096
-"""Verified tokens one process remembers."""
+"""The number of verified tokens that one process caches."""
 ACCEPTED_TYP_HEADERS = frozenset({"jwt", "at+jwt"})
 """`typ` headers of tokens that are meant for an API, in lower case."""
 KEY_CLASS_BY_ALGORITHM: dict[str, type] = {
@@ -39,29 +39,29 @@ KEY_CLASS_BY_ALGORITHM: dict[str, type] = {
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """What a verified token says."""
+    """The claims of a verified token."""
 
     user_id: str
     expires_at: float
-    """Unix seconds from which on it is refused, leeway included."""
+    """The Unix time in seconds, leeway included, from which the token is rejected."""
     tier: str = ""
-    """What the claim `auth.tier_claim` says; empty without it."""
+    """The value of the claim `auth.tier_claim`; empty if it is missing."""
 
 
 class UnknownKey(Unauthorized):
-    """The token names a key that is not among the published ones, or not yet."""
+    """The token names a key that is not among the loaded keys, perhaps because it was published since."""
 
 
 class Verifier:
-    """Verifies tokens, and remembers those it has verified until they expire.
+    """Verifies tokens, and caches verified ones until they expire.
 
     Args:
         settings: `auth.*`.
 
-    With `auth.jwks_url` it has no key until `publish` gives it some: fetching them is not its business.
+    With `auth.jwks_url` it has no key until the caller fetches the keys and passes them to `load_jwks`.
 
     Raises:
-        ConfigurationError: the secret or public key is missing, too weak to be used, or not the only one.
+        ConfigurationError: the secret or public key is missing, too weak, or not the only source of keys.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -76,13 +76,13 @@ class Verifier:
             )
 
     def load_jwks(self, document: bytes) -> int:
-        """Use the keys of a JWKS document and no others; those that do not fit the algorithm are left out.
+        """Replace the keys by those of a JWKS document, except keys that do not fit the algorithm.
 
         Returns:
-            How many keys there are now.
+            The number of keys now.
 
         Raises:
-            ValueError: it is no such document, or holds no usable key; the former keys stay.
+            ValueError: the document is invalid or contains no usable key. The former keys stay in use.
         """
         try:
             listed = jwt.PyJWKSet.from_dict(json.loads(document)).keys
@@ -101,16 +101,16 @@ class Verifier:
             raise ValueError(f"It holds no key for {algorithm}.")
         digest = hashlib.sha256(document).digest()
         if digest != self._jwks_digest:
-            self._claims_cache.clear()  # what a withdrawn key has signed is refused from now on
+            self._claims_cache.clear()  # tokens that a withdrawn key signed are rejected from now on
         self._published_keys, self._jwks_digest = usable, digest
         return len(usable)
 
     def verify(self, token: str) -> Claims:
-        """Say whose token this is.
+        """Verify a token and return its claims.
 
         Raises:
-            UnknownKey: it names a key that is not published, as far as is known here.
-            Unauthorized: it is not accepted; why is not told.
+            UnknownKey: the token names a key that is not loaded.
+            Unauthorized: the token is rejected. The error does not say why.
         """
         # By digest, so that a core dump or a debugger shows no usable token.
         digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
@@ -137,14 +137,14 @@ class Verifier:
                 options={"require": ["exp", "iat", "sub"], "enforce_minimum_key_length": True},
             )
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
-            # The latter three: what strange JSON in a claim can still provoke inside the library.
+            # Unusual JSON in a claim makes the library raise the latter three.
             raise Unauthorized(_REJECTION_TEXT) from None
         if str(decoded["header"].get("typ", "JWT")).lower() not in ACCEPTED_TYP_HEADERS:
             raise Unauthorized(_REJECTION_TEXT)
         return _parse_claims(decoded["payload"], auth.leeway, auth.tier_claim)
 
     def _find_published_key(self, token: str) -> Any:
-        """The published key that a token names; `jku`, `x5u` and `jwk` of its header are not looked at."""
+        """Return the published key that a token names. The header's `jku`, `x5u`, and `jwk` are ignored."""
         key = self._published_keys.get(jwt.get_unverified_header(token).get("kid", ""))
         if key is None:
             raise UnknownKey(_REJECTION_TEXT)
@@ -157,17 +157,17 @@ class Verifier:
 
 
 def verify(settings: Settings, token: str) -> Claims:
-    """Say whose token this is, once; who asks often keeps a `Verifier`.
+    """Verify one token and return its claims. To verify many, keep a `Verifier`.
 
     Raises:
-        Unauthorized: it is not accepted; why is not told.
-        ConfigurationError: there is no key to verify it with.
+        Unauthorized: the token is rejected. The error does not say why.
+        ConfigurationError: no key is configured.
     """
     return Verifier(settings).verify(token)
 
 
 def decode_unverified(token: str) -> dict[str, Any]:
-    """What a token says of itself, believed by nobody: its header's `alg` and its claims; {} if it is none."""
+    """Return the header's `alg` and the claims of a token without verifying it; {} if it is not a token."""
     try:
         decoded = jwt.decode_complete(token, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, TypeError):
@@ -176,16 +176,16 @@ def decode_unverified(token: str) -> dict[str, Any]:
 
 
 def issue(settings: Settings, user_id: str, lifetime_seconds: float) -> str:
-    """A token for a user, signed with the shared secret.
+    """Issue a token for a user, signed with the shared secret.
 
     Args:
         settings: `auth.*`.
-        user_id: becomes the token's `sub`.
-        lifetime_seconds: how long it shall be accepted.
+        user_id: the `sub` of the token.
+        lifetime_seconds: seconds until the token expires.
 
     Raises:
-        InvalidInput: the user id is empty, too long or not printable, or the lifetime is not positive.
-        ConfigurationError: there is no secret, or tokens are signed elsewhere (RS256, ES256, EdDSA).
+        InvalidInput: the user id is empty, too long, or not printable, or the lifetime is less than a second.
+        ConfigurationError: the secret is missing, or tokens are signed elsewhere (RS256, ES256, EdDSA).
     """
     auth = settings.auth
     if auth.algorithm != "HS256":
@@ -248,12 +248,12 @@ def _parse_claims(payload: dict[str, Any], leeway: float, tier_claim: str) -> Cl
 
 
 def _is_number(value: object) -> bool:
-    """PyJWT takes `"exp": "1700000000"` and `true`; a NumericDate is a JSON number (RFC 7519 §2)."""
+    """Check for a NumericDate, a JSON number (RFC 7519 §2). PyJWT also accepts `"1700000000"` and `true`."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 _MAX_EXPIRES_AT = 253402300799.0
-"""The last second of the year 9999: what timers and dates can bear."""
+"""The last second of the year 9999, the latest time that timers and dates can represent."""
 
 
 def _is_valid_user_id(user_id: object) -> bool:

@@ -1,4 +1,4 @@
-"""Every error of msgctl, one tree, each with what a shell, an HTTP client and an operator see of it.
+"""The tree of all errors of msgctl, each with its exit code, its HTTP status, and its code for operators.
 
     MsgctlError                       exit  1   HTTP 500   internal_error
     ├── InvalidInput                        2        422   validation_error
@@ -32,31 +32,31 @@
         ├── ProviderRejected          the provider answered that it does not take it
         └── DeliveryUnknown           the request was written and no answer came: it may have arrived
 
-Exit codes follow sysexits(3) where it has one. A text names what is wrong and what to do; it never holds
-a secret or the text of a message.
+Exit codes follow sysexits(3) if it defines one. The text of an error says what happened and what to do. It never
+contains a secret or the text of a message.
 """
 
 from enum import StrEnum
 
 
 class FaultClass(StrEnum):
-    """What an operator and the retry policy need to know of a failed attempt."""
+    """Whether and how a failed attempt is repeated."""
 
     FINAL = "final"
-    """Trying again cannot help: straight to the dead letters."""
+    """Another attempt cannot help. The message becomes a dead letter."""
     TRANSIENT = "transient"
-    """Trying again may help: charged, with backoff, up to the limit of attempts."""
+    """Another attempt may help. The attempt counts, and the next one follows after a backoff, up to the limit."""
     DEPENDENCY = "dependency"
-    """Something the message cannot help is down: it waits and is charged nothing."""
+    """A dependency is down. The message is snoozed, and the attempt does not count."""
 
 
 class MsgctlError(Exception):
-    """The root: whatever is raised on purpose descends from here.
+    """The base class of every error that msgctl raises on purpose.
 
     Args:
-        message: one sentence that says what is wrong and what to do.
-        details: machine-readable particulars, one mapping a fault, e.g. `{"field": "priority", "problem": …}`.
-        retry_after: seconds after which trying again makes sense, if that is known.
+        message: says what happened and what to do.
+        details: machine-readable details, one mapping per fault, e.g. `{"field": "priority", "problem": …}`.
+        retry_after: seconds after which another try makes sense, if known.
     """
 
     exit_code = 1
@@ -77,7 +77,7 @@ class MsgctlError(Exception):
 
 
 class InvalidInput(MsgctlError):
-    """What was sent is well-formed but not acceptable; `details` names each field."""
+    """The input is well-formed but invalid. `details` names each invalid field."""
 
     exit_code = 2
     http_status = 422
@@ -85,28 +85,28 @@ class InvalidInput(MsgctlError):
 
 
 class MalformedBody(InvalidInput):
-    """What was sent is not JSON at all."""
+    """The body is not JSON."""
 
     http_status = 400
     code = "bad_json"
 
 
 class BodyTooLarge(InvalidInput):
-    """More bytes than the interface takes."""
+    """The body has more bytes than the interface accepts."""
 
     http_status = 413
     code = "body_too_large"
 
 
 class UnsupportedMedia(InvalidInput):
-    """A content type other than application/json."""
+    """The content type is not application/json."""
 
     http_status = 415
     code = "unsupported_media_type"
 
 
 class Unauthorized(MsgctlError):
-    """No token, or one that is not accepted; which of its faults it has is not told."""
+    """The token is missing or rejected. The client does not learn the reason."""
 
     exit_code = 6
     http_status = 401
@@ -114,7 +114,7 @@ class Unauthorized(MsgctlError):
 
 
 class NotFound(MsgctlError):
-    """It does not exist, or not for the one who asks: the two are the same to the byte."""
+    """The resource does not exist or belongs to another user. Both answers are equal to the byte."""
 
     exit_code = 3
     http_status = 404
@@ -122,7 +122,7 @@ class NotFound(MsgctlError):
 
 
 class Conflict(MsgctlError):
-    """The id is taken by something else."""
+    """The id already belongs to something else."""
 
     exit_code = 6
     http_status = 409
@@ -130,7 +130,7 @@ class Conflict(MsgctlError):
 
 
 class Refused(MsgctlError):
-    """It would do harm, or nobody confirmed it."""
+    """The operation would do harm, or was not confirmed."""
 
     exit_code = 6
     http_status = 409
@@ -138,7 +138,7 @@ class Refused(MsgctlError):
 
 
 class NothingMatched(MsgctlError):
-    """The query is fine and nothing answers to it."""
+    """The query is valid, but matches nothing."""
 
     exit_code = 5
     http_status = 404
@@ -146,14 +146,14 @@ class NothingMatched(MsgctlError):
 
 
 class Incomplete(MsgctlError):
-    """A part of what was asked was done, or a condition that was asked about does not hold."""
+    """Only a part of the operation was done, or a condition that was checked does not hold."""
 
     exit_code = 4
     code = "incomplete"
 
 
 class TryLater(MsgctlError):
-    """A limit is reached; `retry_after` says when to come back."""
+    """A limit is reached. `retry_after` says when to try again."""
 
     exit_code = 75
     http_status = 429
@@ -161,7 +161,7 @@ class TryLater(MsgctlError):
 
 
 class Unavailable(MsgctlError):
-    """Something this command needs does not answer."""
+    """A dependency does not answer."""
 
     exit_code = 69
     http_status = 503
@@ -181,53 +181,53 @@ class PostgresUnavailable(Unavailable):
 
 
 class ConfigurationError(MsgctlError):
-    """A setting is missing, unknown or impossible."""
+    """A setting is missing, unknown, or invalid."""
 
     exit_code = 78
     code = "configuration_error"
 
 
 class UnsafeRedis(ConfigurationError):
-    """This Redis may forget what it accepted."""
+    """This Redis may lose accepted messages."""
 
     code = "unsafe_redis"
 
 
 class AttemptFailed(MsgctlError):
-    """One attempt at one message failed; `fault` tells the retry policy what that means."""
+    """One attempt at a message failed. The retry policy decides by `fault`."""
 
     fault = FaultClass.TRANSIENT
     code = "attempt_failed"
 
 
 class WorkflowUnreachable(AttemptFailed):
-    """n8n cannot be connected to (refused, no route, no such name, TLS)."""
+    """No connection to n8n can be made (refused, no route, unknown host name, TLS)."""
 
     fault = FaultClass.DEPENDENCY
     code = "n8n_unreachable"
 
 
 class BreakerOpen(AttemptFailed):
-    """The workflow keeps failing and is not called for a while."""
+    """The circuit breaker of the workflow is open, so the workflow is not called."""
 
     fault = FaultClass.DEPENDENCY
     code = "breaker_open"
 
 
 class WorkflowTimeout(AttemptFailed):
-    """n8n gave no whole answer within the deadline."""
+    """n8n gave no complete answer before the deadline."""
 
     code = "n8n_timeout"
 
 
 class WorkflowRejected(AttemptFailed):
-    """n8n answered with an HTTP status that is no success.
+    """n8n answered with an HTTP status other than 2xx.
 
     Args:
         status: the HTTP status, 300-599.
-        message: what to tell the operator.
-        fault: whether trying again may help; `retry.classify_status` tells.
-        retry_after: seconds n8n asked us to wait.
+        message: the text for the operator.
+        fault: whether another attempt may help, as `retry.classify_status` returns it.
+        retry_after: seconds that n8n asks msgctl to wait.
     """
 
     code = "n8n_rejected"
@@ -239,14 +239,14 @@ class WorkflowRejected(AttemptFailed):
 
 
 class WorkflowMisconfigured(AttemptFailed):
-    """The workflow answers in a way that no repetition will mend."""
+    """The workflow answers in a way that no repetition can change."""
 
     fault = FaultClass.FINAL
     code = "n8n_misconfigured"
 
 
 class BadReply(AttemptFailed):
-    """n8n answered 200 with something no customer can be sent."""
+    """n8n answered 200, but the body contains no reply that can be sent to a customer."""
 
     code = "n8n_bad_reply"
 
@@ -266,23 +266,24 @@ class DependencyDown(AttemptFailed):
 
 
 class LeaseLost(AttemptFailed):
-    """The lease ran out and another worker may have the message: nothing more may be written."""
+    """The lease expired and another worker may hold the message, so this worker must write nothing more."""
 
     code = "lease_lost"
 
 
 class DeliveryFailed(MsgctlError):
-    """One attempt at delivering a response failed; `fault` tells the retry policy what that means.
+    """One attempt to deliver a response failed. The retry policy decides by `fault`.
 
     Args:
-        message: what to tell the operator; never a token, a phone number or the text of a message.
-        fault: whether trying again may help.
-        code: which failure, e.g. `whatsapp_131047`.
-        retry_after: seconds the provider asked us to wait.
-        exceeded_limit: the rate that is exceeded, as the channel's handler calls it; closed for every process, and
-            the try is not charged.
-        stops_channel: whether the channel's own credentials are at fault, so that no delivery can succeed.
-        initial_pause_s: seconds an exceeded rate is closed at first where the provider names none; then 4 times.
+        message: the text for the operator; never a token, a phone number, or the text of a message.
+        fault: whether another attempt may help.
+        code: the code of the failure, e.g. `whatsapp_131047`.
+        retry_after: seconds that the provider asks msgctl to wait.
+        exceeded_limit: the name that the channel's handler gives to the exceeded rate. Every process stops sending
+            under this rate, and the attempt does not count.
+        stops_channel: whether the credentials of the channel are at fault, so that no delivery can succeed.
+        initial_pause_s: seconds of the first pause of an exceeded rate if the provider names none. Each further
+            pause is 4 times as long.
     """
 
     code = "delivery_failed"
@@ -307,7 +308,7 @@ class DeliveryFailed(MsgctlError):
 
 
 class BadAddress(DeliveryFailed):
-    """`channelMetadata` names no one to send to, or the settings name no one to send with."""
+    """`channelMetadata` names no recipient, or the settings name no sender."""
 
     code = "bad_address"
 
@@ -316,7 +317,7 @@ class BadAddress(DeliveryFailed):
 
 
 class ProviderUnreachable(DeliveryFailed):
-    """No connection was made (refused, no route, no such name, TLS), so nothing was sent."""
+    """No connection was made (refused, no route, unknown host name, TLS), so nothing was sent."""
 
     code = "provider_unreachable"
 
@@ -325,13 +326,13 @@ class ProviderUnreachable(DeliveryFailed):
 
 
 class ProviderRejected(DeliveryFailed):
-    """The provider answered that it does not take the message."""
+    """The provider answered that it rejects the message."""
 
     code = "provider_rejected"
 
 
 class DeliveryUnknown(DeliveryFailed):
-    """The request was written and no answer came: it may have arrived, so it is not blindly sent again."""
+    """The request was written and no answer came. It may have arrived, so it is not blindly sent again."""
 
     code = "delivery_unknown"
 

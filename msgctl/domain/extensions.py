@@ -67,7 +67,7 @@ class Extensions:
         return self._loaded[name]
 
     def rescan(self) -> None:
-        """Read the metadata of all distributions again at the next question."""
+        """Discard what was read, so that the next call reads the metadata of all distributions again."""
         self.__dict__.pop("_entry_points", None)
         self._loaded.clear()
 

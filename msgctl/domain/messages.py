@@ -1,6 +1,6 @@
-"""What travels: a message, the agent's reply to it, the response that is delivered. Pure: no I/O, no clock.
+"""Messages, replies, and responses, as they are stored and sent. This module does no I/O and reads no clock.
 
-Python names are snake_case, the wire's are camelCase (`messageId`); msgspec translates and validates.
+Names are snake_case in Python and camelCase in JSON (`messageId`). msgspec translates and validates them.
 """
 
 import hashlib
@@ -15,19 +15,19 @@ IDENTIFIER_PATTERN = r"^[A-Za-z0-9_-]{1,64}\Z"
 Identifier = Annotated[str, msgspec.Meta(pattern=IDENTIFIER_PATTERN)]
 """Id of a message or a conversation: 1 to 64 characters of A-Z a-z 0-9 _ -."""
 Priority = Annotated[int, msgspec.Meta(ge=1, le=10)]
-"""1 to 10; a lower number is worked sooner."""
+"""1 to 10. A lower number is processed sooner."""
 MessageText = Annotated[str, msgspec.Meta(min_length=1, max_length=8000)]
-"""What a customer may say at once, in characters."""
+"""The text of one message, with its length limits in characters."""
 PRIORITIES = range(1, 11)
 DEFAULT_PRIORITY = 5
 
 
 CANARY_AGENT_ID = "canary"
-"""The agent of a synthetic message that the worker answers itself; no agent of a customer can be called so."""
+"""The agent id of a canary that the worker answers itself. An agent of a customer cannot have this id."""
 
 
 class Channel(StrEnum):
-    """Where a message came from and its response goes back to."""
+    """The channel from which a message came and to which its response goes."""
 
     # The members are the channels that msgctl ships. The name of a channel that an extension adds is a valid value
     # too, though no member: to iterate over all channels, call `msgctl.channels.names.channel_names`.
@@ -69,7 +69,7 @@ DIGEST_V1_CONSTANTS = {"timestamp": ""}
 
 
 class State(StrEnum):
-    """Where a message is in its life, as the outside sees it."""
+    """The state of a message, as clients see it."""
 
     WAITING = "waiting"
     ACTIVE = "active"
@@ -82,12 +82,12 @@ class WireStruct(msgspec.Struct, rename="camel", frozen=True):
     """The base of everything that is stored or sent as JSON."""
 
     def to_json(self) -> bytes:
-        """This record as UTF-8 JSON without white space."""
+        """Return this record as UTF-8 JSON without white space."""
         return msgspec.json.encode(self)
 
 
 class Message(WireStruct, kw_only=True, frozen=True):
-    """One message of a customer, as accepted; what a worker needs and nothing it must look up twice."""
+    """One accepted message of a customer, with everything that a worker needs to process it."""
 
     message_id: Identifier
     conversation_id: Identifier
@@ -124,7 +124,7 @@ class Turn(WireStruct, kw_only=True, frozen=True):
 
 
 class Reply(WireStruct, kw_only=True, frozen=True):
-    """What the agent said. The numbers are null where n8n does not tell them."""
+    """The answer of the agent. The optional fields are null if n8n does not report them."""
 
     message: str
     tokens_used: int | None = None
@@ -158,7 +158,7 @@ class Response(UnnumberedResponse, kw_only=True, frozen=True):
 
 
 class Failure(WireStruct, kw_only=True, frozen=True):
-    """Told to the customer's socket when a message ends in the dead letters."""
+    """The notice to the sockets of a customer that a message became a dead letter."""
 
     message_id: str
     conversation_id: str
@@ -170,7 +170,7 @@ class Failure(WireStruct, kw_only=True, frozen=True):
 
     @classmethod
     def for_message(cls, message: Message, code: str, *, timestamp: str) -> Self:
-        """Build what the sender of a message is told.
+        """Build the notice for the sender of a message.
 
         Args:
             message: the message that ended.
@@ -189,6 +189,6 @@ class Failure(WireStruct, kw_only=True, frozen=True):
 
 
 def target_socket_id(event: UnnumberedResponse | Failure) -> str:
-    """The id of the WebSocket that an event of channel `web` is for; empty if it names none."""
+    """Return the id of the WebSocket that an event of channel `web` names; empty if it names none."""
     named = event.channel_metadata.get("websocketId")
     return named if isinstance(named, str) else ""

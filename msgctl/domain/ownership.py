@@ -1,7 +1,7 @@
-"""Whose something is: the one decision behind every route and frame that names a thing of some user.
+"""The ownership check of every route and frame that names a resource of a user.
 
-What belongs to another user does not exist for this one, and who asks cannot tell the two apart. Where decision
-and write must be one step, Redis decides: `is_owner` in redisdb/lua/common.lua, the same comparison.
+For a user, a resource of another user does not exist: the two answers are equal. If the check and a write must be
+one atomic step, the Lua function `is_owner` makes the same comparison in Redis.
 """
 
 from collections.abc import Callable
@@ -15,16 +15,16 @@ Resource = TypeVar("Resource")
 def require_owner(
     kind: str, found: Resource | None, user_id: str | None, owner_of: Callable[[Resource], str]
 ) -> Resource:
-    """What was found, if it exists for this user.
+    """Return a resource if it belongs to this user.
 
     Args:
-        kind: what it is, for the error, e.g. `agent`.
-        found: the thing, whoever's it is; None if there is none.
-        user_id: who asks; None for an operator, for whom everything exists.
-        owner_of: tells whose a thing is.
+        kind: the kind of resource, for the error, e.g. `agent`.
+        found: the resource of any user; None if it does not exist.
+        user_id: the user who asks; None for an operator, who may see every resource.
+        owner_of: returns the owner of a resource.
 
     Raises:
-        NotFound: there is none, or it is another user's.
+        NotFound: the resource does not exist or belongs to another user.
     """
     if found is None or user_id not in (None, owner_of(found)):
         raise not_found(kind)
@@ -32,5 +32,5 @@ def require_owner(
 
 
 def not_found(kind: str) -> NotFound:
-    """The answer to who asks for what is not there, or not for him."""
+    """Return the error for a resource that does not exist or belongs to another user."""
     return NotFound(f"There is no such {kind}.")

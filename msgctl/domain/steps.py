@@ -1,4 +1,4 @@
-"""The six steps that a message takes through a worker, as data; `pipeline` takes them."""
+"""The six steps in which a worker processes a message, as data. `pipeline` performs them."""
 
 from typing import NamedTuple
 
@@ -7,13 +7,13 @@ class Step(NamedTuple):
     """One step of the pipeline."""
 
     progress: int
-    """Percent of the way that the step reports when it begins."""
+    """The progress in percent that the step reports when it begins."""
     name: str
-    """The name in the ledger, in logs and in metrics."""
+    """The name in the ledger, logs, and metrics."""
     event: str
-    """The log event of its beginning."""
+    """The log event at its beginning."""
     label: str
-    """The words for people."""
+    """The text for people."""
 
 
 FIND_AGENT = Step(10, "agent", "Finding the agent", "find the agent")
@@ -24,4 +24,4 @@ PUBLISH_RESPONSE = Step(80, "publish", "Publishing the response", "publish the r
 DONE = Step(100, "done", "Message completed", "done")
 
 STEPS = (FIND_AGENT, READ_HISTORY, PREPARE_PAYLOAD, CALL_WORKFLOW, PUBLISH_RESPONSE, DONE)
-"""All six, in the order in which they are taken."""
+"""All six steps in their order."""

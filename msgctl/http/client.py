@@ -1,7 +1,7 @@
-"""One POST to a provider or a callback: no redirects, a deadline, a bounded answer, and what a failure means.
+"""The HTTP client for providers and callbacks: no redirects, a deadline, a bounded answer, and typed failures.
 
-Whether the request was written decides: before that nothing was sent; after it, without an answer, nobody knows.
-No error names a URL, since some providers want their token in it.
+A failure before the request was written means that nothing was sent. A failure after it means an unknown outcome.
+No error names a URL, because some providers require their token in it.
 """
 
 import time
@@ -20,14 +20,14 @@ from msgctl.domain.errors import DeliveryUnknown, FaultClass, ProviderRejected, 
 from msgctl.domain.retry import classify_status, parse_retry_after
 
 MAX_ANSWER = 65_536
-"""Bytes of an answer that are read."""
+"""The most bytes of an answer that are read."""
 LONGEST_WAIT = 3600.0
-"""Seconds of a `Retry-After` that are believed."""
+"""The most seconds that a `Retry-After` may ask for. Longer ones are cut."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; the body is empty if it did not come whole before the deadline."""
+    """An answer. The body is empty if it was not complete before the deadline."""
 
     status: int
     body: bytes
@@ -40,11 +40,11 @@ class Answer:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds that `Retry-After` asks for, given as seconds or as a date."""
+        """The seconds that `Retry-After` asks for, as a number or as a date."""
         return parse_retry_after(self.headers.get("Retry-After", ""), now=time.time(), longest=LONGEST_WAIT)
 
     def document(self) -> dict[str, Any]:
-        """The body as a JSON object; empty if it is anything else."""
+        """Return the body as a JSON object; empty if the body is anything else."""
         try:
             found = msgspec.json.decode(self.body)
         except msgspec.DecodeError:
@@ -60,13 +60,13 @@ class Answer:
         advice: str = "",
         closes: str = "",
     ) -> ProviderRejected:
-        """The error that this answer means.
+        """Build the error for this answer.
 
         Args:
-            who: the provider, as it stands in error codes.
-            number: the provider's own error number; the HTTP status if it gave none.
-            fault: what the provider's documentation says of that number; None: what the status says.
-            advice: what to do, for people.
+            who: the provider, as error codes name it.
+            number: the error number of the provider. None: the HTTP status.
+            fault: the class of that number according to the provider's documentation. None: that of the status.
+            advice: the remedy, for people.
             closes: the rate that is exceeded, or `url` for an address that is gone.
         """
         number = self.status if number is None else number
@@ -80,11 +80,11 @@ class Answer:
 
 
 class HttpClient:
-    """Sends requests over one shared session; to be used as an async context manager.
+    """Sends requests over one shared session. Use it as an asynchronous context manager.
 
     Args:
         settings: `delivery.timeout`.
-        connector: makes the connections; None: aiohttp's own, to anywhere.
+        connector: makes the connections. None: aiohttp's own, which connects to any address.
     """
 
     def __init__(self, settings: Settings, connector: aiohttp.TCPConnector | None = None) -> None:
@@ -109,14 +109,14 @@ class HttpClient:
         """Send one request.
 
         Args:
-            url: where to; never shown in an error.
-            who: whom the request is for, as errors name it.
-            headers: in addition to the session's.
-            body: what is sent.
+            url: the URL, which no error shows.
+            who: the receiver, as errors name it.
+            headers: headers in addition to those of the session.
+            body: the body.
 
         Raises:
             ProviderUnreachable: nothing was written.
-            DeliveryUnknown: it was written, and no status came back.
+            DeliveryUnknown: the request was written, and no status came back.
         """
         progress = SimpleNamespace(written=False)
         try:
@@ -131,10 +131,10 @@ class HttpClient:
         raise ProviderUnreachable(f"{who} cannot be connected to ({fault}); nothing was sent.")
 
     async def get(self, url: str, *, who: str, headers: Mapping[str, str]) -> Answer:
-        """Ask for something, which changes nothing.
+        """Send a GET request.
 
         Raises:
-            ProviderUnreachable: there was no answer.
+            ProviderUnreachable: no answer came.
         """
         try:
             async with self._session.get(
@@ -150,7 +150,7 @@ async def _mark_written(_session: aiohttp.ClientSession, context: SimpleNamespac
 
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    """The body up to `MAX_ANSWER`; empty if it breaks off, for the status is known all the same."""
+    """Return the body up to `MAX_ANSWER`; empty if it breaks off, because the status is known even then."""
     body = bytearray()
     try:
         async for chunk in response.content.iter_any():

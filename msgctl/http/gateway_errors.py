@@ -1,4 +1,4 @@
-"""What the gateway refuses, as an error of ours."""
+"""Errors of the gateway's HTTP interface, as errors of msgctl."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ HINT_BY_STATUS = {
 
 
 def gateway_error(status: int, document: Any) -> MsgctlError:
-    """The error to raise.
+    """Return the error to raise for an answer of the gateway.
 
     Args:
-        status: of HTTP, no success.
-        document: the body, decoded.
+        status: the HTTP status, not 2xx.
+        document: the decoded body.
     """
     fault = document.get("error") if isinstance(document, dict) else None
     fault = fault if isinstance(fault, dict) else {}

@@ -1,7 +1,8 @@
-"""POST over HTTP/1.1 to one origin, on connections that are kept: the least that calling n8n takes.
+"""POST over HTTP/1.1 to one origin on persistent connections, with only the features that a call of n8n needs.
 
-httptools parses, as it does for uvicorn; TLS and names are the event loop's. No redirects, no cookies, no proxies,
-no compression. It exists for its price: with aiohttp the same call is 30 % of a worker's CPU.
+httptools parses the answers, as it does for uvicorn. The event loop resolves names and does TLS. There are no
+redirects, cookies, proxies, or compression. The reason is speed: with aiohttp the same call takes 30 % of the CPU
+of a worker.
 """
 
 import asyncio
@@ -18,23 +19,23 @@ import msgspec
 from msgctl.domain.errors import ConfigurationError
 
 MAX_RESPONSE_HEAD_BYTES = 65_536
-"""Bytes the head of an answer may have."""
+"""The most bytes of the head of an answer."""
 
 
 class ConnectFailed(Exception):
-    """No connection came about; nothing was sent."""
+    """No connection was made, so nothing was sent."""
 
 
 class ConnectionBroken(Exception):
-    """The connection ended, or spoke no HTTP, before the answer was whole; the request may have been worked."""
+    """The connection ended or broke HTTP before the answer was complete. The request may have been processed."""
 
 
 class ResponseTooLarge(Exception):
-    """The answer has more bytes than are read."""
+    """The answer has more bytes than the limit."""
 
 
 class PooledResponse(msgspec.Struct, frozen=True):
-    """What came back."""
+    """A complete answer."""
 
     status: int
     headers: Mapping[bytes, bytes]
@@ -43,10 +44,10 @@ class PooledResponse(msgspec.Struct, frozen=True):
 
 
 class PooledConnection(asyncio.Protocol):
-    """One connection: one request at a time.
+    """One connection, which carries one request at a time.
 
     Args:
-        max_body_bytes: bytes an answer may have.
+        max_body_bytes: the most bytes of the body of an answer.
     """
 
     def __init__(self, max_body_bytes: int) -> None:
@@ -68,7 +69,7 @@ class PooledConnection(asyncio.Protocol):
         """Send a request and wait for its answer.
 
         Raises:
-            ConnectionBroke, AnswerTooLarge: and the connection is closed; also where the caller is cancelled.
+            ConnectionBroken, ResponseTooLarge: the connection is closed, as it is when the caller is cancelled.
         """
         self._headers = {}
         self._head_bytes, self._body, self._in_body, self._keep_alive = 0, bytearray(), False, False
@@ -82,17 +83,17 @@ class PooledConnection(asyncio.Protocol):
                 self.close()
 
     def close(self) -> None:
-        """End it."""
+        """Close the connection."""
         if not self._closed:
             self._closed = True
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to write."""
+        """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, which calls the methods below; what nobody has asked for ends the connection."""
+        """Feed the parser, which calls the methods below. Data that no request awaits closes the connection."""
         if self._response is None or self._response.done():
             self.close()
             return
@@ -105,10 +106,10 @@ class PooledConnection(asyncio.Protocol):
             self._reject_response(ConnectionBroken("endless head"))
 
     def connection_lost(self, error: Exception | None) -> None:
-        """An answer without a length ends with the connection; any other is broken off.
+        """Complete an answer without a length, or fail any other.
 
-        The parser knows this connection as this knows the parser: let go, both are freed at once and do not wait
-        for the garbage collector.
+        The parser and this connection refer to each other. Without the references, both are freed immediately and
+        do not wait for the garbage collector.
         """
         self._closed = True
         if self._in_body and not {b"content-length", b"transfer-encoding"} & self._headers.keys():
@@ -117,24 +118,24 @@ class PooledConnection(asyncio.Protocol):
         del self._parser, self._transport
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header is there."""
+        """Store one header."""
         self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
+        """Note that the head is complete."""
         self._in_body = self._parser.get_status_code() >= 200
 
     def on_body(self, part: bytes) -> None:
-        """A part of the body is there."""
+        """Append a part of the body."""
         self._body += part
         if len(self._body) > self._max_body:
-            # What a refusal says of itself at length is of no interest, what it is, is.
+            # For an error, the status suffices and the rest of a long body is not needed.
             self._resolve_response(keep=False) if self._parser.get_status_code() >= 300 else self._reject_response(
                 ResponseTooLarge
             )
 
     def on_message_complete(self) -> None:
-        """All of it is there; unless it is an interim one (103), which another follows."""
+        """Complete the answer, unless it is an interim one (103), which another answer follows."""
         if self._in_body:
             self._resolve_response(keep=self._parser.should_keep_alive())
         else:
@@ -152,16 +153,16 @@ class PooledConnection(asyncio.Protocol):
 
 
 class HttpPool:
-    """The connections to one origin: as many as there are requests at a time, kept for the next ones.
+    """The connections to one origin, one for each concurrent request, kept for later requests.
 
     Args:
-        base_url: `http://` or `https://`, a host, perhaps a port, a path, and `user:password@` for Basic.
-        connect_timeout_s: seconds a connection may take.
-        keep_alive_s: seconds an idle connection is used again.
-        max_body_bytes: bytes an answer may have.
+        base_url: `http://` or `https://` and a host; optionally a port, a path, and `user:password@` for Basic.
+        connect_timeout_s: seconds that connecting may take.
+        keep_alive_s: seconds during which an idle connection may be used again.
+        max_body_bytes: the most bytes of the body of an answer.
 
     Raises:
-        ConfigurationError: the URL is none of these.
+        ConfigurationError: the URL has another form.
     """
 
     def __init__(
@@ -182,18 +183,18 @@ class HttpPool:
         self._keep_alive_s = keep_alive_s
         self._max_body = max_body_bytes
         self._idle: deque[PooledConnection] = deque()
-        """The one used last stands last."""
+        """Idle connections. The most recently used one is the last."""
 
     async def post(self, path: str, headers: Mapping[str, str], body: bytes) -> PooledResponse:
-        """Send one request; it is never sent again.
+        """Send one request once, without retries.
 
         Args:
-            path: below the base URL, with its slash.
-            headers: besides Host, Content-Length and the like.
+            path: the path below the base URL, with its leading slash.
+            headers: headers in addition to Host, Content-Length, and the like.
             body: the body.
 
         Raises:
-            ConnectFailed, ConnectionBroke, AnswerTooLarge.
+            ConnectFailed, ConnectionBroken, ResponseTooLarge.
         """
         connection = self._take_idle() or await self._connect()
         answer = await connection.post(self._encode_request(path, headers, body))
@@ -204,7 +205,7 @@ class HttpPool:
         return answer
 
     def close(self) -> None:
-        """End the connections that are not in use."""
+        """Close the idle connections."""
         while self._idle:
             self._idle.pop().close()
 
@@ -214,7 +215,7 @@ class HttpPool:
         return b"POST %s%s HTTP/1.1\r\n%s%s" % (self._path, path.encode(), head.encode(), body)
 
     def _take_idle(self) -> PooledConnection | None:
-        """The connection that was used last; those before it are the first to grow old."""
+        """Take the most recently used connection, so that the others expire first."""
         self._close_expired(asyncio.get_running_loop().time() - self._keep_alive_s)
         while self._idle:
             if (connection := self._idle.pop()).is_usable:
@@ -222,7 +223,7 @@ class HttpPool:
         return None
 
     def _close_expired(self, idle_since: float) -> None:
-        """End those that nobody has used since; the other side is about to do the same."""
+        """Close connections unused since that time, because the server is about to close them too."""
         while self._idle and self._idle[0].idle_since <= idle_since:
             self._idle.popleft().close()
 

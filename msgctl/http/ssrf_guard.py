@@ -1,7 +1,7 @@
-"""Where a callback may go: to public https addresses, checked as they are connected to, and to allowed hosts.
+"""The guard of callbacks against server-side request forgery: public https addresses and allowed hosts only.
 
-A name is resolved once a connection; every address of it must be public; one of those very addresses is connected
-to, with the name in SNI and `HostOption`. Redirects are never followed.
+A name is resolved once per connection, and all its addresses must be public. The connection goes to one of exactly
+these addresses, with the name in SNI and `Host`. Redirects are never followed.
 """
 
 import ipaddress
@@ -15,9 +15,9 @@ from yarl import URL
 from msgctl.domain.errors import BadAddress
 
 PORTS = frozenset({443, 8443})
-"""Where a callback that is not on the operator's list may listen."""
+"""The ports of callbacks that are not on the operator's list."""
 LONGEST_URL = 2048
-"""Characters a callback's URL may have."""
+"""The most characters of the URL of a callback."""
 GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 DENIED = tuple(
     ipaddress.ip_network(text)
@@ -32,7 +32,7 @@ DENIED = tuple(
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the public internet, and to one host there.
+    """Return whether an IP address belongs to one host on the public internet.
 
     `ipaddress.is_global` alone also lets through multicast, 6to4, NAT64 and cloud metadata.
     """
@@ -49,10 +49,10 @@ def is_public(address: str) -> bool:
 
 
 def check_url(text: object, allowed_hosts: Collection[str]) -> tuple[URL, bool]:
-    """The URL of a callback, and whether its host is on the operator's list.
+    """Parse the URL of a callback, and return it and whether its host is on the operator's list.
 
     Raises:
-        BadAddress: it is missing, no URL, or one that may not be called.
+        BadAddress: the URL is missing, invalid, or must not be called.
     """
     if not isinstance(text, str) or not text or len(text) > LONGEST_URL:
         raise BadAddress("channelMetadata.callbackUrl is missing or too long; give an https URL.")
@@ -76,7 +76,7 @@ def check_url(text: object, allowed_hosts: Collection[str]) -> tuple[URL, bool]:
 
 
 def guarded_connector() -> aiohttp.TCPConnector:
-    """A connector that connects to public addresses only, and anew for each request."""
+    """Return a connector that connects to public addresses only and makes a new connection for each request."""
     return aiohttp.TCPConnector(
         resolver=PublicResolver(aiohttp.ThreadedResolver()),
         socket_factory=_public_socket,
@@ -99,11 +99,11 @@ class PublicResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses of a host.
+        """Return the addresses of a host.
 
         Raises:
             BadAddress: one of them is not public.
-            OSError: there are none.
+            OSError: the host has no address.
         """
         found = await self._inner.resolve(host, port, family)
         if not all(is_public(result["host"]) for result in found):
@@ -129,7 +129,7 @@ def _not_public() -> BadAddress:
 
 
 def _public_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """The last look, at the very address that is about to be connected to."""
+    """Check the address once more, immediately before the connection is made."""
     family, kind, protocol, _, target = address
     if not is_public(str(target[0])):
         raise PermissionError("not a public address")
