@@ -1,7 +1,7 @@
-"""Log records in journald's own protocol, so that `journalctl MSGCTL_MESSAGE=…` finds what concerns a message.
+"""Log records in journald's native protocol, so that `journalctl MSGCTL_MESSAGE=…` finds the lines of a message.
 
-Written here because it is one datagram (systemd.io/JOURNAL_NATIVE_PROTOCOL), and a library for it would have to be
-compiled against libsystemd on each machine.
+The protocol is one datagram (systemd.io/JOURNAL_NATIVE_PROTOCOL). A library for it would have to be compiled
+against libsystemd on each machine.
 """
 
 import json
@@ -15,21 +15,21 @@ from typing import Any
 
 JOURNAL_SOCKET_PATH = "/run/systemd/journal/socket"
 MAX_FIELD_CHARS = 16_384
-"""Characters of one field; a datagram has room for a few of them."""
+"""The most characters of one field. A datagram has room for a few fields of this size."""
 SYSLOG_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
-"""Python's levels and syslog's; 7, debug, is below."""
+"""Python's levels with those of syslog. Lower levels are 7, debug."""
 JOURNAL_FIELD_NAMES = {
     "messageId": "MSGCTL_MESSAGE",
     "conversationId": "MSGCTL_CONVERSATION",
     "daemon": "MSGCTL_DAEMON",
 }
-"""Fields whose name is not made by rule."""
+"""Fields whose journal name does not follow the rule of `_field_name`."""
 FIELDS_OUTSIDE_TEXT = ("event", "level", "timestamp", "daemon")
-"""Fields that the text of the line need not repeat: the journal has them."""
+"""Fields that the text of a line does not repeat, because the journal stores them anyway."""
 
 
 def is_journal_behind_stderr() -> bool:
-    """Whether standard error is the journal's stream ($JOURNAL_STREAM), and not redirected since."""
+    """Return whether standard error is the journal ($JOURNAL_STREAM) and was not redirected since."""
     device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
     try:
         status = os.fstat(sys.stderr.fileno())
@@ -39,12 +39,12 @@ def is_journal_behind_stderr() -> bool:
 
 
 class JournalHandler(logging.Handler):
-    """Sends each record as fields; its formatter must render JSON.
+    """Sends each record as fields. Its formatter must render JSON.
 
-    What the journal does not take goes to standard error, which is the journal too, without the fields.
+    Records that the journal rejects go to standard error, which is the journal too, but without fields.
 
     Args:
-        address: the journal's socket.
+        address: the socket of the journal.
     """
 
     def __init__(self, address: str = JOURNAL_SOCKET_PATH) -> None:
@@ -66,13 +66,13 @@ class JournalHandler(logging.Handler):
             sys.stderr.write(line + "\n")
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the socket."""
         self._socket.close()
         super().close()
 
 
 def encode_fields(fields: dict[str, str]) -> bytes:
-    """Fields as journald takes them: `NAME=value`, or with a length where the value has line breaks."""
+    """Encode fields for journald: `NAME=value`, or with a length if the value has line breaks."""
     parts = []
     for name, value in fields.items():
         data = value[:MAX_FIELD_CHARS].encode("utf-8", "replace")
@@ -104,7 +104,7 @@ def _to_fields(record: logging.LogRecord, facts: dict[str, Any]) -> dict[str, st
 
 
 def _field_name(fact: str) -> str:
-    """`attempt` is MSGCTL_ATTEMPT, `deadLetters` MSGCTL_DEAD_LETTERS; journald takes 64 of A-Z, 0-9 and _."""
+    """Return the journal name: `deadLetters` gives MSGCTL_DEAD_LETTERS. journald takes 64 of A-Z, 0-9, and _."""
     if fact in JOURNAL_FIELD_NAMES:
         return JOURNAL_FIELD_NAMES[fact]
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", fact)

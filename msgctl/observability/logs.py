@@ -1,8 +1,8 @@
-"""Log lines: structured, with the message's id bound to each, never with a secret or the text of a message.
+"""Structured log lines, which carry the id of the message, but never a secret or the text of a message.
 
-A line goes to standard error, or with its fields to the journal if that is what stands behind it. Where
-`logs.directory` is set, it goes to `combined.log` too and, from level error up, to `error.log`. The files are
-written through `WatchedFileHandler`, so logrotate may move them.
+A line goes to standard error, or with its fields to the journal if standard error is the journal. If
+`logs.directory` is set, it also goes to `combined.log` and, from level error up, to `error.log`.
+`WatchedFileHandler` writes the files, so logrotate may move them.
 """
 
 import asyncio
@@ -30,19 +30,19 @@ QUERY_TOKEN_PATTERN = re.compile(r"(token=)[^&\s\"']+")
 JWT_PATTERN = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*")
 PHONE_PATTERN = re.compile(r"\+\d{10,15}\b")
 SECRET_HINT_PATTERN = re.compile(r"bot\d|token=|eyJ|\+\d{10}")
-"""In whatever one of the four would mask."""
+"""A quick test that matches every text that one of the four patterns would mask."""
 LEADING_FIELDS = ("error", "code")
 TRAILING_FIELDS = ("step", "attempt", "messageId", "conversationId", "daemon")
 PLACED_FIELDS = {*LEADING_FIELDS, *TRAILING_FIELDS}
-"""What a line as text tells first, and what last."""
+"""The fields that a text line shows first or last."""
 
 
 def configure(settings: Settings, *, daemon: str) -> None:
-    """Set up logging for this process, once, before anything is logged.
+    """Set up logging for this process. Call it once, before anything is logged.
 
     Args:
-        settings: `logs.*` decides level, format and files.
-        daemon: bound to each line as `daemon`; empty: a command, which is none.
+        settings: `logs.*` decides level, format, and files.
+        daemon: bound to each line as `daemon`; empty for a command.
     """
     first = JournalHandler() if is_journal_behind_stderr() else BatchingHandler(sys.stderr)
     handlers: list[logging.Handler] = [first]
@@ -66,25 +66,25 @@ def configure(settings: Settings, *, daemon: str) -> None:
 
 
 def get_logger(name: str) -> "structlog.typing.FilteringBoundLogger":
-    """The logger of a module; bind what a line must carry, e.g. `log.bind(messageId=…)`."""
+    """Return the logger of a module. Bind the fields that each line must carry, e.g. `log.bind(messageId=…)`."""
     return cast("structlog.typing.FilteringBoundLogger", _LazyLogger(name))
 
 
 def bound_fields(**fields: Any) -> AbstractContextManager[object]:
-    """Within this context, each line of this task carries `facts`, whoever writes it.
+    """Add `fields` to each line that this task logs within this context, from any module.
 
-    A fact that is a method is called for each line, so that what changes all the time is bound once.
+    A value that is a method is called for each line, so that a changing value needs to be bound only once.
     """
     return cast("AbstractContextManager[object]", _load_structlog().contextvars.bound_contextvars(**fields))
 
 
 def bind_fields(**fields: Any) -> None:
-    """From here on, until the `bound` around it ends, each line of this task carries `facts` too."""
+    """Add `fields` to each further line of this task, until the surrounding `bound_fields` ends."""
     _load_structlog().contextvars.bind_contextvars(**fields)
 
 
 class _LazyLogger:
-    """One of structlog's loggers, made when it is first used; its methods are looked up once."""
+    """A logger of structlog that is created at its first use. Its methods are looked up once."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -96,9 +96,9 @@ class _LazyLogger:
 
 
 class BatchingHandler(logging.StreamHandler[Any]):
-    """Writes the lines of one turn of the event loop together: under load that is one system call for many.
+    """Writes the lines of one iteration of the event loop together, which saves system calls under load.
 
-    Warnings and worse are written at once, with whatever waits before them.
+    Warnings and errors are written immediately, together with the lines that wait before them.
 
     Args:
         stream: a text file, e.g. `sys.stderr`.
@@ -109,11 +109,11 @@ class BatchingHandler(logging.StreamHandler[Any]):
         self._lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a line until the turn ends; where no loop runs, write it."""
+        """Keep a line until the iteration ends. If no loop runs, write it."""
         try:
             self._lines.append(self.format(record))
             if len(self._lines) > 1 and record.levelno < logging.WARNING:
-                return  # the first of them has seen to it
+                return  # the first line has scheduled the flush
             loop = _running_loop()
             if loop is None or record.levelno >= logging.WARNING:
                 self.flush()
@@ -123,7 +123,7 @@ class BatchingHandler(logging.StreamHandler[Any]):
             self.handleError(record)
 
     def flush(self) -> None:
-        """Write what waits; not while another thread adds to it, whose line would go with the list."""
+        """Write the waiting lines, under the lock, because a line that another thread adds would be lost."""
         self.acquire()
         try:
             lines, self._lines = self._lines, []
@@ -135,10 +135,10 @@ class BatchingHandler(logging.StreamHandler[Any]):
 
 
 class EventFormatter(logging.Formatter):
-    """Renders what structlog, or a library, has logged, once for all handlers that want it alike.
+    """Renders a record of structlog or of a library, once for all handlers of the same format.
 
     Args:
-        as_json: or as text for people.
+        as_json: whether to render JSON instead of text for people.
     """
 
     def __init__(self, *, as_json: bool) -> None:
@@ -151,7 +151,7 @@ class EventFormatter(logging.Formatter):
         return _to_json if self._as_json else _make_text_renderer()
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line; a traceback may make it several."""
+        """Return the record as one line, or several with a traceback."""
         kept = record.__dict__.get(self._cache_key)
         if kept is None:
             event = record.msg if isinstance(record.msg, dict) else self._to_event(record)
@@ -159,7 +159,7 @@ class EventFormatter(logging.Formatter):
         return cast("str", kept)
 
     def _to_event(self, record: logging.LogRecord) -> dict[str, Any]:
-        """What a library has logged, as ours would have been."""
+        """Convert the record of a library to an event of the same form as those of msgctl."""
         event = {"event": record.getMessage(), "level": record.levelname.lower()}
         if record.exc_info:
             event["exception"] = self.formatException(record.exc_info)
@@ -168,7 +168,7 @@ class EventFormatter(logging.Formatter):
 
 @cache
 def _load_structlog() -> Any:
-    """The library, set up; imported when something is logged: it takes 0.1 s, and most commands log nothing."""
+    """Import and configure structlog at the first log line. It takes 0.1 s, and most commands log nothing."""
     import structlog  # noqa: PLC0415 - see above
 
     structlog.configure(
@@ -181,7 +181,7 @@ def _load_structlog() -> Any:
             _pass_to_logging,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
-        # What is below the level costs a call that does nothing, not a walk through the processors.
+        # A line below the level costs one empty call instead of a pass through the processors.
         wrapper_class=structlog.make_filtering_bound_logger(_minimum_level()),
         cache_logger_on_first_use=True,
     )
@@ -189,14 +189,14 @@ def _load_structlog() -> Any:
 
 
 def _minimum_level() -> int:
-    """The level that `configure` has set; where nobody has called it, all lines are left to logging."""
+    """Return the level that `configure` set. If it was not called, `logging` filters all lines."""
     root = logging.getLogger()
     ours = any(isinstance(handler.formatter, EventFormatter) for handler in root.handlers)
     return root.level if ours else logging.NOTSET
 
 
 def _pass_to_logging(_logger: Any, _method: str, event: Any) -> tuple[tuple[Any], dict[str, Any]]:
-    """To logging, whose handlers render it."""
+    """Pass an event to `logging`, whose handlers render it."""
     return (event,), {}
 
 
@@ -205,7 +205,7 @@ def _to_json(_logger: Any, _method: str, event: dict[str, Any]) -> str:
 
 
 def _make_text_renderer() -> Any:
-    """Renders a line as text: time and event, what went wrong, then the rest, the ids last."""
+    """Return a renderer of text lines: time and event, then the error, the other fields, and the ids last."""
     render = _load_structlog().dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), pad_event_to=0, pad_level=False, sort_keys=False
     )
@@ -235,7 +235,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def redact(_logger: Any, _method: str, event: Any) -> Any:
-    """Take tokens and phone numbers out of every text of a line, a traceback included."""
+    """Mask tokens and phone numbers in every text of a line, including a traceback."""
     told = {}
     for key, fact in event.items():
         value = fact() if isinstance(fact, MethodType) else fact
@@ -245,9 +245,9 @@ def redact(_logger: Any, _method: str, event: Any) -> Any:
 
 
 def redact_text(text: str) -> str:
-    """Mask bot tokens, `token=` in queries, JWTs, phone numbers, and what could forge a line or move a cursor."""
+    """Mask bot tokens, `token=` in queries, JWTs, phone numbers, and control characters."""
     if text.isprintable() and not SECRET_HINT_PATTERN.search(text):
-        return text  # nearly every text of nearly every line: a third of what a line costs is saved here
+        return text  # true of nearly every text, which saves a third of the cost of a line
     text = PHONE_PATTERN.sub("[phone]", text)
     text = JWT_PATTERN.sub(
         "[jwt]", QUERY_TOKEN_PATTERN.sub(r"\1[secret]", BOT_TOKEN_PATTERN.sub("bot[secret]", text))

@@ -1,4 +1,4 @@
-"""The sd_notify(3) protocol, both ends: what a daemon tells systemd, or whoever else started it."""
+"""The sd_notify(3) protocol, both ends: the daemon, and the process that started it (systemd or msgctl)."""
 
 import asyncio
 import os
@@ -6,15 +6,15 @@ import socket
 from contextlib import suppress
 
 NOTIFY_SEND_TIMEOUT_S = 1.0
-"""Seconds a datagram may wait for room. Whoever started us and stopped listening must not stop us too."""
+"""Seconds that a datagram may wait for room. A parent that stopped listening must not block the daemon."""
 
 
 def send(*lines: str, timeout_s: float = NOTIFY_SEND_TIMEOUT_S) -> None:
-    """Send one datagram to $NOTIFY_SOCKET; without that variable, or a listener there, do nothing.
+    """Send one datagram to $NOTIFY_SOCKET. Without that variable or a listener, do nothing.
 
     Args:
         lines: assignments such as `READY=1`, each without a line break.
-        timeout_s: seconds to wait for room in the listener's queue; 0 from within an event loop that serves.
+        timeout_s: seconds to wait for room in the listener's queue; 0 inside a serving event loop.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
@@ -25,7 +25,7 @@ def send(*lines: str, timeout_s: float = NOTIFY_SEND_TIMEOUT_S) -> None:
 
 
 def watchdog_seconds() -> float:
-    """How often systemd wants to hear WATCHDOG=1 from this very process, in seconds; 0: not at all."""
+    """Return the seconds within which systemd expects WATCHDOG=1 from this process; 0 if it expects none."""
     microseconds, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     if not microseconds.isdecimal() or (pid and pid != str(os.getpid())):
         return 0.0
@@ -33,16 +33,16 @@ def watchdog_seconds() -> float:
 
 
 def inherited_socket_fd() -> int | None:
-    """The file descriptor of the one socket that systemd has opened for this process (LISTEN_FDS), if it has."""
+    """Return the file descriptor of the one socket that systemd opened for this process (LISTEN_FDS), or None."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()) or os.environ.get("LISTEN_FDS") != "1":
         return None
     return 3
 
 
 class NotifySocket:
-    """The socket one child is given in NOTIFY_SOCKET.
+    """The socket whose address one child gets in NOTIFY_SOCKET.
 
-    Its address is one of Linux's abstract names: there is no file to clean up, whatever ends us.
+    Its address is an abstract name of Linux, so there is no file to clean up, even after a crash.
     """
 
     def __init__(self) -> None:
@@ -51,12 +51,12 @@ class NotifySocket:
         self.address = "@" + self._socket.getsockname()[1:].decode()
 
     async def wait_ready(self) -> None:
-        """Return once the child has said READY=1."""
+        """Return when the child has sent READY=1."""
         while "READY=1" not in await self.receive():
             pass
 
     async def receive(self) -> list[str]:
-        """The lines of the next datagram."""
+        """Receive the next datagram and return its lines."""
         loop = asyncio.get_running_loop()
         return (await loop.sock_recv(self._socket, 4096)).decode("utf-8", "replace").splitlines()
 

@@ -1,4 +1,4 @@
-"""PostgreSQL: a pool that opens when it is needed and tells at once when nobody listens there."""
+"""The connection pool of PostgreSQL, which opens at the first query and fails fast if a connection is refused."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -51,7 +51,7 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[PostgresConnection]:
-        """A connection for one query or a few.
+        """Yield a connection for one or a few queries.
 
         Raises:
             PostgresUnavailable: PostgreSQL refuses, or gives no answer within `postgres.timeout`.
@@ -70,16 +70,16 @@ class Database:
                     await self._pool.putconn(connection)
 
     def _expire_waits(self, _pool: AsyncConnectionPool[PostgresConnection]) -> None:
-        """Nobody can be connected to: end the patience of all who wait for a connection."""
+        """End the waits for a connection, because none can be made."""
         for patience in self._connection_waits:
             patience.reschedule(asyncio.get_running_loop().time())
 
 
 def connection_string(settings: Settings) -> str:
-    """The configured URL, checked; psycopg's own complaint is dropped, since it quotes parts of the URL.
+    """Return the configured URL, checked. psycopg's error text is dropped, because it quotes parts of the URL.
 
     Raises:
-        ConfigurationError: it is no connection URL.
+        ConfigurationError: it is not a connection URL.
     """
     url = settings.postgres.url.get_secret_value()
     try:
@@ -92,7 +92,7 @@ def connection_string(settings: Settings) -> str:
 
 
 def connection_arguments(settings: Settings) -> dict[str, Any]:
-    """What every connection is opened with. No prepared statements, so that pgbouncer may stand between."""
+    """Return the arguments of every connection. Prepared statements are off, so that PgBouncer can be used."""
     return {
         "autocommit": True,
         "row_factory": dict_row,
@@ -103,7 +103,7 @@ def connection_arguments(settings: Settings) -> dict[str, Any]:
 
 
 def describe_postgres(settings: Settings) -> str:
-    """Where PostgreSQL is, without user and password, for messages to people."""
+    """Return the address of PostgreSQL for people, without user and password."""
     parts = conninfo_to_dict(connection_string(settings))
     host, port, database = (parts.get(name) for name in ("host", "port", "dbname"))
     return f"postgresql://{host or ''}{f':{port}' if port else ''}/{database or ''}"

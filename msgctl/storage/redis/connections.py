@@ -1,4 +1,4 @@
-"""Connections to Redis, each kind with the timeouts its use can bear."""
+"""Connections to Redis, each kind with the timeouts that suit its use."""
 
 import asyncio
 from typing import Any
@@ -18,7 +18,7 @@ SHORT_COMMAND_RETRY = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3)
 
 
 def connect(settings: Settings) -> RedisClient:
-    """A client for short commands, whose pool makes a task wait for a free connection instead of failing it."""
+    """Return a client for short commands. If no connection is free, a task waits for one instead of failing."""
     pool = _make_pool(
         settings,
         max_connections=settings.redis.max_connections,
@@ -30,13 +30,13 @@ def connect(settings: Settings) -> RedisClient:
 
 
 def blocking_client(settings: Settings, *, max_block_s: float) -> RedisClient:
-    """A client with one connection of its own, for commands that wait inside Redis (BLPOP, XREADGROUP, pub/sub).
+    """Return a client with its own connection, for commands that block in Redis (BLPOP, XREADGROUP, pub/sub).
 
-    It never re-sends: what a lost reply carried is fetched again by the caller, who knows how.
+    It never sends a command again. If a reply is lost, the caller fetches its content again.
 
     Args:
         settings: where Redis is.
-        max_block_s: the longest a command of its may wait inside Redis, in seconds.
+        max_block_s: the longest time that a command may block in Redis, in seconds.
     """
     manner = _connection_options(settings, socket_timeout_s=settings.redis.timeout + max_block_s)
     patience = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 0)
@@ -44,14 +44,14 @@ def blocking_client(settings: Settings, *, max_block_s: float) -> RedisClient:
 
 
 async def ping_new_connection(settings: Settings, *, check_write: bool = False) -> None:
-    """Return once Redis has answered a newcomer, whatever becomes of the connections there are.
+    """Return when Redis has answered on a new connection, independently of existing connections.
 
     Args:
         settings: `redis.*`.
-        check_write: also whether it takes a write; one that is full, or a replica, takes none.
+        check_write: whether to test a write too, which a full Redis or a replica rejects.
 
     Raises:
-        RedisUnavailable: it has not within `redis.timeout`, and why.
+        RedisUnavailable: it did not answer within `redis.timeout`; the text says why.
     """
     newcomer = blocking_client(settings, max_block_s=0)
     try:
@@ -66,7 +66,7 @@ async def ping_new_connection(settings: Settings, *, check_write: bool = False) 
 
 
 def connect_sync(settings: Settings) -> BlockingRedis:
-    """A client that blocks its thread, for RQ's own code."""
+    """Return a client that blocks its thread, for RQ's own code."""
     redis = settings.redis
     manner: dict[str, Any] = {
         "db": redis.database,
@@ -81,7 +81,7 @@ def connect_sync(settings: Settings) -> BlockingRedis:
 
 
 def describe_redis(settings: Settings) -> str:
-    """Where Redis is, without the password, for messages to people."""
+    """Return the address of Redis for people, without the password."""
     redis = settings.redis
     if redis.sentinels:
         return f"{redis.sentinel_service}/{redis.database} of the Sentinels {', '.join(redis.sentinels)}"

@@ -11,7 +11,7 @@ from msgctl.storage.redis.client import RedisClient
 from msgctl.storage.redis.connections import describe_redis
 
 MAX_MEMORY_RATIO = 0.8
-"""Share of `maxmemory` above which nothing new is accepted, so that what was accepted can still be worked."""
+"""The share of `maxmemory` above which no message is accepted, so that accepted ones can still be processed."""
 ALARM_INTERVAL_S = 60.0
 """Seconds between two alarms of the same kind."""
 
@@ -19,32 +19,32 @@ log = logs.get_logger(__name__)
 
 
 async def check_durability(redis: RedisClient, settings: Settings) -> None:
-    """Refuse a Redis that may forget an accepted message.
+    """Reject a Redis that may lose an accepted message.
 
-    INFO is asked, not CONFIG, since managed servers forbid CONFIG.
+    The check reads INFO instead of CONFIG, because managed servers forbid CONFIG.
 
     Raises:
-        UnsafeRedis: it evicts keys or keeps no append-only file; the text holds the mending command.
-        RedisUnavailable: it does not answer.
+        UnsafeRedis: Redis evicts keys or keeps no append-only file. The text contains the command that fixes it.
+        RedisUnavailable: Redis does not answer.
     """
     _require_durability(await redis.info("memory", "persistence"), settings)
 
 
 def is_durable(info: Mapping[str, Any]) -> bool:
-    """Whether a Redis keeps what it takes.
+    """Return whether Redis keeps the data it accepted.
 
     Args:
-        info: its INFO, sections memory and persistence.
+        info: the INFO of Redis, sections memory and persistence.
     """
     return not _find_problems(info)
 
 
 class DurabilityMonitor:
-    """An eye on a Redis that was safe when this process started; `look` is to be called each second.
+    """Watches a Redis that was safe when this process started. Call `check` each second.
 
     Args:
-        redis: a client of `redisdb.connect`.
-        settings: `redis.accept_data_loss`; names Redis in alarms.
+        redis: a client of `connections.connect`.
+        settings: `redis.accept_data_loss`, and the address of Redis for alarms.
     """
 
     def __init__(self, redis: RedisClient, settings: Settings) -> None:
@@ -52,12 +52,12 @@ class DurabilityMonitor:
         self._settings = settings
         self._next_alarm = 0.0
         self.is_full = False
-        """Whether it has less than a fifth of its memory left."""
+        """Whether Redis has less than a fifth of its memory left."""
         self.evicts = False
-        """Whether it may drop what it took, and nobody said that this is accepted."""
+        """Whether Redis may evict accepted data, and the settings do not accept that."""
 
     async def check(self) -> None:
-        """Ask Redis how it is; raise an alarm in the log, once a minute, if it has become unsafe or full.
+        """Check Redis, and log an alarm, at most once per minute, if it has become unsafe or full.
 
         Raises:
             RedisUnavailable: it does not answer.
@@ -68,7 +68,7 @@ class DurabilityMonitor:
             log.error("Redis is not safe", error=alarm)
 
     async def rejection_reason(self) -> str:
-        """Why nothing new is accepted right now, in a sentence; empty if it is.
+        """Return a sentence that says why no message is accepted now; empty if messages are accepted.
 
         Raises:
             RedisUnavailable: it does not answer.
@@ -81,10 +81,10 @@ class DurabilityMonitor:
         return ""
 
     def require_capacity(self) -> None:
-        """Refuse to add to a Redis that is nearly full, or evicts.
+        """Reject new data for a Redis that is nearly full or evicts keys.
 
         Raises:
-            RedisUnavailable: at the last look it was, or did.
+            RedisUnavailable: at the last check it was nearly full or evicted keys.
         """
         if self.evicts:
             raise RedisUnavailable(
@@ -122,7 +122,7 @@ def _evicts_keys(info: Mapping[str, Any]) -> bool:
 
 
 def _find_problems(info: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What is wrong, each with what `redis-cli` is to say to mend it."""
+    """Return the problems, each with the command of `redis-cli` that fixes it."""
     found = []
     if _evicts_keys(info):
         text = f"maxmemory-policy is {info['maxmemory_policy']}, so accepted messages vanish when memory is short"

@@ -1,7 +1,7 @@
-"""redis-py's asyncio connection with its two dear parts replaced; everything else is its own.
+"""redis-py's asyncio connection with faster versions of its two slow parts.
 
-A command is packed by hiredis in C, where redis-py packs each word in Python. And what the socket takes at once is
-written at once, where redis-py makes a task of each write in order to bound it in time.
+hiredis packs a command in C, while redis-py packs each word in Python. A write for which the socket has room
+is done immediately, while redis-py creates a task for each write to limit its time.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from redis.asyncio.connection import AbstractConnection
 
 
 class FastConnection(AbstractConnection):
-    """What both kinds of connection have in common."""
+    """The common part of TCP and TLS connections."""
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """Pack one command."""
@@ -26,7 +26,7 @@ class FastConnection(AbstractConnection):
             return super().pack_command(*args)
 
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
-        """Pack several to be sent together."""
+        """Pack several commands that are sent together."""
         return [b"".join(part for command in commands for part in self.pack_command(*command))]
 
     async def send_packed_command(
@@ -34,7 +34,7 @@ class FastConnection(AbstractConnection):
         command: bytes | str | Iterable[bytes],
         check_health: bool = True,  # noqa: FBT001, FBT002 - redis-py's own
     ) -> None:
-        """Send; what does not fit into the socket is waited for, within redis-py's bound."""
+        """Send a command. If the socket has no room, wait within redis-py's time limit."""
         if isinstance(command, list) and self._can_write_now():
             if check_health:
                 await cast("Any", self).check_health()
@@ -44,7 +44,7 @@ class FastConnection(AbstractConnection):
         await super().send_packed_command(command, check_health)
 
     def _can_write_now(self) -> bool:
-        """Whether the connection is up and nothing written before still waits."""
+        """Return whether the connection is open and has no earlier data left to write."""
         transport = self._writer.transport if self._writer else None
         return transport is not None and not transport.is_closing() and not transport.get_write_buffer_size()
 

@@ -1,6 +1,6 @@
-"""Many calls, one round trip: what is asked of Redis while an answer is on its way goes out together after it.
+"""Automatic pipelining: calls made while Redis answers are sent together afterward, in one round trip.
 
-Under load a script costs the process a third of what it costs alone; with nothing else to send it leaves at once.
+Under load a script costs the process a third of its cost alone. Without load a call is sent immediately.
 """
 
 import asyncio
@@ -12,19 +12,19 @@ from msgctl.storage.redis.client import RedisClient
 from msgctl.storage.redis.lua import Script
 
 MAX_CALLS_PER_PIPELINE = 64
-"""Calls that go out together at most, so that one round trip stays short for Redis's other clients."""
+"""The most calls in one pipeline, so that a round trip stays short for the other clients of Redis."""
 
 CommandArgs = tuple[str | bytes | float, ...]
 PendingCall = tuple[Script | None, CommandArgs, asyncio.Future[Any]]
 
 
 class AutoPipeline:
-    """Groups scripts and commands into pipelines, one at a time. Each call fails or succeeds by itself.
+    """Groups scripts and commands into pipelines, one at a time. Each call fails or succeeds independently.
 
-    All of them must be safe to send twice, since redis-py sends a pipeline again when its reply is lost.
+    Each call must be safe to send twice, because redis-py sends a pipeline again if its reply is lost.
 
     Args:
-        redis: a client of `redisdb.connect`.
+        redis: a client of `connections.connect`.
     """
 
     def __init__(self, redis: RedisClient) -> None:
@@ -38,7 +38,7 @@ class AutoPipeline:
         Args:
             script: what to run.
             args: its ARGV.
-            first: go out before all that waits.
+            first: whether to send the call before all waiting calls.
         """
         try:
             return await self._enqueue(script, args, first=first)

@@ -1,4 +1,4 @@
-"""Living through an outage of Redis: a log line where it begins and where it ends, and pauses between looks."""
+"""Retries during an outage of Redis, with pauses, and a log line at its beginning and its end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,12 +17,12 @@ Result = TypeVar("Result")
 
 
 class RedisRetry:
-    """What one task knows of an outage.
+    """The retries of one task.
 
     Args:
-        task: what the task does, for the log.
-        event: the log event with which an outage begins.
-        faults: the errors that are waited out; all others are raised.
+        task: the name of the task, for the log.
+        event: the log event at the beginning of an outage.
+        faults: the errors after which a step is retried. All others are raised.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class RedisRetry:
         self._pause_s = 0.0
 
     async def attempt(self, step: Callable[[], Awaitable[Result]]) -> Result | None:
-        """Do one step; if Redis fails it, log the beginning of the outage, pause, and return None."""
+        """Do one step. If Redis fails, log the beginning of the outage, pause, and return None."""
         try:
             result = await step()
         except self._faults as error:
@@ -50,7 +50,7 @@ class RedisRetry:
         return result
 
     async def run_until_success(self, step: Callable[[], Awaitable[Result]]) -> Result:
-        """Do one step until Redis has answered it."""
+        """Repeat one step until Redis answers."""
         while True:
             result = await self.attempt(step)
             if not self._pause_s:

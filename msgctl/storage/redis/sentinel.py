@@ -1,6 +1,6 @@
-"""Redis behind Sentinels: whoever is master now, asked anew at each new connection.
+"""Redis behind Sentinels, which are asked for the current master at each new connection.
 
-A fail-over loses what the old master had accepted and not yet replicated; `min-replicas-to-write 1` bounds that.
+A failover loses writes that the old master had accepted but not replicated. `min-replicas-to-write 1` limits that.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from msgctl.config.settings import Settings
 
 
 class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
-    """A pool of connections to the master, whose tasks wait for a free one.
+    """A pool of connections to the master. A task waits for a free one.
 
     Args:
         settings: `redis.sentinels` and what belongs to them.
@@ -41,7 +41,7 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
 
 
 def connect_sync_master(settings: Settings, **options: Any) -> BlockingRedis:
-    """A blocking client of the master."""
+    """Return a blocking client of the master."""
     finder = BlockingSentinel(_sentinel_addresses(settings), sentinel_kwargs=_sentinel_options(settings))  # type: ignore[no-untyped-call]
     client: BlockingRedis = finder.master_for(settings.redis.sentinel_service, **options)  # type: ignore[no-untyped-call]
     return client
