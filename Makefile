@@ -69,9 +69,10 @@ check: $(VENV)/.dev ## Formatter, linter, types, import contracts
 	@$(BIN)/mypy msgctl daemons tools tests
 	@$(BIN)/lint-imports
 
-docs: $(VENV)/.runtime ## Write the man page msgctl(1) from the command tree
+docs: $(VENV)/.runtime ## Write the man page and config.example.toml from the code
 	@mkdir -p docs
 	@$(BIN)/python -m msgctl.cli.manual > docs/msgctl.1
+	@$(BIN)/python -c 'from msgctl.config.example import render; print(render(), end="")' > config.example.toml
 
 format: $(VENV)/.dev ## Format the code and apply the linter's fixes
 	@$(BIN)/ruff format .
