@@ -17,20 +17,21 @@
     │   └── PostgresUnavailable            69        503   postgres_unavailable
     ├── ConfigurationError                 78        500   configuration_error
     │   └── UnsafeRedis                    78        500   unsafe_redis
-    ├── AttemptFailed                 the fault of one attempt at one message; see `retry`
-    │   ├── WorkflowUnreachable       n8n is down: the message waits, nothing is charged
-    │   ├── WorkflowTimeout           no whole answer within the deadline
-    │   ├── WorkflowRejected          an HTTP status that is no success
-    │   ├── WorkflowMisconfigured     n8n answers, but is not set up to answer a chat
-    │   ├── BadReply                  an answer no customer can be sent
-    │   ├── AgentGone                 the agent vanished after the message was accepted
-    │   ├── DependencyDown            Redis or PostgreSQL is down: the message waits
-    │   └── LeaseLost                 another worker owns the message now: commit nothing
-    └── DeliveryFailed                the fault of one attempt at delivering a response
-        ├── BadAddress                there is nowhere to send it, or nothing set up to send it with
-        ├── ProviderUnreachable       for certain not sent: no connection was made
-        ├── ProviderRejected          the provider answered that it does not take it
-        └── DeliveryUnknown           the request was written and no answer came: it may have arrived
+    ├── AttemptFailed                 an attempt to process a message failed; see `retry`
+    │   ├── WorkflowUnreachable       n8n is down: the message is snoozed
+    │   ├── BreakerOpen               the circuit breaker of the workflow is open: the message is snoozed
+    │   ├── WorkflowTimeout           the answer was not complete within the deadline
+    │   ├── WorkflowRejected          n8n answered with an error status
+    │   ├── WorkflowMisconfigured     the workflow is not set up to answer a chat
+    │   ├── BadReply                  the answer cannot be sent to a customer
+    │   ├── AgentGone                 the agent was deleted or disabled after the message was accepted
+    │   ├── DependencyDown            Redis or PostgreSQL is down: the message is snoozed
+    │   └── LeaseLost                 another worker has the message now: nothing may be committed
+    └── DeliveryFailed                an attempt to deliver a response failed
+        ├── BadAddress                the address of the recipient or the settings of the sender are missing
+        ├── ProviderUnreachable       no connection was made, so nothing was sent
+        ├── ProviderRejected          the provider answered that it rejects the message
+        └── DeliveryUnknown           the request was sent and no answer came: it may have arrived
 
 Exit codes follow sysexits(3) if it defines one. The text of an error says what happened and what to do. It never
 contains a secret or the text of a message.
