@@ -1,1 +1,1 @@
-"""Types and rules without I/O: messages, errors, ownership, retry decisions, steps, durations."""
+"""Types and rules without I/O: messages, errors, ownership, retries, steps, and times. Start with `messages`."""

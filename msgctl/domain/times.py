@@ -18,7 +18,10 @@ def timestamp() -> str:
 
 
 def parse_duration(text: str) -> float:
-    """Read `90s`, `15m`, `2h`, `7d`, `1w` or `1h30m` as seconds; a bare number is one of seconds.
+    """Parse `90s`, `15m`, `2h`, `7d`, `1w`, or `1h30m`. A bare number counts seconds.
+
+    Returns:
+        Seconds.
 
     Raises:
         InvalidInput: the text is not a duration.
@@ -26,12 +29,12 @@ def parse_duration(text: str) -> float:
     if NUMBER.fullmatch(text):
         return float(text)
     if not PARTS.fullmatch(text):
-        raise InvalidInput(f"{text!r} is not a duration; write 90 or 90s, 15m, 2h, 7d or 1h30m.")
+        raise InvalidInput(f"{text!r} is not a duration. Write 90 or 90s, 15m, 2h, 7d, or 1h30m.")
     return sum(float(number) * UNITS_S[unit] for number, unit in PART.findall(text))
 
 
 def format_duration(seconds: float | None) -> str:
-    """Write seconds in the largest unit that fits, up to days: `45s`, `3m`, `2h`, `5d`; a dash for None."""
+    """Return seconds in the largest unit that fits, up to days: `45s`, `3m`, `2h`, `5d`; `-` for None."""
     if seconds is None:
         return "-"
     for unit in ("d", "h", "m"):

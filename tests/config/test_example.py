@@ -1,4 +1,4 @@
-"""`config.example.toml` and the model are equal."""
+"""The example file: equal to the model, and without effect until it is edited."""
 
 import tomllib
 from pathlib import Path
@@ -13,19 +13,19 @@ from msgctl.config.sources import iter_settings, load, setting_descriptions
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 
 
-def test_the_example_is_what_the_model_says() -> None:
+def test_example_file_equals_the_generated_one() -> None:
     """The file in the tree is the file that `msgctl config init` writes."""
-    assert EXAMPLE.read_text("utf-8") == render()
+    assert EXAMPLE.read_text("utf-8") == render(), "Write the file again: make docs"
 
 
-def test_the_example_changes_nothing() -> None:
-    """As it is, it sets no value."""
+def test_example_file_sets_no_value() -> None:
+    """All its settings are commented out."""
     loaded = load(EXAMPLE, environ={})
     assert (loaded.settings, loaded.origins) == (Settings(), {})
 
 
-def test_every_line_of_the_example_can_be_uncommented() -> None:
-    """With the single hash taken from each setting, it is TOML and says every default."""
+def test_example_file_has_every_default_when_uncommented() -> None:
+    """Without the single hash of each setting, it is valid TOML with all defaults."""
     lines = [
         line.removeprefix("# ")
         if not line.startswith("##") and " = " in line
@@ -42,8 +42,8 @@ def test_every_line_of_the_example_can_be_uncommented() -> None:
 
 
 @pytest.mark.parametrize("key", [f"{section}.{name}" for section, name, _ in iter_settings()])
-def test_every_setting_has_its_sentence(key: str) -> None:
-    """A setting without a description would be a line nobody understands."""
+def test_every_setting_has_a_description(key: str) -> None:
+    """A description is at least one sentence."""
     section, name = key.split(".")
     description = setting_descriptions(section)[name]
     assert description
