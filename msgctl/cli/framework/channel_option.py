@@ -1,11 +1,14 @@
 """Channels as arguments of commands; the set is open, so it is looked up when a name is given."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from msgctl.domain.messages import Channel
+if TYPE_CHECKING:
+    from msgctl.domain.messages import Channel
 
-CHOICES = f"<{'|'.join(Channel)}>"
-"""Stands for the choices until help is shown, which replaces it by `list_choices`: that takes 30 ms."""
+CHOICES = "<channel>"
+"""The placeholder for the choices. Help replaces it by `list_choices`, which takes 30 ms."""
 
 
 def list_choices() -> str:
@@ -15,12 +18,14 @@ def list_choices() -> str:
     return f"<{'|'.join(channel_names())}>"
 
 
-def parse_channel(text: str) -> Channel:
+def parse_channel(text: str) -> "Channel":
     """Return the channel of this name.
 
     Raises:
         typer.BadParameter: there is none.
     """
+    from msgctl.domain.messages import Channel  # noqa: PLC0415 - `msgctl --help` must not import msgspec
+
     try:
         return Channel(text)
     except ValueError:
