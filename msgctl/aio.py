@@ -28,6 +28,25 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
             raise error
 
 
+async def finish(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await a coroutine to its end and return its result, even if the current task is cancelled meanwhile.
+
+    A cancellation that arrives meanwhile is delivered at the next `await` of the current task. Use it for a
+    request whose effect cannot be taken back, because its result must be recorded.
+    """
+    request = asyncio.create_task(coroutine)
+    try:
+        return await asyncio.shield(request)
+    except asyncio.CancelledError:
+        if request.cancelled():
+            raise
+        result = await request
+        current = asyncio.current_task()
+        if current is not None:
+            current.cancel()
+        return result
+
+
 @asynccontextmanager
 async def background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Run coroutines as tasks within the context, then cancel them and raise the exception of one that failed."""

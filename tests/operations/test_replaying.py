@@ -1,5 +1,8 @@
 """Selecting, grouping, planning, replaying and cancelling dead letters."""
 
+import asyncio
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 
@@ -17,6 +20,7 @@ from msgctl.operations.messages.cancel import MessageCanceller
 from msgctl.operations.messages.query import Query
 from msgctl.operations.messages.selection import Selection
 from msgctl.queue.leases import LeaseClient
+from msgctl.queue.queue import ReplayStatus
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 from tests.support.messages import Traffic, commit, failure
@@ -127,6 +131,33 @@ async def test_replay_keeps_its_rate(traffic: Traffic, context: Context) -> None
     assert sum(sizes) == 12
     assert max(sizes) <= 5
     assert (await context.queue.stats()).waiting == 12
+
+
+async def test_cancelled_replay_reports_the_batch_in_flight(
+    traffic: Traffic, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that Redis replayed is yielded although the task was cancelled before the answer arrived."""
+    await traffic.failed("m1", "m2", "m3")
+    replay_many = context.queue.replay_many
+
+    async def cancelled_replay(batch: Sequence[str]) -> list[ReplayStatus]:
+        outcomes = await replay_many(batch)
+        running.cancel()
+        await asyncio.sleep(0)
+        return outcomes
+
+    monkeypatch.setattr(context.queue, "replay_many", cancelled_replay)
+    replayed: list[str] = []
+
+    async def replay() -> None:
+        async for batch in context.get(BulkReplay).run(["m1", "m2", "m3"], ReplayPacing(messages_per_second=2)):
+            replayed.extend(one.message_id for one in batch)
+
+    running = asyncio.create_task(replay())
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert replayed == ["m1"]
+    assert (await context.queue.stats()).waiting == 1
 
 
 async def test_a_canary_that_fails_again_stops_the_rest(traffic: Traffic, context: Context) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from msgctl.aio import finish
 from msgctl.domain.errors import Incomplete, PostgresUnavailable
 from msgctl.domain.messages import State, WireStruct
 from msgctl.intake.accept import AgentDirectory
@@ -144,15 +145,17 @@ class BulkReplay:
             batch = rest[start : start + size]
             yield await self._replay(batch)
             done += len(batch)
+            pause_s = 0.0
             if pacing.messages_per_second is not None and done < len(rest):
-                await asyncio.sleep(max(0.0, begun + done / pacing.messages_per_second - time.monotonic()))
+                pause_s = max(0.0, begun + done / pacing.messages_per_second - time.monotonic())
+            await asyncio.sleep(pause_s)  # a cancellation arrives here, after the caller recorded the batch
             if pacing.max_failure_ratio is not None:
                 await self._check_failure_ratio(
                     rest[:done][-FAILURE_WINDOW:], pacing.max_failure_ratio, left=len(rest) - done
                 )
 
     async def _replay(self, batch: Sequence[str]) -> list[ReplayResult]:
-        outcomes = await self._queue.replay_many(batch)
+        outcomes = await finish(self._queue.replay_many(batch))
         return [ReplayResult(*one) for one in zip(batch, outcomes, strict=True)]
 
     async def _wait_for_canary(self, ids: Sequence[str], timeout_s: float) -> int:
