@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from msgctl.domain.messages import Channel
+from msgctl.domain.visible_text import is_visible, repair_text
 
 MAX_TEXT_CHARS = 8000
 """Characters of a text that are accepted, as of any message."""
@@ -67,8 +68,12 @@ def derive_id(prefix: str, *parts: object) -> str:
 
 
 def sanitize_text(text: object) -> str:
-    """Return a text cut to `MAX_TEXT_CHARS` and without NUL; an empty text for anything else."""
-    return text[:MAX_TEXT_CHARS].replace("\0", "") if isinstance(text, str) else ""
+    """Return a text cut to `MAX_TEXT_CHARS`, without NUL and half characters.
+
+    The text is empty for anything else, and where a reader would see nothing.
+    """
+    whole = repair_text(text) if isinstance(text, str) else ""
+    return whole[:MAX_TEXT_CHARS] if is_visible(whole) else ""
 
 
 def kind_of(name: object) -> str:

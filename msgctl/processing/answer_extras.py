@@ -7,9 +7,9 @@ import math
 import re
 from typing import Any
 
+from msgctl.domain.visible_text import is_visible, repair_text
 from msgctl.processing.answer_faults import describe_kind
 from msgctl.processing.answers import Attachment, Choice, Handoff, Usage
-from msgctl.processing.visible_text import is_visible, repair_text
 
 KINDS = frozenset({"image", "audio", "voice", "video", "document", "sticker", "location", "contact"})
 _ADDRESS = re.compile(r"https?://[^\s\x00-\x20\x7f\"<>\\^`{|}]{1,4096}", re.IGNORECASE)

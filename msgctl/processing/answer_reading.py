@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from msgctl.domain.visible_text import is_visible, repair_text
 from msgctl.processing import answer_extras as extras
 from msgctl.processing.answer_faults import (
     Defect,
@@ -35,7 +36,7 @@ from msgctl.processing.answer_shapes import (
 from msgctl.processing.answers import Handoff, Question, ReplyPart, Usage
 from msgctl.processing.markup import is_page
 from msgctl.processing.n8n_sentences import is_error_envelope, recognize_note, recognize_sentence
-from msgctl.processing.visible_text import is_visible, repair_text, strip_thinking
+from msgctl.processing.thinking import strip_thinking
 
 TEXT_KEYS = ("message", "output", "text", "response", "answer", "content")
 """Where a reply is looked for, in this order. `content` is where models and their nodes put it."""

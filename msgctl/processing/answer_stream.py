@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
+from msgctl.domain.visible_text import repair_text
 from msgctl.processing.answer_encoding import too_large
 from msgctl.processing.answer_json import NotJson, parse_json, parse_values
 from msgctl.processing.delta_gate import DeltaGate
-from msgctl.processing.visible_text import repair_text
 
 CHUNK_TYPES = ("begin", "item", "end", "error", "keepalive")
 _ANSWER_KEYS = ("message", "output", "text", "response", "answer", "messages")

@@ -2,7 +2,8 @@
 
 import re
 
-from msgctl.processing.visible_text import is_visible, repair_text, strip_thinking
+from msgctl.domain.visible_text import find_visible, repair_text
+from msgctl.processing.thinking import strip_thinking
 
 _EAGER_LOOKS = 64
 _GROWTH = 1.125
@@ -39,8 +40,8 @@ class DeltaGate:
 
     def _look(self, held: str) -> str:
         text = strip_thinking(held)
-        start = next((index for index, character in enumerate(text) if is_visible(character)), None)
-        if start is None or text[start] in "{[" or _may_be_opening(text[start:]):
+        start = find_visible(text)
+        if start == len(text) or text[start] in "{[" or _may_be_opening(text[start:]):
             return ""
         self._held.clear()
         self._is_passing = True

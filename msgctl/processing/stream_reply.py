@@ -9,7 +9,7 @@ from msgctl.processing.answer_json import NotJson, parse_json
 from msgctl.processing.answer_reading import AnswerReading
 from msgctl.processing.answer_stream import Block, StreamError, StreamReader
 from msgctl.processing.answers import Question, ReplyPart
-from msgctl.processing.visible_text import strip_thinking
+from msgctl.processing.thinking import strip_thinking
 
 
 class Blocks(StrEnum):

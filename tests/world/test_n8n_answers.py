@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msgctl.domain.errors import BadReply, FaultClass, WorkflowUnreachable
+from msgctl.domain.visible_text import is_visible
 from msgctl.processing.answer_faults import (
     AnswerFault,
     Defect,
@@ -31,7 +32,7 @@ from msgctl.processing.answers import N8nAnswer, Outcome, Question, ReplyPart
 from msgctl.processing.delta_gate import DeltaGate
 from msgctl.processing.n8n_downtime import describe_rejection, is_n8n_down, may_have_run
 from msgctl.processing.stream_reply import Blocks
-from msgctl.processing.visible_text import is_visible, strip_thinking
+from msgctl.processing.thinking import strip_thinking
 
 CAPTURES = Path(__file__).parent / "n8n"
 ASKED = "Qual é o prazo?"

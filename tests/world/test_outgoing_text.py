@@ -15,8 +15,8 @@ from msgctl.channels.text.markup import read_html, read_legacy_markdown, read_ma
 from msgctl.channels.text.splitter import ReplyTooLong, split, split_styled
 from msgctl.channels.text.styled import Piece, Styled, TextPart, assemble
 from msgctl.channels.text.units import code_points, utf8_bytes, utf16_units
-from msgctl.channels.text.visible import carriable, clean, is_visible
 from msgctl.domain.errors import FaultClass
+from msgctl.domain.visible_text import clean_text, is_visible, repair_text
 
 CHANNELS = {"whatsapp": WHATSAPP, "telegram": TELEGRAM, "sms": SMS}
 STRANGE = "a é.。!\n\r\t*_~`#[]()<>&|\\1-•क्ष\u0301\u200d\u200b\ufe0f\u20e3👩🇧🇷👍🏽ที่각؟।🏴\U000e0067\U000e007f"
@@ -157,7 +157,11 @@ LONG = {
 @pytest.mark.parametrize("unit", LONG.values(), ids=LONG.keys())
 @pytest.mark.parametrize("markup", ["", "HTML", "MarkdownV2", "WhatsApp"])
 def test_a_long_text_takes_linear_time(unit: str, markup: str) -> None:
-    """Four times the text takes far less than the sixteen times of quadratic work."""
+    """Eight times the text takes far less than the 64 times of quadratic work.
+
+    It counts CPU time, takes the best of several interleaved rounds, and measures again while a busy machine
+    spoils the figures: quadratic work never gets below the bound.
+    """
 
     def cost(size: int) -> float:
         text = (unit * (size // len(unit) + 1))[:size]
@@ -165,8 +169,12 @@ def test_a_long_text_takes_linear_time(unit: str, markup: str) -> None:
         compose(text, TELEGRAM, markup=markup, max_parts=None)
         return time.process_time() - begun
 
-    small = min(cost(20_000) for _ in range(2))
-    assert min(cost(80_000) for _ in range(2)) < 9 * small + 0.05
+    small = large = float("inf")
+    for _ in range(10):
+        small, large = min(small, cost(10_000)), min(large, cost(80_000))
+        if large < 24 * small:
+            return
+    pytest.fail(f"10,000 characters take {small:.4f} s, 80,000 take {large:.4f} s")
 
 
 @pytest.mark.parametrize("unit", ["palavra ", "x", "a\u0301", "👩\u200d", "[a](b.c) **d** "])
@@ -247,8 +255,8 @@ def test_nothing_to_see_is_not_sent(text: str) -> None:
 )
 def test_no_provider_gets_what_it_refuses(text: str, shown: str) -> None:
     """Control characters and lone surrogates go; what makes up visible text stays."""
-    assert clean(text) == shown
-    assert carriable(text).replace("\r\n", "\n").replace("\r", "\n").replace("\x1b", "") == shown
+    assert clean_text(text) == shown
+    assert repair_text(text).replace("\r\n", "\n").replace("\r", "\n").replace("\x1b", "") == shown
     assert is_visible(shown)
 
 
@@ -415,7 +423,7 @@ def test_no_letter_is_lost_in_rendering(text: str) -> None:
     for dialect in CHANNELS.values():
         parts = compose(text, dialect)
         letters = [one for one in "".join(part.text for part in parts) if one.isalpha()]
-        assert [one for one in clean(text) if one.isalpha()] == letters or HIDES.search(text)
+        assert [one for one in clean_text(text) if one.isalpha()] == letters or HIDES.search(text)
 
 
 marked = st.lists(

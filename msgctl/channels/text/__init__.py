@@ -1,7 +1,6 @@
 """Outgoing text, pure: from what an agent wrote to the messages that a channel is sent.
 
 composer        -- `compose`: the parts of a reply for a channel's dialect
-visible         -- what a reader can see; control characters and lone surrogates taken out
 markdown        -- Markdown as models write it, read into styled text
 markdown_rules  -- the parser behind it, and what it leaves alone
 markup          -- HTML, MarkdownV2 and WhatsApp's mark-up of a workflow's own, read so that a cut does not tear it

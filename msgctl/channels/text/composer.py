@@ -10,7 +10,7 @@ from msgctl.channels.text.markup import read_html, read_legacy_markdown, read_ma
 from msgctl.channels.text.splitter import CLOSING, Overflow, split_styled
 from msgctl.channels.text.styled import CODE_BLOCK, Span, Styled, TextPart
 from msgctl.channels.text.units import Measure, utf16_units
-from msgctl.channels.text.visible import carriable, clean, is_visible
+from msgctl.domain.visible_text import clean_text, is_visible, repair_text
 
 Format = Literal["auto", "plain", "as-is"]
 """`auto` renders Markdown for the channel, `plain` takes it off, `as-is` sends what the agent wrote."""
@@ -83,12 +83,12 @@ def compose(
     Raises:
         ReplyTooLong: the reply needs more parts and `overflow` is `refuse`.
     """
-    text = carriable(text)
+    text = repair_text(text)
     if not is_visible(text):
         return []
     if dialect.limit is None:
         return [TextPart(text)]
-    text = clean(text)
+    text = clean_text(text)
     most = None if max_parts is None else max_parts * dialect.limit
     styled = _styled(text, dialect, "as-is" if markup else format, markup, most)
     return split_styled(

@@ -44,7 +44,7 @@ def read_markdown(text: str, reading: MarkdownReading = MarkdownReading()) -> St
     r"""Read Markdown into styled text.
 
     Args:
-        text: a reply, its line ends `\n` as `clean` leaves them.
+        text: a reply, its line ends `\n` as `clean_text` leaves them.
         reading: what the channel has.
     """
     if not any(mark in text for mark in "*_`~#[|<\\"):

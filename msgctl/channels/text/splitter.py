@@ -7,8 +7,8 @@ from typing import Literal
 from msgctl.channels.text.breaks import LEVELS, SPACE, cluster_end, is_extending, paragraphs
 from msgctl.channels.text.styled import CODE_BLOCK, Piece, Span, Styled, TextPart, assemble
 from msgctl.channels.text.units import Measure
-from msgctl.channels.text.visible import is_visible
 from msgctl.domain.errors import DeliveryFailed, FaultClass
+from msgctl.domain.visible_text import is_visible
 
 LEAST_SHARE = 0.25
 """A cut that leaves a part shorter than this share of the limit is worse than one at a lesser pause."""

@@ -1,15 +1,10 @@
-"""Decide what of a text a customer may see: no thinking before the reply, no NUL, no half characters. Pure."""
+"""Take a model's thinking off the beginning of its reply. Pure."""
 
 import re
-import unicodedata
 from functools import lru_cache
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_INVISIBLE_CATEGORIES = frozenset({"Cf", "Cc", "Zs", "Zl", "Zp", "Cs"})
-_INVISIBLE = frozenset("\u2800\u3164\u115f\u1160\uffa0\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f") | frozenset(
-    map(chr, range(0xFE00, 0xFE10))
-)
-"""Fillers, joiners and variation selectors that Unicode does not count among the categories above."""
+from msgctl.domain.visible_text import find_visible
+
 _TAGS = (
     r"think(?:ing)?|thoughts?|reasoning|reflection|scratchpad|seed:think|ant_?thinking|(?:chain|begin)_of_thought|"
     r"inner_monologue"
@@ -32,21 +27,6 @@ _MARKS = "<&◁["
 """What thinking can begin with; a text that begins otherwise is not searched."""
 
 
-def repair_text(text: str) -> str:
-    """Join surrogate pairs that were torn apart, replace lone halves by U+FFFD, and drop NUL."""
-    if _SURROGATE.search(text):
-        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text.replace("\0", "")
-
-
-def is_visible(text: str) -> bool:
-    """Whether anything of a text can be seen: a letter, a sign, an emoji; not spaces and fillers alone."""
-    return any(
-        character not in _INVISIBLE and unicodedata.category(character) not in _INVISIBLE_CATEGORIES
-        for character in text
-    )
-
-
 def strip_thinking(text: str) -> str:
     """Take a model's thinking off the beginning of a text.
 
@@ -55,18 +35,12 @@ def strip_thinking(text: str) -> str:
     some models are started inside their thinking.
     """
     begin = position = _find_orphan(text)
-    while (position := _skip_invisible(text, position)) < len(text) and text[position] in _MARKS:
+    while (position := find_visible(text, position)) < len(text) and text[position] in _MARKS:
         end = _find_end(text, position)
         if end is None:
             break
         begin = position = end
     return _HARMONY_END.sub("", text[begin:].lstrip()) if begin else text
-
-
-def _skip_invisible(text: str, position: int) -> int:
-    while position < len(text) and not is_visible(text[position]):
-        position += 1
-    return position
 
 
 def _find_end(text: str, position: int) -> int | None:

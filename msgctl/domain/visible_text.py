@@ -1,4 +1,4 @@
-"""Which text a reader can see, and what no provider accepts."""
+"""Which text a reader can see, and which characters nobody accepts. Pure."""
 
 import regex
 
@@ -17,17 +17,26 @@ def is_visible(text: str, start: int = 0, end: int | None = None) -> bool:
     return _VISIBLE.search(text, start, len(text) if end is None else end) is not None
 
 
-def carriable(text: str) -> str:
-    """Make a text fit for JSON and UTF-8 and change nothing else: no NUL, and U+FFFD for a lone surrogate."""
+def find_visible(text: str, start: int = 0) -> int:
+    """Return the index of the first character that a reader can see, or the length of the text."""
+    found = _VISIBLE.search(text, start)
+    return found.start() if found else len(text)
+
+
+def repair_text(text: str) -> str:
+    """Make a text fit for JSON and UTF-8 and change nothing else.
+
+    The halves of a surrogate pair are joined, a lone half becomes U+FFFD, and NUL is removed.
+    """
     if not text.isascii():
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text.replace("\0", "")
 
 
-def clean(text: str) -> str:
+def clean_text(text: str) -> str:
     r"""Make a text safe for every channel without changing what a reader sees.
 
     Line ends become `\n`, control characters (NUL among them) are removed, and a lone surrogate becomes U+FFFD.
     """
-    text = carriable(text).replace("\r\n", "\n").replace("\r", "\n")
+    text = repair_text(text).replace("\r\n", "\n").replace("\r", "\n")
     return _CONTROL.sub("", text)
