@@ -5,12 +5,15 @@ import re
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from msgctl.domain.messages import Channel
+from msgctl.domain.messages import Channel, Customer, Quoted
 from msgctl.domain.visible_text import is_visible, repair_text
 
 MAX_TEXT_CHARS = 8000
 """Characters of a text that are accepted, as of any message."""
+MAX_NAME_CHARS = 256
+"""Characters of a customer's name, username, or id that are kept. Every provider permits fewer."""
 KIND_REGEX = re.compile(r"[a-z_]{1,30}")
 
 
@@ -30,6 +33,10 @@ class InboundText(msgspec.Struct, frozen=True):
     """WhatsApp: the customer's number, for the 24 h window."""
     said_at: float = 0.0
     """The Unix second in which it was written, for the 24 h window; 0: now."""
+    customer: Customer | UnsetType = UNSET
+    """Who wrote it, as far as the provider says."""
+    quoted: Quoted | UnsetType = UNSET
+    """The message that it answers, as far as the provider says."""
 
 
 class InboundOther(msgspec.Struct, frozen=True):
@@ -74,6 +81,30 @@ def sanitize_text(text: object) -> str:
     """
     whole = repair_text(text) if isinstance(text, str) else ""
     return whole[:MAX_TEXT_CHARS] if is_visible(whole) else ""
+
+
+def describe_customer(
+    customer_id: object, name: object = "", *, username: object = "", language: object = ""
+) -> Customer | UnsetType:
+    """Return the customer with these values of a provider, or UNSET without an id. Wrong types count as empty."""
+    identity = _label(customer_id)
+    if not identity:
+        return UNSET
+    return Customer(id=identity, name=_label(name), username=_label(username), language=_label(language))
+
+
+def describe_quoted(*, message_id: str = "", text: object = "") -> Quoted | UnsetType:
+    """Return the quoted message; UNSET if neither its id nor its text is known."""
+    quoted = Quoted(message_id=message_id, text=sanitize_text(text))
+    return quoted if quoted.message_id or quoted.text else UNSET
+
+
+def _label(value: object) -> str:
+    """Return a number or a text on one line, without characters that control a terminal."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    words = sanitize_text(value).split()
+    return "".join(sign for sign in " ".join(words) if sign >= " " and sign != "\x7f")[:MAX_NAME_CHARS].rstrip()
 
 
 def kind_of(name: object) -> str:

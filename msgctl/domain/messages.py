@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Self
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from msgctl.domain.extensions import CHANNELS
 
@@ -86,6 +87,27 @@ class WireStruct(msgspec.Struct, rename="camel", frozen=True):
         return msgspec.json.encode(self)
 
 
+class Customer(WireStruct, kw_only=True, frozen=True, omit_defaults=True):
+    """The person who wrote a message, as far as the channel says. An empty field is absent from the JSON."""
+
+    id: str
+    """How the channel identifies the person: a phone number in E.164, a user id of the provider."""
+    name: str = ""
+    """The name that the person shows to others."""
+    username: str = ""
+    """The public name of the account, without `@`."""
+    language: str = ""
+    """The language of the person's app, an IETF tag such as `pt-br`."""
+
+
+class Quoted(WireStruct, kw_only=True, frozen=True, omit_defaults=True):
+    """The earlier message to which a message refers. An empty field is absent from the JSON."""
+
+    message_id: str = ""
+    """Its id in msgctl, if the channel names a message that the customer wrote."""
+    text: str = ""
+
+
 class Message(WireStruct, kw_only=True, frozen=True):
     """One accepted message of a customer, with everything that a worker needs to process it."""
 
@@ -99,6 +121,10 @@ class Message(WireStruct, kw_only=True, frozen=True):
     priority: Priority = DEFAULT_PRIORITY
     timestamp: str
     """When it was accepted, RFC 3339 in UTC."""
+    customer: Customer | UnsetType = UNSET
+    """The person who wrote it; absent if the channel does not say."""
+    quoted: Quoted | UnsetType = UNSET
+    """The message that it answers; absent if there is none, or the channel does not say."""
 
     def digest(self) -> str:
         """Return the SHA-256, in hex, of what a repeated request must repeat: the fields of `DIGEST_V1`.

@@ -113,7 +113,7 @@ class InboundProcessor:
             message_id=message.message_id,
         )
         try:
-            await self._intake.accept(submission, agent.user_id)
+            await self._intake.accept(submission, agent.user_id, customer=message.customer, quoted=message.quoted)
         except NotFound:
             raise Unavailable("The agent of this channel is not active.") from None
         except (InvalidInput, Conflict) as error:

@@ -8,6 +8,7 @@ import uuid
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from msgctl.domain.errors import Conflict, InvalidInput, MalformedBody, TryLater
 from msgctl.domain.messages import (
@@ -15,10 +16,12 @@ from msgctl.domain.messages import (
     IDENTIFIER_PATTERN,
     PRIORITIES,
     Channel,
+    Customer,
     Identifier,
     Message,
     MessageText,
     Priority,
+    Quoted,
     WireStruct,
 )
 from msgctl.domain.ownership import not_found, require_owner
@@ -165,6 +168,8 @@ class Intake:
         idempotency_key: str = "",
         socket_id: str = "",
         tier_allowance: TierAllowance = NO_ALLOWANCE,
+        customer: Customer | UnsetType = UNSET,
+        quoted: Quoted | UnsetType = UNSET,
     ) -> AcceptReceipt:
         """Enqueue a message once, even if the client sends it several times.
 
@@ -175,6 +180,8 @@ class Intake:
             socket_id: the socket that sent it and gets the response; empty for none. It is not part of the digest,
                 because a client that repeats a message may have a new socket.
             tier_allowance: the user's tier. It is not part of the digest either, because a tier may change.
+            customer: who wrote it, as the provider of its channel says. It is not part of the digest either.
+            quoted: the message that it answers, as the provider of its channel says; likewise.
 
         Raises:
             NotFound: the agent or the conversation does not exist for this user.
@@ -187,7 +194,7 @@ class Intake:
         )
         if not agent.active:
             raise not_found("agent")
-        message = _to_message(submission, user_id)
+        message = _to_message(submission, user_id, customer, quoted)
         digest = msgspec.structs.replace(
             message,
             message_id=submission.message_id or "",
@@ -206,7 +213,9 @@ class Intake:
             return to_receipt(result)
 
 
-def _to_message(submission: Submission, user_id: str) -> Message:
+def _to_message(
+    submission: Submission, user_id: str, customer: Customer | UnsetType, quoted: Quoted | UnsetType
+) -> Message:
     return Message(
         message_id=submission.message_id or str(uuid.uuid4()),
         conversation_id=submission.conversation_id or str(uuid.uuid4()),
@@ -217,6 +226,8 @@ def _to_message(submission: Submission, user_id: str) -> Message:
         channel_metadata=submission.channel_metadata,
         priority=submission.priority,
         timestamp=timestamp(),
+        customer=customer,
+        quoted=quoted,
     )
 
 

@@ -6,7 +6,6 @@ An error never quotes the text of a customer or the answer of n8n, because both 
 import asyncio
 import re
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,7 +21,7 @@ from msgctl.domain.errors import (
     WorkflowTimeout,
     WorkflowUnreachable,
 )
-from msgctl.domain.messages import Message, Reply, Turn
+from msgctl.domain.messages import Message, Reply
 from msgctl.domain.retry import N8N_TRANSIENT_STATUSES, classify_status, parse_retry_after
 from msgctl.http.pool import ConnectFailed, ConnectionBroken, HttpPool, PooledResponse, ResponseTooLarge
 from msgctl.observability import tracing
@@ -143,23 +142,6 @@ class WorkflowClient:
             "Idempotency-Key": message.message_id,
             "traceparent": tracing.traceparent(message.message_id),
         }
-
-
-def prepare_payload(agent: "Agent", message: Message, history: Sequence[Turn]) -> bytes:
-    """Return the body of a call as JSON: the message, its agent, and the history."""
-    return msgspec.json.encode(
-        {
-            "messageId": message.message_id,
-            "conversationId": message.conversation_id,
-            "userId": message.user_id,
-            "agent": {"id": agent.id, "name": agent.name, "systemPrompt": agent.system_prompt},
-            "message": message.message,
-            "history": history,
-            "channel": message.channel,
-            "channelMetadata": message.channel_metadata,
-            "timestamp": message.timestamp,
-        }
-    )
 
 
 def read_reply(body: bytes) -> Reply:

@@ -61,7 +61,8 @@ from msgctl.domain.times import timestamp
 from msgctl.observability import logs, tracing
 from msgctl.observability.metrics import definitions as metrics
 from msgctl.processing.breakers import CircuitBreakers
-from msgctl.processing.n8n import WorkflowClient, WorkflowResult, prepare_payload
+from msgctl.processing.n8n import WorkflowClient, WorkflowResult
+from msgctl.processing.payload import prepare_payload
 from msgctl.processing.step_timer import StepTimer
 from msgctl.queue.leases import CommitResult, LeaseClient, LeasedMessage, ProgressWriter
 from msgctl.storage.redis.retry import RedisRetry
@@ -137,7 +138,7 @@ class Pipeline:
         history = leased.history  # the claim read it already, which saves a round trip
 
         self._begin_step(PREPARE_PAYLOAD, leased, timer)
-        payload = prepare_payload(agent, message, history)
+        payload = prepare_payload(agent, message, history, attempt=leased.attempts + 1)
 
         self._begin_step(CALL_WORKFLOW, leased, timer)
         result = await self._call_workflow(agent, leased, payload)

@@ -22,7 +22,8 @@ from msgctl.domain.messages import Message, Turn
 from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior
 from msgctl.observability import tracing
 from msgctl.processing import n8n as n8n_module
-from msgctl.processing.n8n import WorkflowClient, prepare_payload, read_reply
+from msgctl.processing.n8n import WorkflowClient, read_reply
+from msgctl.processing.payload import prepare_payload
 
 AGENT = Agent(id="a-1", user_id="u", name="Ana", system_prompt="Be kind.", webhook_path="support/chat")
 MESSAGE = Message(
@@ -67,9 +68,14 @@ async def test_call_matches_the_contract(workflow: WorkflowClient, n8n: FakeN8n)
     assert request["body"] == {
         "messageId": "m-1",
         "conversationId": "c-1",
+        "sessionId": "c-1",
         "userId": "u",
         "agent": {"id": "a-1", "name": "Ana", "systemPrompt": "Be kind."},
         "message": "Olá",
+        "chatInput": "Olá",
+        "action": "sendMessage",
+        "messages": [{"messageId": "m-1", "text": "Olá", "timestamp": "2026-01-01T00:00:00.000Z"}],
+        "attempt": 1,
         "history": [{"role": "user", "content": "before", "timestamp": "2025-12-31T00:00:00Z"}],
         "channel": "web",
         "channelMetadata": {},

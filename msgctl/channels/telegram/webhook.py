@@ -4,6 +4,7 @@ import hmac
 from typing import Any
 
 from msgctl.channels.inbound import InboundOther, InboundText, derive_id, kind_of, sanitize_text
+from msgctl.channels.telegram.customer import read_customer, read_quoted
 from msgctl.channels.webhook import WebhookRequest, WebhookResult, parse_json
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import MalformedBody, NotFound, Unauthorized
@@ -81,7 +82,16 @@ def parse(settings: Settings, update: dict[str, Any], bot: str) -> InboundText |
         kind = next((name for name in message if name in CONTENT_FIELDS), "other")
         is_answered = kind != "other" and chat.get("type") == "private"  # in a group it was not for the bot
         return InboundOther(message_id, Channel.TELEGRAM, kind, conversation_id if is_answered else "", metadata)
-    return InboundText(message_id, conversation_id, Channel.TELEGRAM, text, metadata, _agent_id(settings, bot))
+    return InboundText(
+        message_id,
+        conversation_id,
+        Channel.TELEGRAM,
+        text,
+        metadata,
+        _agent_id(settings, bot),
+        customer=read_customer(message),
+        quoted=read_quoted(message),
+    )
 
 
 def _first_bot(settings: Settings) -> str:

@@ -15,6 +15,7 @@ from msgctl.channels.inbound import (
     sanitize_text,
 )
 from msgctl.channels.webhook import WebhookRequest, WebhookResult, parse_json
+from msgctl.channels.whatsapp.customer import read_cloud_customer, read_cloud_quoted
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import NotFound, Unauthorized
 from msgctl.domain.messages import Channel
@@ -74,7 +75,7 @@ def parse(settings: Settings, document: dict[str, Any]) -> Iterator[Inbound]:
         if number != settings.whatsapp.phone_number_id and number not in settings.inbound.agents("whatsapp"):
             continue
         for message in _records(value.get("messages")):
-            if (parsed := _parse_message(settings, number, message)) is not None:
+            if (parsed := _parse_message(settings, number, message, value.get("contacts"))) is not None:
                 yield parsed
         for status in _records(value.get("statuses")):
             if (update := _parse_status(status)) is not None:
@@ -87,7 +88,9 @@ def _agent_id(settings: Settings, number: str) -> str:
     return routed or (settings.whatsapp.agent if number == settings.whatsapp.phone_number_id else "")
 
 
-def _parse_message(settings: Settings, number: str, message: dict[str, Any]) -> InboundText | InboundOther | None:
+def _parse_message(
+    settings: Settings, number: str, message: dict[str, Any], contacts: object
+) -> InboundText | InboundOther | None:
     wamid, sender, agent = message.get("id"), message.get("from"), _agent_id(settings, number)
     if not isinstance(wamid, str) or not isinstance(sender, str) or not agent:
         return None
@@ -103,7 +106,18 @@ def _parse_message(settings: Settings, number: str, message: dict[str, Any]) -> 
         kind = kind_of(message.get("type"))
         answered_in = "" if kind in UNANSWERED_KINDS else conversation_id
         return InboundOther(message_id, Channel.WHATSAPP, kind, answered_in, metadata, phone, said_at)
-    return InboundText(message_id, conversation_id, Channel.WHATSAPP, text, metadata, agent, phone, said_at)
+    return InboundText(
+        message_id,
+        conversation_id,
+        Channel.WHATSAPP,
+        text,
+        metadata,
+        agent,
+        phone,
+        said_at,
+        customer=read_cloud_customer(contacts, message, phone),
+        quoted=read_cloud_quoted(message),
+    )
 
 
 def _text(message: dict[str, Any]) -> str:

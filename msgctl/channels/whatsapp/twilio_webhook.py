@@ -15,6 +15,7 @@ from msgctl.channels.inbound import (
     sanitize_text,
 )
 from msgctl.channels.webhook import WebhookRequest, WebhookResult, parse_form
+from msgctl.channels.whatsapp.customer import read_twilio_customer, read_twilio_quoted
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import NotFound, Unauthorized
 from msgctl.domain.messages import Channel
@@ -88,7 +89,17 @@ def _parse_message(settings: Settings, form: Mapping[str, str], sid: str) -> Inb
     if not text:
         kind = kind_of(form.get("MessageType") or form.get("MediaContentType0", "").partition("/")[0])
         return InboundOther(message_id, Channel.WHATSAPP, kind, conversation_id, metadata, phone)
-    return InboundText(message_id, conversation_id, Channel.WHATSAPP, text, metadata, agent, phone)
+    return InboundText(
+        message_id,
+        conversation_id,
+        Channel.WHATSAPP,
+        text,
+        metadata,
+        agent,
+        phone,
+        customer=read_twilio_customer(form, phone),
+        quoted=read_twilio_quoted(form),
+    )
 
 
 async def receive(settings: Settings, request: WebhookRequest) -> WebhookResult:
