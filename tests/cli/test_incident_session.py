@@ -231,7 +231,7 @@ async def test_the_doctor_is_read_at_a_glance(msgctl: Invoke, traffic: Traffic) 
         "answered N.",
         "Why: Their senders get no answer.",
         "→ msgctl dlq groups",
-        "→ mend the cause",
+        "→ fix the cause",
     ]
     assert shown.lines[at + 6].strip() == f"→ msgctl dlq replay --group {group} --canary 5"
     assert [line for line in shown.lines if line.startswith("      1 message waits, the oldest for ")]

@@ -65,9 +65,8 @@ no_worker  No worker is alive. Start one: msgctl start worker
 """,
     "message why dead": """\
 failed
-────────────────────────────────────────────────────────────────────────────────
-dead_letter  n8n_rejected: n8n answered 400. Put it back to work: msgctl dlq
-             replay dead
+──────────────────────────────────────────────────────────────────────────────
+dead_letter  n8n_rejected: n8n answered 400. Replay it: msgctl dlq replay dead
 """,
     "assert dlq==2": """\
 comparison  value  holds

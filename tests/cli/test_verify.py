@@ -23,12 +23,12 @@ async def test_verify_is_an_exit_code(msgctl: Invoke, traffic: Traffic, redis: R
 
     await redis.delete(keys.RQ_QUEUE + "messages:5")
     broken = await msgctl("verify", "-o", "json")
-    problem = "it is said to be queued and is in no queue"
+    problem = "its status is queued, and it is in no queue"
     assert (broken.code, broken.json["violated"]) == (4, 1)
     assert broken.json["violations"] == [{"invariant": "I4", "subject": "m1", "problem": problem}]
     table = await msgctl("verify")
     assert (table.code, table.stderr.strip()) == (
         4,
-        "I4: no conversation is stuck, nothing runs past its lease.\nmsgctl: 1 violation (I4: 1).",
+        "I4: no conversation is stuck, and nothing runs past its lease.\nmsgctl: 1 violation (I4: 1).",
     )
     assert ["I4", "m1", *problem.split()] in [line.split() for line in table.lines]

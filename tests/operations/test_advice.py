@@ -98,7 +98,7 @@ async def test_the_breaker_of_its_workflow_is_open(staffed: Traffic, where: Wher
     """Which workflow, and for how long it is left alone."""
     await staffed.waiting("m")
     await redis.hset(keys.BREAKERS, "chat", f"{2**42} 5")
-    assert "The workflow chat keeps failing and is left alone" in (await where("m")).sentence
+    assert "The workflow chat keeps failing and is not called" in (await where("m")).sentence
 
 
 async def test_it_pauses_before_its_next_attempt(staffed: Traffic, where: Where) -> None:

@@ -11,8 +11,8 @@ from msgctl.config.settings import Settings
 from msgctl.domain.errors import Incomplete
 from msgctl.domain.messages import State
 from msgctl.domain.retry import GiveUp
+from msgctl.operations.checks.health import HealthCheck
 from msgctl.operations.checks.invariants.verify import InvariantVerification
-from msgctl.operations.checks.strict_health import StrictHealthCheck
 from msgctl.operations.context import Context
 from msgctl.operations.dead_letters.grouping import Grouping
 from msgctl.operations.dead_letters.replay import BulkReplay, ReplayPacing
@@ -226,7 +226,8 @@ async def test_paused_priorities_are_passed_over(traffic: Traffic, context: Cont
     stats = await context.queue.stats()
     assert (stats.waiting, stats.paused, stats.total) == (0, 1, 1)
     assert await traffic.queue.list_paused() == ["messages:5"]
-    assert [reason.code for reason in await context.get(StrictHealthCheck).find_reasons()] == ["paused"]
+    health = await context.get(HealthCheck).run(strict=True)
+    assert [reason.code for reason in health.reasons] == ["no_worker", "no_subscriber", "paused"]
     await traffic.queue.resume(["messages:5"])
     assert [one.message.message_id for one in await traffic.claims.claim(5)] == ["m1"]
 

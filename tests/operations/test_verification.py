@@ -198,7 +198,9 @@ async def test_each_broken_promise_is_named(
     await redis.hset(keys.TENDED, mapping={"at": 2**53, "grace": 0})
     verdict = await context.get(InvariantVerification).run()
     assert not verdict.holds
-    assert (invariant, subject) in {(one.invariant, one.subject) for one in verdict.violations}, verdict.violations
+    assert (invariant, subject) in {(violation.code, violation.subject) for violation in verdict.violations}, (
+        verdict.violations
+    )
 
 
 async def test_what_moves_is_no_violation(

@@ -1,6 +1,7 @@
 """A snapshot of a busy evening, made up, the same each time: for pictures and recordings."""
 
-from msgctl.operations.checks.health import Health, Reason
+from msgctl.operations.checks.findings import Reason
+from msgctl.operations.checks.health import Health
 from msgctl.operations.dashboard.snapshot import (
     BUCKET_COUNT,
     AnswerTimes,

@@ -63,7 +63,7 @@ def test_the_doctor_sees_a_stop_that_would_kill_what_runs() -> None:
     known = {"setting": "[worker] drain", "deadline": 130.0}
     assert check_unit("u.service", facts, **known) == []  # type: ignore[arg-type]
     (late,) = check_unit("u.service", facts, setting="[worker] drain", deadline=150)
-    assert (late.code, late.mend) == ("unit_timeout", "TimeoutStopSec=160 in u.service")
+    assert (late.code, late.remedy) == ("unit_timeout", "TimeoutStopSec=160 in u.service")
     (all_at_once,) = check_unit(
         "u.service",
         facts | {"KillMode": "control-group", "TimeoutStopUSec": "infinity"},

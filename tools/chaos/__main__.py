@@ -127,7 +127,7 @@ def _tell(report: Any) -> bool:
         value = getattr(report, fact.name)
         if fact.name == "verdict":
             for violation in value.violations[:20]:
-                console.print(f"  {violation.invariant} {violation.subject}: {violation.problem}")
+                console.print(f"  {violation.code} {violation.subject}: {violation.text}")
             value = "no violation" if value.holds else f"{len(value.violations)} violations"
         elif isinstance(value, list):
             value = "".join(f"\n    {one}" for one in value)

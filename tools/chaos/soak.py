@@ -237,7 +237,7 @@ async def main(minutes: float, path: Path | None) -> bool:
     for slope in report.memory:
         sys.stdout.write(f"memory     {slope}{'' if report.warm else ' (a run too short to judge it)'}\n")
     for violation in report.verdict.violations[:20] if report.verdict else ():
-        sys.stdout.write(f"{violation.invariant} {violation.subject}: {violation.problem}\n")
+        sys.stdout.write(f"{violation.code} {violation.subject}: {violation.text}\n")
     sys.stdout.write(f"{'kept' if report.holds else 'BROKEN'}\n")
     return report.holds
 

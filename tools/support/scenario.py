@@ -20,7 +20,7 @@ from daemons.worker.__main__ import serve
 from msgctl.config.settings import Settings
 from msgctl.domain.messages import Message, State
 from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior
-from msgctl.operations.checks.findings import Violation
+from msgctl.operations.checks.findings import Finding
 from msgctl.operations.checks.invariants.verify import InvariantVerification
 from msgctl.operations.context import Context
 from msgctl.queue.leases import LeaseClient
@@ -61,7 +61,7 @@ class Outcome:
     extra_calls: int = 0
     """Calls of n8n beyond those needed."""
     crashes: int = 0
-    violations: list[Violation] = field(default_factory=list)
+    violations: list[Finding] = field(default_factory=list)
     responses: dict[str, int] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
 

@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import msgspec
 import typer
 
 from msgctl.cli.framework.audit import record_action
@@ -21,12 +20,12 @@ from msgctl.cli.framework.session import CommandSession, run_with_session
 from msgctl.domain.errors import Incomplete
 from msgctl.domain.plural import pluralize
 from msgctl.operations.checks.doctor.doctor import Doctor
-from msgctl.operations.checks.doctor.finding import Finding, Level
+from msgctl.operations.checks.findings import Finding, Severity
 
 MARK_WIDTH = 4
 """Columns of a mark."""
 DETAIL_INDENT = " " * (MARK_WIDTH + 2)
-LEVEL_MARKS = {Level.OK: "ok", Level.WARNING: "WARN", Level.TROUBLE: "BAD"}
+SEVERITY_MARKS = {Severity.OK: "ok", Severity.WARNING: "WARN", Severity.TROUBLE: "BAD"}
 
 
 def doctor(
@@ -62,26 +61,26 @@ def doctor(
 
     found, fixes = run_with_session(context, body)
     if machine:
-        findings = msgspec.to_builtins(found)
+        findings = [finding.to_diagnosis() for finding in found]
         print_json({"schema": "msgctl.diagnosis/1", "findings": findings, "fixes": fixes, "dryRun": dry_run})
     else:
         _print_findings(found)
     for one in fixes:
         print_note(f"{'would mend' if dry_run else 'mended'}: {one}")
-    troubles = [finding.code for finding in found if finding.level is Level.TROUBLE]
+    troubles = [finding.code for finding in found if finding.severity is Severity.TROUBLE]
     if troubles:
         raise Incomplete(f"{pluralize(len(troubles), 'trouble')}: {', '.join(dict.fromkeys(troubles))}.")
 
 
 def _print_findings(found: list[Finding]) -> None:
     """A line a check; below one that is not sound what it found, why that matters, and steps to mend it."""
-    width = max(len(finding.check) for finding in found)
+    width = max(len(finding.subject) for finding in found)
     for finding in found:
-        sound = finding.level is Level.OK
-        head = f"{LEVEL_MARKS[finding.level]:<{MARK_WIDTH}}  {finding.check:<{width}}  "
-        print_text(fold_line(head, printable(finding.what if sound else finding.code)))
+        sound = finding.severity is Severity.OK
+        head = f"{SEVERITY_MARKS[finding.severity]:<{MARK_WIDTH}}  {finding.subject:<{width}}  "
+        print_text(fold_line(head, printable(finding.text if sound else finding.code)))
         if not sound:
-            print_text(fold_line(DETAIL_INDENT, printable(finding.what)))
-            print_text(fold_line(f"{DETAIL_INDENT}Why: ", finding.why))
-            for step in finding.mend.split("; "):
+            print_text(fold_line(DETAIL_INDENT, printable(finding.text)))
+            print_text(fold_line(f"{DETAIL_INDENT}Why: ", finding.impact))
+            for step in finding.remedy.split("; "):
                 print_text(fold_line(f"{DETAIL_INDENT}→ ", step))

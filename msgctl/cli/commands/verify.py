@@ -3,13 +3,12 @@
 from collections import Counter
 from typing import Annotated
 
-import msgspec
 import typer
 
 from msgctl.cli.framework.output import RecordFormat, RecordOutputOption, print_json, print_note, print_table
 from msgctl.cli.framework.session import run_with_session
 from msgctl.domain.plural import pluralize
-from msgctl.operations.checks.findings import INVARIANTS
+from msgctl.operations.checks.invariants.check import INVARIANTS
 from msgctl.operations.checks.invariants.verify import InvariantVerification, VerificationReport
 
 EXIT_VIOLATED = 4
@@ -27,9 +26,16 @@ def verify(
     """
     verdict = run_with_session(context, lambda session: session.context.get(InvariantVerification).run())
     if output is RecordFormat.JSON:
-        shown = msgspec.structs.replace(verdict, violations=verdict.violations[:limit])
-        counts = {"violated": len(verdict.violations), "limit": limit}
-        print_json({"schema": "msgctl.verdict/1", **msgspec.to_builtins(shown), **counts})
+        print_json(
+            {
+                "schema": "msgctl.verdict/1",
+                "holds": verdict.holds,
+                "messages": verdict.messages,
+                "violations": [violation.to_violation() for violation in verdict.violations[:limit]],
+                "violated": len(verdict.violations),
+                "limit": limit,
+            }
+        )
     else:
         _print_report(verdict, limit)
     if not verdict.holds:
@@ -43,9 +49,9 @@ def _print_report(verdict: VerificationReport, limit: int) -> None:
         return
     print_table(
         ["invariant", "id", "problem"],
-        [[one.invariant, one.subject, one.problem] for one in verdict.violations[:limit]],
+        [list(violation.to_violation().values()) for violation in verdict.violations[:limit]],
     )
-    kinds = Counter(one.invariant for one in verdict.violations)
+    kinds = Counter(violation.code for violation in verdict.violations)
     for name in sorted(kinds):
         print_note(f"{name}: {INVARIANTS[name]}.")
     summary = ", ".join(f"{name}: {count}" for name, count in sorted(kinds.items()))

@@ -1,55 +1,78 @@
-"""What a verification finds, and the form all its checks share."""
+"""The finding: one result of a check, and the JSON form that each command gives it."""
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from enum import StrEnum
+
+import msgspec
 
 from msgctl.domain.messages import WireStruct
 
-INVARIANTS = {
-    "I1": "a message ends once, or is on its way",
-    "I2": "it is answered once",
-    "I3": "replies of a conversation come in order",
-    "I4": "no conversation is stuck, nothing runs past its lease",
-    "I5": "nothing is tried oftener than it may be",
-    "I6": "nothing is left behind in Redis",
-    "I7": "a provider sees a reply once, or it is marked UNKNOWN",
-}
-"""What each invariant of `InvariantVerification` says to a person."""
+
+class Severity(StrEnum):
+    """How severe a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """It works, but not for long or not for everybody."""
+    TROUBLE = "trouble"
+    """It does not work, or messages may be lost."""
 
 
-class Violation(WireStruct, frozen=True):
-    """One invariant that does not hold for one message, conversation, run or key."""
+class Finding(msgspec.Struct, kw_only=True, frozen=True):
+    """One result of a check. Each command prints it in a JSON form of its own."""
 
-    invariant: str
-    """`I1` to `I7`, see `InvariantVerification`."""
-    subject: str
-    """The id it is about."""
-    problem: str
+    code: str
+    """The name of the trouble, for example `queue_growing`; `ok`; or the invariant, `I1` to `I7`."""
+    text: str
+    severity: Severity = Severity.TROUBLE
+    subject: str = ""
+    """What was checked, or the id of the message, conversation, run, or key."""
+    impact: str = ""
+    """Why it matters."""
+    remedy: str = ""
+    """Commands or steps that fix it, separated by semicolons."""
+    fix: str = ""
+    """The name of what `doctor --fix` does about it. Empty: nothing."""
+
+    def to_reason(self) -> "Reason":
+        """Return its form in a health report and in `message why`."""
+        return Reason(code=self.code, message=f"{self.text} {self.remedy}".rstrip())
+
+    def to_diagnosis(self) -> dict[str, str]:
+        """Return its form in `msgctl.diagnosis/1`."""
+        return {
+            "check": self.subject,
+            "level": str(self.severity),
+            "code": self.code,
+            "what": self.text,
+            "why": self.impact,
+            "mend": self.remedy,
+            "fix": self.fix,
+        }
+
+    def to_violation(self) -> dict[str, str]:
+        """Return its form in `msgctl.verdict/1`."""
+        return {"invariant": self.code, "subject": self.subject, "problem": self.text}
 
 
-class Suspect(NamedTuple):
-    """A violation as of one look, and the key to look at again."""
+class Reason(WireStruct, kw_only=True, frozen=True):
+    """The JSON form of a finding in a health report. OpenAPI has a component of this name."""
 
-    key: str
-    violation: Violation
-
-
-class InvariantCheck(Protocol):
-    """Looks at keys of one kind, each look at what is true now; never writes."""
-
-    def applies_to(self, key: str) -> bool:
-        """Whether this key is of its kind."""
-        ...
-
-    async def find_suspects(self, keys: Sequence[str]) -> list[Suspect]:
-        """What is wrong with these keys.
-
-        Raises:
-            RedisUnavailable: Redis does not answer.
-        """
-        ...
+    code: str
+    message: str
 
 
-def suspect(key: str, invariant: str, subject: str, problem: str) -> Suspect:
-    """A suspicion about a key."""
-    return Suspect(key, Violation(invariant, subject, problem))
+def passed(subject: str, text: str) -> Finding:
+    """Return the finding of a check that found no trouble."""
+    return Finding(subject=subject, severity=Severity.OK, code="ok", text=text)
+
+
+def warning(subject: str, code: str, text: str, *, impact: str, remedy: str, fix: str = "") -> Finding:
+    """Return a finding about something that works, but not for long or not for everybody."""
+    return Finding(
+        subject=subject, severity=Severity.WARNING, code=code, text=text, impact=impact, remedy=remedy, fix=fix
+    )
+
+
+def trouble(subject: str, code: str, text: str, *, impact: str, remedy: str, fix: str = "") -> Finding:
+    """Return a finding about something that does not work."""
+    return Finding(subject=subject, code=code, text=text, impact=impact, remedy=remedy, fix=fix)

@@ -1,4 +1,4 @@
-"""Is the pipeline healthy, and if not, for which reasons: all of them, each with a code and a sentence."""
+"""The health check: whether the pipeline works, and every reason why it does not."""
 
 import asyncio
 import time
@@ -10,25 +10,19 @@ from msgctl.canary.location import locate_canary
 from msgctl.domain.errors import RedisUnavailable
 from msgctl.domain.messages import WireStruct
 from msgctl.domain.plural import pluralize
+from msgctl.operations.checks.findings import Finding, Reason
 from msgctl.operations.context import Context
 from msgctl.queue.queue import Stats
+from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import no_answer
 from msgctl.storage.redis.durability import DurabilityMonitor
-from msgctl.storage.redis.keys import CANARY, SUBSCRIBERS
 
 SUBSCRIBER_HEARTBEAT_TIMEOUT_S = 10.0
-"""Seconds without a sign of life after which a subscriber counts as dead."""
-
-
-class Reason(WireStruct, kw_only=True, frozen=True):
-    """One thing that is wrong."""
-
-    code: str
-    message: str
+"""Seconds without a heartbeat after which a subscriber counts as dead."""
 
 
 class Health(WireStruct, kw_only=True, frozen=True):
-    """The verdict. `stats` is null when Redis cannot be asked."""
+    """The health of the pipeline. `stats` is null if Redis does not answer."""
 
     healthy: bool
     stats: Stats | None
@@ -36,10 +30,10 @@ class Health(WireStruct, kw_only=True, frozen=True):
 
 
 class HealthCheck:
-    """Looks for what is wrong.
+    """Checks the health of the pipeline.
 
     Args:
-        context: the pipeline it works on.
+        context: the pipeline.
     """
 
     def __init__(self, context: Context) -> None:
@@ -47,82 +41,107 @@ class HealthCheck:
         self._redis = context.redis
         self._queue = context.queue
 
-    async def run(self) -> Health:
-        """Look at everything; a Redis that is down is a finding, not an error.
+    async def run(self, *, strict: bool = False) -> Health:
+        """Check everything. A Redis that is down or hangs is a reason, not an error.
 
-        So is one that hangs: whoever probes waits for `redis.timeout` once, not for each question and repetition.
+        The whole check takes `redis.timeout` at most, however many questions Redis does not answer.
+
+        Args:
+            strict: report what an operator should look at, too: pauses, open breakers, parked and quarantined
+                messages.
         """
         try:
             async with asyncio.timeout(self._settings.redis.timeout):
-                stats, oldest, workers, subscribers, others = await self._collect()
+                stats, findings = await self._examine()
+                if strict:
+                    findings += await self._strict_findings()
         except (RedisUnavailable, TimeoutError) as error:
             fault = error if isinstance(error, RedisUnavailable) else no_answer(error, self._redis.address)
             reason = Reason(code="redis_unavailable", message=fault.message)
             return Health(healthy=False, stats=None, reasons=[reason])
-        reasons = [*self._missing_daemons(workers, subscribers), *self._exceeded_limits(stats, oldest), *others]
-        return Health(healthy=not reasons, stats=stats, reasons=reasons)
-
-    async def _collect(self) -> tuple[Stats, float | None, list[str], list[str], list[Reason]]:
-        stats, oldest, workers, subscribers, silence, refusal = await asyncio.gather(
-            self._queue.stats(),
-            self._queue.oldest_wait(),
-            self._queue.live_workers(),
-            self._live_subscribers(),
-            self._canary_reasons(),
-            self._acceptance_reasons(),
-        )
-        return stats, oldest, workers, subscribers, [*silence, *refusal]
+        return Health(healthy=not findings, stats=stats, reasons=[finding.to_reason() for finding in findings])
 
     async def count_subscribers(self) -> int:
-        """How many subscribers are alive.
+        """Return the number of live subscribers.
 
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        return len(await self._live_subscribers())
+        heartbeats = await self._redis.hvals(keys.SUBSCRIBERS)
+        since_ms = (time.time() - SUBSCRIBER_HEARTBEAT_TIMEOUT_S) * 1000
+        return sum(float(heartbeat) > since_ms for heartbeat in heartbeats)
 
-    async def _live_subscribers(self) -> list[str]:
-        beats = await self._redis.hgetall(SUBSCRIBERS)
-        since = (time.time() - SUBSCRIBER_HEARTBEAT_TIMEOUT_S) * 1000
-        return [name for name, beat in beats.items() if float(beat) > since]
+    async def _examine(self) -> tuple[Stats, list[Finding]]:
+        stats, oldest_s, workers, subscribers, late_canary, refusal = await asyncio.gather(
+            self._queue.stats(),
+            self._queue.oldest_wait(),
+            self._queue.live_workers(),
+            self.count_subscribers(),
+            self._check_canary(),
+            self._check_acceptance(),
+        )
+        return stats, [
+            *_find_missing_daemons(len(workers), subscribers),
+            *self._find_exceeded_limits(stats, oldest_s),
+            *late_canary,
+            *refusal,
+        ]
 
-    async def _canary_reasons(self) -> list[Reason]:
-        """Whether the canary is late, and where it is."""
+    async def _check_canary(self) -> list[Finding]:
         limits = self._settings.canary
-        age = canary_age_s(await self._redis.hgetall(CANARY))
+        age = canary_age_s(await self._redis.hgetall(keys.CANARY))
         if not limits.interval or age is None or age <= limits.late:
             return []
-        where = await locate_canary(self._redis)
+        location = await locate_canary(self._redis)
         text = f"No synthetic message has arrived for {age:.0f} s, longer than {limits.late:.0f} s."
-        return [Reason(code="canary_late", message=f"{text} {where.sentence}.")]
+        return [Finding(code="canary_late", text=f"{text} {location.sentence}.")]
 
-    async def _acceptance_reasons(self) -> list[Reason]:
-        """Whether new messages are turned away, since Redis is nearly full or would forget them."""
+    async def _check_acceptance(self) -> list[Finding]:
+        """Check whether new messages are refused because Redis is nearly full or would lose them."""
         refusal = await DurabilityMonitor(self._redis, self._settings).rejection_reason()
-        return [Reason(code="nothing_accepted", message=refusal)] if refusal else []
+        return [Finding(code="nothing_accepted", text=refusal)] if refusal else []
 
-    def _missing_daemons(self, workers: list[str], subscribers: list[str]) -> list[Reason]:
-        reasons = []
-        if not workers:
-            text = "No worker is alive, so nothing is worked. Start one: msgctl start worker"
-            reasons.append(Reason(code="no_worker", message=text))
-        if not subscribers:
-            text = "No subscriber is alive, so nothing is delivered. Start one: msgctl start subscriber"
-            reasons.append(Reason(code="no_subscriber", message=text))
-        return reasons
-
-    def _exceeded_limits(self, stats: Stats, oldest: float | None) -> list[Reason]:
+    def _find_exceeded_limits(self, stats: Stats, oldest_s: float | None) -> list[Finding]:
         limits = self._settings.health
-        reasons = []
+        findings = []
         waiting = stats.waiting + stats.paused
         if waiting > limits.max_waiting:
             text = f"{pluralize(waiting, 'message waits', 'messages wait')}, more than {limits.max_waiting}."
-            reasons.append(Reason(code="too_many_waiting", message=text))
+            findings.append(Finding(code="too_many_waiting", text=text))
         if stats.total and stats.failed / stats.total > limits.max_failed_ratio:
             share = f"{stats.failed} of {pluralize(stats.total, 'message')}"
             text = f"{share} failed, more than {limits.max_failed_ratio:.1%}."
-            reasons.append(Reason(code="too_many_failed", message=text))
-        if oldest is not None and oldest > limits.max_age:
-            text = f"A message has waited for {oldest:.0f} s, longer than {limits.max_age:.0f} s."
-            reasons.append(Reason(code="waiting_too_long", message=text))
-        return reasons
+            findings.append(Finding(code="too_many_failed", text=text))
+        if oldest_s is not None and oldest_s > limits.max_age:
+            text = f"A message has waited for {oldest_s:.0f} s, longer than {limits.max_age:.0f} s."
+            findings.append(Finding(code="waiting_too_long", text=text))
+        return findings
+
+    async def _strict_findings(self) -> list[Finding]:
+        findings = []
+        if paused := await self._queue.list_paused():
+            text = f"Workers take no message from {', '.join(paused)}."
+            findings.append(Finding(code="paused", text=text, remedy="Resume: msgctl queue resume"))
+        breakers: dict[str, str] = await self._redis.hgetall(keys.BREAKERS)
+        for workflow, fields in sorted(breakers.items()):
+            if int(fields.partition(" ")[0]) / 1000 > time.time():
+                text = f"The workflow {workflow} keeps failing and is not called."
+                findings.append(Finding(code="breaker_open", text=text, remedy="See: msgctl dlq groups"))
+        if parked := await self._redis.hlen(keys.PARKED):
+            text = f"{pluralize(parked, 'message')} cannot be processed: the stored data is damaged."
+            findings.append(Finding(code="parked", text=text, remedy="See: msgctl verify"))
+        if quarantined := await self._redis.llen(keys.RQ_QUEUE + keys.QUARANTINE):
+            text = f"{pluralize(quarantined, 'message')} may have crashed workers. Each runs alone."
+            findings.append(Finding(code="quarantined", text=text))
+        return findings
+
+
+def _find_missing_daemons(workers: int, subscribers: int) -> list[Finding]:
+    findings = []
+    if not workers:
+        text = "No worker is alive, so no message is processed."
+        findings.append(Finding(code="no_worker", text=text, remedy="Start one: msgctl start worker"))
+    if not subscribers:
+        text = "No subscriber is alive, so no reply is delivered."
+        findings.append(Finding(code="no_subscriber", text=text, remedy="Start one: msgctl start subscriber"))
+    return findings

@@ -1,22 +1,22 @@
-"""Why a message has not run yet: what stands between it and a worker, the nearest obstacle first."""
+"""Why a message has not been processed yet: the obstacles between it and a worker, the nearest one first."""
 
 import time
 
 from msgctl.domain.errors import NotFound, PostgresUnavailable
 from msgctl.domain.messages import PRIORITIES, State, WireStruct
 from msgctl.intake.accept import AgentDirectory
-from msgctl.operations.checks.health import Reason
+from msgctl.operations.checks.findings import Finding, Reason
 from msgctl.operations.context import Context
 from msgctl.operations.workers import Workers
 from msgctl.queue.job import Job
 from msgctl.storage.redis import keys
 
 POSITION_SCAN_LIMIT = 10_000
-"""Messages of a queue that are looked through for a position."""
+"""Messages of a queue that the search for a position reads at most."""
 
 
 class WaitExplanation(WireStruct, kw_only=True, frozen=True):
-    """What is known of a message's way to a worker."""
+    """The state of a message, and the obstacles between it and a worker."""
 
     message_id: str
     state: State
@@ -24,10 +24,10 @@ class WaitExplanation(WireStruct, kw_only=True, frozen=True):
 
 
 class WaitExplainer:
-    """Explains.
+    """Explains why a message is where it is.
 
     Args:
-        context: the pipeline it works on.
+        context: the pipeline.
     """
 
     def __init__(self, context: Context) -> None:
@@ -38,94 +38,104 @@ class WaitExplainer:
     async def explain(self, message_id: str, agents: AgentDirectory) -> WaitExplanation:
         """Say why a message is where it is.
 
+        Args:
+            message_id: the id of the message.
+            agents: finds the agent of the message.
+
         Raises:
             NotFound: there is no such message.
         """
         job = await self._queue.find(message_id)
         if job is None:
             raise NotFound("There is no such message.")
-        match job.state:
-            case State.WAITING:
-                reasons = [
-                    *await self._position_reasons(job),
-                    *await self._worker_reasons(job),
-                    *await self._breaker_reasons(job, agents),
-                ]
-            case State.DELAYED:
-                reasons = [await self._delay_reason(job), *await self._breaker_reasons(job, agents)]
-            case State.ACTIVE:
-                text = f"Worker {job.worker} runs it, at {job.progress} %."
-                reasons = [Reason(code="running", message=text)]
-            case State.COMPLETED:
-                text = f"It was answered. Its delivery: msgctl delivery show {message_id}"
-                reasons = [Reason(code="answered", message=text)]
-            case State.FAILED:
-                text = f"{_error_text(job)}. Put it back to work: msgctl dlq replay {message_id}"
-                reasons = [Reason(code="dead_letter", message=text)]
+        findings = await self._find_obstacles(job, agents)
+        reasons = [finding.to_reason() for finding in findings]
         return WaitExplanation(message_id=message_id, state=job.state, reasons=reasons)
 
-    async def _position_reasons(self, job: Job) -> list[Reason]:
+    async def _find_obstacles(self, job: Job, agents: AgentDirectory) -> list[Finding]:
+        match job.state:
+            case State.WAITING:
+                return [
+                    await self._check_position(job),
+                    *await self._check_workers(job),
+                    *await self._check_agent(job, agents),
+                ]
+            case State.DELAYED:
+                return [await self._check_delay(job), *await self._check_agent(job, agents)]
+            case State.ACTIVE:
+                return [Finding(code="running", text=f"Worker {job.worker} runs it, at {job.progress} %.")]
+            case State.COMPLETED:
+                remedy = f"Its delivery: msgctl delivery show {job.message.message_id}"
+                return [Finding(code="answered", text="It was answered.", remedy=remedy)]
+            case State.FAILED:
+                remedy = f"Replay it: msgctl dlq replay {job.message.message_id}"
+                return [Finding(code="dead_letter", text=f"{_error_text(job)}.", remedy=remedy)]
+
+    async def _check_position(self, job: Job) -> Finding:
         message = job.message
         head = await self._redis.lindex(keys.MAILBOX + message.conversation_id, 0)
-        quarantined = await self._redis.hget(keys.job_key(message.message_id), keys.FIELD_QUARANTINED)
         if head and head != message.message_id:
-            text = f"It waits behind {head}, the head of its conversation. See: msgctl message why {head}"
-            return [Reason(code="behind_conversation", message=text)]
-        if quarantined:
-            text = "It may have killed its workers and runs alone, in quarantine, when its turn comes."
-            return [Reason(code="quarantined", message=text)]
+            text = f"It waits behind {head}, the head of its conversation."
+            return Finding(code="behind_conversation", text=text, remedy=f"See: msgctl message why {head}")
+        if await self._redis.hget(keys.job_key(message.message_id), keys.FIELD_QUARANTINED):
+            text = "It may have crashed its workers. It waits in quarantine, where messages run one at a time."
+            return Finding(code="quarantined", text=text)
         ahead = await self._count_ahead(message.message_id, message.priority)
-        text = "It is the next one." if ahead == 0 else f"{ahead} messages are ahead of it."
-        text = "1 message is ahead of it." if ahead == 1 else text
-        return [Reason(code="in_queue", message=text)]
+        text = "1 message is ahead of it." if ahead == 1 else f"{ahead} messages are ahead of it."
+        text = "It is the next one." if ahead == 0 else text
+        return Finding(code="in_queue", text=text)
 
     async def _count_ahead(self, message_id: str, priority: int) -> int | str:
+        """Return the number of messages that are processed before this one, or a phrase if there are too many."""
         queue = keys.RQ_QUEUE + keys.queue_name(priority)
-        place = await self._redis.lpos(queue, message_id, maxlen=POSITION_SCAN_LIMIT)
+        position = await self._redis.lpos(queue, message_id, maxlen=POSITION_SCAN_LIMIT)
         pipeline = self._redis.pipeline(transaction=False)
         for sooner in PRIORITIES[: priority - 1]:
             pipeline.llen(keys.RQ_QUEUE + keys.queue_name(sooner))
         before = sum(await pipeline.execute())
-        return f"More than {POSITION_SCAN_LIMIT}" if place is None else before + int(place)
+        return f"More than {POSITION_SCAN_LIMIT}" if position is None else before + int(position)
 
-    async def _worker_reasons(self, job: Job) -> list[Reason]:
-        reasons = []
+    async def _check_workers(self, job: Job) -> list[Finding]:
+        findings = []
         priority = job.message.priority
         if keys.queue_name(priority) in await self._queue.list_paused():
-            text = f"Priority {priority} is paused. Go on: msgctl queue resume --priority {priority}"
-            reasons.append(Reason(code="paused", message=text))
-        alive = await self._workers.list_alive()
-        if not alive:
-            text = "No worker is alive. Start one: msgctl start worker"
-            reasons.append(Reason(code="no_worker", message=text))
-        elif all(worker["order"] for worker in alive):
-            text = "Every worker was told to take nothing new. Go on: msgctl worker resume --all"
-            reasons.append(Reason(code="workers_drained", message=text))
-        elif all(worker["slots"] is not None and len(worker["running"]) >= worker["slots"] for worker in alive):
-            text = f"All {len(alive)} workers are busy. More at once: [worker] concurrency, or another worker"
-            reasons.append(Reason(code="workers_busy", message=text))
-        return reasons
+            remedy = f"Resume: msgctl queue resume --priority {priority}"
+            findings.append(Finding(code="paused", text=f"Priority {priority} is paused.", remedy=remedy))
+        workers = await self._workers.list_alive()
+        if not workers:
+            remedy = "Start one: msgctl start worker"
+            findings.append(Finding(code="no_worker", text="No worker is alive.", remedy=remedy))
+        elif all(worker["order"] for worker in workers):
+            text, remedy = "Every worker was told to drain or stop.", "Resume: msgctl worker resume --all"
+            findings.append(Finding(code="workers_drained", text=text, remedy=remedy))
+        elif all(worker["slots"] is not None and len(worker["running"]) >= worker["slots"] for worker in workers):
+            text = f"All {len(workers)} workers are busy."
+            remedy = "Raise [worker] concurrency, or start another worker."
+            findings.append(Finding(code="workers_busy", text=text, remedy=remedy))
+        return findings
 
-    async def _breaker_reasons(self, job: Job, agents: AgentDirectory) -> list[Reason]:
+    async def _check_agent(self, job: Job, agents: AgentDirectory) -> list[Finding]:
         try:
             agent = await agents.find(job.message.agent_id)
         except PostgresUnavailable as error:
-            return [Reason(code="postgres_down", message=f"Its agent cannot be looked up: {error.message}")]
+            return [Finding(code="postgres_down", text=f"Its agent cannot be looked up: {error.message}")]
         if agent is None:
-            return [Reason(code="agent_gone", message="Its agent is gone; it will become a dead letter.")]
-        found = await self._redis.hget(keys.BREAKERS, agent.webhook_path)
-        seconds = int(found.partition(" ")[0]) / 1000 - time.time() if found else 0
+            text = "Its agent was deleted, so it will become a dead letter."
+            return [Finding(code="agent_gone", text=text)]
+        breaker = await self._redis.hget(keys.BREAKERS, agent.webhook_path)
+        seconds = int(breaker.partition(" ")[0]) / 1000 - time.time() if breaker else 0
         if seconds <= 0:
             return []
-        text = f"The workflow {agent.webhook_path} keeps failing and is left alone for {seconds:.0f} s more."
-        return [Reason(code="breaker_open", message=text)]
+        text = f"The workflow {agent.webhook_path} keeps failing and is not called for {seconds:.0f} s more."
+        return [Finding(code="breaker_open", text=text)]
 
-    async def _delay_reason(self, job: Job) -> Reason:
+    async def _check_delay(self, job: Job) -> Finding:
         key = keys.RQ_SCHEDULED + keys.queue_name(job.message.priority)
         due = await self._redis.zscore(key, job.message.message_id)
         seconds = max(0.0, due - time.time()) if due else 0
-        text = f"{_error_text(job)}. It is tried again in {seconds:.0f} s, after {job.attempts} charged attempts."
-        return Reason(code="limited" if "429" in _error_text(job) else "retry_pause", message=text)
+        error = _error_text(job)
+        text = f"{error}. It is tried again in {seconds:.0f} s, after {job.attempts} attempts."
+        return Finding(code="limited" if "429" in error else "retry_pause", text=text)
 
 
 def _error_text(job: Job) -> str:

@@ -78,7 +78,9 @@ def health(
     output: RecordOutputOption = RecordFormat.TABLE,
 ) -> None:
     """Whether the pipeline works, and every reason why not; exit code 4 when it does not."""
-    verdict = run_with_session(context, lambda session: _check_health(session, strict=strict))
+    from msgctl.operations.checks.health import HealthCheck  # noqa: PLC0415 - `queue stats` does not need it
+
+    verdict = run_with_session(context, lambda session: session.context.get(HealthCheck).run(strict=strict))
     if output is RecordFormat.JSON:
         print_json({"schema": "msgctl.health/1", **msgspec.to_builtins(verdict)})
     else:
@@ -89,17 +91,6 @@ def health(
         _print_health(verdict)
     if not verdict.healthy:
         raise typer.Exit(EXIT_VIOLATED if verdict.stats else 69)
-
-
-async def _check_health(session: CommandSession, *, strict: bool) -> "Health":
-    from msgctl.operations.checks.health import HealthCheck  # noqa: PLC0415 - `queue stats` needs none of these
-    from msgctl.operations.checks.strict_health import StrictHealthCheck  # noqa: PLC0415
-
-    verdict = await session.context.get(HealthCheck).run()
-    if not strict or verdict.stats is None:
-        return verdict
-    reasons = [*verdict.reasons, *await session.context.get(StrictHealthCheck).find_reasons()]
-    return msgspec.structs.replace(verdict, healthy=not reasons, reasons=reasons)
 
 
 @app.command(epilog="Example: msgctl queue clean --state completed --older-than 7d --dry-run")

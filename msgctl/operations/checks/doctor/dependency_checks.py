@@ -1,4 +1,4 @@
-"""What the pipeline leans on outside Redis: PostgreSQL, n8n, keys and credentials, the machine itself."""
+"""Checks of what the pipeline needs besides Redis: PostgreSQL, n8n, keys and credentials, and the machine."""
 
 import asyncio
 import resource
@@ -14,112 +14,125 @@ from msgctl.channels.registry import find_channel
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import ConfigurationError, MsgctlError
 from msgctl.domain.plural import pluralize
-from msgctl.operations.checks.doctor.finding import Finding, fine, trouble, warning
+from msgctl.operations.checks.findings import Finding, passed, trouble, warning
 from msgctl.storage.postgres.database import Database
 from msgctl.storage.postgres.migrations import read_status
 
 N8N_PROBE_TIMEOUT_S = 5.0
-"""Seconds n8n has to answer."""
+"""Seconds that n8n has for an answer."""
 MIN_OPEN_FILES = 4096
-"""Open files below which a gateway runs out of sockets."""
+"""A limit of open files below this number leaves a gateway without sockets."""
 MIN_FREE_DISK_RATIO = 0.1
 EXPLAIN_AGENT_LOOKUP = "EXPLAIN SELECT id FROM agents WHERE id = '00000000-0000-0000-0000-000000000000'"
 
 
 async def check_postgres(settings: Settings) -> list[Finding]:
-    """Does it answer, has it our tables, and is an agent found by an index?"""
+    """Check that PostgreSQL answers, that the tables are migrated, and that an index finds an agent."""
     if settings.postgres.agent_query:
-        return [fine("postgres", "agents come from your own table; its plan is yours to look at")]
+        return [passed("postgres", "agents come from your own table, whose query plan is not checked")]
     try:
         missing = [name for name, applied in (await read_status(settings)).items() if not applied]
         if missing:
-            why = "No agent is found, so no message is accepted."
-            what = f"Not migrated: {', '.join(missing)}."
-            return [trouble("postgres", "not_migrated", what, why=why, mend="msgctl db migrate", fix="migrate")]
+            impact = "No agent is found, so no message is accepted."
+            text = f"Not migrated: {', '.join(missing)}."
+            return [
+                trouble("postgres", "not_migrated", text, impact=impact, remedy="msgctl db migrate", fix="migrate")
+            ]
         async with Database(settings) as database, database.connection() as connection, connection.transaction():
-            await connection.execute(
-                "SET LOCAL enable_seqscan = off"
-            )  # of a small table a plan would tell nothing
+            # Without this, the plan for a small table reads all of it, whether an index exists or not.
+            await connection.execute("SET LOCAL enable_seqscan = off")
             rows = await (await connection.execute(EXPLAIN_AGENT_LOOKUP)).fetchall()
     except MsgctlError as error:
-        why = "New messages are refused, those accepted wait."
-        mend = "systemctl status postgresql; msgctl config explain postgres.url"
-        return [trouble("postgres", "postgres_down", error.message, why=why, mend=mend)]
+        impact = "New messages are refused, and accepted messages wait."
+        remedy = "systemctl status postgresql; msgctl config explain postgres.url"
+        return [trouble("postgres", "postgres_down", error.message, impact=impact, remedy=remedy)]
     except psycopg.Error as error:
-        why = "Agents may not be found."
-        return [trouble("postgres", "postgres_strange", str(error).strip(), why=why, mend="msgctl db status")]
+        impact = "Agents may not be found."
+        return [
+            trouble("postgres", "postgres_strange", str(error).strip(), impact=impact, remedy="msgctl db status")
+        ]
     plan = " ".join(str(value) for row in rows for value in row.values())
     if "Index" not in plan:
-        why = "Each lookup reads the whole table."
-        mend = "CREATE UNIQUE INDEX ON agents (id)"
-        return [warning("postgres", "no_index", "An agent is found without an index.", why=why, mend=mend)]
-    return [fine("postgres", "reachable, migrated, an agent is found by an index")]
+        impact = "Each lookup reads the whole table."
+        remedy = "CREATE UNIQUE INDEX ON agents (id)"
+        return [
+            warning(
+                "postgres", "no_index", "An agent is looked up without an index.", impact=impact, remedy=remedy
+            )
+        ]
+    return [passed("postgres", "reachable, migrated, an index finds agents")]
 
 
 async def check_n8n(settings: Settings, webhooks: list[str]) -> list[Finding]:
-    """Does n8n answer, and does it know the webhooks? A GET runs no workflow that waits for POST."""
+    """Check that n8n answers and has the webhooks. The probe is a GET, which starts no workflow for POST."""
     return await asyncio.to_thread(_probe_n8n, settings, webhooks)
 
 
 def _probe_n8n(settings: Settings, webhooks: list[str]) -> list[Finding]:
     base = settings.n8n.base_url.rstrip("/")
-    found = []
+    findings = []
     try:
         requests.get(f"{base}/healthz", timeout=N8N_PROBE_TIMEOUT_S, allow_redirects=False)
         for path in webhooks:
             answer = requests.get(f"{base}/webhook/{path}", timeout=N8N_PROBE_TIMEOUT_S, allow_redirects=False)
             if answer.status_code == 404 and "POST" not in answer.text and "GET" not in answer.text:
-                what = f"n8n knows no webhook {path}."
-                why = "Messages to its agent fail three times and are dead letters then."
-                mend = "Activate the workflow in n8n; or msgctl agent disable ID"
-                found.append(trouble("n8n", "webhook_unknown", what, why=why, mend=mend))
+                text = f"n8n has no webhook {path}."
+                impact = "Messages to its agent fail in each attempt and become dead letters."
+                remedy = "Activate the workflow in n8n; or msgctl agent disable ID"
+                findings.append(trouble("n8n", "webhook_unknown", text, impact=impact, remedy=remedy))
     except requests.RequestException as error:
-        what = f"{base} does not answer ({type(error).__name__})."
-        why = "Messages wait and are charged nothing; customers wait, too."
-        mend = "systemctl status n8n; msgctl config explain n8n.base_url"
-        return [trouble("n8n", "n8n_down", what, why=why, mend=mend)]
-    return found or [fine("n8n", f"reachable, {pluralize(len(webhooks), 'webhook')} looked at")]
+        text = f"{base} does not answer ({type(error).__name__})."
+        impact = "Messages wait, which does not count as an attempt. Customers get no answer."
+        remedy = "systemctl status n8n; msgctl config explain n8n.base_url"
+        return [trouble("n8n", "n8n_down", text, impact=impact, remedy=remedy)]
+    return findings or [passed("n8n", f"reachable, {pluralize(len(webhooks), 'webhook')} checked")]
 
 
 def check_credentials(settings: Settings) -> list[Finding]:
-    """Is the tokens' key there and strong, and are providers' credentials whole?"""
-    found = []
+    """Check that the key of the tokens is strong, and that the credentials of the providers are complete."""
+    findings = []
     try:
         tokens.Verifier(settings)
-        found.append(fine("token key", settings.auth.algorithm))
+        findings.append(passed("token key", settings.auth.algorithm))
     except ConfigurationError as error:
-        why = "Without it nobody can come in; a weak one lets anybody in."
-        mend = "openssl rand -base64 48, into [auth] jwt_secret"
-        found.append(trouble("token key", "weak_secret", error.message, why=why, mend=mend))
+        impact = "Without a key no client is admitted. With a weak key anybody can forge a token."
+        remedy = "openssl rand -base64 48, into [auth] jwt_secret"
+        findings.append(trouble("token key", "weak_secret", error.message, impact=impact, remedy=remedy))
     for name in channel_names():
         try:
             spec = find_channel(name)
         except ConfigurationError as error:
-            why = "No gateway and no subscriber starts while it is broken."
-            mend = "reinstall or uninstall its package"
-            found.append(trouble("channels", "channel_broken", error.message, why=why, mend=mend))
+            impact = "No gateway and no subscriber starts while it is broken."
+            remedy = "reinstall or uninstall its package"
+            findings.append(trouble("channels", "channel_broken", error.message, impact=impact, remedy=remedy))
         else:
-            found += [
-                trouble("credentials", "credentials_partial", problem.what, why=problem.why, mend=problem.remedy)
+            findings += [
+                trouble(
+                    "credentials", "credentials_partial", problem.what, impact=problem.why, remedy=problem.remedy
+                )
                 for problem in spec.check_settings(settings)
             ]
-    return found
+    return findings
 
 
 def check_machine(settings: Settings) -> list[Finding]:
-    """Disk and open files of this machine."""
+    """Check the free disk space and the limit of open files of this machine."""
     folder = Path(settings.logs.directory or ".")
     usage = shutil.disk_usage(folder if folder.exists() else Path())
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    found = [fine("disk", f"{usage.free / 1e9:.1f} GB free"), fine("open files", str(soft))]
+    findings = [passed("disk", f"{usage.free / 1e9:.1f} GB free"), passed("open files", str(soft))]
     if usage.free < MIN_FREE_DISK_RATIO * usage.total:
-        what = f"{usage.free / usage.total:.0%} of the disk is free."
-        why = "A full disk stops Redis's append-only file, and with it every message."
-        found[0] = warning(
-            "disk", "disk_full", what, why=why, mend="du -xh / | sort -h | tail; journalctl --vacuum-size=1G"
+        text = f"{usage.free / usage.total:.0%} of the disk is free."
+        impact = "A full disk stops the append-only file of Redis, and no message is accepted."
+        findings[0] = warning(
+            "disk",
+            "disk_full",
+            text,
+            impact=impact,
+            remedy="du -xh / | sort -h | tail; journalctl --vacuum-size=1G",
         )
     if soft < MIN_OPEN_FILES:
-        why = "Each socket and connection is one; a gateway then refuses customers."
-        mend = "LimitNOFILE=65536 in the unit; ulimit -n 65536 here"
-        found[1] = warning("open files", "few_files", f"At most {soft} may be open.", why=why, mend=mend)
-    return found
+        impact = "Each socket and each connection needs one. A gateway without them refuses customers."
+        remedy = "LimitNOFILE=65536 in the unit; ulimit -n 65536 here"
+        findings[1] = warning("open files", "few_files", f"The limit is {soft}.", impact=impact, remedy=remedy)
+    return findings

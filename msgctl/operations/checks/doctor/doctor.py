@@ -1,4 +1,4 @@
-"""The doctor's round: every check, a cause before what it causes; and what is safe to mend."""
+"""The doctor: every check, ordered so that a cause comes before its effects, and the safe fixes."""
 
 import time
 
@@ -11,12 +11,12 @@ from msgctl.operations.checks.doctor.dependency_checks import (
     check_n8n,
     check_postgres,
 )
-from msgctl.operations.checks.doctor.finding import Finding, Level, fine, trouble
 from msgctl.operations.checks.doctor.pipeline_checks import check_backlog, check_daemons, check_failures
 from msgctl.operations.checks.doctor.redis_checks import check_redis
 from msgctl.operations.checks.doctor.unit_checks import check_units
-from msgctl.operations.checks.findings import INVARIANTS
+from msgctl.operations.checks.findings import Finding, passed, trouble
 from msgctl.operations.checks.health import SUBSCRIBER_HEARTBEAT_TIMEOUT_S
+from msgctl.operations.checks.invariants.check import INVARIANTS
 from msgctl.operations.checks.invariants.verify import InvariantVerification
 from msgctl.operations.context import Context
 from msgctl.operations.dashboard.overview import Overview
@@ -26,14 +26,14 @@ from msgctl.storage.postgres.migrations import migrate
 from msgctl.storage.redis import keys
 
 WEBHOOK_LIMIT = 20
-"""Agents' webhooks that are looked at."""
+"""The maximum number of webhooks that are probed."""
 
 
 class Doctor:
-    """Examines the pipeline, and mends what is safe.
+    """Examines the pipeline and its surroundings, and fixes what is safe to fix.
 
     Args:
-        context: the pipeline it works on.
+        context: the pipeline.
     """
 
     def __init__(self, context: Context) -> None:
@@ -45,27 +45,29 @@ class Doctor:
         self._verification = InvariantVerification(context)
 
     async def examine(self, agents: Agents, *, thorough: bool = True) -> list[Finding]:
-        """Every finding, the sound ones too. What is down is a finding, never an error.
+        """Run every check, and return its finding, whether there is trouble or not.
+
+        A server that is down is a finding, never an error.
 
         Args:
-            agents: whose webhooks are tried.
-            thorough: look at every message for a broken promise, which takes its time.
+            agents: the agents whose webhooks are probed.
+            thorough: verify the invariants of every message, too, which takes longer.
         """
         settings = self._settings
-        found = await check_redis(self._redis)
-        if found[0].level is not Level.TROUBLE or found[0].code != "redis_down":
-            found += await self._examine_pipeline(thorough=thorough)
-        found += await check_postgres(settings)
-        found += await check_n8n(settings, await _webhooks(agents))
-        found += check_credentials(settings)
-        found += await check_units(settings)
-        return found + check_machine(settings)
+        findings = await check_redis(self._redis)
+        if findings[0].code != "redis_down":
+            findings += await self._examine_pipeline(thorough=thorough)
+        findings += await check_postgres(settings)
+        findings += await check_n8n(settings, await _webhooks(agents))
+        findings += check_credentials(settings)
+        findings += await check_units(settings)
+        return findings + check_machine(settings)
 
     async def fix(self, fix: str) -> None:
-        """Do what a finding's `fix` names.
+        """Do what the `fix` of a finding names.
 
         Raises:
-            MsgctlError: it cannot be done.
+            MsgctlError: the server refuses it or does not answer.
         """
         match fix:
             case "noeviction":
@@ -81,29 +83,31 @@ class Doctor:
 
     async def _examine_pipeline(self, *, thorough: bool) -> list[Finding]:
         snapshot, groups = await self._overview.read(), await self._triage.group_newest()
-        found = await check_daemons(self._redis, snapshot)
-        found.append(check_backlog(snapshot, self._settings, await self._queue.list_paused()))
-        found.append(check_failures(groups, snapshot, self._settings))
+        findings = await check_daemons(self._redis, snapshot)
+        findings.append(check_backlog(snapshot, self._settings, await self._queue.list_paused()))
+        findings.append(check_failures(groups, snapshot, self._settings))
         if thorough:
-            found.append(await self._check_invariants())
-        return found
+            findings.append(await self._check_invariants())
+        return findings
 
     async def _check_invariants(self) -> Finding:
-        verdict = await self._verification.run()
-        if verdict.holds:
-            return fine("promises", f"all {len(INVARIANTS)} hold: one end, one answer, replies in order")
-        names = sorted({violation.invariant for violation in verdict.violations})
+        report = await self._verification.run()
+        if report.holds:
+            return passed(
+                "promises", f"all {len(INVARIANTS)} invariants hold: one end, one answer, replies in order"
+            )
+        names = sorted({violation.code for violation in report.violations})
         broken = "; ".join(f"{name} ({INVARIANTS[name]})" for name in names)
-        what = f"{pluralize(len(verdict.violations), 'violation')} of {broken}."
-        why = "A message is stuck, answered twice, or leaves something behind."
-        return trouble("promises", "promise_broken", what, why=why, mend="msgctl verify")
+        text = f"{pluralize(len(report.violations), 'violation')} of {broken}."
+        impact = "A message is stuck, was answered twice, or left data behind."
+        return trouble("promises", "promise_broken", text, impact=impact, remedy="msgctl verify")
 
     async def _prune_dead_daemons(self) -> None:
         await MailboxAuditor(self._redis).prune_workers()
-        since = (time.time() - SUBSCRIBER_HEARTBEAT_TIMEOUT_S) * 1000
-        beats: dict[str, str] = await self._redis.hgetall(keys.SUBSCRIBERS)
-        if silent := [name for name, beat in beats.items() if float(beat) <= since]:
-            await self._redis.hdel(keys.SUBSCRIBERS, *silent)
+        since_ms = (time.time() - SUBSCRIBER_HEARTBEAT_TIMEOUT_S) * 1000
+        heartbeats: dict[str, str] = await self._redis.hgetall(keys.SUBSCRIBERS)
+        if dead := [name for name, heartbeat in heartbeats.items() if float(heartbeat) <= since_ms]:
+            await self._redis.hdel(keys.SUBSCRIBERS, *dead)
 
 
 async def _webhooks(agents: Agents) -> list[str]:

@@ -1,53 +1,55 @@
-"""The units of this machine: would systemd kill a daemon in the middle of its work?"""
+"""Checks of the systemd units of this machine: does a stop leave each daemon enough time?"""
 
 import asyncio
 import shutil
 from collections.abc import Mapping
 
 from msgctl.config.settings import Settings
-from msgctl.operations.checks.doctor.finding import Finding, fine, trouble
+from msgctl.operations.checks.findings import Finding, passed, trouble
 
 STOP_MARGIN_S = 10
-"""Seconds that a stop should have beyond the deadline of the drain."""
+"""Seconds that the timeout of a stop should exceed the deadline of the drain by."""
 
 
 async def check_units(settings: Settings) -> list[Finding]:
-    """Does a stop leave each daemon the time that it is configured to drain for?"""
+    """Check that a stop leaves each daemon the time that its settings give it to drain."""
     program = shutil.which("systemctl")
     if program is None:
-        return [fine("units", "no systemd here")]
-    found = []
+        return [passed("units", "no systemd here")]
+    findings = []
     for daemon, (setting, deadline) in _drain_deadlines(settings).items():
         unit = f"msgctl-{daemon}@1.service"
-        facts = await _show_unit(program, unit)
-        if facts.get("LoadState") == "loaded":
-            found += check_unit(unit, facts, setting=setting, deadline=deadline) or [
-                fine("units", f"{unit} drains")
+        properties = await _show_unit(program, unit)
+        if properties.get("LoadState") == "loaded":
+            findings += check_unit(unit, properties, setting=setting, deadline=deadline) or [
+                passed("units", f"{unit} drains")
             ]
-    return found or [fine("units", "not installed on this machine")]
+    return findings or [passed("units", "not installed on this machine")]
 
 
-def check_unit(unit: str, facts: Mapping[str, str], *, setting: str, deadline: float) -> list[Finding]:
-    """What is wrong with the way in which a unit is stopped.
+def check_unit(unit: str, properties: Mapping[str, str], *, setting: str, deadline: float) -> list[Finding]:
+    """Check how systemd stops a unit.
 
     Args:
-        unit: its name.
-        facts: KillMode and TimeoutStopUSec, as `systemctl show` prints them.
-        setting: what says how long the daemon drains.
-        deadline: that, in seconds.
+        unit: the name of the unit.
+        properties: KillMode and TimeoutStopUSec, as `systemctl show` prints them.
+        setting: the name of the setting that limits the drain.
+        deadline: its value in seconds.
     """
-    found = []
-    if facts.get("KillMode") not in {"mixed", "process"}:
-        what = f"KillMode of {unit} is {facts.get('KillMode')}."
-        why = "A stop reaches its children, too, and kills what they run."
-        found.append(trouble("units", "unit_kill_mode", what, why=why, mend=f"KillMode=mixed in {unit}"))
-    timeout = facts.get("TimeoutStopUSec", "infinity")
+    findings = []
+    if properties.get("KillMode") not in {"mixed", "process"}:
+        text = f"KillMode of {unit} is {properties.get('KillMode')}."
+        impact = "A stop also signals the child processes and kills the messages that they run."
+        findings.append(
+            trouble("units", "unit_kill_mode", text, impact=impact, remedy=f"KillMode=mixed in {unit}")
+        )
+    timeout = properties.get("TimeoutStopUSec", "infinity")
     if _parse_timespan_s(timeout) <= deadline:
-        what = f"TimeoutStopSec of {unit} is {timeout}, not more than {setting}, {deadline:g} s."
-        why = "What runs is killed at each deployment instead of ending."
-        mend = f"TimeoutStopSec={deadline + STOP_MARGIN_S:.0f} in {unit}"
-        found.append(trouble("units", "unit_timeout", what, why=why, mend=mend))
-    return found
+        text = f"TimeoutStopSec of {unit} is {timeout}, which does not exceed {setting} of {deadline:g} s."
+        impact = "Each deployment kills running messages instead of letting them end."
+        remedy = f"TimeoutStopSec={deadline + STOP_MARGIN_S:.0f} in {unit}"
+        findings.append(trouble("units", "unit_timeout", text, impact=impact, remedy=remedy))
+    return findings
 
 
 def _drain_deadlines(settings: Settings) -> dict[str, tuple[str, float]]:
@@ -69,7 +71,7 @@ async def _show_unit(program: str, unit: str) -> dict[str, str]:
 
 
 def _parse_timespan_s(text: str) -> float:
-    """Seconds in systemd's `2min 20s`; of `infinity` and the like very many."""
+    """Return the seconds of a timespan such as `2min 20s`. `infinity` and unknown units are infinite."""
     units = {"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6}
     total = 0.0
     for word in text.split():

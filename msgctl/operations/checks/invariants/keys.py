@@ -1,13 +1,11 @@
-"""Verification of keys (I6): each has an owner or expires, so that memory comes back to where it was."""
+"""Verification of keys (I6): each has an owner or expires, so that the memory of Redis does not grow."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgctl.channels.names import channel_names
-from msgctl.config.settings import Settings
-from msgctl.operations.checks.findings import Suspect, suspect
+from msgctl.operations.checks.invariants.check import InvariantCheck, Suspect, suspect
 from msgctl.storage.redis import keys
-from msgctl.storage.redis.client import RedisClient
 
 KEY_PREFIX = "msgctl:"
 PERMANENT_KEYS = {
@@ -30,26 +28,22 @@ PERMANENT_KEYS = {
     keys.CANARY,
     keys.CALLBACKS_GONE,
 }
-"""Keys of which there is one, for good."""
+"""Keys that exist once and never expire."""
 
 
 def _channel_keys() -> frozenset[str]:
-    """Return the keys of which there is one a channel, for good."""
+    """Return the keys that exist once per channel and never expire."""
     return frozenset(prefix + name for prefix in (keys.HELD, keys.CHANNEL_STATE) for name in channel_names())
 
 
-class KeyOwnershipCheck:
-    """Every key of ours that does not expire belongs to something that is there.
+class KeyOwnershipCheck(InvariantCheck):
+    """Every key of msgctl that does not expire belongs to something that exists.
 
-    A job hash is judged with its message; RQ's keys of other programs are none of ours.
+    A job hash is checked with its message. Keys that other programs of RQ own are not checked.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient) -> None:
-        self._settings = settings
-        self._redis = redis
-
     def applies_to(self, key: str) -> bool:
-        """Our prefix, and RQ's keys of single runs and workers."""
+        """Return whether it has the prefix of msgctl, or is RQ's key of a run or a worker."""
         if key.startswith((keys.RQ_EXECUTION, keys.RQ_EXECUTIONS, keys.RQ_WORKER)):
             return True
         if not key.startswith(KEY_PREFIX) or key.startswith(keys.MAILBOX) or key in PERMANENT_KEYS:
@@ -57,11 +51,11 @@ class KeyOwnershipCheck:
         return key not in _channel_keys()
 
     async def find_suspects(self, key_names: Sequence[str]) -> list[Suspect]:
-        """Which of these keys nobody will ever remove."""
-        lasting = await self._without_expiry(key_names)
+        """Return the keys that nothing will ever remove."""
+        permanent = await self._without_expiry(key_names)
         return [
             suspect(key, "I6", key, "it does not expire, and nothing owns it")
-            for key in lasting
+            for key in permanent
             if not await self._has_owner(key)
         ]
 
@@ -73,13 +67,13 @@ class KeyOwnershipCheck:
         return [key for key, left in zip(key_names, times, strict=True) if left == -1]
 
     async def _has_owner(self, key: str) -> bool:
-        for prefix, ask in self._owners():
+        for prefix, has_owner in self._owners():
             if key.startswith(prefix):
-                return bool(await ask(key.removeprefix(prefix)))
+                return bool(await has_owner(key.removeprefix(prefix)))
         return False
 
     def _owners(self) -> list[tuple[str, Callable[[str], Any]]]:
-        """How to ask for the owner of a key, by the prefix of the key; the first that fits counts."""
+        """Return what tells whether a key has an owner, by its prefix. The first prefix that fits counts."""
         return [
             (keys.RQ_EXECUTIONS, self._is_running),
             (keys.RQ_EXECUTION, self._holds_lease),
@@ -95,12 +89,15 @@ class KeyOwnershipCheck:
         return await self._holds_lease(f"{message_id}:{runs}")
 
     async def _has_message(self, name: str) -> bool:
-        """A client's key lasts as long as its message is not over."""
+        """Return whether the message of an idempotency key exists. The key lasts until the message ends."""
         message_id = await self._redis.get(keys.IDEMPOTENCY + name)
         return bool(await self._redis.exists(keys.job_key(str(message_id))))
 
     async def _has_live_runs(self, name: str) -> bool:
-        """A worker's own hash must expire; the set of its runs may last as long as one of them holds a lease."""
+        """Return whether a key is the set of a worker's runs, and one of them holds a lease.
+
+        The hash of the worker itself must expire.
+        """
         if not name.endswith(keys.RQ_WORKER_EXECUTIONS):
             return False
         runs = await self._redis.smembers(keys.RQ_WORKER + name)

@@ -1,4 +1,4 @@
-"""Verification of responses: one for each message (I2), and in the order of their conversation (I3)."""
+"""Verification of responses: each message has one (I2), and those of a conversation are in order (I3)."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import pairwise
@@ -6,10 +6,8 @@ from typing import Any
 
 import msgspec
 
-from msgctl.config.settings import Settings
-from msgctl.operations.checks.findings import Suspect, suspect
+from msgctl.operations.checks.invariants.check import InvariantCheck, Suspect, suspect
 from msgctl.storage.redis import keys
-from msgctl.storage.redis.client import RedisClient
 
 STREAM_READ_BATCH_SIZE = 200
 """Entries of the stream read in one call."""
@@ -18,7 +16,7 @@ ANSWERED_TWICE = "it has two committed responses"
 
 
 class CarriedResponse(msgspec.Struct, rename="camel", frozen=True):
-    """What counts here of a response."""
+    """The fields of a response that the checks need."""
 
     message_id: str
     conversation_id: str
@@ -30,23 +28,19 @@ class CarriedResponse(msgspec.Struct, rename="camel", frozen=True):
 _carried_decoder = msgspec.json.Decoder(CarriedResponse)
 
 
-class ResponseStreamCheck:
-    """The durable stream carries at most one response of ours for each message, each conversation's in order.
+class ResponseStreamCheck(InvariantCheck):
+    """The response stream has at most one response per message, and those of a conversation are in order.
 
-    A postponed delivery comes back as a new entry; it is the same response, by the id of the entry that first
+    A postponed delivery comes back as a new entry. It is the same response, because it names the entry that first
     carried it.
     """
 
-    def __init__(self, settings: Settings, redis: RedisClient) -> None:
-        self._settings = settings
-        self._redis = redis
-
     def applies_to(self, key: str) -> bool:
-        """The stream."""
+        """Return whether it is the response stream."""
         return key == keys.RESPONSES
 
     async def find_suspects(self, key_names: Sequence[str]) -> list[Suspect]:
-        """Read it from end to end."""
+        """Read the stream from its beginning to its end, and return its faults."""
         found: list[Suspect] = []
         origins: dict[str, str] = {}
         last: dict[str, tuple[tuple[int, int], int]] = {}
@@ -57,17 +51,17 @@ class ResponseStreamCheck:
             ):
                 found.append(suspect(keys.RESPONSES, "I2", message_id, ANSWERED_TWICE))
             if origin != entry_id:
-                continue  # it came back
-            place, before = last.get(carried.conversation_id, ((0, 0), 0))
-            if seq == 1 and _entry_order(origin)[0] - place[0] >= self._settings.history.ttl * 1000:
-                before = 0  # the conversation was forgotten, and began anew
+                continue  # a postponed delivery that came back
+            previous, before = last.get(carried.conversation_id, ((0, 0), 0))
+            if seq == 1 and _entry_order(origin)[0] - previous[0] >= self._settings.history.ttl * 1000:
+                before = 0  # the conversation had expired and began again
             if seq <= before:
                 found.append(suspect(keys.RESPONSES, "I3", carried.conversation_id, _disorder_text(before, seq)))
             last[carried.conversation_id] = (_entry_order(origin), seq)
         return found
 
     def _is_same_identity(self, one: str, other: str) -> bool:
-        """Whether both were committed within the time for which an id stands for one message."""
+        """Return whether both were committed within the time for which an id belongs to one message."""
         return abs(_entry_order(one)[0] - _entry_order(other)[0]) < self._settings.retention.identity * 1000
 
     async def _responses(self, key: str) -> AsyncIterator[tuple[str, CarriedResponse, int]]:
@@ -83,19 +77,15 @@ class ResponseStreamCheck:
             start = "(" + entries[-1][0]
 
 
-class ConversationCheck:
-    """Each conversation's kept responses are numbered without a gap, one a message, and delivered in order."""
-
-    def __init__(self, settings: Settings, redis: RedisClient) -> None:
-        self._settings = settings
-        self._redis = redis
+class ConversationCheck(InvariantCheck):
+    """The kept responses of a conversation have no gap, answer different messages, and are delivered in order."""
 
     def applies_to(self, key: str) -> bool:
-        """Kept responses."""
+        """Return whether it holds the kept responses of a conversation."""
         return key.startswith(keys.REPLIES)
 
     async def find_suspects(self, key_names: Sequence[str]) -> list[Suspect]:
-        """What is wrong in these conversations."""
+        """Return the faults of these conversations."""
         found: list[Suspect] = []
         for key in key_names:
             stored: Any = await self._redis.zrange(key, 0, -1, withscores=True)
@@ -129,17 +119,17 @@ def _find_faults(
     for (seq, _), (following, _) in pairwise(replies):
         if following != seq + 1:
             found.append(suspect(key, "I3", conversation, f"number {following} follows number {seq}"))
-    told = [(seq, carried.channel, record) for (seq, carried), record in zip(replies, records, strict=True)]
+    deliveries = [(seq, carried.channel, record) for (seq, carried), record in zip(replies, records, strict=True)]
     for phone in (False, True):
-        ours = [(seq, record) for seq, channel, record in told if (channel != "web") is phone]
-        for (seq, record), (following, after) in pairwise(ours):
+        same_kind = [(seq, record) for seq, channel, record in deliveries if (channel != "web") is phone]
+        for (seq, record), (following, after) in pairwise(same_kind):
             if _was_overtaken(record, after, "sendingAt" if phone else "createdAt"):
                 found.append(suspect(key, "I3", conversation, _disorder_text(seq, following, "before")))
     return found
 
 
 def _was_overtaken(record: Mapping[str, str], after: Mapping[str, str], clock: str) -> bool:
-    """Whether the later of two responses was delivered while the earlier was not over, or before it."""
+    """Return whether the later of two responses was delivered before the earlier one, or before it ended."""
     if after["state"] not in ENDED_DELIVERY_STATES or not record["state"] or record["retriedAt"]:
         return False
     if record["state"] not in ENDED_DELIVERY_STATES:
@@ -147,8 +137,8 @@ def _was_overtaken(record: Mapping[str, str], after: Mapping[str, str], clock: s
     return bool(record[clock] and after[clock]) and int(after[clock]) < int(record[clock])
 
 
-def _disorder_text(seq: int, following: int, how: str = "after") -> str:
-    return f"number {following} was handed on {how} number {seq}"
+def _disorder_text(seq: int, following: int, relation: str = "after") -> str:
+    return f"number {following} was delivered {relation} number {seq}"
 
 
 def _entry_order(entry_id: str) -> tuple[int, int]:

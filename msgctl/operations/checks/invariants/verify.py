@@ -1,20 +1,25 @@
-"""Do the invariants hold on a live system? Walks every key once, in batches, and looks twice before it complains.
+"""The verification of the invariants on a live system.
 
-I1  an accepted message ends in exactly one of {delivered, dead letter}, or is visibly on its way
-I2  at most one committed response for each message
-I3  in each conversation the delivered numbers only grow
-I4  the head of each conversation is in exactly one of queue, running, scheduled; nothing runs past its lease
-I5  no message has more attempts, or more crashes, than it may have
-I6  every key has an owner or expires
-I7  a provider saw each part of a response once, or the delivery is marked UNKNOWN
+It reads every key once, in batches. A fault counts only if it is found in three looks.
+
+I1  An accepted message ends as delivered or as a dead letter, but not as both, or it is visibly on its way.
+I2  Each message has at most one committed response.
+I3  The numbers of the delivered responses of a conversation only grow.
+I4  The head of each conversation is queued, running, or scheduled, and only one of them.
+    Nothing runs past its lease.
+I5  No message has more attempts or more crashes than the settings allow.
+I6  Every key has an owner or expires.
+I7  A provider saw each part of a response once, or the delivery is marked UNKNOWN.
 """
 
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 
-from msgctl.domain.messages import WireStruct
-from msgctl.operations.checks.findings import InvariantCheck, Suspect, Violation
+import msgspec
+
+from msgctl.operations.checks.findings import Finding
+from msgctl.operations.checks.invariants.check import InvariantCheck, Suspect, violation
 from msgctl.operations.checks.invariants.keys import KeyOwnershipCheck
 from msgctl.operations.checks.invariants.messages import IdentityCheck, MessageStateCheck, RunCheck
 from msgctl.operations.checks.invariants.queues import QueueCheck
@@ -25,37 +30,37 @@ from msgctl.queue.audit import MailboxAuditor
 KEY_SCAN_COUNT = 500
 """Keys read in one call."""
 CONFIRMATIONS = 3
-"""How often something must look wrong: the system moves while it is looked at."""
+"""Looks in which a fault must be found. The system changes during a look."""
 CONFIRMATION_INTERVAL_S = 0.5
 """Seconds between two looks."""
 
 PROBLEM_BY_FAULT = {
     "gone": "the head of its conversation has no record",
-    "over": "it is over and still the head of its conversation",
-    "unworkable": "the head of its conversation cannot be worked",
-    "held_back": "it is the head of its conversation and held back",
-    "no_lease": "it is said to run and nobody holds a lease",
-    "not_scheduled": "it is said to be scheduled and is not",
-    "not_queued": "it is said to be queued and is in no queue",
+    "over": "it has ended and is still the head of its conversation",
+    "unworkable": "the head of its conversation cannot be processed",
+    "held_back": "it is the head of its conversation and deferred",
+    "no_lease": "its status is started, and nobody holds its lease",
+    "not_scheduled": "its status is scheduled, and it is not scheduled",
+    "not_queued": "its status is queued, and it is in no queue",
 }
 
 
-class VerificationReport(WireStruct, frozen=True):
-    """What a verification came to."""
+class VerificationReport(msgspec.Struct, frozen=True):
+    """The result of a verification."""
 
     holds: bool
     """Whether all invariants hold."""
     messages: dict[str, int]
-    """How many messages are where: waiting, running, delayed, delivering, delivered, undeliverable, unknown, dead
-    letter, parked."""
-    violations: list[Violation]
+    """The number of messages by place: waiting, running, delayed, delivering, delivered, undeliverable, unknown,
+    dead letter, parked."""
+    violations: list[Finding]
 
 
 class InvariantVerification:
-    """Checks the invariants; it only reads.
+    """Checks the invariants. It only reads.
 
     Args:
-        context: the pipeline it works on.
+        context: the pipeline.
     """
 
     def __init__(self, context: Context) -> None:
@@ -63,33 +68,29 @@ class InvariantVerification:
         self._redis = context.redis
 
     async def run(self) -> VerificationReport:
-        """Look at everything.
+        """Check every key.
 
         Raises:
             RedisUnavailable: Redis does not answer.
         """
         places: Counter[str] = Counter()
+        others = (IdentityCheck, RunCheck, QueueCheck, ConversationCheck, ResponseStreamCheck, KeyOwnershipCheck)
         checks: list[InvariantCheck] = [
             MessageStateCheck(self._settings, self._redis, places),
-            IdentityCheck(self._settings, self._redis),
-            RunCheck(self._settings, self._redis),
-            QueueCheck(self._settings, self._redis),
-            ConversationCheck(self._settings, self._redis),
-            ResponseStreamCheck(self._settings, self._redis),
-            KeyOwnershipCheck(self._settings, self._redis),
+            *(check(self._settings, self._redis) for check in others),
         ]
-        suspects: defaultdict[int, list[Suspect]] = defaultdict(list)
+        suspects: defaultdict[InvariantCheck, list[Suspect]] = defaultdict(list)
         async for keys in self._scan_keys():
-            for number, check in enumerate(checks):
-                suspects[number] += await _find_suspects(check, keys)
-        tally = dict(sorted(places.items()))
+            for check in checks:
+                suspects[check] += await _find_suspects(check, keys)
+        messages = dict(sorted(places.items()))  # before the further looks, which count again
         violations = await self._stuck_conversations()
-        for number, check in enumerate(checks):
-            violations += await self._confirm(check, suspects[number])
-        return VerificationReport(holds=not violations, messages=tally, violations=violations)
+        for check in checks:
+            violations += await self._confirm(check, suspects[check])
+        return VerificationReport(holds=not violations, messages=messages, violations=violations)
 
     async def _scan_keys(self) -> AsyncIterator[list[str]]:
-        """Every key once; SCAN itself may show one again."""
+        """Yield every key once, in batches. SCAN itself may return a key twice."""
         seen: set[int] = set()
         cursor = -1
         while cursor != 0:
@@ -98,24 +99,26 @@ class InvariantVerification:
             seen.update(map(hash, fresh))
             yield fresh
 
-    async def _confirm(self, check: InvariantCheck, suspects: Sequence[Suspect]) -> list[Violation]:
-        """Those of the suspicions that are found again each time."""
+    async def _confirm(self, check: InvariantCheck, suspects: Sequence[Suspect]) -> list[Finding]:
+        """Return the violations of the suspects that each further look finds again."""
         for _ in range(CONFIRMATIONS - 1):
             if not suspects:
                 return []
             await asyncio.sleep(CONFIRMATION_INTERVAL_S)
-            before = {(one.violation.invariant, one.violation.subject) for one in suspects}
-            again = await _find_suspects(check, list(dict.fromkeys(one.key for one in suspects)))
-            suspects = [one for one in again if (one.violation.invariant, one.violation.subject) in before]
-        return list(dict.fromkeys(one.violation for one in suspects))
+            before = {(suspect.violation.code, suspect.violation.subject) for suspect in suspects}
+            found = await _find_suspects(check, list(dict.fromkeys(suspect.key for suspect in suspects)))
+            suspects = [
+                suspect for suspect in found if (suspect.violation.code, suspect.violation.subject) in before
+            ]
+        return list(dict.fromkeys(suspect.violation for suspect in suspects))
 
-    async def _stuck_conversations(self) -> list[Violation]:
-        found = await MailboxAuditor(self._redis).run(repair=False)
+    async def _stuck_conversations(self) -> list[Finding]:
         return [
-            Violation("I4", stuck.message_id, PROBLEM_BY_FAULT.get(stuck.fault, stuck.fault)) for stuck in found
+            violation("I4", stuck.message_id, PROBLEM_BY_FAULT.get(stuck.fault, stuck.fault))
+            for stuck in await MailboxAuditor(self._redis).run(repair=False)
         ]
 
 
 async def _find_suspects(check: InvariantCheck, keys: Sequence[str]) -> list[Suspect]:
-    concerned = [key for key in keys if check.applies_to(key)]
-    return await check.find_suspects(concerned) if concerned else []
+    covered = [key for key in keys if check.applies_to(key)]
+    return await check.find_suspects(covered) if covered else []
