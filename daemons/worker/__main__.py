@@ -22,7 +22,8 @@ from msgctl.processing.breakers import CircuitBreakers
 from msgctl.processing.n8n import WorkflowClient
 from msgctl.processing.pipeline import Pipeline
 from msgctl.queue.audit import MailboxAuditor
-from msgctl.queue.leases import LeaseClient, ProgressWriter
+from msgctl.queue.leases import LeaseClient
+from msgctl.queue.progress import ProgressWriter
 from msgctl.queue.rq_registration import RqRegistration
 from msgctl.storage.redis.connections import blocking_client, connect
 from msgctl.storage.redis.durability import DurabilityMonitor, check_durability

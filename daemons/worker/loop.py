@@ -22,7 +22,8 @@ from msgctl.domain.errors import RedisUnavailable
 from msgctl.observability import logs
 from msgctl.observability.metrics import definitions as metrics
 from msgctl.processing.pipeline import Pipeline
-from msgctl.queue.leases import LeaseClient, LeasedMessage, ProgressWriter
+from msgctl.queue.leases import LeaseClient, LeasedMessage
+from msgctl.queue.progress import ProgressWriter
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 

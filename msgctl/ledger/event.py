@@ -10,7 +10,9 @@ import msgspec
 from msgctl.domain.messages import WireStruct
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-TERMINAL_EVENTS = frozenset({"sent", "kept", "told", "delivery_failed", "unknown", "buried", "removed", "parked"})
+TERMINAL_EVENTS = frozenset(
+    {"sent", "kept", "told", "silent", "delivery_failed", "unknown", "buried", "removed", "parked"}
+)
 """Events after which no daemon processes a message further, with the exception in `Event.is_terminal`."""
 
 
@@ -31,6 +33,7 @@ STATE_AFTER_EVENT = {
     "queued": EventState.WAITING,
     "claimed": EventState.ACTIVE,
     "committed": EventState.COMPLETED,
+    "silent": EventState.COMPLETED,
     "failed": EventState.DELAYED,
     "held": EventState.DELAYED,
     "crashed": EventState.WAITING,

@@ -45,6 +45,9 @@ class Defect(StrEnum):
     STREAM_CUT = "stream_cut"
     STREAM_ERROR = "stream_error"
     STARTING = "starting"
+    LATER = "later"
+    HANDOFF = "handoff"
+    FILES_ONLY = "files_only"
 
 
 class AnswerFault(AttemptFailed):

@@ -60,11 +60,15 @@ from msgctl.domain.steps import (
 from msgctl.domain.times import timestamp
 from msgctl.observability import logs, tracing
 from msgctl.observability.metrics import definitions as metrics
+from msgctl.processing.answer_faults import AnswerFault
+from msgctl.processing.answer_reply import to_reply
+from msgctl.processing.answers import N8nAnswer, Outcome, ReplyPart, Usage
 from msgctl.processing.breakers import CircuitBreakers
-from msgctl.processing.n8n import WorkflowClient, WorkflowResult
+from msgctl.processing.n8n import WorkflowClient
 from msgctl.processing.payload import prepare_payload
 from msgctl.processing.step_timer import StepTimer
-from msgctl.queue.leases import CommitResult, LeaseClient, LeasedMessage, ProgressWriter
+from msgctl.queue.leases import CommitResult, LeaseClient, LeasedMessage
+from msgctl.queue.progress import ProgressWriter
 from msgctl.storage.redis.retry import RedisRetry
 
 log = logs.get_logger(__name__)
@@ -141,11 +145,16 @@ class Pipeline:
         payload = prepare_payload(agent, message, history, attempt=leased.attempts + 1)
 
         self._begin_step(CALL_WORKFLOW, leased, timer)
-        result = await self._call_workflow(agent, leased, payload)
+        answer = await self._call_workflow(agent, leased, payload)
+        to_send = to_reply(answer)
+        _report_warnings(to_send.warnings)
 
         self._begin_step(PUBLISH_RESPONSE, leased, timer)
-        response = _build_response(message, result.reply, elapsed_ms=timer.elapsed_ms)
-        committed = await self._commit(leased, response, result.execution_id, timer)
+        if to_send.reply is None:
+            await self._finish_silently(leased, answer.execution_id, to_send.warnings, timer)
+            return
+        response = _build_response(message, to_send.reply, elapsed_ms=timer.elapsed_ms)
+        committed = await self._commit(leased, response, answer.execution_id, to_send.warnings, timer)
 
         timer.end()
         metrics.ATTEMPTS.labels("completed").inc()
@@ -165,17 +174,22 @@ class Pipeline:
             raise AgentGone("The agent was deleted, disabled or given to another user since.")
         return agent
 
-    async def _call_workflow(self, agent: Agent, leased: LeasedMessage, payload: bytes) -> WorkflowResult:
+    async def _call_workflow(self, agent: Agent, leased: LeasedMessage, payload: bytes) -> N8nAnswer:
         if leased.stored_reply:  # an earlier run got it and lost its lease before the commit
-            return WorkflowResult(leased.stored_reply)
+            return _to_answer(leased.stored_reply)
         if agent.id == CANARY_AGENT_ID:
-            return WorkflowResult(Reply(message="I am."))
+            return _to_answer(Reply(message="I am."))
         async with self._breakers.guard(agent.webhook_path):
             with tracing.span("n8n", leased.message.message_id, kind="client"):
                 return await self._workflow.call(agent, leased.message, payload)
 
     async def _commit(
-        self, leased: LeasedMessage, response: UnnumberedResponse, execution_id: str, timer: StepTimer
+        self,
+        leased: LeasedMessage,
+        response: UnnumberedResponse,
+        execution_id: str,
+        warnings: tuple[str, ...],
+        timer: StepTimer,
     ) -> CommitResult:
         turns, unreported = _build_turns(leased.message, response), self._progress.take_unwritten(leased)
         with tracing.span("publish", leased.message.message_id, kind="producer"):
@@ -187,11 +201,32 @@ class Pipeline:
                     unreported_progress=unreported,
                     steps=timer.summary,
                     execution=execution_id,
+                    warnings=" ".join(warnings),
                 )
             )
         if committed is None:
             raise LeaseLost("The lease ran out before the commit.")
         return committed
+
+    async def _finish_silently(
+        self, leased: LeasedMessage, execution_id: str, warnings: tuple[str, ...], timer: StepTimer
+    ) -> None:
+        unreported = self._progress.take_unwritten(leased)
+        finished = await _outcome_retry().run_until_success(
+            lambda: self._leases.finish_silently(
+                leased,
+                _build_user_turn(leased.message),
+                unreported_progress=unreported,
+                steps=timer.summary,
+                execution=execution_id,
+                warnings=" ".join(warnings),
+            )
+        )
+        if not finished:
+            raise LeaseLost("The lease ran out before the commit.")
+        timer.end()
+        metrics.ATTEMPTS.labels("silent").inc()
+        log.info("Finished without a reply", progress=DONE.progress)
 
     async def _record_failure(self, leased: LeasedMessage, failure: AttemptFailed, timer: StepTimer) -> None:
         decision = retry.decide(
@@ -203,6 +238,8 @@ class Pipeline:
         )
         await self._progress.flush(leased)
         error = {"class": failure.fault, "code": failure.code, "text": failure.message, "at": timestamp()}
+        if isinstance(failure, AnswerFault):
+            error["defect"] = failure.reason
         record = {**error, "startedAt": timer.started_at, "run": leased.run, "ms": timer.elapsed_ms}
         recorded = await _outcome_retry().run_until_success(
             lambda: self._leases.fail(
@@ -246,9 +283,25 @@ def _build_response(message: Message, reply: Reply, *, elapsed_ms: int) -> Unnum
 
 def _build_turns(message: Message, response: UnnumberedResponse) -> tuple[Turn, Turn]:
     return (
-        Turn(role="user", content=message.message, timestamp=message.timestamp),
+        _build_user_turn(message),
         Turn(role="assistant", content=response.response.message, timestamp=response.timestamp),
     )
+
+
+def _build_user_turn(message: Message) -> Turn:
+    return Turn(role="user", content=message.message, timestamp=message.timestamp)
+
+
+def _to_answer(reply: Reply) -> N8nAnswer:
+    """Return the answer that a known reply stands for."""
+    usage = Usage(reply.tokens_used, reply.model, reply.finish_reason)
+    return N8nAnswer(outcome=Outcome.REPLY, parts=(ReplyPart(reply.message),), usage=usage)
+
+
+def _report_warnings(warnings: tuple[str, ...]) -> None:
+    for warning in warnings:
+        metrics.N8N_WARNINGS.inc()
+        log.warning("Answer of n8n used despite a fault", error=warning)
 
 
 def _count_failure(failure: AttemptFailed, decision: retry.RetryLater | retry.GiveUp, *, recorded: bool) -> None:

@@ -1,19 +1,17 @@
 """The worker's side of the queue: claim, renew, commit, fail, and requeue messages. Each is one atomic script."""
 
-import asyncio
 import secrets
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import cast
 
 import msgspec
 
 from msgctl.config.settings import Settings
-from msgctl.domain.errors import RedisUnavailable
 from msgctl.domain.messages import Failure, Message, Reply, Turn, UnnumberedResponse, target_socket_id
 from msgctl.domain.retry import GiveUp, RetryLater
 from msgctl.observability import logs
+from msgctl.queue.progress import encode_progress_prefix
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 from msgctl.storage.redis.lua import Script
@@ -21,13 +19,13 @@ from msgctl.storage.redis.pipelining import AutoPipeline
 
 CLAIM = Script.beside(__file__, "claim")
 COMMIT = Script.beside(__file__, "commit")
+FINISH_SILENTLY = Script.beside(__file__, "finish_silently")
 REQUEUE_UNKNOWN = Script.beside(__file__, "requeue_unknown")
 FAIL = Script.beside(__file__, "fail")
 REQUEUE = Script.beside(__file__, "requeue")
 HEARTBEAT = Script.beside(__file__, "heartbeat")
 PARK = Script.beside(__file__, "park")
 MAINTAIN_QUEUE = Script.beside(__file__, "maintain")
-WRITE_PROGRESS = Script.beside(__file__, "update_progress")
 
 log = logs.get_logger(__name__)
 
@@ -41,9 +39,6 @@ MAINTENANCE_BATCH_SIZE = 200
 """Messages that one maintenance run promotes from each queue, or reaps, at most."""
 HEARTBEAT_GRACE_S = 5.0
 """Seconds beyond its lease after which a worker without a heartbeat counts as dead."""
-COALESCE_WINDOW_S = 0.02
-"""Seconds for which progress is collected before it is written. A commit within this time publishes it instead.
-This saves three of eight round trips at 50 messages a second."""
 
 
 class LeasedMessage(msgspec.Struct, frozen=True):
@@ -168,6 +163,7 @@ class LeaseClient:
         unreported_progress: Sequence[int] = (),
         steps: str = "",
         execution: str = "",
+        warnings: str = "",
     ) -> CommitResult | None:
         """Complete a message and append its response to the response stream; None if the lease is lost.
 
@@ -178,6 +174,7 @@ class LeaseClient:
             unreported_progress: the progress not yet published, from `ProgressWriter.take_unwritten`.
             steps: the duration of each step, `step:ms,…`, for the ledger.
             execution: n8n's id of the execution; empty if unknown.
+            warnings: what was wrong with the answer, for the ledger; nothing of the answer itself.
         """
         history = self._settings.history
         row = await self._batch.run_script(
@@ -196,8 +193,46 @@ class LeaseClient:
             execution,
             " ".join(map(str, unreported_progress)),
             target_socket_id(response),
+            warnings,
         )
         return CommitResult(*row) if row else None
+
+    async def finish_silently(
+        self,
+        leased: LeasedMessage,
+        turn: Turn,
+        *,
+        unreported_progress: Sequence[int] = (),
+        steps: str = "",
+        execution: str = "",
+        warnings: str = "",
+    ) -> bool:
+        """Complete a message without a reply; return False if the lease is lost.
+
+        Args:
+            leased: the message.
+            turn: the customer's turn, for the history.
+            unreported_progress: the progress not yet published.
+            steps: the duration of each step, as in `commit`.
+            execution: n8n's id of the execution; empty if unknown.
+            warnings: what was wrong with the answer, as in `commit`.
+        """
+        history = self._settings.history
+        finished = await self._batch.run_script(
+            FINISH_SILENTLY,
+            leased.message.message_id,
+            leased.run,
+            turn.to_json(),
+            history.turns,
+            round(history.ttl * 1000),
+            round(self._settings.retention.completed * 1000),
+            encode_progress_prefix(leased.message),
+            steps,
+            execution,
+            " ".join(map(str, unreported_progress)),
+            warnings,
+        )
+        return bool(finished)
 
     async def fail(
         self,
@@ -294,61 +329,6 @@ class LeaseClient:
         await self._redis.delete(keys.WAKE + self._worker, keys.CLAIMED + self._worker)
 
 
-class ProgressWriter:
-    """Writes the progress of running messages to Redis, for all of them in one call. No message waits for it.
-
-    Progress that is lost in an outage of Redis is not repeated, because later progress replaces it.
-
-    Args:
-        redis: a client made by `connect`.
-    """
-
-    def __init__(self, redis: RedisClient) -> None:
-        self._redis = redis
-        self._unwritten: dict[str, tuple[LeasedMessage, list[int]]] = {}
-        self._has_unwritten = asyncio.Event()
-
-    def record(self, leased: LeasedMessage, progress: int) -> None:
-        """Record that a message has reached `progress` (0 to 100)."""
-        self._unwritten.setdefault(leased.lease, (leased, []))[1].append(progress)
-        self._has_unwritten.set()
-
-    def take_unwritten(self, leased: LeasedMessage) -> list[int]:
-        """Return and forget the unwritten progress of a message. The caller must publish it."""
-        return self._unwritten.pop(leased.lease, (leased, []))[1]
-
-    async def flush(self, leased: LeasedMessage) -> None:
-        """Write the progress of one message now."""
-        if steps := self.take_unwritten(leased):
-            with suppress(RedisUnavailable):
-                await self._write([(leased, steps)])
-
-    async def run(self) -> None:
-        """Write recorded progress until cancelled."""
-        while True:
-            await self._has_unwritten.wait()
-            await asyncio.sleep(COALESCE_WINDOW_S)
-            self._has_unwritten.clear()
-            unwritten, self._unwritten = self._unwritten, {}
-            try:
-                if unwritten:
-                    await self._write(unwritten.values())
-            except RedisUnavailable:
-                log.debug("Progress not written", messages=len(unwritten))
-
-    async def _write(self, unwritten: Iterable[tuple[LeasedMessage, list[int]]]) -> None:
-        arguments: list[str | bytes | float] = []
-        for leased, steps in unwritten:
-            message = leased.message
-            arguments += (
-                message.message_id,
-                leased.run,
-                " ".join(map(str, steps)),
-                encode_progress_prefix(message),
-            )
-        await WRITE_PROGRESS(self._redis, *arguments)
-
-
 def _decode_message(text: str) -> Message | None:
     try:
         return _message_decoder.decode(text)
@@ -371,13 +351,3 @@ def _decode_stored_reply(draft: str) -> Reply | None:
         return msgspec.json.decode(f"{draft}}}", type=UnnumberedResponse).response if draft else None
     except (msgspec.MsgspecError, RecursionError):
         return None
-
-
-def encode_progress_prefix(message: Message) -> bytes:
-    """Return the progress event of a message as JSON up to the number, which the script appends."""
-    event = {
-        "messageId": message.message_id,
-        "conversationId": message.conversation_id,
-        "userId": message.user_id,
-    }
-    return msgspec.json.encode(event)[:-1] + b',"progress":'

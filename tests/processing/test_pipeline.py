@@ -12,11 +12,13 @@ from msgctl.domain.messages import State
 from msgctl.intake.accept import Intake, Submission
 from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior
 from msgctl.observability.metrics import definitions as metrics
+from msgctl.processing.answer_faults import Defect
 from msgctl.processing.breakers import CircuitBreakers
 from msgctl.processing.n8n import WorkflowClient
 from msgctl.processing.pipeline import Pipeline
 from msgctl.queue.job import Job
-from msgctl.queue.leases import LeaseClient, ProgressWriter
+from msgctl.queue.leases import LeaseClient
+from msgctl.queue.progress import ProgressWriter
 from msgctl.queue.queue import Queue
 from msgctl.storage.redis import keys
 
@@ -27,6 +29,7 @@ class PipelineRunner:
     def __init__(
         self, settings: Settings, redis: Any, agents: Agents, agent: Agent, workflow: WorkflowClient
     ) -> None:
+        self.redis = redis
         self.agents = agents
         self.agent = agent
         self.queue = Queue(redis, settings)
@@ -133,6 +136,65 @@ async def test_final_fault_makes_a_dead_letter_immediately(runner: PipelineRunne
     assert (job.state, job.attempts) == (State.FAILED, 1)
     assert job.error is not None
     assert job.error["code"] == "n8n_misconfigured"
+
+
+async def test_silent_answer_completes_the_message(runner: PipelineRunner, n8n: FakeN8n, redis: Any) -> None:
+    """A workflow may finish a message without a reply. Nothing is delivered, and the next message runs."""
+    n8n.reset(N8nBehavior(mode="silent", times=1))
+    await runner.send("quiet")
+    await runner.send("next")
+    job = await runner.process("quiet")
+    assert (job.state, job.progress, job.attempts, job.error) == (State.COMPLETED, 100, 1, None)
+    assert await redis.exists(keys.RESPONSES) == 0
+    history = [msgspec.json.decode(turn)["role"] for turn in await redis.lrange(keys.HISTORY + "c", 0, -1)]
+    assert history == ["user"]
+    assert await redis.ttl(keys.RQ_JOB + "quiet") > 0
+    events = [fields["what"] for _, fields in await redis.xrange(keys.EVENTS) if fields["id"] == "quiet"]
+    assert events == ["accepted", "claimed", "silent"]
+    assert (await runner.process("next")).state is State.COMPLETED
+
+
+async def test_silent_end_without_a_lease_changes_nothing(
+    runner: PipelineRunner, n8n: FakeN8n, redis: Any
+) -> None:
+    """A worker that lost the lease does not complete the message."""
+    n8n.reset(N8nBehavior(mode="silent"))
+    await runner.send()
+    (leased,) = await runner.leases.claim(1)
+    await redis.delete(keys.LEASES)
+    await runner.pipeline.process(leased)
+    assert await redis.hget(keys.RQ_JOB + "m", "status") == "started"
+
+
+@pytest.mark.parametrize(
+    ("mode", "code", "defect"),
+    [
+        ("later", "n8n_misconfigured", Defect.LATER),
+        ("handoff", "n8n_misconfigured", Defect.HANDOFF),
+        ("image", "n8n_bad_reply", Defect.FILES_ONLY),
+    ],
+)
+async def test_answer_that_cannot_be_delivered_is_final(
+    runner: PipelineRunner, n8n: FakeN8n, mode: str, code: str, defect: Defect
+) -> None:
+    """One call suffices to know it, and nothing of the answer goes to the customer."""
+    n8n.reset(N8nBehavior(mode=mode))
+    await runner.send()
+    job = await runner.process()
+    assert job.error is not None
+    assert (job.state, job.attempts, job.error["code"], job.error["defect"]) == (State.FAILED, 1, code, defect)
+    assert "for this agent" in job.error["text"]
+    assert [fields["kind"] for _, fields in await runner.redis.xrange(keys.RESPONSES)] == ["failure"]
+
+
+async def test_several_parts_are_one_reply(runner: PipelineRunner, n8n: FakeN8n, redis: Any) -> None:
+    """Several items of one answer are one response, in order, with a blank line between them."""
+    n8n.reset(N8nBehavior(mode="two-items"))
+    await runner.send()
+    await runner.process()
+    ((_, entry),) = await redis.xrange(keys.RESPONSES)
+    first, _, second = msgspec.json.decode(entry["body"])["response"]["message"].partition("\n\n")
+    assert first == second != ""
 
 
 async def test_outage_of_n8n_does_not_count_as_an_attempt(

@@ -14,7 +14,8 @@ from msgctl.config.settings import Settings
 from msgctl.config.sources import load
 from msgctl.processing.breakers import CircuitBreakers
 from msgctl.processing.pipeline import Pipeline
-from msgctl.queue.leases import LeaseClient, LeasedMessage, ProgressWriter
+from msgctl.queue.leases import LeaseClient, LeasedMessage
+from msgctl.queue.progress import ProgressWriter
 from msgctl.queue.queue import Queue
 from msgctl.queue.rq_registration import RqRegistration
 from msgctl.storage.redis.connections import blocking_client, connect

@@ -1,7 +1,7 @@
 -- LIBRARY: functions of the ledger.
 
 -- Append one event of one message, in the script that makes the transition. Its time is its stream id.
---   what  accepted queued claimed committed failed held crashed quarantined buried replayed handed_back parked
+--   what  accepted queued claimed committed silent failed held crashed quarantined buried replayed handed_back parked
 --         removed vanished edited, and of its delivery: adopted sending part_sent postponed paced channel_closed due
 --         recovered sent delivery_failed unknown kept told receipt
 --   by    the actor: the name of a worker or subscriber, or the kind of program or person

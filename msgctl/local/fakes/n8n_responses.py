@@ -68,6 +68,27 @@ def _truncated_response() -> Response:
     return Response(b'{"message": "', headers={"Content-Length": "4096"}, media_type="application/json")
 
 
+def _encode_stream(call: WebhookBody, *, complete: bool = True) -> bytes:
+    """The answer as n8n streams it: a line of JSON for each word."""
+    node = {"nodeId": "agent-1", "nodeName": "AI Agent", "itemIndex": 0, "runIndex": 0, "timestamp": 1}
+    words = [f"{word} " for word in echo(call)["message"].split(" ")]
+    chunks = [{"type": "begin"}, *({"type": "item", "content": word} for word in words), {"type": "end"}]
+    return b"".join(msgspec.json.encode({**chunk, "metadata": node}) + b"\n" for chunk in chunks)[
+        : None if complete else -200
+    ]
+
+
+def _stream_responder(*, complete: bool) -> Responder:
+    async def answer(call: WebhookBody, _: float) -> Response:
+        return Response(_encode_stream(call, complete=complete), media_type="application/json")
+
+    return answer
+
+
+async def _plain(call: WebhookBody, _: float) -> Response:
+    return HTMLResponse(echo(call)["message"])  # n8n names a text HTML unless told otherwise
+
+
 def _not_registered_body(_: WebhookBody) -> dict[str, Any]:
     return {
         "code": 404,
@@ -84,6 +105,14 @@ RESPONDERS: dict[str, Responder] = {
     "response": _json_responder(lambda call: {"response": echo(call)}),
     "no-text": _json_responder(lambda _: {"tokensUsed": 3}),
     "two-items": _json_responder(lambda call: [echo(call), echo(call)]),
+    "plain": _plain,
+    "stream": _stream_responder(complete=True),
+    "stream-cut": _stream_responder(complete=False),
+    "silent": _json_responder(lambda _: {"silent": True}),
+    "later": _json_responder(lambda _: {"accepted": True, "within": 60}),
+    "handoff": _json_responder(lambda call: {**echo(call), "handoff": {"reason": "asked"}}),
+    "image": _fixed_responder(lambda: Response(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", media_type="image/png")),
+    "starting": _fixed_responder(lambda: HTMLResponse("n8n is starting up. Please wait")),
     "started": _json_responder(lambda _: {"message": "Workflow was started"}),
     "no-respond-node": _json_responder(
         lambda _: {"code": 0, "message": "No Respond to Webhook node found in the workflow"}, 500

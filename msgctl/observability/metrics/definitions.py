@@ -25,7 +25,7 @@ STEP_DURATION = Histogram(
 )
 ATTEMPTS = Counter(
     "msgctl_attempts_total",
-    "Attempts that ended, by outcome: completed, failed, held, lease_lost.",
+    "Attempts that ended, by outcome: completed, silent, failed, held, lease_lost.",
     ["outcome"],
     registry=REGISTRY,
 )
@@ -41,6 +41,11 @@ CRASHES = Counter(
 )
 LEASES_LOST = Counter(
     "msgctl_leases_lost_total", "Leases this worker lost while it ran the message.", registry=REGISTRY
+)
+N8N_WARNINGS = Counter(
+    "msgctl_n8n_warnings_total",
+    "Faults in answers of n8n that were used all the same; trace and the log name each.",
+    registry=REGISTRY,
 )
 N8N_DURATION = Histogram(
     "msgctl_n8n_request_duration_seconds",

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from msgctl.domain.messages import WireStruct
 from msgctl.ledger.event import Event
 
-SUCCESS_EVENTS = frozenset({"sent", "kept"})
+SUCCESS_EVENTS = frozenset({"sent", "kept", "silent"})
 NEUTRAL_EVENTS = frozenset({"receipt", "edited"})
 """Events that move a message nowhere."""
 WAITS_FOR_WORKER = "It waits in its queue for a free worker."
@@ -22,6 +22,7 @@ DIAGNOSIS_BY_EVENT = {
     "failed": ("It pauses before its next attempt.", ""),
     "held": ("It waits for something that is down, and is charged nothing.", ""),
     "committed": ("It is answered; the reply waits to be delivered.", ""),
+    "silent": ("Its workflow finished it without a reply.", ""),
     "sending": ("The reply is being sent.", ""),
     "part_sent": ("A part of the reply is sent, the next one follows.", ""),
     "postponed": ("The delivery failed and is tried again.", ""),
@@ -137,7 +138,7 @@ def _provider_status(events: Sequence[Event]) -> str:
 def _cause(events: Sequence[Event]) -> str:
     """What the newest code among the last events means, unless all went well since."""
     for event in reversed(events):
-        if event.what in {"committed", "sent", "kept", "replayed", "accepted"}:
+        if event.what in {"committed", "silent", "sent", "kept", "replayed", "accepted"}:
             return ""
         if event.evidence.get("code"):
             return CAUSE_BY_CODE.get(event.evidence["code"], "")

@@ -17,7 +17,7 @@
 --
 -- ARGV[3]: the response, a JSON object without its closing brace: seq and streamId are known only here.
 -- ARGV[11], [12]: `step:ms,…` and n8n's execution id or '', for the ledger. [13]: the progress not yet published,
--- `10 20 …`. [14]: the socket that a web response names, or ''.
+-- `10 20 …`. [14]: the socket that a web response names, or ''. [15]: what was wrong with the answer, or ''.
 -- Safe to send twice: the second run returns what the first wrote.
 -- Returns {seq, streamId}, or {} if the lease is lost; the reply is then stored in the job for its next run.
 local id, run, response = ARGV[1], ARGV[2], ARGV[3]
@@ -72,14 +72,10 @@ redis.call('PUBLISH', K.conversation_channel .. conversation, complete)
 -- A progress write after this commit would find no lease, so the commit publishes the rest.
 publish_progress(ARGV[10], ARGV[13] .. ' 80 100')
 
-redis.call('HSET', job, 'status', 'finished', 'ended_at', iso(now), K.field_finished, now, K.field_progress, 100,
-  K.field_committed, run .. ' ' .. seq .. ' ' .. stream_id, K.field_attempts, (tonumber(fields[8]) or 0) + 1)
-redis.call('HDEL', job, K.field_reply)
-expire_job(id, completed_ttl, fields[7])
-redis.call('ZADD', K.rq_finished .. origin, math.floor((now + completed_ttl) / 1000), id)
+complete_job(id, run .. ' ' .. seq .. ' ' .. stream_id, now, completed_ttl, origin, fields[7], fields[8])
 update_worker(worker, 'HINCRBY', 'successful_job_count', 1)
 record_event(id, 'committed', worker, 'run', run, 'seq', seq, 'stream', stream_id, 'conversation', conversation,
-  'channel', channel, 'steps', ARGV[11], 'execution', ARGV[12])
+  'channel', channel, 'steps', ARGV[11], 'execution', ARGV[12], 'warnings', ARGV[15])
 advance_conversation(conversation, id, now)
 if was_pushed then record_web_delivery(id, socket, seq, worker, now, completed_ttl) end
 return {seq, stream_id}

@@ -93,6 +93,16 @@ local function expire_job(id, ttl_ms, key)
   if key then redis.call('PEXPIRE', key, math.max(ttl_ms, redis.call('PTTL', K.identity .. id))) end
 end
 
+-- Mark a message as finished. `committed` is what its job says of the commit.
+local function complete_job(id, committed, now, ttl_ms, origin, key, attempts)
+  local job = K.rq_job .. id
+  redis.call('HSET', job, 'status', 'finished', 'ended_at', iso(now), K.field_finished, now, K.field_progress, 100,
+    K.field_committed, committed, K.field_attempts, (tonumber(attempts) or 0) + 1)
+  redis.call('HDEL', job, K.field_reply)
+  expire_job(id, ttl_ms, key)
+  redis.call('ZADD', K.rq_finished .. origin, math.floor((now + ttl_ms) / 1000), id)
+end
+
 -- Make a message a dead letter: its status is failed, it leaves its mailbox, and its sender is notified through the
 -- response stream.
 local function dead_letter(id, now, ttl_ms, failure, by, code)

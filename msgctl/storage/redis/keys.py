@@ -51,7 +51,8 @@ FIELD_READY = "msgctl_ready"  # Unix milliseconds since when it has waited in it
 FIELD_ERROR = "msgctl_error"  # JSON {class, code, text, at} of the last failure
 FIELD_RUN = "msgctl_run:"  # + run number: JSON of that attempt's end
 FIELD_CRASH = "msgctl_crash:"  # + run number: JSON of how that run lost its worker
-FIELD_COMMITTED = "msgctl_committed"  # "run seq streamId" of the commit
+FIELD_COMMITTED = "msgctl_committed"  # "run seq streamId" of the commit; "run 0 silent" without a reply
+SILENT_COMMIT = " 0 silent"  # follows the run in FIELD_COMMITTED of a message that was finished without a reply
 FIELD_FINISHED = "msgctl_finished"  # Unix milliseconds
 FIELD_REPLY = (
     "msgctl_reply"  # a Draft as JSON without its last brace: answered, but the lease was lost; the next run has it

@@ -84,6 +84,7 @@ local function over(id, fields, complain)
     complain('I1', 'it is finished without a committed response')
     return 'delivered'
   end
+  if string.match(committed, '^%d+(.*)$') == K.silent_commit then return 'delivered' end
   return delivery(id, committed, complain)
 end
 
