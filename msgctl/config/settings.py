@@ -4,9 +4,9 @@
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from msgctl.config.base import Count, Seconds, Section
 from msgctl.config.channels import (
@@ -16,6 +16,14 @@ from msgctl.config.channels import (
     TelegramSettings,
     TwilioSettings,
     WhatsAppSettings,
+)
+from msgctl.config.credentials import (
+    BasicUsername,
+    BearerToken,
+    HeaderName,
+    HeaderSecret,
+    check_base_url,
+    check_single_authorization,
 )
 from msgctl.config.gateway import AuthSettings, GatewaySettings, LimitsSettings
 from msgctl.domain.extensions import CHANNELS
@@ -77,15 +85,33 @@ class PostgresSettings(Section):
 class N8nSettings(Section):
     """The n8n that runs the agents' workflows."""
 
-    base_url: str = Field("http://localhost:5678", pattern=r"^https?://[^\s?#]+$")
+    base_url: Annotated[str, AfterValidator(check_base_url)] = Field(
+        "http://localhost:5678", pattern=r"^https?://[^\s?#]+$"
+    )
     """The base URL of n8n. The variable `N8N_BASE_URL` sets it too."""
-    api_key: SecretStr = SecretStr("")
+    api_key: HeaderSecret = SecretStr("")
     """The key sent as `X-API-Key`. It belongs to the system and is never the token of a customer. Empty: not
     sent."""
+    header_name: HeaderName = ""
+    """Header Auth: the name of the header, as in the credential of the Webhook node. Empty: not sent."""
+    header_value: HeaderSecret = SecretStr("")
+    """Header Auth: the value of the header `header_name`."""
+    bearer_token: BearerToken = SecretStr("")
+    """The token sent as `Authorization: Bearer`, without the word Bearer. Empty: not sent."""
+    username: BasicUsername = ""
+    """Basic Auth: the user. Empty: not sent."""
+    password: SecretStr = SecretStr("")
+    """Basic Auth: the password of `username`."""
     timeout: Seconds = 120.0
     """Seconds that one call may take in total."""
     max_answer: Annotated[int, Field(ge=1024, le=16_777_216)] = 1_048_576
     """The largest answer in bytes."""
+
+    @model_validator(mode="after")
+    def _check_credentials(self) -> Self:
+        """Refuse credentials of which one would replace another, or that are incomplete."""
+        check_single_authorization(self)
+        return self
 
 
 class WorkerSettings(Section):

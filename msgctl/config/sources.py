@@ -322,5 +322,6 @@ def _validate(found: FoundValues, problems: list[str]) -> Settings:
 def _describe_faults(error: ValidationError, found: FoundValues, *section: str) -> Iterator[str]:
     """Yield one sentence for each fault; `section` is that of the validated table, if it was only one."""
     for fault in error.errors(include_input=False, include_url=False):
-        owner, name = map(str, (*section, *fault["loc"])[:2])
-        yield f"{owner}.{name} (from {found[owner, name][1]}): {describe_validation_fault(fault)}"
+        owner, name = (*map(str, (*section, *fault["loc"])), "")[:2]  # a fault of several settings names none
+        place = f"{owner}.{name} (from {found[owner, name][1]})" if (owner, name) in found else f"[{owner}]"
+        yield f"{place}: {describe_validation_fault(fault)}"

@@ -18,6 +18,7 @@ from yarl import URL
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import DeliveryUnknown, FaultClass, ProviderRejected, ProviderUnreachable
 from msgctl.domain.retry import classify_status, parse_retry_after
+from msgctl.http.user_agent import USER_AGENT
 
 MAX_ANSWER = 65_536
 """The most bytes of an answer that are read."""
@@ -94,7 +95,7 @@ class HttpClient:
             connector=connector or aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=settings.delivery.timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": "msgctl", "Accept-Encoding": "identity"},
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             trust_env=False,
             trace_configs=[trace],
         )

@@ -17,6 +17,7 @@ import httptools
 import msgspec
 
 from msgctl.domain.errors import ConfigurationError
+from msgctl.http.user_agent import USER_AGENT
 
 MAX_RESPONSE_HEAD_BYTES = 65_536
 """The most bytes of the head of an answer."""
@@ -170,12 +171,12 @@ class HttpPool:
     ) -> None:
         url = urlsplit(base_url)
         if url.scheme not in {"http", "https"} or not url.hostname:
-            raise ConfigurationError(f"{base_url!r} is no URL of a host: http://HOST:PORT or https://HOST.")
+            raise ConfigurationError("The base URL is no URL of a host: http://HOST:PORT or https://HOST.")
         self._host = url.hostname
         self._tls = ssl.create_default_context() if url.scheme == "https" else None
         self._port = url.port or (443 if self._tls else 80)
         self._path = url.path.rstrip("/").encode()
-        self._common_headers = {"Host": url.netloc.rpartition("@")[2], "User-Agent": "msgctl", "Accept": "*/*"}
+        self._common_headers = {"Host": url.netloc.rpartition("@")[2], "User-Agent": USER_AGENT, "Accept": "*/*"}
         if url.username is not None:
             login = f"{unquote(url.username)}:{unquote(url.password or '')}"
             self._common_headers["Authorization"] = f"Basic {b64encode(login.encode()).decode()}"

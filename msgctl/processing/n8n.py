@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Self
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import (
     AttemptFailed,
-    ConfigurationError,
     WorkflowRejected,
     WorkflowTimeout,
     WorkflowUnreachable,
@@ -18,12 +17,12 @@ from msgctl.domain.errors import (
 from msgctl.domain.messages import Message
 from msgctl.domain.retry import N8N_TRANSIENT_STATUSES, classify_status, parse_retry_after
 from msgctl.http.pool import ConnectFailed, ConnectionBroken, HttpPool, PooledResponse, ResponseTooLarge
-from msgctl.observability import tracing
 from msgctl.observability.metrics import definitions as metrics
 from msgctl.processing.answer_encoding import too_large
 from msgctl.processing.answer_reader import read_answer
 from msgctl.processing.answers import N8nAnswer, Question
 from msgctl.processing.n8n_downtime import describe_rejection
+from msgctl.processing.n8n_headers import fixed_headers, message_headers
 
 if TYPE_CHECKING:
     from msgctl.agents.agents import Agent  # it imports psycopg, which takes 0.1 s
@@ -58,13 +57,7 @@ class WorkflowClient:
             keep_alive_s=KEEP_ALIVE_S,
             max_body_bytes=self._max_body,
         )
-        key = settings.n8n.api_key.get_secret_value()
-        if key and not (key.isascii() and key.isprintable()):
-            raise ConfigurationError(
-                "[n8n] api_key has characters that a header must not have: use printable ASCII only."
-            )
-        self._fixed_headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        self._fixed_headers |= {"X-API-Key": key} if key else {}
+        self._fixed_headers = fixed_headers(settings.n8n)
 
     async def __aenter__(self) -> Self:
         """Return the client. It opens no connection before the first call."""
@@ -104,9 +97,8 @@ class WorkflowClient:
     async def _post(self, agent: "Agent", message: Message, payload: bytes) -> N8nAnswer:
         try:
             async with asyncio.timeout(self._settings.timeout):
-                response = await self._pool.post(
-                    f"/webhook/{agent.webhook_path.lstrip('/')}", self._headers(message), payload
-                )
+                headers = self._fixed_headers | message_headers(message.message_id)
+                response = await self._pool.post(f"/webhook/{agent.webhook_path.lstrip('/')}", headers, payload)
         except TimeoutError:
             raise WorkflowTimeout(f"n8n did not answer within {self._settings.timeout:g} s.") from None
         except ConnectFailed as error:
@@ -124,14 +116,6 @@ class WorkflowClient:
             max_text=self._settings.max_answer,
             max_body=self._max_body,
         )
-
-    def _headers(self, message: Message) -> dict[str, str]:
-        return {
-            **self._fixed_headers,
-            "X-Message-Id": message.message_id,
-            "Idempotency-Key": message.message_id,
-            "traceparent": tracing.traceparent(message.message_id),
-        }
 
 
 def _to_rejection(response: PooledResponse) -> WorkflowRejected:
