@@ -53,6 +53,26 @@ class InboundOther(msgspec.Struct, frozen=True):
     said_at: float = 0.0
 
 
+class InboundEvent(msgspec.Struct, frozen=True):
+    """A record that is understood and asks nothing of an agent, such as a status of another program's message."""
+
+    channel: Channel
+    kind: str
+    """The provider's name of its kind, as `kind_of` returns it."""
+
+
+class InboundRefused(msgspec.Struct, frozen=True):
+    """A record that can never become a message. It is counted, and its reason is logged."""
+
+    channel: Channel
+    reason: str
+    """The code of the reason, e.g. `no_sender`."""
+    why: str
+    """What is wrong and what to do, without any text or address of a customer."""
+    kind: str = "refused"
+    """The kind that `msgctl_inbound_total` counts it as."""
+
+
 class StatusUpdate(msgspec.Struct, frozen=True):
     """The status of a message that was sent."""
 
@@ -65,7 +85,12 @@ class StatusUpdate(msgspec.Struct, frozen=True):
     """The error code of `failed`, as in a delivery record, e.g. `whatsapp_131026`."""
 
 
-Inbound = InboundText | InboundOther | StatusUpdate
+Inbound = InboundText | InboundOther | InboundEvent | InboundRefused | StatusUpdate
+
+
+def for_nobody(channel: Channel, why: str) -> InboundRefused:
+    """Return the refusal of a record for a bot or number that no setting names."""
+    return InboundRefused(channel, "nobody", why, kind="nobody")
 
 
 def derive_id(prefix: str, *parts: object) -> str:

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
-import msgspec
-
 from msgctl.channels.inbound import Inbound
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import MalformedBody
+from msgctl.domain.foreign_json import InvalidForeignJson, decode_foreign_json
 
 PREFIX = "/webhooks/"
 """The prefix of every webhook's path."""
@@ -80,24 +79,27 @@ class Webhook:
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
-    """Return a body as a JSON object.
+    """Return a body as a JSON object, with the usual mistakes of its writer forgiven.
 
     Raises:
         MalformedBody: it is not a JSON object.
     """
     try:
-        return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise MalformedBody("The webhook is not a JSON object.") from None
+        document = decode_foreign_json(body)
+    except InvalidForeignJson:
+        document = None
+    if not isinstance(document, dict):
+        raise MalformedBody("The webhook is not a JSON object.")
+    return document
 
 
-def parse_form(body: bytes) -> dict[str, str]:
-    """Return the fields of a URL-encoded form.
+def parse_form(body: bytes) -> list[tuple[str, str]]:
+    """Return the fields of a URL-encoded form in their order; a name may occur several times.
 
     Raises:
         MalformedBody: it is not a form.
     """
     try:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=200))
+        return parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=200)
     except ValueError:
         raise MalformedBody("The webhook is not a form.") from None

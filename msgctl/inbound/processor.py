@@ -2,15 +2,22 @@
 
 import time
 
-from msgctl.channels.inbound import Inbound, InboundOther, InboundText, StatusUpdate
+from msgctl.channels.inbound import (
+    Inbound,
+    InboundEvent,
+    InboundOther,
+    InboundRefused,
+    InboundText,
+    StatusUpdate,
+)
 from msgctl.channels.send_limits import digest
 from msgctl.config.settings import Settings
 from msgctl.delivery.delivery_record import update_status
 from msgctl.delivery.error_help import advise
 from msgctl.delivery.response_stream import publish_operator_message
-from msgctl.domain.errors import Conflict, InvalidInput, NotFound, Unavailable
+from msgctl.domain.errors import Conflict, InvalidInput, NotFound, TryLater, Unavailable
+from msgctl.inbound.refusals import RefusalAccount
 from msgctl.intake.accept import AgentDirectory, Intake, Submission
-from msgctl.observability import logs
 from msgctl.observability.metrics import definitions as metrics
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
@@ -21,8 +28,6 @@ WINDOW_TTL_S = 30 * 86_400
 """Seconds for which the time of a customer's last message is kept."""
 UNREADABLE_NOTICE_INTERVAL_S = 60
 """Seconds in which a customer is told only once that the agent reads only text: an album is many messages."""
-
-log = logs.get_logger(__name__)
 
 
 class InboundProcessor:
@@ -40,20 +45,31 @@ class InboundProcessor:
         self._settings = settings
         self._intake = intake
         self._agents = agents
+        self.refusals = RefusalAccount()
+        """The account of records that were not taken."""
 
     async def process(self, item: Inbound) -> None:
-        """Process one item of a webhook.
+        """Process one record of a webhook.
 
         Raises:
             Unavailable: it cannot be processed now; the provider repeats it.
-            TryLater: the conversation is full; the provider repeats it.
         """
-        if isinstance(item, StatusUpdate):
-            await update_status(
-                self._redis, item.message_id, item.provider_id, item.status, code=item.code, text=advise(item.code)
-            )
-        else:
-            await self._process_once(item)
+        match item:
+            case StatusUpdate():
+                await update_status(
+                    self._redis,
+                    item.message_id,
+                    item.provider_id,
+                    item.status,
+                    code=item.code,
+                    text=advise(item.code),
+                )
+            case InboundEvent():
+                self.refusals.note(item.channel, item.kind)
+            case InboundRefused():
+                self.refusals.refuse(item.channel, item.reason, item.why, kind=item.kind)
+            case _:
+                await self._process_once(item)
 
     async def _process_once(self, item: InboundText | InboundOther) -> None:
         key = keys.INBOUND + item.message_id
@@ -63,10 +79,11 @@ class InboundProcessor:
             metrics.INBOUND_MESSAGES.labels(item.channel, "repeated").inc()
             return
         if isinstance(item, InboundText):
-            await self._accept(item)
+            has_ended = await self._accept(item)
         else:
-            await self._skip(item)
-        await self._redis.set(key, 1, ex=WEBHOOK_DEDUP_TTL_S)
+            has_ended = await self._skip(item)
+        if has_ended:
+            await self._redis.set(key, 1, ex=WEBHOOK_DEDUP_TTL_S)
 
     async def _open_window(self, phone: str, said_at: float) -> None:
         """Permit free texts to this customer for 24 h after the message, unless a later message has done so."""
@@ -75,18 +92,12 @@ class InboundProcessor:
         if said_at * 1000 > int(last_ms or 0):
             await self._redis.set(key, int(said_at * 1000), ex=WINDOW_TTL_S)
 
-    async def _skip(self, item: InboundOther) -> None:
-        metrics.INBOUND_MESSAGES.labels(item.channel, item.kind).inc()
+    async def _skip(self, item: InboundOther) -> bool:
         text = self._settings.inbound.unreadable
         is_told = bool(item.conversation_id and text) and await self._redis.set(
             f"{keys.INBOUND}told:{item.conversation_id}", 1, ex=UNREADABLE_NOTICE_INTERVAL_S, nx=True
         )
-        log.info(
-            "A customer sent a message that is not a text",
-            kind=item.kind,
-            channel=item.channel,
-            told=bool(is_told),
-        )
+        self.refusals.note(item.channel, item.kind, told=bool(is_told))
         if is_told:
             await publish_operator_message(
                 self._redis,
@@ -97,8 +108,14 @@ class InboundProcessor:
                 metadata=item.metadata,
                 author="inbound",
             )
+        return True
 
-    async def _accept(self, message: InboundText) -> None:
+    async def _accept(self, message: InboundText) -> bool:
+        """Enqueue a text; return whether a repetition of it would be the same message again.
+
+        A full conversation is no reason to ask for a repetition: Telegram would send nothing else of the bot until
+        it succeeds, and Meta the whole webhook again for days. See docs/adr/0013-records-of-webhooks.md.
+        """
         agent = await self._agents.find(message.agent_id.lower())
         if agent is None:
             raise Unavailable(
@@ -116,9 +133,12 @@ class InboundProcessor:
             await self._intake.accept(submission, agent.user_id, customer=message.customer, quoted=message.quoted)
         except NotFound:
             raise Unavailable("The agent of this channel is not active.") from None
+        except TryLater as error:
+            self.refusals.refuse(message.channel, "mailbox_full", error.message)
+            return False
         except (InvalidInput, Conflict) as error:
             # A repetition would fail too, and an error status would make the provider repeat it for days.
-            log.error("A customer's message cannot be accepted", messageId=message.message_id, error=error.message)  # noqa: TRY400 - a traceback adds nothing
-            metrics.INBOUND_MESSAGES.labels(message.channel, "refused").inc()
+            self.refusals.refuse(message.channel, error.code, error.message)
         else:
             metrics.INBOUND_MESSAGES.labels(message.channel, "text").inc()
+        return True

@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 import aiohttp
 import msgspec
 
-from msgctl.domain.messages import Message
+from msgctl.domain.messages import Message, Response
+from msgctl.observability.metrics import definitions as metrics
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 
@@ -78,3 +79,46 @@ FORM = {
     "To": "whatsapp:+1415",
     "Body": "Olá",
 }
+
+
+def counted(channel: str, kind: str) -> float:
+    """How many records of a kind this process has counted."""
+    return float(metrics.INBOUND_MESSAGES.labels(channel, kind)._value.get())
+
+
+def refused(channel: str, reason: str) -> float:
+    """How many records this process has refused for a reason."""
+    return float(metrics.INBOUND_REFUSALS.labels(channel, reason)._value.get())
+
+
+async def told(redis: RedisClient) -> list[Response]:
+    """The responses that wait for their delivery."""
+    entries: Any = await redis.xrange(keys.RESPONSES)
+    return [msgspec.json.decode(fields["body"], type=Response) for _, fields in entries]
+
+
+def words(text: str, number: int = 1, sender: str = PHONE, **fields: Any) -> dict[str, Any]:
+    """A text message of Meta's."""
+    return {"id": f"wamid.{number}", "from": sender, "type": "text", "text": {"body": text}, **fields}
+
+
+def entries(*values: dict[str, Any]) -> bytes:
+    """A webhook of Meta's with one entry for each value."""
+    listed = [
+        {"id": "1", "changes": [{"field": "messages", "value": {"messaging_product": "whatsapp", **value}}]}
+        for value in values
+    ]
+    return msgspec.json.encode({"object": "whatsapp_business_account", "entry": listed})
+
+
+def number_value(number: str = "1065", **records: Any) -> dict[str, Any]:
+    """The value of an entry for one phone number id."""
+    return {"metadata": {"display_phone_number": "15550100200", "phone_number_id": number}, **records}
+
+
+async def tell_twilio_fields(door: str, fields: list[tuple[str, str]], *, signed_url: str) -> int:
+    """Post a form whose names may repeat, signed over a URL as Twilio's own library does."""
+    signed = signed_url + "".join(name + value for name, value in sorted(set(fields)))
+    signature = base64.b64encode(hmac.digest(b"twilio", signed.encode(), hashlib.sha1)).decode()
+    headers = {"X-Twilio-Signature": signature, "Content-Type": "application/x-www-form-urlencoded"}
+    return await post(f"{door}/webhooks/twilio", urlencode(fields).encode(), **headers)

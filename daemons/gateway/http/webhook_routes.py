@@ -3,7 +3,6 @@
 They are not part of the API for clients. Instead of a token, the channel checks the proof of its provider.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
@@ -12,12 +11,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from daemons.gateway.readiness import Readiness
-from daemons.gateway.service import time_limit
-from msgctl.channels.inbound import Inbound, StatusUpdate
+from msgctl.channels.inbound import Inbound
 from msgctl.channels.registry import all_channels
 from msgctl.channels.webhook import Webhook
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import BodyTooLarge
+from msgctl.inbound.batch import InboundBatch
 from msgctl.inbound.processor import InboundProcessor
 
 MAX_WEBHOOK_BYTES = 1_048_576
@@ -70,27 +69,21 @@ class WebhookRoutes:
             ConfigurationError: a channel that an extension adds cannot be loaded.
         """
         return [
-            Route(webhook.path, self._endpoint(webhook), methods=list(webhook.methods))
+            Route(webhook.path, self._endpoint(channel.name, webhook), methods=list(webhook.methods))
             for channel in all_channels()
             for webhook in channel.webhooks
         ]
 
-    def _endpoint(self, webhook: Webhook) -> Callable[[Request], Awaitable[Response]]:
+    def _endpoint(self, channel: str, webhook: Webhook) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
             result = await webhook.receive(self._settings, _Call(request))
             if result.received is not None:
-                await self._process(result.received)
+                await self._process(channel, result.received)
             return Response(result.body, media_type=result.media_type, headers=dict(result.headers))
 
         return answer
 
-    async def _process(self, received: Iterable[Inbound]) -> None:
-        """Process everything, messages of customers in order. On an error the provider repeats the call."""
+    async def _process(self, channel: str, received: Iterable[Inbound]) -> None:
+        """Process every record. On an error, which is the worst of all records, the provider repeats the call."""
         self._readiness.require_capacity()
-        items = list(received)
-        status_updates = [item for item in items if isinstance(item, StatusUpdate)]
-        async with time_limit(self._settings.redis.timeout):
-            for item in items:
-                if not isinstance(item, StatusUpdate):
-                    await self._processor.process(item)
-            await asyncio.gather(*(self._processor.process(update) for update in status_updates))
+        await InboundBatch(self._processor, channel, self._settings.redis.timeout).process(received)

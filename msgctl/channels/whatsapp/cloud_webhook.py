@@ -2,35 +2,42 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from msgctl.channels.inbound import (
     Inbound,
+    InboundEvent,
     InboundOther,
+    InboundRefused,
     InboundText,
     StatusUpdate,
     derive_id,
+    for_nobody,
     kind_of,
-    sanitize_text,
 )
 from msgctl.channels.webhook import WebhookRequest, WebhookResult, parse_json
+from msgctl.channels.whatsapp.cloud_content import CONTENT_KINDS, text_of
 from msgctl.channels.whatsapp.customer import read_cloud_customer, read_cloud_quoted
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import NotFound, Unauthorized
 from msgctl.domain.messages import Channel
+from msgctl.observability import logs
 
 STATUSES = frozenset({"sent", "delivered", "read", "failed"})
-TEXT_FIELDS = (
-    ("text", "body"),
-    ("image", "caption"),
-    ("video", "caption"),
-    ("document", "caption"),
-    ("button", "text"),
+MESSAGES_FIELD = "messages"
+"""The webhook field of messages and statuses."""
+COMPANION_FIELDS = frozenset({"messaging_product", "metadata", "contacts"})
+"""The members of a value that hold no records."""
+MAX_TIMESTAMP_DIGITS = 12
+UNKNOWN_NUMBER = (
+    "A webhook is for a phone number id that no setting names: set [whatsapp] phone_number_id to it, or add"
+    " whatsapp:PHONE_NUMBER_ID=AGENT to [inbound] routes."
 )
-"""The field that holds the text of each kind of message."""
-UNANSWERED_KINDS = frozenset({"reaction", "system", "unsupported"})
-"""Kinds that expect no answer."""
+NO_AGENT = "No agent answers this number: set [whatsapp] agent, or add it to [inbound] routes."
+UNREADABLE = InboundRefused(Channel.WHATSAPP, "unreadable", "A record has another form than Meta documents.")
+
+log = logs.get_logger(__name__)
 
 
 def check_challenge(settings: Settings, mode: str, token: str) -> None:
@@ -68,18 +75,62 @@ def check_signature(settings: Settings, signature: str, body: bytes) -> None:
 
 
 def parse(settings: Settings, document: dict[str, Any]) -> Iterator[Inbound]:
-    """Yield the texts, other messages and statuses of a webhook that are for configured numbers."""
-    for value in _values(document):
-        metadata = value.get("metadata")
-        number = str(metadata.get("phone_number_id")) if isinstance(metadata, dict) else ""
-        if number != settings.whatsapp.phone_number_id and number not in settings.inbound.agents("whatsapp"):
+    """Yield every record of a webhook: texts, other messages, statuses, events, and records that are refused."""
+    if not isinstance(document.get("entry"), list):
+        yield InboundRefused(Channel.WHATSAPP, "unreadable", "The webhook has no list of entries.")
+    for entry in _records(document.get("entry")):
+        if isinstance(entry, InboundRefused):
+            yield entry
             continue
-        for message in _records(value.get("messages")):
-            if (parsed := _parse_message(settings, number, message, value.get("contacts"))) is not None:
-                yield parsed
-        for status in _records(value.get("statuses")):
-            if (update := _parse_status(status)) is not None:
-                yield update
+        for change in _records(entry.get("changes")):
+            yield from _parse_change(settings, change)
+
+
+def _parse_change(settings: Settings, change: "dict[str, Any] | InboundRefused") -> Iterator[Inbound]:
+    if isinstance(change, InboundRefused):
+        yield change
+    elif not isinstance(value := change.get("value"), dict):
+        yield UNREADABLE
+    elif change.get("field", MESSAGES_FIELD) != MESSAGES_FIELD:
+        yield InboundEvent(Channel.WHATSAPP, kind_of(change.get("field")))
+    else:
+        yield from _parse_value(settings, value)
+
+
+def _parse_value(settings: Settings, value: dict[str, Any]) -> Iterator[Inbound]:
+    """Yield the records of one number; a fault in one of them keeps none of the others out."""
+    number = _phone_number_id(value)
+    is_ours = number == settings.whatsapp.phone_number_id or number in settings.inbound.agents("whatsapp")
+    for name, parse_record in RECORD_PARSERS.items():
+        for record in _records(value.get(name)):
+            if isinstance(record, InboundRefused):
+                yield record
+            elif not (number and is_ours):
+                yield for_nobody(Channel.WHATSAPP, UNKNOWN_NUMBER)
+            else:
+                yield _parse_safely(parse_record, settings, number, record, value)
+    for name in value.keys() - RECORD_PARSERS.keys() - COMPANION_FIELDS:
+        yield InboundEvent(Channel.WHATSAPP, kind_of(name))
+
+
+def _parse_safely(
+    parse_record: "RecordParser",
+    settings: Settings,
+    number: str,
+    record: dict[str, Any],
+    value: dict[str, Any],
+) -> Inbound:
+    try:
+        return parse_record(settings, number, record, value)
+    except Exception:  # a record of a form that nobody foresaw must not keep the others out
+        log.exception("A record of Meta's webhook cannot be read")
+        return UNREADABLE
+
+
+def _phone_number_id(value: dict[str, Any]) -> str:
+    metadata = value.get("metadata")
+    number = metadata.get("phone_number_id") if isinstance(metadata, dict) else None
+    return str(number) if isinstance(number, str | int) else ""
 
 
 def _agent_id(settings: Settings, number: str) -> str:
@@ -88,23 +139,28 @@ def _agent_id(settings: Settings, number: str) -> str:
     return routed or (settings.whatsapp.agent if number == settings.whatsapp.phone_number_id else "")
 
 
-def _parse_message(
-    settings: Settings, number: str, message: dict[str, Any], contacts: object
-) -> InboundText | InboundOther | None:
+def _parse_message(settings: Settings, number: str, message: dict[str, Any], value: dict[str, Any]) -> Inbound:
     wamid, sender, agent = message.get("id"), message.get("from"), _agent_id(settings, number)
-    if not isinstance(wamid, str) or not isinstance(sender, str) or not agent:
-        return None
+    if not agent:
+        return for_nobody(Channel.WHATSAPP, NO_AGENT)
+    if not isinstance(wamid, str) or not wamid:
+        return InboundRefused(
+            Channel.WHATSAPP, "no_id", "A message has no id, so a repetition could not be recognized."
+        )
+    if not isinstance(sender, str) or not sender:
+        return InboundRefused(
+            Channel.WHATSAPP, "no_sender", "A message names no sender, so nobody could be answered."
+        )
     phone = f"+{sender.lstrip('+')}"
     metadata = {"to": phone, "provider": "cloud"}
     if number != settings.whatsapp.phone_number_id:
         metadata["from"] = number
     message_id, conversation_id = derive_id("wa", wamid), derive_id("wa", number, phone)
-    seconds = str(message.get("timestamp", ""))
-    said_at = float(seconds) if seconds.isascii() and seconds.isdigit() else 0.0
-    text = _text(message)
+    said_at = _said_at(message)
+    text = text_of(message, edits=settings.inbound.edits)
     if not text:
         kind = kind_of(message.get("type"))
-        answered_in = "" if kind in UNANSWERED_KINDS else conversation_id
+        answered_in = conversation_id if kind in CONTENT_KINDS else ""
         return InboundOther(message_id, Channel.WHATSAPP, kind, answered_in, metadata, phone, said_at)
     return InboundText(
         message_id,
@@ -115,43 +171,42 @@ def _parse_message(
         agent,
         phone,
         said_at,
-        customer=read_cloud_customer(contacts, message, phone),
+        customer=read_cloud_customer(value.get("contacts"), message, phone),
         quoted=read_cloud_quoted(message),
     )
 
 
-def _text(message: dict[str, Any]) -> str:
-    """Return the customer's text: a message, the caption of a picture, or the label of a pressed button."""
-    for kind, name in TEXT_FIELDS:
-        content = message.get(kind)
-        if isinstance(content, dict) and (text := sanitize_text(content.get(name))):
-            return text
-    interactive = message.get("interactive")
-    for reply in interactive.values() if isinstance(interactive, dict) else ():
-        if isinstance(reply, dict) and (text := sanitize_text(reply.get("title"))):
-            return text
-    return ""
+def _said_at(message: dict[str, Any]) -> float:
+    """Return the Unix second of a message; 0 if it names none."""
+    seconds = str(message.get("timestamp", ""))
+    return (
+        float(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) <= MAX_TIMESTAMP_DIGITS else 0.0
+    )
 
 
-def _parse_status(status: dict[str, Any]) -> StatusUpdate | None:
+def _parse_status(_settings: Settings, _number: str, status: dict[str, Any], _value: dict[str, Any]) -> Inbound:
     message_id, wamid, name = status.get("biz_opaque_callback_data"), status.get("id"), status.get("status")
-    if not isinstance(message_id, str) or not isinstance(wamid, str) or name not in STATUSES:
-        return None
-    errors = _records(status.get("errors"))
-    number = errors[0].get("code") if errors else None
+    if not isinstance(wamid, str) or not isinstance(name, str):
+        return InboundRefused(Channel.WHATSAPP, "no_id", "A status names no message or no state.")
+    if not isinstance(message_id, str) or name not in STATUSES:
+        # Another program sent the message from this number, or Meta has invented a state.
+        return InboundEvent(Channel.WHATSAPP, kind_of(f"status_{name}"))
+    number = next((error.get("code") for error in _records(status.get("errors")) if isinstance(error, dict)), None)
     code = f"whatsapp_{number}" if name == "failed" and isinstance(number, int) else ""
     return StatusUpdate(message_id=message_id, provider_id=wamid, status=name, code=code)
 
 
-def _values(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for entry in _records(document.get("entry")):
-        for change in _records(entry.get("changes")):
-            if isinstance(value := change.get("value"), dict):
-                yield value
+RecordParser = Callable[[Settings, str, dict[str, Any], dict[str, Any]], Inbound]
+RECORD_PARSERS: Mapping[str, RecordParser] = {"messages": _parse_message, "statuses": _parse_status}
+"""The lists of records in a value, and the function that parses one of them."""
 
 
-def _records(value: object) -> list[dict[str, Any]]:
-    return [record for record in value if isinstance(record, dict)] if isinstance(value, list) else []
+def _records(value: object) -> list[dict[str, Any] | InboundRefused]:
+    """Return the records of a list, with a refusal in place of each one that is not an object."""
+    if value is None:
+        return []
+    items = value if isinstance(value, list) else [value]
+    return [item if isinstance(item, dict) and isinstance(value, list) else UNREADABLE for item in items]
 
 
 async def answer_challenge(settings: Settings, request: WebhookRequest) -> WebhookResult:

@@ -62,8 +62,14 @@ DELIVERIES = Counter(
 )
 INBOUND_MESSAGES = Counter(
     "msgctl_inbound_total",
-    "What customers sent by channel and kind: text, repeated, refused, edited, or what is no text.",
+    "Records of webhooks by channel and kind: text, repeated, refused, nobody, left, edited, or what is no text.",
     ["channel", "kind"],
+    registry=REGISTRY,
+)
+INBOUND_REFUSALS = Counter(
+    "msgctl_inbound_refused_total",
+    "Records of webhooks that were dropped, by channel and reason; the log says once a minute what to do.",
+    ["channel", "reason"],
     registry=REGISTRY,
 )
 DELIVERY_DURATION = Histogram(
