@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from msgctl.channels.error_codes import Code
 from msgctl.channels.send_limits import Bucket, SendLimits
+from msgctl.channels.text.styled import TextPart
 from msgctl.channels.webhook import Webhook
 from msgctl.config.base import Section
 from msgctl.config.settings import Settings
@@ -38,12 +39,12 @@ class ChannelSender(Protocol):
         """Return the policy for a send of unknown outcome: `resend`, `hold`, `reconcile` or `keep`."""
         ...
 
-    async def find_sent(self, response: Response, text: str, since: float) -> str | None:
+    async def find_sent(self, response: Response, part: TextPart, since: float) -> str | None:
         """Ask the provider whether a part arrived; return its id, or None if the provider knows that it did not.
 
         Args:
             response: the response of the part.
-            text: the part.
+            part: the part.
             since: the Unix second in which it was sent.
 
         Raises:
@@ -51,20 +52,23 @@ class ChannelSender(Protocol):
         """
         ...
 
-    def parts(self, response: Response) -> list[str]:
-        """Return the text in parts that the provider accepts.
+    def parts(self, response: Response) -> list[TextPart]:
+        """Return the text in parts that the provider accepts; none if a reader would see nothing.
+
+        It is pure, and may run in a thread. `msgctl.channels.text.reply.compose_reply` makes the parts. Those of a
+        text of several are stored before the first is sent, so that a later attempt sends the same ones.
 
         Raises:
-            DeliveryFailed: there is nothing to send.
+            DeliveryFailed: the text cannot be sent.
         """
         ...
 
-    async def send(self, response: Response, text: str, *, first: bool) -> str:
+    async def send(self, response: Response, part: TextPart, *, first: bool) -> str:
         """Send one part and return the provider's id of it, empty if it has none.
 
         Args:
             response: the response; its `channelMetadata` holds the address.
-            text: the part.
+            part: the part.
             first: whether it is the first part.
 
         Raises:

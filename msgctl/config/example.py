@@ -42,4 +42,5 @@ def _render_comment(sentence: str) -> str:
 
 def _render_toml_value(value: Any) -> str:
     """Return a default as TOML, which writes strings, numbers, booleans, and lists of strings as JSON does."""
-    return json.dumps(value.get_secret_value() if isinstance(value, SecretStr) else value)
+    plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return json.dumps(plain, ensure_ascii=False)

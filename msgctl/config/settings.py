@@ -26,6 +26,7 @@ from msgctl.config.credentials import (
     check_single_authorization,
 )
 from msgctl.config.gateway import AuthSettings, GatewaySettings, LimitsSettings
+from msgctl.config.reply import ReplySettings
 from msgctl.domain.extensions import CHANNELS
 from msgctl.domain.retry import RetryPolicy
 
@@ -266,6 +267,7 @@ class Settings(Section):
     history: HistorySettings = HistorySettings()
     retention: RetentionSettings = RetentionSettings()
     delivery: DeliverySettings = DeliverySettings()
+    reply: ReplySettings = ReplySettings()
     whatsapp: WhatsAppSettings = WhatsAppSettings()
     twilio: TwilioSettings = TwilioSettings()
     telegram: TelegramSettings = TelegramSettings()

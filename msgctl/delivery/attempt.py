@@ -3,9 +3,12 @@
 import asyncio
 import random
 import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from msgctl.channels.base import ChannelSender
 from msgctl.channels.send_limits import SendLimits
+from msgctl.channels.text.styled import TextPart
 from msgctl.config.settings import Settings
 from msgctl.delivery.channel_state import ChannelStateStore
 from msgctl.delivery.delivery_record import (
@@ -17,6 +20,7 @@ from msgctl.delivery.delivery_record import (
     SendPermit,
     UnknownOutcome,
 )
+from msgctl.delivery.parts import DeliveryParts
 from msgctl.delivery.response_stream import StreamEntry, with_stream_id
 from msgctl.delivery.unknown_outcome import Arrived, CheckLater, Resend, UnknownOutcomePolicy
 from msgctl.domain.errors import BadAddress, DeliveryFailed, DeliveryUnknown, FaultClass
@@ -40,7 +44,7 @@ class DeliveryRunner:
     """Runs the deliveries of one channel from `begin_attempt` to their end; an outage of Redis only delays them.
 
     Args:
-        settings: `delivery.*`, `retry.*`.
+        settings: `delivery.*`, `retry.*`, `whatsapp.provider`.
         records: the delivery records.
         channel_states: records failures of the channel.
         sender: sends the parts.
@@ -57,6 +61,7 @@ class DeliveryRunner:
             settings.delivery.attempts, settings.retry.base, settings.retry.cap, schedule=sender.schedule
         )
         self._unknown_policy = UnknownOutcomePolicy(settings, sender)
+        self._settings = settings
         self._records = records
         self._channel_states = channel_states
         self._sender = sender
@@ -86,13 +91,14 @@ class DeliveryRunner:
 
     async def _deliver_parts(self, entry: StreamEntry, response: Response) -> None:
         limits = self._send_limits(response)
+        parts = DeliveryParts(response, self._settings, self._sender, self._records)
         has_more = True
         while has_more:
             permit = await self._begin_attempt(entry, response, limits, secrets.token_hex(8))
             if isinstance(permit, UnknownOutcome):
-                has_more = await self._resolve_unknown(entry, response, limits, permit)
+                has_more = await self._resolve_unknown(entry, response, limits, parts, permit)
             else:
-                has_more = permit is not None and await self._send_part(entry, response, limits, permit)
+                has_more = permit is not None and await self._send_part(entry, response, limits, parts, permit)
 
     def _send_limits(self, response: Response) -> SendLimits:
         try:
@@ -131,15 +137,23 @@ class DeliveryRunner:
                     return result
 
     async def _send_part(
-        self, entry: StreamEntry, response: Response, limits: SendLimits, permit: SendPermit
+        self,
+        entry: StreamEntry,
+        response: Response,
+        limits: SendLimits,
+        delivery_parts: DeliveryParts,
+        permit: SendPermit,
     ) -> bool:
         """Send one part; return whether there is another one to send."""
         try:
-            provider_id, parts = await self._call_sender(response, permit)
+            parts = await self._load_parts(response, delivery_parts, permit)
+            if not await delivery_parts.record(permit, parts):
+                return False  # another subscriber has taken the delivery over
+            provider_id = await self._call_sender(response, permit, parts)
         except DeliveryFailed as failure:
             await self._handle_failure(entry, response, limits, permit, failure)
             return False
-        return await self._record_arrival(entry, response, permit, provider_id, parts)
+        return await self._record_arrival(entry, response, permit, provider_id, len(parts))
 
     async def _record_arrival(
         self, entry: StreamEntry, response: Response, permit: SendPermit, provider_id: str, parts: int
@@ -155,19 +169,29 @@ class DeliveryRunner:
         log.info("Delivered", providerId=provider_id, parts=parts, **log_fields)
         return False
 
-    async def _call_sender(self, response: Response, permit: SendPermit) -> tuple[str, int]:
-        """Send one part; return its provider id and the number of parts."""
+    async def _load_parts(
+        self, response: Response, delivery_parts: DeliveryParts, permit: SendPermit
+    ) -> Sequence[TextPart]:
         if permit.rejection:
             raise BadAddress(REJECTION_TEXTS[permit.rejection], code=permit.rejection)
+        with self._report_bug(response):
+            parts = await delivery_parts.load(permit)
+        if not parts:
+            raise BadAddress("The reply is blank: there is nothing to send.", code="blank_reply")
+        return parts
+
+    async def _call_sender(self, response: Response, permit: SendPermit, parts: Sequence[TextPart]) -> str:
+        """Send one part; return its provider id."""
+        if permit.part >= len(parts):
+            return ""  # a status webhook has reported that the last part arrived
+        with self._report_bug(response), metrics.DELIVERY_DURATION.labels(response.channel).time():
+            return await self._sender.send(response, parts[permit.part], first=permit.part == 0)
+
+    @contextmanager
+    def _report_bug(self, response: Response) -> Iterator[None]:
+        """Turn an error that no sender should raise into an unknown outcome, with its traceback in the log."""
         try:
-            parts = self._sender.parts(response)
-            if not parts:
-                raise BadAddress("The reply is blank: there is nothing to send.", code="blank_reply")  # noqa: TRY301 - as if the sender had
-            if permit.part >= len(parts):
-                return "", len(parts)  # a status webhook has reported that the last part arrived
-            with metrics.DELIVERY_DURATION.labels(response.channel).time():
-                provider_id = await self._sender.send(response, parts[permit.part], first=permit.part == 0)
-            return provider_id, len(parts)
+            yield
         except DeliveryFailed:
             raise
         except Exception as error:
@@ -222,13 +246,18 @@ class DeliveryRunner:
         )
 
     async def _resolve_unknown(
-        self, entry: StreamEntry, response: Response, limits: SendLimits, unknown: UnknownOutcome
+        self,
+        entry: StreamEntry,
+        response: Response,
+        limits: SendLimits,
+        delivery_parts: DeliveryParts,
+        unknown: UnknownOutcome,
     ) -> bool:
         """Treat an unknown outcome as its policy says; return whether there is another part to send."""
         permit = unknown.permit
         if unknown.newly_detected:
             self._report_failure("unknown", response, permit, DeliveryUnknown(unknown.text, code=unknown.code))
-        resolution = await self._unknown_policy.resolve(response, unknown)
+        resolution = await self._unknown_policy.resolve(response, delivery_parts, unknown)
         if isinstance(resolution, Arrived):
             return await self._record_arrival(entry, response, permit, resolution.provider_id, resolution.parts)
         if isinstance(resolution, CheckLater):
@@ -240,7 +269,9 @@ class DeliveryRunner:
         if isinstance(resolution, Resend):
             log.warning("Sent once more, though it may have arrived", messageId=response.message_id)
             renewed = await self._begin_attempt(entry, response, limits, permit.token, resend=True)
-            return isinstance(renewed, SendPermit) and await self._send_part(entry, response, limits, renewed)
+            return isinstance(renewed, SendPermit) and await self._send_part(
+                entry, response, limits, delivery_parts, renewed
+            )
         await self._record_end(entry, response, permit, resolution)
         return False
 

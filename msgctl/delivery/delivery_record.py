@@ -5,12 +5,14 @@
 The record is also the fence: a delivery that has ended is never started again.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from msgctl.channels.send_limits import SendLimits
+from msgctl.channels.text.styled import TextPart
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import DeliveryFailed
 from msgctl.domain.messages import Response, WireStruct
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from msgctl.delivery.response_stream import StreamEntry  # which imports this module
 
 BEGIN_ATTEMPT = Script.beside(__file__, "begin_attempt")
+RECORD_PARTS = Script.beside(__file__, "record_parts")
 FINISH_ATTEMPT = Script.beside(__file__, "finish_attempt")
 RESCHEDULE = Script.beside(__file__, "reschedule")
 UPDATE_STATUS = Script.beside(__file__, "status_update")
@@ -76,6 +79,9 @@ class SendPermit(msgspec.Struct, frozen=True):
     attempts: int
     resends: int = 0
     """How often this part was sent again although it may have arrived, including this attempt."""
+    texts: str | None = ""
+    """The recorded parts as JSON. Empty: none were recorded yet, or there is only one. None: the delivery was
+    begun by a version that did not record them."""
     rejection: str = ""
     """Why calling the provider is pointless: `window_closed`, `callback_gone`."""
     rate_waits: int = 0
@@ -199,7 +205,7 @@ class DeliveryRecords:
             case "permitted":
                 return SendPermit(token, *values)
             case "unknown":
-                return UnknownOutcome(SendPermit(token, *values[:3]), *values[3:])
+                return UnknownOutcome(SendPermit(token, *values[:4]), *values[4:])
             case "not_yet":
                 return NotYet(values[0])
             case "rate_limited":
@@ -207,6 +213,11 @@ class DeliveryRecords:
             case "channel_held":
                 return ChannelHeld()
         return None
+
+    async def record_parts(self, message_id: str, permit: SendPermit, parts: Sequence[TextPart]) -> bool:
+        """Record the parts before the first one is sent; return whether this attempt may still send."""
+        is_current = await RECORD_PARTS(self._redis, message_id, permit.token, msgspec.json.encode(parts))
+        return bool(is_current)
 
     async def record_part_sent(self, entry: "StreamEntry", permit: SendPermit, provider_id: str) -> bool:
         """Record that one of several parts was sent; return whether this subscriber may send the next one."""

@@ -11,6 +11,7 @@ MSGCTL_ADVICE = {
     "bad_address": "channelMetadata holds no valid address; it will not be retried.",
     "not_configured": "The channel is not set up: fill in its section of the configuration.",
     "blank_reply": "The agent's reply was blank; there is nothing to send.",
+    "reply_too_long": "The reply needs more messages than [reply] max_parts; nothing of it was sent.",
     "provider_unreachable": "No connection to the provider: check the network and its base_url; it is retried.",
     "delivery_unknown": "The provider gave no answer; it may have arrived.",
     "sender_lost": "The subscriber died while it sent this; it may have arrived.",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from msgctl.channels.base import ChannelSender
 from msgctl.config.settings import Settings
 from msgctl.delivery.delivery_record import SendPermit, UnknownOutcome
+from msgctl.delivery.parts import DeliveryParts
 from msgctl.domain.errors import DeliveryFailed, DeliveryUnknown
 from msgctl.domain.messages import Response
 from msgctl.domain.retry import GiveUp, RetryLater
@@ -57,7 +58,7 @@ class UnknownOutcomePolicy:
         return RetryLater(self._resend_delay_s if policy == "resend" else self._hold_s, counts_as_attempt=True)
 
     async def resolve(
-        self, response: Response, outcome: UnknownOutcome
+        self, response: Response, parts: DeliveryParts, outcome: UnknownOutcome
     ) -> Arrived | CheckLater | Resend | DeliveryFailed:
         """Decide what to do now; a failure means that the delivery stays UNKNOWN."""
         decision = self.decide(response, outcome.permit)
@@ -68,14 +69,14 @@ class UnknownOutcomePolicy:
             return CheckLater(due_ms)  # it was taken over from a dead subscriber
         if self._sender.unknown_policy(response) != "reconcile":
             return Resend()
-        return await self._reconcile(response, outcome)
+        return await self._reconcile(response, parts, outcome)
 
     async def _reconcile(
-        self, response: Response, outcome: UnknownOutcome
+        self, response: Response, delivery_parts: DeliveryParts, outcome: UnknownOutcome
     ) -> Arrived | CheckLater | Resend | DeliveryFailed:
-        parts = self._sender.parts(response)
         sent_at_s = outcome.sent_at_ms / 1000
         try:
+            parts = await delivery_parts.load(outcome.permit)
             provider_id = await self._sender.find_sent(response, parts[outcome.permit.part], sent_at_s)
         except DeliveryUnknown:
             return DeliveryUnknown(outcome.text, code=outcome.code)

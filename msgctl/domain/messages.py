@@ -5,7 +5,7 @@ Names are snake_case in Python and camelCase in JSON (`messageId`). msgspec tran
 
 import hashlib
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -19,6 +19,8 @@ Priority = Annotated[int, msgspec.Meta(ge=1, le=10)]
 """1 to 10. A lower number is processed sooner."""
 MessageText = Annotated[str, msgspec.Meta(min_length=1, max_length=8000)]
 """The text of one message, with its length limits in characters."""
+ReplyFormat = Literal["auto", "plain", "as-is"]
+"""What happens to an agent's Markdown on phones: rendered for the channel, taken off, or sent as it is."""
 PRIORITIES = range(1, 11)
 DEFAULT_PRIORITY = 5
 
@@ -172,6 +174,8 @@ class UnnumberedResponse(WireStruct, kw_only=True, frozen=True):
     """Milliseconds from claim to commit."""
     user_id: str | None = None
     """Absent in what another program published."""
+    format: str | UnsetType = UNSET
+    """The agent's `ReplyFormat`; absent: `[reply] format` applies. A value that is not known counts as absent."""
 
 
 class Response(UnnumberedResponse, kw_only=True, frozen=True):

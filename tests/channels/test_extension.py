@@ -167,7 +167,7 @@ async def test_channel_table_of_the_file_is_validated(
     assert "unknown setting channels.sms.tokn" in (wrong := await check('[channels.sms]\ntokn = "t"\n')).stderr
     assert (wrong.code, "did you mean token?" in " ".join(wrong.stderr.split())) == (78, True)
     assert "channels.sms.max_chars" in (wrong := await check("[channels.sms]\nmax_chars = 0\n")).stderr
-    assert "must be at least 1" in " ".join(wrong.stderr.split())
+    assert "must be at least 4" in " ".join(wrong.stderr.split())
     assert "did you mean sms?" in " ".join((await check('[channels.smss]\ntoken = "t"\n')).stderr.split())
     wrong = await check("", MSGCTL_CHANNELS_SMS_TOKN="t")
     assert "did you mean MSGCTL_CHANNELS_SMS_TOKEN?" in " ".join(wrong.stderr.split())

@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from msgctl.channels.callback.sender import CallbackSender, sign
+from msgctl.channels.text.styled import TextPart
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import BadAddress, DeliveryUnknown, FaultClass, ProviderRejected
 from msgctl.domain.messages import Channel, Response
@@ -50,7 +51,7 @@ async def test_every_secret_signs_during_a_rotation(settings: Settings, provider
     both = settings.callback.model_copy(update={"secret": SecretStr(" ".join(secrets))})
     async with HttpClient(settings) as poster:
         rotating = CallbackSender(settings.model_copy(update={"callback": both}), poster, poster)
-        await rotating.send(to(providers), "", first=True)
+        await rotating.send(to(providers), TextPart(""), first=True)
     [request] = providers.requests
     moment = int(request.headers["webhook-timestamp"])
     alone = [sign(secret, "m-1", request.body, sent_at=moment)["webhook-signature"] for secret in secrets]
@@ -60,7 +61,7 @@ async def test_every_secret_signs_during_a_rotation(settings: Settings, provider
 async def test_the_request(callback: CallbackSender, providers: Providers, settings: Settings) -> None:
     """The receiver gets the response in the format of the API and can verify it from the raw body."""
     reply = to(providers)
-    assert await callback.send(reply, "", first=True) == ""
+    assert await callback.send(reply, TextPart(""), first=True) == ""
     [request] = providers.requests
     assert request.path == "/hook"
     assert msgspec.json.decode(request.body, type=Response) == reply
@@ -91,7 +92,7 @@ async def test_rejection_is_classified(
     headers = {"Retry-After": "120", "Location": f"{providers.url}/inner"}
     providers.answers.append(web.Response(status=status, headers=headers))
     with pytest.raises(ProviderRejected) as raised:
-        await callback.send(to(providers), "", first=True)
+        await callback.send(to(providers), TextPart(""), first=True)
     assert (raised.value.fault, raised.value.retry_after) == (fault, 120.0)
     assert len(providers.requests) == 1
 
@@ -99,7 +100,7 @@ async def test_rejection_is_classified(
 async def test_success_counts_with_any_body(callback: CallbackSender, providers: Providers) -> None:
     """A body longer than the reading limit does not undo a 200."""
     providers.answers.append(web.Response(body=b"x" * (MAX_ANSWER * 3)))
-    assert await callback.send(to(providers), "", first=True) == ""
+    assert await callback.send(to(providers), TextPart(""), first=True) == ""
 
 
 async def test_a_body_that_never_ends_is_not_waited_for(settings: Settings) -> None:
@@ -123,7 +124,7 @@ async def test_a_body_that_never_ends_is_not_waited_for(settings: Settings) -> N
         trusted = hasty.callback.model_copy(update={"allowed_hosts": [host]})
         callback = CallbackSender(hasty.model_copy(update={"callback": trusted}), poster, poster)
         reply = response(Channel.API, {"callbackUrl": f"http://{host}/"})
-        assert await callback.send(reply, "", first=True) == ""
+        assert await callback.send(reply, TextPart(""), first=True) == ""
         await asyncio.wait_for(hung_up.wait(), PATIENCE)
 
 
@@ -131,7 +132,7 @@ async def test_broken_connection_leads_to_unknown(callback: CallbackSender, prov
     """Without a status it may have arrived, and may be repeated, since `webhook-id` stays the same."""
     providers.answers.append("cut")
     with pytest.raises(DeliveryUnknown):
-        await callback.send(to(providers), "", first=True)
+        await callback.send(to(providers), TextPart(""), first=True)
     assert CallbackSender.idempotent
 
 
@@ -143,6 +144,6 @@ async def test_callback_without_a_secret_is_rejected(
     weak = settings.callback.model_copy(update={"secret": SecretStr(secret)})
     callback = CallbackSender(settings.model_copy(update={"callback": weak}), poster, poster)
     with pytest.raises(BadAddress, match=r"\[callback\] secret") as raised:
-        await callback.send(to(providers), "", first=True)
+        await callback.send(to(providers), TextPart(""), first=True)
     assert not secret or secret not in raised.value.message
     assert providers.requests == []

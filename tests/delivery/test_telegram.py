@@ -4,6 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from msgctl.channels.telegram.sender import TelegramSender
+from msgctl.channels.text.styled import TextPart
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import (
     BadAddress,
@@ -27,7 +28,7 @@ def telegram(settings: Settings, poster: HttpClient) -> TelegramSender:
 async def test_the_request(telegram: TelegramSender, providers: Providers) -> None:
     """The request carries the chat, the text, the replied message and the parse mode; `message_id` is the id."""
     metadata = {"chatId": 42, "replyToMessageId": 7, "parseMode": "HTML"}
-    sent = await telegram.send(response(Channel.TELEGRAM, metadata), "Olá", first=True)
+    sent = await telegram.send(response(Channel.TELEGRAM, metadata), TextPart("Olá"), first=True)
     assert sent == "1"
     [request] = providers.requests
     assert request.path == "/bot123456:AAF-secret_of_the_bot/sendMessage"
@@ -42,14 +43,16 @@ async def test_the_request(telegram: TelegramSender, providers: Providers) -> No
 
 async def test_only_the_first_part_is_a_reply(telegram: TelegramSender, providers: Providers) -> None:
     """Further parts do not quote the user's message again."""
-    await telegram.send(response(Channel.TELEGRAM, {"chatId": 42, "replyToMessageId": 7}), "b", first=False)
+    await telegram.send(
+        response(Channel.TELEGRAM, {"chatId": 42, "replyToMessageId": 7}), TextPart("b"), first=False
+    )
     assert providers.requests[0].json == {"chat_id": 42, "text": "b"}
 
 
 async def test_unparsable_markup_is_sent_as_plain_text(telegram: TelegramSender, providers: Providers) -> None:
     """After a parse failure the reply is sent once more, without markup."""
     await telegram.send(
-        response(Channel.TELEGRAM, {"chatId": 42, "parseMode": "MarkdownV2"}), "2*3 = 6", first=True
+        response(Channel.TELEGRAM, {"chatId": 42, "parseMode": "MarkdownV2"}), TextPart("2*3 = 6"), first=True
     )
     assert [request.json.get("parse_mode") for request in providers.requests] == ["MarkdownV2", None]
 
@@ -75,7 +78,7 @@ async def test_rejection_is_classified(
     """403 and 400 are final; 429 waits as long as Telegram asks; 5xx is transient."""
     providers.answers.append((status, document))
     with pytest.raises(ProviderRejected) as raised:
-        await telegram.send(response(Channel.TELEGRAM, {"chatId": 42}), "x", first=True)
+        await telegram.send(response(Channel.TELEGRAM, {"chatId": 42}), TextPart("x"), first=True)
     assert (raised.value.fault, raised.value.retry_after) == (fault, retry_after)
     assert raised.value.code == f"telegram_{status}"
 
@@ -87,7 +90,9 @@ async def test_unusable_answer_leads_to_unknown(settings: Settings, providers: P
     providers.answers.append(answer)
     async with HttpClient(hasty) as poster:
         with pytest.raises(DeliveryUnknown):
-            await TelegramSender(hasty, poster).send(response(Channel.TELEGRAM, {"chatId": 42}), "x", first=True)
+            await TelegramSender(hasty, poster).send(
+                response(Channel.TELEGRAM, {"chatId": 42}), TextPart("x"), first=True
+            )
     assert len(providers.requests) == 1
 
 
@@ -96,7 +101,7 @@ async def test_refused_connection_is_not_sent(settings: Settings, poster: HttpCl
     nowhere = settings.telegram.model_copy(update={"base_url": "http://127.0.0.1:9"})
     telegram = TelegramSender(settings.model_copy(update={"telegram": nowhere}), poster)
     with pytest.raises(ProviderUnreachable) as raised:
-        await telegram.send(response(Channel.TELEGRAM, {"chatId": 42}), "x", first=True)
+        await telegram.send(response(Channel.TELEGRAM, {"chatId": 42}), TextPart("x"), first=True)
     assert "AAF-secret_of_the_bot" not in f"{raised.value!r} {raised.value.__cause__!r}"
 
 
@@ -116,7 +121,7 @@ async def test_bad_metadata_is_final(
 ) -> None:
     """Metadata without a valid chat is a typed, final failure, and no request is made."""
     with pytest.raises(BadAddress) as raised:
-        await telegram.send(response(Channel.TELEGRAM, metadata), "x", first=True)
+        await telegram.send(response(Channel.TELEGRAM, metadata), TextPart("x"), first=True)
     assert raised.value.fault is FaultClass.FINAL
     assert providers.requests == []
 
@@ -135,7 +140,7 @@ async def test_second_bot_sends_if_it_is_named(
         response(Channel.TELEGRAM, {"chatId": 42, "bot": "88"}),
     )
     for reply in (usual, second):
-        await telegram.send(reply, "x", first=True)
+        await telegram.send(reply, TextPart("x"), first=True)
     assert [request.path for request in providers.requests] == [
         "/bot123456:AAF-secret_of_the_bot/sendMessage",
         "/bot88:y/sendMessage",
@@ -145,4 +150,4 @@ async def test_second_bot_sends_if_it_is_named(
     strangers: list[object] = ["99", {}, 77]
     for bot in strangers:
         with pytest.raises(BadAddress, match="bot"):
-            await telegram.send(response(Channel.TELEGRAM, {"chatId": 42, "bot": bot}), "x", first=True)
+            await telegram.send(response(Channel.TELEGRAM, {"chatId": 42, "bot": bot}), TextPart("x"), first=True)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from msgctl.channels.text.styled import TextPart
 from msgctl.channels.whatsapp.sender import WhatsAppSender
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import BadAddress, DeliveryFailed, DeliveryUnknown, FaultClass
@@ -22,7 +23,10 @@ def whatsapp(settings: Settings, poster: HttpClient) -> WhatsAppSender:
 
 async def test_the_request_to_meta(whatsapp: WhatsAppSender, providers: Providers) -> None:
     """The Cloud API gets a text message with the message id, which its status webhooks return."""
-    assert await whatsapp.send(response(Channel.WHATSAPP, TO, message_id="m-1"), "Olá", first=True) == "wamid.1"
+    assert (
+        await whatsapp.send(response(Channel.WHATSAPP, TO, message_id="m-1"), TextPart("Olá"), first=True)
+        == "wamid.1"
+    )
     [request] = providers.requests
     assert request.path == "/v23.0/1065/messages"
     assert request.headers["Authorization"] == "Bearer meta-token"
@@ -38,7 +42,7 @@ async def test_the_request_to_meta(whatsapp: WhatsAppSender, providers: Provider
 
 async def test_the_request_to_twilio(whatsapp: WhatsAppSender, providers: Providers) -> None:
     """Twilio gets a form with both addresses, and basic authentication."""
-    assert await whatsapp.send(response(Channel.WHATSAPP, BY_TWILIO), "Olá & tchau", first=True) == "SM1"
+    assert await whatsapp.send(response(Channel.WHATSAPP, BY_TWILIO), TextPart("Olá & tchau"), first=True) == "SM1"
     [request] = providers.requests
     assert request.path == "/2010-04-01/Accounts/AC1/Messages.json"
     assert request.form == {
@@ -54,8 +58,8 @@ def test_each_provider_has_its_limit(whatsapp: WhatsAppSender) -> None:
     by_meta = whatsapp.parts(response(Channel.WHATSAPP, TO, text=text))
     by_twilio = whatsapp.parts(response(Channel.WHATSAPP, BY_TWILIO, text=text))
     assert (len(by_meta), len(by_twilio)) == (2, 4)
-    assert max(map(len, by_meta)) <= 4096
-    assert max(map(len, by_twilio)) <= 1600
+    assert max(len(part.text) for part in by_meta) <= 4096
+    assert max(len(part.text) for part in by_twilio) <= 1600
 
 
 @pytest.mark.parametrize(
@@ -85,7 +89,7 @@ async def test_rejection_is_classified(
     """The provider's own number decides, or else the status; the number is part of the failure's code."""
     providers.answers.append((status, document))
     with pytest.raises(DeliveryFailed) as raised:
-        await whatsapp.send(response(Channel.WHATSAPP, metadata), "x", first=True)
+        await whatsapp.send(response(Channel.WHATSAPP, metadata), TextPart("x"), first=True)
     assert (raised.value.code, raised.value.fault) == (code, fault)
 
 
@@ -107,7 +111,7 @@ async def test_answer_without_certainty_leads_to_unknown(
     """131000 and a success without an id do not tell whether it was sent."""
     providers.answers.append((status, document))
     with pytest.raises(DeliveryUnknown):
-        await whatsapp.send(response(Channel.WHATSAPP, metadata), "x", first=True)
+        await whatsapp.send(response(Channel.WHATSAPP, metadata), TextPart("x"), first=True)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +130,7 @@ async def test_bad_metadata_is_final(
 ) -> None:
     """Metadata without a valid phone or provider is a typed, final failure, and no request is made."""
     with pytest.raises(BadAddress):
-        await whatsapp.send(response(Channel.WHATSAPP, metadata), "x", first=True)
+        await whatsapp.send(response(Channel.WHATSAPP, metadata), TextPart("x"), first=True)
     assert providers.requests == []
 
 
@@ -135,7 +139,7 @@ async def test_missing_token_is_named(settings: Settings, poster: HttpClient) ->
     bare = settings.whatsapp.model_copy(update={"phone_number_id": ""})
     whatsapp = WhatsAppSender(settings.model_copy(update={"whatsapp": bare}), poster)
     with pytest.raises(BadAddress, match=r"\[whatsapp\] phone_number_id") as raised:
-        await whatsapp.send(response(Channel.WHATSAPP, TO), "x", first=True)
+        await whatsapp.send(response(Channel.WHATSAPP, TO), TextPart("x"), first=True)
     assert raised.value.code == "not_configured"
 
 
@@ -150,10 +154,10 @@ async def test_second_number_sends_if_it_is_named(
         response(Channel.WHATSAPP, one) for one in (TO | {"from": "2077"}, BY_TWILIO | {"from": "+1499"})
     )
     for reply in (by_cloud, by_twilio):
-        await whatsapp.send(reply, "Olá", first=True)
+        await whatsapp.send(reply, TextPart("Olá"), first=True)
     first, second = providers.requests
     assert (first.path, second.form["From"]) == ("/v23.0/2077/messages", "whatsapp:+1499")
     usual = {bucket.name for bucket in whatsapp.send_limits(response(Channel.WHATSAPP, TO)).buckets}
     assert usual.isdisjoint(bucket.name for bucket in whatsapp.send_limits(by_cloud).buckets)
     with pytest.raises(BadAddress, match="routes"):
-        await whatsapp.send(response(Channel.WHATSAPP, TO | {"from": "3000"}), "x", first=True)
+        await whatsapp.send(response(Channel.WHATSAPP, TO | {"from": "3000"}), TextPart("x"), first=True)

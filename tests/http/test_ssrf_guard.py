@@ -9,6 +9,7 @@ from aiohttp import TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from msgctl.channels.callback.sender import CallbackSender
+from msgctl.channels.text.styled import TextPart
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import BadAddress, DeliveryFailed
 from msgctl.domain.messages import Channel
@@ -138,7 +139,7 @@ async def test_hostile_url_reaches_no_server(settings: Settings, canary: Canary,
     async with HttpClient(settings, guarded_connector()) as guarded:
         callback = CallbackSender(settings, guarded, guarded)
         with pytest.raises(DeliveryFailed):
-            await callback.send(response(Channel.API, {"callbackUrl": url}), "x", first=True)
+            await callback.send(response(Channel.API, {"callbackUrl": url}), TextPart("x"), first=True)
     assert canary.connections == 0
 
 

@@ -12,6 +12,8 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from msgctl.local.fakes import telegram_markup
+
 Answer = tuple[int, dict[str, Any]] | web.Response | str
 """A status and a JSON body, a whole response, `hang` (no answer), `cut` (the line is cut after reading),
 or `lost` (it is taken, and the line is cut instead of the answer)."""
@@ -117,12 +119,12 @@ class Providers:
         if request.path != "/bot123456:AAF-secret_of_the_bot/sendMessage":
             return 404, {"ok": False, "error_code": 404, "description": "Not Found"}
         message = request.json
-        known = {"chat_id", "text", "parse_mode", "reply_parameters"}
+        known = {"chat_id", "text", "parse_mode", "entities", "reply_parameters"}
         units = len(message["text"].encode("utf-16-le")) // 2
         if not set(message) <= known or not 1 <= units <= 4096 or not message["text"].strip():
             return 400, {"ok": False, "error_code": 400, "description": "Bad Request: message is too long"}
-        if message.get("parse_mode") == "MarkdownV2" and "*" in message["text"]:
-            return 400, {"ok": False, "error_code": 400, "description": "Bad Request: can't parse entities: x"}
+        if problem := telegram_markup.find_problem(message):
+            return 400, {"ok": False, "error_code": 400, "description": f"Bad Request: {problem}"}
         return 200, {"ok": True, "result": {"message_id": next(self._numbers), "chat": {"id": 1}}}
 
     def _judge_twilio(self, request: Request) -> Answer:

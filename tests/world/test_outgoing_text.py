@@ -204,10 +204,28 @@ def test_ten_parts_and_a_word() -> None:
     assert all(utf16_units(part) <= 1600 for part in parts)
     assert sent(text, WHATSAPP_TWILIO, max_parts=2, closing="(continua)")[-1].endswith("(continua)")
     assert len(sent(text, WHATSAPP_TWILIO, max_parts=None)) > 60
+    for markup, word in (
+        ("MarkdownV2", "\\[…\\] a\\.\\_<"),
+        ("Markdown", "\\[…] a.\\_<"),
+        ("HTML", "[…] a._&lt;"),
+    ):
+        cut = sent(text, TELEGRAM, markup=markup, max_parts=1, closing="[…] a._<")
+        assert cut[0].endswith(f"fim.\n\n{word}")
     with pytest.raises(ReplyTooLong, match="10 messages") as refused:
         compose(text, WHATSAPP_TWILIO, overflow="refuse")
     assert refused.value.fault is FaultClass.FINAL
     assert refused.value.code == "reply_too_long"
+
+
+@pytest.mark.parametrize(
+    ("markup", "word"),
+    [("HTML", "[…] a._&lt;"), ("MarkdownV2", "\\[…\\] a\\.\\_<"), ("Markdown", "\\[…] a.\\_<"), ("", "[…] a._<")],
+)
+def test_the_closing_word_is_no_mark_up(markup: str, word: str) -> None:
+    """It is written as the declared mark-up needs it, so that no part is refused because of it."""
+    text = "Uma frase que não tem fim. " * 400
+    (part,) = sent(text, TELEGRAM, markup=markup, max_parts=1, closing="[…] a._<")
+    assert part.endswith(f"fim.\n\n{word}")
 
 
 @pytest.mark.parametrize("overflow", ["cut", "refuse"])

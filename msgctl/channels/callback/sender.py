@@ -10,6 +10,8 @@ from typing import ClassVar
 from msgctl.channels.callback.errors import CODES
 from msgctl.channels.error_codes import failure
 from msgctl.channels.send_limits import SendLimits, digest
+from msgctl.channels.text.composer import UNTOUCHED, compose
+from msgctl.channels.text.styled import TextPart
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import BadAddress
 from msgctl.domain.messages import Response
@@ -49,15 +51,15 @@ class CallbackSender:
         """Return `resend`."""
         return "resend"
 
-    async def find_sent(self, response: Response, text: str, since: float) -> str | None:  # noqa: ARG002 - as the protocol has it
+    async def find_sent(self, response: Response, part: TextPart, since: float) -> str | None:  # noqa: ARG002 - as the protocol has it
         """Return None: a receiver cannot be asked."""
         return None
 
-    def parts(self, response: Response) -> list[str]:
+    def parts(self, response: Response) -> list[TextPart]:
         """Return the whole text: a callback is never split."""
-        return [response.response.message]
+        return compose(response.response.message, UNTOUCHED)
 
-    async def send(self, response: Response, text: str, *, first: bool) -> str:  # noqa: ARG002 - it is sent whole
+    async def send(self, response: Response, part: TextPart, *, first: bool) -> str:  # noqa: ARG002 - it is sent whole
         """Post the response as JSON and return an empty id: a receiver gives none.
 
         Raises:

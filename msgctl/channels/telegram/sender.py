@@ -1,5 +1,6 @@
 """The sender of Telegram, through the Bot API."""
 
+import re
 from typing import Any, ClassVar
 
 import msgspec
@@ -8,16 +9,18 @@ from msgctl.channels.error_codes import failure
 from msgctl.channels.send_limits import SendLimits, digest, rate
 from msgctl.channels.telegram.errors import CODES
 from msgctl.channels.telegram.rate_limits import bot_rate
-from msgctl.channels.text_splitter import split, utf16_units
+from msgctl.channels.text.composer import TELEGRAM
+from msgctl.channels.text.reply import compose_reply
+from msgctl.channels.text.styled import TextPart
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import BadAddress, DeliveryFailed, DeliveryUnknown
 from msgctl.domain.messages import Response
 from msgctl.http.client import Answer, HttpClient
 
-MAX_TEXT_UNITS = 4096
-"""UTF-16 units of one text at most."""
 PARSE_MODES = frozenset({"HTML", "Markdown", "MarkdownV2"})
-CANNOT_PARSE = "can't parse entities"
+MARKUP_FIELDS = frozenset({"parse_mode", "entities"})
+BAD_MARKUP_REGEX = re.compile(r"can't parse|entit(?:y|ies)", re.IGNORECASE)
+"""What Telegram says of mark-up that it refuses: `can't parse entities`, `ENTITY_BOUNDS_INVALID` and its like."""
 GROUP_RATE, GROUP_BURST = 20 / 60, 20
 """Messages per second to a group, and the burst."""
 
@@ -26,7 +29,7 @@ class TelegramSender:
     """Sends texts as one or several bots.
 
     Args:
-        settings: `telegram.*`.
+        settings: `telegram.*` and `reply.*`.
         client: makes the HTTP requests.
     """
 
@@ -36,6 +39,7 @@ class TelegramSender:
     def __init__(self, settings: Settings, client: HttpClient) -> None:
         self._settings = settings.telegram
         self._bots = settings.telegram.bots
+        self._reply_settings = settings.reply
         self._client = client
 
     def send_limits(self, response: Response) -> SendLimits:
@@ -51,7 +55,7 @@ class TelegramSender:
         """Return the policy from the settings."""
         return self._settings.unknown
 
-    async def find_sent(self, response: Response, text: str, since: float) -> str | None:  # noqa: ARG002 - as the protocol has it
+    async def find_sent(self, response: Response, part: TextPart, since: float) -> str | None:  # noqa: ARG002 - as the protocol has it
         """Raise: the Bot API cannot be asked.
 
         Raises:
@@ -59,22 +63,27 @@ class TelegramSender:
         """
         raise DeliveryUnknown("Telegram cannot be asked what arrived.")
 
-    def parts(self, response: Response) -> list[str]:
-        """Split the text into parts of 4096 UTF-16 units."""
-        return split(response.response.message, MAX_TEXT_UNITS, utf16_units)
+    def parts(self, response: Response) -> list[TextPart]:
+        """Return the text in parts of 4096 UTF-16 units, its styles as entities or in the declared parse mode.
 
-    async def send(self, response: Response, text: str, *, first: bool) -> str:
-        """Send one part and return Telegram's `message_id`; send markup that it cannot parse again as plain text.
+        Raises:
+            BadAddress: `channelMetadata.parseMode` is not a parse mode.
+            ReplyTooLong: as `compose_reply` says.
+        """
+        return compose_reply(response, TELEGRAM, self._reply_settings, markup=_parse_mode(response))
+
+    async def send(self, response: Response, part: TextPart, *, first: bool) -> str:
+        """Send one part and return Telegram's `message_id`; send mark-up that it refuses again as plain text.
 
         Raises:
             DeliveryFailed: as `ChannelSender.send` says.
         """
-        message = _message(response, text, first=first)
+        message = _message(response, part, first=first)
         bot = self._bot(response)
         answer = await self._call(bot, message)
-        if "parse_mode" in message and _cannot_parse(answer):
-            del message["parse_mode"]
-            answer = await self._call(bot, message)
+        if message.keys() & MARKUP_FIELDS and _refuses_markup(answer):
+            plain = {name: value for name, value in message.items() if name not in MARKUP_FIELDS}
+            answer = await self._call(bot, plain)
         if not answer.ok:
             raise _rejection(answer)
         result = answer.document().get("result")
@@ -107,24 +116,33 @@ def _chat(response: Response) -> int | str:
     return chat_id
 
 
-def _message(response: Response, text: str, *, first: bool) -> dict[str, Any]:
-    metadata = response.channel_metadata
-    reply_to, mode = metadata.get("replyToMessageId"), metadata.get("parseMode")
-    if mode is not None and mode not in PARSE_MODES:
+def _parse_mode(response: Response) -> str:
+    """Return the mark-up that the response declares; empty if it declares none."""
+    mode = response.channel_metadata.get("parseMode")
+    if mode is None:
+        return ""
+    if not isinstance(mode, str) or mode not in PARSE_MODES:
         raise BadAddress("channelMetadata.parseMode must be HTML, Markdown or MarkdownV2.")
-    message: dict[str, Any] = {"chat_id": _chat(response), "text": text}
+    return mode
+
+
+def _message(response: Response, part: TextPart, *, first: bool) -> dict[str, Any]:
+    reply_to, mode = response.channel_metadata.get("replyToMessageId"), _parse_mode(response)
+    message: dict[str, Any] = {"chat_id": _chat(response), "text": part.text}
     if reply_to is not None:
         if not isinstance(reply_to, int) or isinstance(reply_to, bool):
             raise BadAddress("channelMetadata.replyToMessageId must be a number.")
         if first:
             message["reply_parameters"] = {"message_id": reply_to, "allow_sending_without_reply": True}
-    if mode is not None:
+    if part.entities:  # the Bot API takes either these or a parse mode
+        message["entities"] = part.entities
+    elif mode:
         message["parse_mode"] = mode
     return message
 
 
-def _cannot_parse(answer: Answer) -> bool:
-    return answer.status == 400 and CANNOT_PARSE in str(answer.document().get("description"))
+def _refuses_markup(answer: Answer) -> bool:
+    return answer.status == 400 and BAD_MARKUP_REGEX.search(str(answer.document().get("description"))) is not None
 
 
 def _rejection(answer: Answer) -> DeliveryFailed:

@@ -1,5 +1,6 @@
 """Outgoing text, pure: from what an agent wrote to the messages that a channel is sent.
 
+reply           -- the parts of a response, as the agent and the settings say
 composer        -- `compose`: the parts of a reply for a channel's dialect
 markdown        -- Markdown as models write it, read into styled text
 markdown_rules  -- the parser behind it, and what it leaves alone

@@ -3,17 +3,15 @@
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from msgctl.channels.text.markdown import MarkdownReading, read_markdown
-from msgctl.channels.text.markup import read_html, read_legacy_markdown, read_markdown_v2, read_whatsapp
+from msgctl.channels.text.markup import ESCAPES, read_html, read_legacy_markdown, read_markdown_v2, read_whatsapp
 from msgctl.channels.text.splitter import CLOSING, Overflow, split_styled
 from msgctl.channels.text.styled import CODE_BLOCK, Span, Styled, TextPart
 from msgctl.channels.text.units import Measure, utf16_units
+from msgctl.domain.messages import ReplyFormat
 from msgctl.domain.visible_text import clean_text, is_visible, repair_text
 
-Format = Literal["auto", "plain", "as-is"]
-"""`auto` renders Markdown for the channel, `plain` takes it off, `as-is` sends what the agent wrote."""
 MAX_PARTS = 10
 MARKUPS: Mapping[str, Callable[[str], Styled]] = {
     "HTML": read_html,
@@ -60,7 +58,7 @@ def compose(
     text: str,
     dialect: Dialect,
     *,
-    format: Format = "auto",  # noqa: A002 - the setting's name
+    format: ReplyFormat = "auto",  # noqa: A002 - the setting's name
     markup: str = "",
     max_parts: int | None = MAX_PARTS,
     overflow: Overflow = "cut",
@@ -83,7 +81,7 @@ def compose(
     Raises:
         ReplyTooLong: the reply needs more parts and `overflow` is `refuse`.
     """
-    text = repair_text(text)
+    text, closing = repair_text(text), clean_text(closing)
     if not is_visible(text):
         return []
     if dialect.limit is None:
@@ -97,12 +95,12 @@ def compose(
         dialect.measure,
         max_parts=max_parts,
         overflow=overflow,
-        closing=closing,
+        closing=ESCAPES[markup](closing) if markup in ESCAPES else closing,
         max_spans=dialect.max_spans,
     )
 
 
-def _styled(text: str, dialect: Dialect, chosen: Format, markup: str, most: int | None) -> Styled:
+def _styled(text: str, dialect: Dialect, chosen: ReplyFormat, markup: str, most: int | None) -> Styled:
     if chosen == "as-is":
         read = MARKUPS.get(markup or dialect.native)
         return read(text) if read else Styled(text)

@@ -91,7 +91,10 @@ class _Writer:
 
 @cache
 def _parser() -> ModelMarkdown:
-    return ModelMarkdown()
+    parser = ModelMarkdown()
+    parser.blocks("")  # its tables of rules are built now, because several threads may share them
+    parser.spans("")
+    return parser
 
 
 def _prefix(line: str) -> str:

@@ -4,8 +4,9 @@ Each reader gives back the same text when its result is assembled uncut. Mark-up
 text whose tags, entities and escapes are atoms.
 """
 
+import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from msgctl.channels.text.styled import CODE_BLOCK, Span, Styled
@@ -24,6 +25,14 @@ _TELEGRAM = re.compile(
 _WHATSAPP = re.compile(r"```(?P<block>[^`]+)```|`(?P<code>[^`\n]+)`|(?P<mark>[*_~])|(?P<end>\n)")
 MARKS = {"*": "bold", "_": "italic", "~": "strikethrough", "__": "underline", "||": "spoiler"}
 LEGACY = {"*": "bold", "_": "italic"}
+
+
+ESCAPES: Mapping[str, Callable[[str], str]] = {
+    "HTML": lambda text: html.escape(text, quote=False),
+    "MarkdownV2": lambda text: re.sub(r"([_*\[\]()~`>#+\-=|{}.!\\])", r"\\\1", text),
+    "Markdown": lambda text: re.sub(r"([_*`\[])", r"\\\1", text),
+}
+"""How a text is written so that it is no mark-up, by Telegram's `parse_mode`."""
 
 
 class _Torn(Exception):

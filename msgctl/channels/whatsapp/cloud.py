@@ -5,6 +5,7 @@ from typing import ClassVar
 import msgspec
 
 from msgctl.channels.error_codes import failure
+from msgctl.channels.text.composer import WHATSAPP, Dialect
 from msgctl.channels.whatsapp.addresses import Text
 from msgctl.channels.whatsapp.errors import CLOUD_CODES
 from msgctl.config.settings import Settings
@@ -20,7 +21,7 @@ class WhatsAppCloud:
         client: makes the HTTP requests.
     """
 
-    limit: ClassVar[int] = 4096
+    dialect: ClassVar[Dialect] = WHATSAPP
 
     def __init__(self, settings: Settings, client: HttpClient) -> None:
         self._settings = settings.whatsapp

@@ -3,7 +3,9 @@
 from typing import ClassVar, Protocol
 
 from msgctl.channels.send_limits import Bucket, SendLimits, digest
-from msgctl.channels.text_splitter import split
+from msgctl.channels.text.composer import Dialect
+from msgctl.channels.text.reply import compose_reply
+from msgctl.channels.text.styled import TextPart
 from msgctl.channels.whatsapp.addresses import Text, phone_number
 from msgctl.channels.whatsapp.cloud import WhatsAppCloud
 from msgctl.channels.whatsapp.rate_limits import number_rate
@@ -20,8 +22,8 @@ PAIR_INTERVAL_MS, PAIR_BURST = 6000, 45
 class Provider(Protocol):
     """One of the two APIs of WhatsApp."""
 
-    limit: ClassVar[int]
-    """Characters of one text at most."""
+    dialect: ClassVar[Dialect]
+    """What it accepts as a text."""
     senders: tuple[str, ...]
     """The numbers that may send, the default one first; that one is empty if none is set."""
     rate: float
@@ -50,7 +52,7 @@ class WhatsAppSender:
     """Sends through the Cloud API or Twilio, as the message or the settings say.
 
     Args:
-        settings: `whatsapp.*`, `twilio.*` and `inbound.routes`.
+        settings: `whatsapp.*`, `twilio.*`, `inbound.routes` and `reply.*`.
         client: makes the HTTP requests.
     """
 
@@ -59,6 +61,7 @@ class WhatsAppSender:
 
     def __init__(self, settings: Settings, client: HttpClient) -> None:
         self._default = settings.whatsapp.provider
+        self._reply_settings = settings.reply
         self._providers: dict[str, Provider] = {
             "cloud": WhatsAppCloud(settings, client),
             "twilio": WhatsAppTwilio(settings, client),
@@ -81,27 +84,28 @@ class WhatsAppSender:
         """Return the policy from the provider's settings."""
         return self._provider(response)[1].unknown
 
-    async def find_sent(self, response: Response, text: str, since: float) -> str | None:
+    async def find_sent(self, response: Response, part: TextPart, since: float) -> str | None:
         """Ask the provider."""
         _, provider = self._provider(response)
-        return await provider.find_sent(_address(provider, response, text), since)
+        return await provider.find_sent(_address(provider, response, part.text), since)
 
-    def parts(self, response: Response) -> list[str]:
-        """Split the text by the limit of the provider.
+    def parts(self, response: Response) -> list[TextPart]:
+        """Return the text with WhatsApp's mark-up, in parts by the limit of the provider.
 
         Raises:
             BadAddress: `channelMetadata.provider` is not a provider.
+            ReplyTooLong: as `compose_reply` says.
         """
-        return split(response.response.message, self._provider(response)[1].limit)
+        return compose_reply(response, self._provider(response)[1].dialect, self._reply_settings)
 
-    async def send(self, response: Response, text: str, *, first: bool) -> str:  # noqa: ARG002 - all parts are alike
+    async def send(self, response: Response, part: TextPart, *, first: bool) -> str:  # noqa: ARG002 - all parts are alike
         """Send one part through the provider.
 
         Raises:
             DeliveryFailed: as `ChannelSender.send` says.
         """
         _, provider = self._provider(response)
-        return await provider.send(_address(provider, response, text))
+        return await provider.send(_address(provider, response, part.text))
 
     def _provider(self, response: Response) -> tuple[str, Provider]:
         name = response.channel_metadata.get("provider", self._default)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from msgctl.channels.error_codes import failure
+from msgctl.channels.text.composer import WHATSAPP_TWILIO, Dialect
 from msgctl.channels.whatsapp.addresses import STATUS_PATH, Text
 from msgctl.channels.whatsapp.errors import TWILIO_CODES
 from msgctl.config.settings import Settings
@@ -26,7 +27,7 @@ class WhatsAppTwilio:
         client: makes the HTTP requests.
     """
 
-    limit: ClassVar[int] = 1600
+    dialect: ClassVar[Dialect] = WHATSAPP_TWILIO
 
     def __init__(self, settings: Settings, client: HttpClient) -> None:
         self._settings = settings.twilio

@@ -1,6 +1,7 @@
 -- Begin attempt: decide whether a delivery may be sent now. If so it becomes SENDING, before the provider is called.
 --
---   msgctl:delivery:ID    HASH    NEW → SENDING; an ended one is not started again; UNKNOWN if its sender died
+--   msgctl:delivery:ID    HASH    NEW → SENDING; an ended one is not started again; UNKNOWN if its sender died.
+--                                 texts: the parts of a text of several, which record_parts stores; '' before that
 --   msgctl:replies:C      ZSET    the response before this one in its conversation …
 --   msgctl:postponed      ZSET    … may wait for its next attempt …
 --   msgctl:responses      STREAM  … or may still be undelivered: then this one waits too
@@ -14,9 +15,10 @@
 --       1 if the receiver deduplicates, TTL of the record in ms, 1 to send an UNKNOWN part once more,
 --       window ('': none), URL ('': none), then for each bucket: name, ms that a send costs, burst.
 -- Safe to send twice: the second run finds its own token. (A probe or the charge of a bucket may be wasted.)
--- Returns {'permitted', part, attempts, resends, rejection, waits}, rejection: '', 'window_closed' or 'callback_gone',
---   {'unknown', part, attempts, resends, ms at which it was sent, code, text, 1 if newly detected}: the caller must
---   resolve it,
+-- Returns {'permitted', part, attempts, resends, texts, rejection, waits}, rejection: '', 'window_closed' or
+--   'callback_gone'; texts: false if a version that did not store parts has begun the delivery,
+--   {'unknown', part, attempts, resends, texts, ms at which it was sent, code, text, 1 if newly detected}: the caller
+--   must resolve it,
 --   {'not_yet', ms at which to ask again}, {'rate_limited', ms to wait}, {'channel_held'} or {'ended', state}.
 local id, token, entry, channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local conversation, seq, idempotent, ttl = ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1', ARGV[8]
@@ -71,18 +73,18 @@ local function rejection()
 end
 
 local record = redis.call('HMGET', key, 'state', 'token', 'part', 'attempts', 'sendingAt', 'resends', 'endedAt', 'resolver',
-  'code', 'text', 'waits')
+  'code', 'text', 'waits', 'texts')
 local state, part, resends = record[1], tonumber(record[3] or 0), tonumber(record[6] or 0)
-local waits = tonumber(record[11] or 0)
+local waits, texts = tonumber(record[11] or 0), record[12]
 local function unknown(newly_detected)
   local sent_at = tonumber(record[5] or now)
-  return {'unknown', part, tonumber(record[4] or 0), resends, sent_at, record[9] or '', record[10] or '', newly_detected}
+  return {'unknown', part, tonumber(record[4] or 0), resends, texts, sent_at, record[9] or '', record[10] or '', newly_detected}
 end
 
 -- Acknowledged by another subscriber, or cut from the stream and put back as another entry.
 if #redis.call('XPENDING', K.responses, K.responses_group, entry, entry, 1) == 0 then return {'ended', 'not pending'} end
 if state == 'SENDING' then
-  if record[2] == token then return {'permitted', part, tonumber(record[4]), resends, rejection(), waits} end
+  if record[2] == token then return {'permitted', part, tonumber(record[4]), resends, texts, rejection(), waits} end
   if not idempotent then
     record[9], record[10] = 'sender_lost', 'The subscriber died while it was sending this: it may have arrived.'
     redis.call('HSET', key, 'state', 'UNKNOWN', 'resolver', token, 'code', record[9], 'text', record[10])
@@ -112,8 +114,12 @@ charge_buckets()
 redis.call('HSETNX', key, 'createdAt', now)
 redis.call('HSET', key, 'state', 'SENDING', 'token', token, 'channel', channel, 'sendingAt', now)
 if state == 'UNKNOWN' then resends = redis.call('HINCRBY', key, 'resends', 1) end
+if part == 0 and (not state or state == 'NEW') then  -- nothing was sent: its parts are made anew
+  texts = ''
+  redis.call('HSET', key, 'texts', texts)
+end
 redis.call('PEXPIRE', key, ttl)
 local attempts = redis.call('HINCRBY', key, 'attempts', 1)
 record_event(id, 'sending', 'subscriber', 'channel', channel, 'part', part, 'attempt', attempts,
   'repeatable', idempotent and 1 or 0)
-return {'permitted', part, attempts, resends, rejection(), waits}
+return {'permitted', part, attempts, resends, texts, rejection(), waits}

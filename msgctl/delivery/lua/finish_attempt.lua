@@ -38,6 +38,7 @@ if state == 'NEW' then
 end
 redis.call('HSET', key, 'endedAt', now_ms())
 redis.call('HDEL', key, 'code', 'text', 'body')
+if state == 'SENT' then redis.call('HDEL', key, 'texts') end
 if body ~= '' then redis.call('HSET', key, 'body', body) end
 if code ~= '' then redis.call('HSET', key, 'code', code, 'text', text) end
 record_event(id, EVENTS[state], 'subscriber', 'provider', provider_id, 'code', code)

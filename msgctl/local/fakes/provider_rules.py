@@ -12,6 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from msgctl.domain.visible_text import is_visible
+from msgctl.local.fakes import telegram_markup
+
 MESSAGE_IDS = itertools.count(1)
 PHONE_NUMBER_PATTERN = re.compile(r"\+?[1-9]\d{6,14}")
 TELEGRAM_MAX_CHARS, WHATSAPP_MAX_CHARS, TWILIO_MAX_CHARS = 4096, 4096, 1600
@@ -56,12 +59,13 @@ def answer_telegram(sent: ProviderRequest) -> ProviderResponse:
         return _reject_telegram(404, "Not Found")
     if not isinstance(fields.get("chat_id"), int | str) or fields["chat_id"] == "":
         problem = "chat_id is empty"
-    elif not isinstance(text, str) or not text.strip():
+    elif not isinstance(text, str) or not is_visible(text):
         problem = "message text is empty"
     elif len(text.encode("utf-16-le", "surrogatepass")) // 2 > TELEGRAM_MAX_CHARS:
         problem = "message is too long"
     elif fields.get("parse_mode") not in TELEGRAM_PARSE_MODES:
         problem = "unsupported parse_mode"
+    problem = problem or telegram_markup.find_problem(fields)
     if problem:
         return _reject_telegram(400, f"Bad Request: {problem}")
     chat = {"id": fields["chat_id"], "type": "private"}

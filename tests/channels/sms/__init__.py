@@ -24,7 +24,7 @@ class SmsSettings(Section):
     """The provider's token, which proves webhooks too."""
     agent: str = ""
     """The id of the agent that answers."""
-    max_chars: int = Field(160, ge=1, le=1600)
+    max_chars: int = Field(160, ge=4, le=1600)
     """Characters of one part."""
 
 
@@ -35,7 +35,7 @@ def _read_settings(settings: Settings) -> SmsSettings:
 def _create_sender(settings: Settings, client: "HttpClient", _: "HttpClient") -> "SmsSender":
     from tests.channels.sms.sender import SmsSender  # noqa: PLC0415 - aiohttp takes 0.3 s
 
-    return SmsSender(_read_settings(settings), client)
+    return SmsSender(_read_settings(settings), settings.reply, client)
 
 
 def _check_settings(settings: Settings) -> tuple[SettingsProblem, ...]:

@@ -1,0 +1,70 @@
+"""The parts of one delivery: made once, recorded before the first is sent, and the same for every attempt."""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from msgctl.channels.base import ChannelSender
+from msgctl.channels.text.styled import TextPart
+from msgctl.config.settings import Settings
+from msgctl.delivery.delivery_record import DeliveryRecords, SendPermit
+from msgctl.delivery.earlier_parts import earlier_parts
+from msgctl.domain.messages import Response
+from msgctl.storage.redis.retry import RedisRetry
+
+THREAD_FROM_CHARS = 8000
+"""Characters of a text from which it is cut in a thread, so that it does not delay other deliveries."""
+
+_recorded_decoder = msgspec.json.Decoder(list[TextPart])
+
+
+class DeliveryParts:
+    """The parts of one response.
+
+    Args:
+        response: the response.
+        settings: `whatsapp.provider`.
+        sender: makes the parts.
+        records: keeps the parts of a text of several.
+    """
+
+    def __init__(
+        self, response: Response, settings: Settings, sender: ChannelSender, records: DeliveryRecords
+    ) -> None:
+        self._response = response
+        self._settings = settings
+        self._sender = sender
+        self._records = records
+        self._parts: Sequence[TextPart] | None = None
+
+    async def load(self, permit: SendPermit) -> Sequence[TextPart]:
+        """Return the parts: the recorded ones, or those that the sender makes now if nothing was sent yet.
+
+        Raises:
+            DeliveryFailed: the text cannot be sent.
+        """
+        if self._parts is None:
+            self._parts = await self._load(permit)
+        return self._parts
+
+    async def record(self, permit: SendPermit, parts: Sequence[TextPart]) -> bool:
+        """Record several parts before the first is sent; return whether this attempt may still send."""
+        if permit.texts != "" or permit.part or len(parts) < 2:
+            return True
+        return await RedisRetry("record the parts of a delivery").run_until_success(
+            lambda: self._records.record_parts(self._response.message_id, permit, parts)
+        )
+
+    async def _load(self, permit: SendPermit) -> Sequence[TextPart]:
+        if permit.texts:
+            return _recorded_decoder.decode(permit.texts)
+        if permit.texts is not None and permit.part:  # there was only one, and it was sent
+            return [TextPart(self._response.response.message)] * permit.part
+        if len(self._response.response.message) < THREAD_FROM_CHARS:
+            return self._make(permit)
+        return await asyncio.to_thread(self._make, permit)
+
+    def _make(self, permit: SendPermit) -> Sequence[TextPart]:
+        earlier = earlier_parts(self._response, self._settings) if permit.texts is None else None
+        return self._sender.parts(self._response) if earlier is None else earlier
