@@ -39,7 +39,7 @@ UNASKED = {
     "msgctl.delivery",
     "msgctl.intake",
     "msgctl.operations.checks.health",
-    "msgctl.operations.messages.selection",
+    "msgctl.operations.messages.search",
 }
 """Parts of ours that counting messages has no use for."""
 CODE = (

@@ -6,9 +6,8 @@ import pytest
 
 from msgctl.config.settings import Settings
 from msgctl.operations.context import Context
-from msgctl.operations.messages.listing import Listing
 from msgctl.operations.messages.query import Query
-from msgctl.operations.messages.selection import Selection
+from msgctl.operations.messages.search import MessageSearch
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 from tests.support.messages import Traffic
@@ -51,14 +50,14 @@ async def test_new_job_stores_its_agent(redis: RedisClient, traffic: Traffic) ->
 @pytest.mark.usefixtures("jobs")
 async def test_selection_finds_the_messages_of_an_agent(redis: RedisClient, settings: Settings) -> None:
     """What another agent's customer wrote about this one does not count."""
-    found = await Selection(Context(settings, redis)).all(Query(agent="wanted"))
+    found = await MessageSearch(Context(settings, redis)).all(Query(agent="wanted"))
     assert {(item.message_id, item.agent_id) for item in found} == {(name, "wanted") for name in WANTED}
 
 
 @pytest.mark.usefixtures("jobs")
 async def test_listing_finds_the_messages_of_an_agent(redis: RedisClient, settings: Settings) -> None:
     """The same messages as the selection."""
-    found = await Listing(Context(settings, redis)).find(Query(agent="wanted"), 100)
+    found = await MessageSearch(Context(settings, redis)).newest(Query(agent="wanted"), 100)
     assert {item.message_id for item in found.items} == WANTED
 
 
@@ -70,6 +69,6 @@ async def test_message_that_cannot_be_read_has_no_agent(
         await traffic.waiting(name, agent="wanted")
         await age(redis, name)
         await redis.hset(keys.job_key(name), keys.FIELD_MESSAGE, stored)
-    found = await Selection(Context(settings, redis)).all(Query())
+    found = await MessageSearch(Context(settings, redis)).all(Query())
     assert {item.agent_id for item in found} == {""}
-    assert not (await Listing(Context(settings, redis)).find(Query(agent="wanted"), 100)).items
+    assert not (await MessageSearch(Context(settings, redis)).newest(Query(agent="wanted"), 100)).items

@@ -7,10 +7,10 @@ from msgctl.config.settings import Settings
 from msgctl.domain.messages import State
 from msgctl.operations.context import Context
 from msgctl.operations.messages.query import Query
-from msgctl.operations.messages.selection import REGISTRY_SCAN_COUNT, SUMMARY_BATCH_SIZE, Selection
+from msgctl.operations.messages.search import REGISTRY_SCAN_COUNT, SUMMARY_BATCH_SIZE, MessageSearch
 from msgctl.storage.redis import keys
 
-ROW = ["failed", "ana", "web", "1", "1", "", "", "1000", "1000", "2026-01-01T00:00:00.000000Z", "c", "", "a"]
+ROW = ["failed", "ana", "web", "1", "1", "", "", "1000", "1000", "2026-01-01T00:00:00.000000Z", "c", "", "a", "0"]
 
 
 class Slow:
@@ -50,9 +50,9 @@ async def turns(number: int) -> None:
 async def test_the_next_batch_is_on_its_way_while_one_is_read(settings: Settings) -> None:
     """Each batch but the last comes with the question for the next already asked, and is one question."""
     redis: Any = Slow(scans=10)
-    selection = Selection(Context(settings, redis))
+    search = MessageSearch(Context(settings, redis))
     on_their_way, sizes = [], []
-    async for batch in selection.walk(Query(state=State.FAILED)):
+    async for batch in search.walk(Query(state=State.FAILED)):
         on_their_way.append(redis.asked - redis.answered)
         sizes.append(len(batch))
     assert sizes == [REGISTRY_SCAN_COUNT + 12] * 10

@@ -14,11 +14,11 @@ from msgctl.domain.retry import GiveUp
 from msgctl.operations.checks.health import HealthCheck
 from msgctl.operations.checks.invariants.verify import InvariantVerification
 from msgctl.operations.context import Context
-from msgctl.operations.dead_letters.grouping import Grouping
+from msgctl.operations.dead_letters.groups import DeadLetterGrouper
 from msgctl.operations.dead_letters.replay import BulkReplay, ReplayPacing
 from msgctl.operations.messages.cancel import MessageCanceller
 from msgctl.operations.messages.query import Query
-from msgctl.operations.messages.selection import Selection
+from msgctl.operations.messages.search import MessageSearch
 from msgctl.queue.leases import LeaseClient
 from msgctl.queue.queue import ReplayStatus
 from msgctl.storage.redis import keys
@@ -44,8 +44,8 @@ async def set_error(redis: RedisClient, message_id: str, text: str, code: str = 
 
 async def ids(context: Context, query: Query) -> set[str]:
     """The ids that a whole walk finds; the bounded look must find the same where all of it is in its window."""
-    walked = {item.message_id for item in await context.get(Selection).all(query)}
-    seen = {item.message_id for item in (await context.get(Selection).newest(query, 100)).items}
+    walked = {item.message_id for item in await context.get(MessageSearch).all(query)}
+    seen = {item.message_id for item in (await context.get(MessageSearch).newest(query, 100)).items}
     assert walked == seen
     return walked
 
@@ -56,7 +56,7 @@ async def test_a_bounded_look_finds_the_newest(traffic: Traffic, context: Contex
     for message_id in ("n1", "n2", "n3"):
         await traffic.completed(message_id)
     for state, newest in ((State.FAILED, "m3"), (State.COMPLETED, "n3")):
-        window = await context.get(Selection).newest(Query(state=state), 1)
+        window = await context.get(MessageSearch).newest(Query(state=state), 1)
         assert [item.message_id for item in window.items] == [newest]
 
 
@@ -74,7 +74,7 @@ async def test_a_query_narrows_down(traffic: Traffic, context: Context, redis: R
     assert await ids(context, Query(match="never said")) == set()
     assert await ids(context, Query(since=3600, state=State.FAILED)) == {"m1", "m2"}
     assert await ids(context, Query(until=3600, state=State.FAILED)) == set()
-    (group,) = [one for one in await context.get(Grouping).group_all(LETTERS) if one.sample == "m2"]
+    (group,) = [one for one in await context.get(DeadLetterGrouper).group_all(LETTERS) if one.sample == "m2"]
     assert await ids(context, Query(group=group.group[:6])) == {"m2"}
 
 
@@ -84,7 +84,7 @@ async def test_groups_fold_what_differs(traffic: Traffic, context: Context, redi
     await set_error(redis, "m1", "http://n8n:5678/webhook/a answered 502 after 17 ms")
     await set_error(redis, "m2", "http://other/webhook/b answered 503 after 4 ms")
     await set_error(redis, "m3", "http://other/webhook/b answered 503 after 4 ms", code="n8n_timeout")
-    first, second = await context.get(Grouping).group_all(LETTERS)
+    first, second = await context.get(DeadLetterGrouper).group_all(LETTERS)
     assert (first.count, first.signature) == (2, "n8n_rejected: URL answered N after N ms")
     assert (first.channels, first.agents) == (["web"], ["a"])
     assert first.first_seen <= first.last_seen
@@ -105,7 +105,7 @@ async def test_a_plan_says_why_each_is_skipped(traffic: Traffic, context: Contex
     await redis.hset(keys.job_key("orphan"), keys.FIELD_AGENT, "b")
     await traffic.waiting("cancelled")
     assert await context.get(MessageCanceller).cancel(["cancelled"]) == {"cancelled": "cancelled"}
-    found = await context.get(Selection).all(Query())
+    found = await context.get(MessageSearch).all(Query())
     plan = await context.get(BulkReplay).plan(found, Directory())
     assert plan.replay == ["fine"]
     assert {skip.message_id: skip.reason for skip in plan.skip} == {

@@ -18,10 +18,10 @@ from msgctl.ledger.stream import Ledger
 from msgctl.operations.channels import Channels
 from msgctl.operations.context import Context
 from msgctl.operations.dashboard.overview import Overview
-from msgctl.operations.dead_letters.triage import Triage
+from msgctl.operations.dead_letters.groups import DeadLetterGrouper
 from msgctl.operations.deliveries import Deliveries
-from msgctl.operations.messages.listing import Listing
 from msgctl.operations.messages.query import Query
+from msgctl.operations.messages.search import MessageSearch
 from msgctl.queue.queue import Queue
 from msgctl.storage.redis.client import RedisClient
 from msgctl.storage.redis.connections import connect
@@ -76,9 +76,9 @@ async def measure(where: Place, redis: RedisClient) -> list[list[str]]:
     context = Context(where.settings, redis, Queue(redis, where.settings))
     looks: dict[str, Callable[[], Awaitable[Any]]] = {
         "overview (on every tab)": context.get(Overview).read,
-        "dead letters, newest 800": context.get(Triage).group_newest,
-        "messages, no filter": lambda: context.get(Listing).find(Query(), 200),
-        "messages, user:u7": lambda: context.get(Listing).find(Query(user="u7"), 200),
+        "dead letters, newest 800": context.get(DeadLetterGrouper).group_newest,
+        "messages, no filter": lambda: context.get(MessageSearch).newest(Query(), 200, 600),
+        "messages, user:u7": lambda: context.get(MessageSearch).newest(Query(user="u7"), 200, 600),
         "deliveries, newest 200": lambda: context.get(Deliveries).newest(200),
         "channels": context.get(Channels).list,
         "events, newest 200": lambda: Ledger(context.redis).read_newest(200),

@@ -18,11 +18,11 @@ def complete_ids(context: typer.Context, incomplete: str) -> list[str]:
 
     async def look(session: Any) -> list[str]:
         from msgctl.operations.messages.query import Query  # noqa: PLC0415 - only when a person presses Tab
-        from msgctl.operations.messages.selection import Selection  # noqa: PLC0415
+        from msgctl.operations.messages.search import MessageSearch  # noqa: PLC0415
 
         return [
             item.message_id
-            for item in (await session.context.get(Selection).newest(Query(), COMPLETION_LIMIT)).items
+            for item in (await session.context.get(MessageSearch).newest(Query(), COMPLETION_LIMIT)).items
         ]
 
     return _complete(context, incomplete, look)
@@ -53,10 +53,13 @@ def complete_groups(context: typer.Context, incomplete: str) -> list[str]:
 
     async def look(session: Any) -> list[str]:
         from msgctl.domain.messages import State  # noqa: PLC0415 - likewise
-        from msgctl.operations.dead_letters.grouping import Grouping  # noqa: PLC0415
+        from msgctl.operations.dead_letters.groups import DeadLetterGrouper  # noqa: PLC0415
         from msgctl.operations.messages.query import Query  # noqa: PLC0415
 
-        return [group.group for group in await session.context.get(Grouping).group_all(Query(state=State.FAILED))]
+        return [
+            group.group
+            for group in await session.context.get(DeadLetterGrouper).group_all(Query(state=State.FAILED))
+        ]
 
     return _complete(context, incomplete, look)
 

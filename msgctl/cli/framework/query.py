@@ -18,7 +18,7 @@ from msgctl.domain.times import parse_duration
 from msgctl.operations.messages.query import Query
 
 if TYPE_CHECKING:
-    from msgctl.operations.messages.selection import Summary
+    from msgctl.operations.messages.search import Summary
 
 T = TypeVar("T")
 MAX_NAMED_IDS = 3
@@ -137,17 +137,15 @@ async def select_messages(
     """
     if bool(ids) == (every or not is_unrestricted(query)):
         raise InvalidInput(_selection_problem(query, both=bool(ids)))
-    from msgctl.operations.messages.selection import Selection  # noqa: PLC0415 - counting needs no search
+    from msgctl.operations.messages.search import MessageSearch  # noqa: PLC0415 - counting needs no search
 
-    selection = session.context.get(Selection)
+    search = session.context.get(MessageSearch)
     if ids:
-        found = {
-            item.message_id: item async for batch in selection.read(list(dict.fromkeys(ids))) for item in batch
-        }
+        found = {item.message_id: item async for batch in search.read(list(dict.fromkeys(ids))) for item in batch}
         if not found:
             raise no_such_message(*ids)
         return list(found.values())
-    matching = await selection.all(query, gone=gone if every else None)
+    matching = await search.all(query, gone=gone if every else None)
     if not matching and not gone:
         raise NothingMatched("Nothing matches.")
     return matching[:limit]

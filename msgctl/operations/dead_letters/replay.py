@@ -14,7 +14,7 @@ from msgctl.intake.accept import AgentDirectory
 from msgctl.operations.context import Context
 from msgctl.operations.dead_letters.letters import ReplayResult
 from msgctl.operations.messages.cancel import CANCELLED
-from msgctl.operations.messages.selection import Summary
+from msgctl.operations.messages.search import Summary
 from msgctl.queue.job import STATE_BY_RQ_STATUS
 from msgctl.storage.redis import keys
 

@@ -9,9 +9,10 @@ from textual.binding import Binding, BindingType
 
 from msgctl.domain.errors import MsgctlError
 from msgctl.operations.dashboard.snapshot import Snapshot
+from msgctl.operations.dead_letters.groups import DeadLetterGroup, DeadLetterGrouper, NewestDeadLetters
 from msgctl.operations.dead_letters.letters import DeadLetters
-from msgctl.operations.dead_letters.triage import Groups, Letter, Triage
 from msgctl.operations.messages.lookup import Messages
+from msgctl.operations.messages.search import Summary
 from msgctl.tui.formatting import format_count, format_moment
 from msgctl.tui.widgets.dialogs import ConfirmDialog, EditDialog
 from msgctl.tui.widgets.tab_pane import NOT_RECORDED, Pane, make_caption, make_detail
@@ -59,7 +60,7 @@ class DeadLettersPane(Pane):
         Binding("e", "edit", "Edit"),
     ]
 
-    groups: Groups | None = None
+    found: NewestDeadLetters | None = None
     opened_signature: str | None = None
     """The signature of the group whose letters are listed; None: the groups are."""
 
@@ -80,19 +81,22 @@ class DeadLettersPane(Pane):
         if self.dashboard_context.player:
             self.set_caption(NOT_RECORDED)
             return
-        self.groups = await self.dashboard_context.context.get(Triage).group_newest()
-        self.marked &= {letter.message_id for group in self.groups.groups for letter in group.letters}
+        self.found = await self.dashboard_context.context.get(DeadLetterGrouper).group_newest()
+        self.marked &= {letter.message_id for letters in self.found.letters.values() for letter in letters}
         self.show_groups()
 
     def show_groups(self) -> None:
         """Show what is known."""
-        if self.groups is None:
+        if self.found is None:
             return
         now = self.dashboard_context.clock() * 1000
         if self.opened_signature is None:
             self.query_one("#groups", Table).show_rows(
-                TableRow(group.signature, (self._mark_symbol(group.letters), *_group_cells(group.letters, now)))
-                for group in self.groups.groups
+                TableRow(
+                    group.signature,
+                    (self._mark_symbol(self._letters(group.signature)), *_group_cells(group, now)),
+                )
+                for group in self.found.groups
             )
         else:
             self.query_one("#letters", Table).show_rows(
@@ -101,7 +105,7 @@ class DeadLettersPane(Pane):
                 )
                 for one in self._letters(self.opened_signature)
             )
-        found = self.groups
+        found = self.found
         older = "" if found.looked_at >= found.total else " (the older: msgctl dlq)"
         window = f"the newest {format_count(found.looked_at)} of {format_count(found.total)} dead letters{older}"
         opened = f"; {self.opened_signature}" if self.opened_signature else ""
@@ -133,12 +137,11 @@ class DeadLettersPane(Pane):
 
     def action_mark_all(self) -> None:
         """Mark all that are listed; if they are, none."""
-        groups = self.groups.groups if self.groups else []
         listed = {
-            one.message_id
-            for group in groups
-            if self.opened_signature in (None, group.signature)
-            for one in group.letters
+            letter.message_id
+            for signature, letters in (self.found.letters if self.found else {}).items()
+            if self.opened_signature in (None, signature)
+            for letter in letters
         }
         self.marked = self.marked - listed if listed <= self.marked else self.marked | listed
         self.show_groups()
@@ -205,7 +208,7 @@ class DeadLettersPane(Pane):
         ]
         await self.dashboard_context.record_action("dlq replay", done, before="failed", after="waiting")
         for message_id in done:
-            self.dashboard_context.context.get(Triage).forget(message_id)
+            self.dashboard_context.context.get(DeadLetterGrouper).forget(message_id)
             yield message_id
 
     async def _drop(self, ids: list[str]) -> AsyncIterator[str]:
@@ -221,7 +224,7 @@ class DeadLettersPane(Pane):
 
     async def _reload(self) -> None:
         try:
-            self.groups = await self.dashboard_context.context.get(Triage).group_newest()
+            self.found = await self.dashboard_context.context.get(DeadLetterGrouper).group_newest()
         except MsgctlError:
             return  # the banner says so at the next look
         self.show_groups()
@@ -236,9 +239,8 @@ class DeadLettersPane(Pane):
     def _active_table(self) -> Table:
         return self.query_one("#groups" if self.opened_signature is None else "#letters", Table)
 
-    def _letters(self, signature: str) -> list[Letter]:
-        groups = self.groups.groups if self.groups else []
-        return next((group.letters for group in groups if group.signature == signature), [])
+    def _letters(self, signature: str) -> list[Summary]:
+        return self.found.letters.get(signature, []) if self.found else []
 
     def _selected_ids(self) -> list[str]:
         chosen = self._active_table().selected_key
@@ -246,18 +248,18 @@ class DeadLettersPane(Pane):
             return []
         return [chosen] if self.opened_signature else [letter.message_id for letter in self._letters(chosen)]
 
-    def _mark_symbol(self, letters: list[Letter]) -> str:
+    def _mark_symbol(self, letters: list[Summary]) -> str:
         marked = sum(letter.message_id in self.marked for letter in letters)
         return "[x]" if marked == len(letters) else "[-]" if marked else "[ ]"
 
 
-def _group_cells(letters: list[Letter], now: float) -> tuple[str, str, str, str]:
-    channels = ",".join(sorted({letter.channel for letter in letters}))
-    last = max(letter.at for letter in letters)
-    return format_count(len(letters)), format_moment(last, now), channels, letters[0].signature
+def _group_cells(group: DeadLetterGroup, now: float) -> tuple[str, str, str, str]:
+    channels = ",".join(group.channels)
+    return format_count(group.count), format_moment(group.last_seen, now), channels, group.signature
 
 
-def _letter_cells(letter: Letter, now: float) -> tuple[object, ...]:
-    error = f"{letter.code}: {letter.text}"
+def _letter_cells(letter: Summary, now: float) -> tuple[object, ...]:
+    known = letter.error or {}
+    error = f"{known.get('code', 'unknown')}: {known.get('text', '')}"
     at = format_moment(letter.at, now)
     return letter.message_id, at, letter.channel, letter.user_id, letter.attempts, error

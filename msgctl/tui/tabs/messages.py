@@ -10,13 +10,15 @@ from textual.widgets import Input
 from msgctl.domain.errors import InvalidInput
 from msgctl.domain.messages import State
 from msgctl.operations.dashboard.snapshot import Snapshot
-from msgctl.operations.messages.listing import Item, Listing
 from msgctl.operations.messages.query import QUERY_WORDS, parse_query
+from msgctl.operations.messages.search import MessageSearch, Summary
 from msgctl.tui.formatting import format_count, format_moment
 from msgctl.tui.widgets.tab_pane import NOT_RECORDED, Pane, make_caption
 from msgctl.tui.widgets.table import HIDDEN_WIDTH, ColumnHeading, Table, TableRow
 
 MAX_ROWS = 200
+MAX_READ = 600
+"""Messages that one search reads at most."""
 HEADINGS = (
     ColumnHeading("id", 36, narrow=13),
     ColumnHeading("state", 9),
@@ -68,8 +70,8 @@ class MessagesPane(Pane):
             return
         typing = "; Enter applies the filter, Esc takes it away" * self.query_one(Input).has_focus
         try:
-            found = await self.dashboard_context.context.get(Listing).find(
-                parse_query(self.applied_filter), MAX_ROWS
+            found = await self.dashboard_context.context.get(MessageSearch).newest(
+                parse_query(self.applied_filter), MAX_ROWS, MAX_READ
             )
         except InvalidInput as error:
             self.query_one(Table).show_rows([])
@@ -114,7 +116,8 @@ class MessagesPane(Pane):
         self.call_later(self.app.run_action, "look")
 
 
-def _row(item: Item, now: float) -> TableRow:
+def _row(item: Summary, now: float) -> TableRow:
     cells = (item.message_id, item.state, item.progress, item.priority, item.channel, item.attempts)
-    error = "" if item.state is State.COMPLETED else item.error  # what it met before it was answered is over
+    # An error that preceded the answer is not shown.
+    error = "" if item.state is State.COMPLETED else (item.error or {}).get("code", "")
     return TableRow(item.message_id, (*cells, format_moment(item.at, now), item.user_id, error or "-"))

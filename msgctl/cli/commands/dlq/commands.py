@@ -37,11 +37,11 @@ from msgctl.cli.views.message import message_view
 from msgctl.domain.errors import Incomplete, NotFound
 from msgctl.domain.messages import State
 from msgctl.domain.plural import pluralize
-from msgctl.operations.dead_letters.grouping import DeadGroup, Grouping
+from msgctl.operations.dead_letters.groups import DeadLetterGroup, DeadLetterGrouper
 from msgctl.operations.dead_letters.letters import DeadLetters
 from msgctl.operations.messages.lookup import Messages
 from msgctl.operations.messages.query import Query
-from msgctl.operations.messages.selection import SEARCH_WINDOW, Selection, Summary
+from msgctl.operations.messages.search import SEARCH_WINDOW, MessageSearch, Summary
 
 app = make_noun_group("The dead letters: list, group, replay, edit, drop them.")
 
@@ -67,7 +67,7 @@ def list_dead_letters(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """The dead letters, newest first; a query looks at the newest 10,000 or so."""
-    found = run_with_session(context, lambda session: session.context.get(Selection).newest(query, limit))
+    found = run_with_session(context, lambda session: session.context.get(MessageSearch).newest(query, limit))
     if output is OutputFormat.TABLE and found.total > found.looked_at and not is_unrestricted(query):
         print_note(f"The newest {found.looked_at} of {found.total} dead letters were looked at.")
     elif output is OutputFormat.TABLE and is_unrestricted(query) and found.total > len(found.items):
@@ -105,7 +105,7 @@ def show(
 @dead_letter_query
 def groups(context: typer.Context, query: Query, output: OutputOption = OutputFormat.TABLE) -> None:
     """The dead letters by what went wrong, the most frequent first; all of them are looked at."""
-    found = run_with_session(context, lambda session: session.context.get(Grouping).group_all(query))
+    found = run_with_session(context, lambda session: session.context.get(DeadLetterGrouper).group_all(query))
     shape = _group_table_record if output is OutputFormat.TABLE else _group_json_record
     records = [shape(group) for group in found]
     print_listing(records, output, schema="msgctl.dead-group/1", columns=GROUP_COLUMNS, key="group")
@@ -175,7 +175,7 @@ def _records_in_order(ids: list[str] | None, outcomes: dict[str, str]) -> list[d
     return [{"messageId": one, "outcome": outcomes[one]} for one in dict.fromkeys(ids or outcomes)]
 
 
-def _group_table_record(group: DeadGroup) -> dict[str, Any]:
+def _group_table_record(group: DeadLetterGroup) -> dict[str, Any]:
     return {
         "group": group.group,
         "count": group.count,
@@ -187,23 +187,22 @@ def _group_table_record(group: DeadGroup) -> dict[str, Any]:
     }
 
 
-def _group_json_record(group: DeadGroup) -> dict[str, Any]:
+def _group_json_record(group: DeadLetterGroup) -> dict[str, Any]:
     times = {"firstSeenAt": format_rfc3339(group.first_seen), "lastSeenAt": format_rfc3339(group.last_seen)}
     return {**msgspec.to_builtins(group), **times}
 
 
 def _table_record(letter: Summary) -> dict[str, Any]:
     error = letter.error or {}
-    known: dict[str, Any] = msgspec.to_builtins(letter)
     return {
-        **known,
+        **letter.to_record(),
         "when": format_age(letter.at),
         "what": f"{error.get('code', 'unknown')}: {error.get('text', '')}",
     }
 
 
 def _json_record(letter: Summary) -> dict[str, Any]:
-    return {**msgspec.to_builtins(letter), "finishedAt": format_rfc3339(letter.finished_on)}
+    return {**letter.to_record(), "finishedAt": format_rfc3339(letter.finished_on)}
 
 
 app.command(epilog="Example: msgctl dlq replay --group 3f2a91c0 --canary 5 --rate 5/s --stop-on-errors 20%")(

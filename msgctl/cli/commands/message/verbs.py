@@ -39,7 +39,7 @@ from msgctl.domain.times import parse_duration
 from msgctl.operations.messages.cancel import MessageCanceller
 from msgctl.operations.messages.query import Query
 from msgctl.operations.messages.reply_watcher import ENDED_MESSAGE_STATES, Replies
-from msgctl.operations.messages.selection import SEARCH_WINDOW, Selection, Window
+from msgctl.operations.messages.search import SEARCH_WINDOW, MessageSearch, SearchResult
 from msgctl.storage.redis.keys import queue_name
 
 COLUMNS = {
@@ -63,17 +63,18 @@ def list_messages(
 ) -> None:
     """Messages, newest first; a query looks at the newest 10,000 or so."""
 
-    async def body(session: CommandSession) -> tuple[Window, list[str]]:
-        return await session.context.get(Selection).newest(query, limit), await session.context.queue.list_paused()
+    async def body(session: CommandSession) -> tuple[SearchResult, list[str]]:
+        found = await session.context.get(MessageSearch).newest(query, limit)
+        return found, await session.context.queue.list_paused()
 
     (found, paused), people = run_with_session(context, body), output is OutputFormat.TABLE
     if people and found.total > len(found.items):
         print_note(f"{len(found.items)} shown of {found.looked_at} looked at, of {found.total} in all.")
     records = []
     for item in found.items:
-        known: dict[str, Any] = msgspec.to_builtins(item)
-        extra = {"when": format_age(item.at), "code": (item.error or {}).get("code")}
-        records.append({**known, **(extra if people else {"finishedAt": format_rfc3339(item.finished_on)})})
+        columns = {"when": format_age(item.at), "code": (item.error or {}).get("code")}
+        extra = columns if people else {"finishedAt": format_rfc3339(item.finished_on)}
+        records.append({**item.to_record(), **extra})
     held = sum(item.state is State.WAITING and queue_name(item.priority) in paused for item in found.items)
     if people and held:
         print_note(

@@ -20,7 +20,7 @@ from msgctl.operations.checks.invariants.check import INVARIANTS
 from msgctl.operations.checks.invariants.verify import InvariantVerification
 from msgctl.operations.context import Context
 from msgctl.operations.dashboard.overview import Overview
-from msgctl.operations.dead_letters.triage import Triage
+from msgctl.operations.dead_letters.groups import DeadLetterGrouper
 from msgctl.queue.audit import MailboxAuditor
 from msgctl.storage.postgres.migrations import migrate
 from msgctl.storage.redis import keys
@@ -41,7 +41,7 @@ class Doctor:
         self._redis = context.redis
         self._queue = context.queue
         self._overview = Overview(context)
-        self._triage = Triage(context)
+        self._grouper = DeadLetterGrouper(context)
         self._verification = InvariantVerification(context)
 
     async def examine(self, agents: Agents, *, thorough: bool = True) -> list[Finding]:
@@ -82,10 +82,10 @@ class Doctor:
                 raise ValueError(fix)
 
     async def _examine_pipeline(self, *, thorough: bool) -> list[Finding]:
-        snapshot, groups = await self._overview.read(), await self._triage.group_newest()
+        snapshot, dead_letters = await self._overview.read(), await self._grouper.group_newest()
         findings = await check_daemons(self._redis, snapshot)
         findings.append(check_backlog(snapshot, self._settings, await self._queue.list_paused()))
-        findings.append(check_failures(groups, snapshot, self._settings))
+        findings.append(check_failures(dead_letters, snapshot, self._settings))
         if thorough:
             findings.append(await self._check_invariants())
         return findings

@@ -7,8 +7,7 @@ from msgctl.domain.plural import pluralize
 from msgctl.operations.checks.findings import Finding, passed, trouble, warning
 from msgctl.operations.checks.health import SUBSCRIBER_HEARTBEAT_TIMEOUT_S
 from msgctl.operations.dashboard.snapshot import Snapshot
-from msgctl.operations.dead_letters.signatures import group_key
-from msgctl.operations.dead_letters.triage import Groups
+from msgctl.operations.dead_letters.groups import NewestDeadLetters
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 
@@ -41,19 +40,19 @@ def check_backlog(snapshot: Snapshot, settings: Settings, paused: list[str]) -> 
     return trouble("backlog", "queue_growing", text, impact="Customers wait for their answers.", remedy=remedy)
 
 
-def check_failures(groups: Groups, snapshot: Snapshot, settings: Settings) -> Finding:
+def check_failures(dead_letters: NewestDeadLetters, snapshot: Snapshot, settings: Settings) -> Finding:
     """Check whether messages end as dead letters, and find the most frequent cause."""
     stats = snapshot.health.stats
     total = stats.total if stats else 0
-    failed = groups.total
+    failed = dead_letters.total
     if not failed:
         return passed("failures", "no dead letters")
-    worst = groups.groups[0] if groups.groups else None
-    cause = f" {len(worst.letters)} of the newest {groups.looked_at}: {worst.signature}" if worst else ""
+    worst = next(iter(dead_letters.groups), None)
+    cause = f" {worst.count} of the newest {dead_letters.looked_at}: {worst.signature}" if worst else ""
     are = "is a dead letter" if failed == 1 else "are dead letters"
     text = f"{failed} of {pluralize(total, 'message')} {are}.{cause}"
     impact = "Their senders get no answer."
-    group = f"--group {group_key(worst.signature)} " if worst else ""
+    group = f"--group {worst.group} " if worst and worst.group else ""
     remedy = f"msgctl dlq groups; fix the cause; msgctl dlq replay {group}--canary 5"
     if total and failed / total > settings.health.max_failed_ratio:
         return trouble("failures", "jobs_failing", text, impact=impact, remedy=remedy)
