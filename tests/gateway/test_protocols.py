@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from daemons.gateway.server import server
 from daemons.gateway.translations import select_texts
 from daemons.gateway.ws.connection import WebSocketConnection
-from daemons.gateway.ws.endpoint import FORCE_CLOSE_EXTENSION, WebSocketProtocol
+from daemons.gateway.ws.protocol import FORCE_CLOSE_EXTENSION, WebSocketProtocol
 from daemons.gateway.ws.send_queue import SendQueue
 from msgctl.config.settings import Settings
 from tests.support.gateway_clients import Client, ReportedLife
@@ -102,9 +102,11 @@ async def test_closed_socket_is_freed(client: Client) -> None:
 
 
 def sockets() -> list[object]:
-    """The sockets that take memory."""
+    """The sockets that take memory. `isinstance` would raise for a weak proxy whose object has gone."""
     return [
-        thing for thing in gc.get_objects() if type(thing) in {WebSocketProtocol, WebSocketConnection, SendQueue}
+        thing
+        for thing in gc.get_objects()
+        if issubclass(type(thing), (WebSocketProtocol, WebSocketConnection, SendQueue))
     ]
 
 

@@ -6,6 +6,7 @@ A WebSocket goes straight to its own application, because each layer in between 
 from collections.abc import Awaitable, Iterable
 from http import HTTPStatus
 from types import TracebackType
+from typing import Self
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,7 +41,7 @@ PREFLIGHT_HEADERS: Headers = [
 class ConcurrencyLimit:
     """Limits the requests in flight, so that an overload is refused immediately instead of served late.
 
-    Use it as a context manager around each request.
+    Use it as a context manager around each frame of a socket, and `slot` for an HTTP request.
 
     Args:
         limit: requests at a time. 0 means no limit.
@@ -49,6 +50,10 @@ class ConcurrencyLimit:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._in_flight = 0
+
+    def slot(self) -> "RequestSlot":
+        """Return a context manager around one request that can be left early."""
+        return RequestSlot(self)
 
     def __enter__(self) -> None:
         """Count one more request.
@@ -67,6 +72,40 @@ class ConcurrencyLimit:
     ) -> None:
         """Count one request less."""
         self._in_flight -= 1
+
+
+class RequestSlot:
+    """One request in flight until its response begins, so that a client that does not read holds no slot.
+
+    Args:
+        concurrency: counts the requests.
+    """
+
+    def __init__(self, concurrency: ConcurrencyLimit) -> None:
+        self._concurrency = concurrency
+        self._held = False
+
+    def __enter__(self) -> Self:
+        """Count the request.
+
+        Raises:
+            Unavailable: the limit is reached.
+        """
+        self._concurrency.__enter__()
+        self._held = True
+        return self
+
+    def release(self) -> None:
+        """Count the request no longer. Only the first call has an effect."""
+        if self._held:
+            self._held = False
+            self._concurrency.__exit__(None, None, None)
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        """Release the slot."""
+        self.release()
 
 
 class CorsPolicy:
@@ -156,25 +195,30 @@ class EdgeMiddleware:
             await send({"type": "http.response.start", "status": 204, "headers": allowed})
             await send({"type": "http.response.body"})
             return
-        response_headers = _ResponseHeaders(scope, self._cors.headers(scope), self._readiness, send)
+        slot = self._concurrency.slot()
+        response = _ResponseStart(scope, self._cors.headers(scope), self._readiness, slot, send)
         try:
-            with self._concurrency:
-                await self._app(scope, receive, response_headers.send)
+            with slot:
+                await self._app(scope, receive, response.send)
         except Unavailable as error:
-            await error_response(error, self._texts)(scope, receive, response_headers.send)
+            await error_response(error, self._texts)(scope, receive, response.send)
 
 
-class _ResponseHeaders:
-    """Adds the common headers to the response of a request."""
+class _ResponseStart:
+    """Adds the common headers to the response of a request, and releases its slot."""
 
-    def __init__(self, scope: Scope, headers: Headers, readiness: Readiness, send: Send) -> None:
+    def __init__(
+        self, scope: Scope, headers: Headers, readiness: Readiness, slot: RequestSlot, send: Send
+    ) -> None:
         self._scope = scope
         self._headers = headers
         self._readiness = readiness
+        self._slot = slot
         self._send = send
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self._slot.release()
             headers = list(self._headers)
             if quota := self._scope["state"].get(QUOTA_STATE_KEY):
                 headers += quota.headers()

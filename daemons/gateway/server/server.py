@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from daemons.gateway.server.http_protocol import HttpProtocol, make_http_protocol, set_min_hops
 from daemons.gateway.translations import Texts
-from daemons.gateway.ws.endpoint import WebSocketProtocol
+from daemons.gateway.ws.protocol import make_websocket_protocol
 from daemons.runtime.lifecycle import Lifecycle
 from msgctl.aio import cancel
 from msgctl.config.settings import Settings
@@ -116,7 +116,7 @@ def _configure(app: ASGIApp, settings: Settings, texts: Texts) -> uvicorn.Config
     return uvicorn.Config(
         app,
         http=make_http_protocol(settings, texts),
-        ws=WebSocketProtocol,
+        ws=make_websocket_protocol(settings),
         # Twice the limit: the endpoint refuses frames in between with a close code that the client can read.
         # uvicorn would close the connection while the client still sends.
         ws_max_size=2 * settings.gateway.max_body,

@@ -9,6 +9,13 @@ from starlette.types import Receive, Send
 
 from daemons.gateway.limits import FrameBudget
 from daemons.gateway.service import GatewayService
+from daemons.gateway.ws.close_codes import (
+    CLOSE_NO_STATUS,
+    CLOSE_RATE_LIMITED,
+    CLOSE_SLOW_CONSUMER,
+    CLOSE_TOO_BIG,
+    CLOSE_UNAUTHORIZED,
+)
 from daemons.gateway.ws.send_queue import SendQueue
 from daemons.gateway.ws.session import ChatSession, ClientRequest
 from msgctl.auth.tokens import Claims
@@ -23,13 +30,6 @@ log = logs.get_logger(__name__)
 
 FRAMES_RECEIVED = metrics.FRAMES.labels("in")
 
-CLOSE_UNAUTHORIZED = 4401
-CLOSE_RATE_LIMITED = 4429
-CLOSE_SLOW_CONSUMER = 4408
-CLOSE_GOING_AWAY = 1001
-CLOSE_TOO_BIG = 1009
-CLOSE_TRY_LATER = 1013
-CLOSE_NO_STATUS = 1005
 MAX_JOINED_CONVERSATIONS = 1024
 """The conversations a socket can join. With one more, it leaves the one that it used longest ago. Replies to its
 own messages still reach it."""

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from daemons.gateway.translations import select_texts
-from daemons.gateway.ws.connection import CLOSE_GOING_AWAY, WebSocketConnection
+from daemons.gateway.ws.close_codes import CLOSE_GOING_AWAY
+from daemons.gateway.ws.connection import WebSocketConnection
 from msgctl.aio import background
 from msgctl.config.settings import Settings
 from msgctl.delivery.web.gateway_sockets import MOVED_KIND, InboxFrame, SocketRegistry
