@@ -82,8 +82,13 @@ class DeliveryRunner:
             log.exception("Delivery broke off", messageId=response.message_id, channel=response.channel)
 
     def decide_retry(self, permit: SendPermit, failure: DeliveryFailed) -> RetryLater | GiveUp:
-        """Decide when a failed part that did not arrive is sent again, if at all."""
-        if failure.exceeded_limit and failure.fault is not FaultClass.FINAL:
+        """Decide when a failed part that did not arrive is sent again, if at all.
+
+        A part of which nobody can be sure that it was not sent is sent once more at most.
+        """
+        if failure.is_doubtful and permit.resends and not self._sender.idempotent:
+            return GiveUp()
+        if failure.exceeded_limit and not failure.is_doubtful and failure.fault is not FaultClass.FINAL:
             return wait_for_rate(
                 failure.initial_pause_s, snoozes=permit.rate_waits, retry_after=failure.retry_after
             )
@@ -174,7 +179,7 @@ class DeliveryRunner:
     ) -> Sequence[TextPart]:
         if permit.rejection:
             raise BadAddress(REJECTION_TEXTS[permit.rejection], code=permit.rejection)
-        with self._report_bug(response):
+        with self._report_bug(response, may_have_sent=False):
             parts = await delivery_parts.load(permit)
         if not parts:
             raise BadAddress("The reply is blank: there is nothing to send.", code="blank_reply")
@@ -184,21 +189,30 @@ class DeliveryRunner:
         """Send one part; return its provider id."""
         if permit.part >= len(parts):
             return ""  # a status webhook has reported that the last part arrived
-        with self._report_bug(response), metrics.DELIVERY_DURATION.labels(response.channel).time():
+        with (
+            self._report_bug(response, may_have_sent=True),
+            metrics.DELIVERY_DURATION.labels(response.channel).time(),
+        ):
             return await self._sender.send(response, parts[permit.part], first=permit.part == 0)
 
     @contextmanager
-    def _report_bug(self, response: Response) -> Iterator[None]:
-        """Turn an error that no sender should raise into an unknown outcome, with its traceback in the log."""
+    def _report_bug(self, response: Response, *, may_have_sent: bool) -> Iterator[None]:
+        """Turn an error that no sender should raise into a failure, with its traceback in the log.
+
+        Args:
+            response: the response that was to be sent.
+            may_have_sent: whether the outcome is unknown, because the sender had begun to send.
+        """
         try:
             yield
         except DeliveryFailed:
             raise
         except Exception as error:
             log.exception("Sender raised an error", messageId=response.message_id, channel=response.channel)
-            raise DeliveryUnknown(
-                f"The sender raised an error ({type(error).__name__}).", code="internal_error"
-            ) from error
+            text = f"The sender raised an error ({type(error).__name__})."
+            if may_have_sent:
+                raise DeliveryUnknown(text, code="internal_error") from error
+            raise DeliveryFailed(text, fault=FaultClass.FINAL, code="internal_error") from error
 
     async def _handle_failure(
         self,
@@ -212,7 +226,9 @@ class DeliveryRunner:
         redis_retry = RedisRetry("record a failed delivery")
         is_unknown = isinstance(failure, DeliveryUnknown) and not self._sender.idempotent
         decision = (
-            self._unknown_policy.decide(response, permit) if is_unknown else self.decide_retry(permit, failure)
+            self._unknown_policy.decide(response, permit, failure)
+            if isinstance(failure, DeliveryUnknown) and is_unknown
+            else self.decide_retry(permit, failure)
         )
         retry = decision if isinstance(decision, RetryLater) else None
         delay_s = retry.delay if retry else 0
@@ -227,7 +243,7 @@ class DeliveryRunner:
                 )
             )
         if retry is None and not failure.stops_channel:
-            outcome = "unknown" if isinstance(failure, DeliveryUnknown) else "failed"
+            outcome = str(_final_state(permit, failure)).lower()
             self._report_failure(outcome, response, permit, failure)
             await self._record_end(entry, response, permit, failure)
             return
@@ -242,6 +258,7 @@ class DeliveryRunner:
                 state=DeliveryState.UNKNOWN if is_unknown else DeliveryState.NEW,
                 until_channel_resumes=failure.stops_channel,
                 counts_as_attempt=retry is not None and retry.counts_as_attempt,
+                counts_as_resend=failure.is_doubtful and not is_unknown,
             )
         )
 
@@ -278,7 +295,7 @@ class DeliveryRunner:
     async def _record_end(
         self, entry: StreamEntry, response: Response, permit: SendPermit, failure: DeliveryFailed
     ) -> None:
-        state = DeliveryState.UNKNOWN if isinstance(failure, DeliveryUnknown) else DeliveryState.FAILED
+        state = _final_state(permit, failure)
         await RedisRetry("record the end of a delivery").run_until_success(
             lambda: self._records.record_end(entry, permit, state, failure, response.to_json())
         )
@@ -297,3 +314,11 @@ class DeliveryRunner:
             code=failure.code,
             error=failure.message,
         )
+
+
+def _final_state(permit: SendPermit, failure: DeliveryFailed) -> DeliveryState:
+    """Return the state in which a delivery ends; UNKNOWN as well if an earlier attempt may have arrived."""
+    is_unknown = isinstance(failure, DeliveryUnknown) or (
+        permit.is_doubted and failure.fault is not FaultClass.FINAL
+    )
+    return DeliveryState.UNKNOWN if is_unknown else DeliveryState.FAILED

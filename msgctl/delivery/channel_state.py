@@ -1,6 +1,6 @@
 """The effect of failures on a channel: a closed rate, a stop with an alarm, or an open circuit breaker."""
 
-from msgctl.channels.send_limits import SendLimits
+from msgctl.channels.send_limits import Bucket, SendLimits
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import DeliveryFailed, FaultClass, ProviderRejected
 from msgctl.domain.messages import Channel
@@ -44,6 +44,7 @@ class ChannelStateStore:
             counts_against_channel: whether a failure of the receiver counts against the whole channel.
         """
         bucket = limits.bucket(failure.exceeded_limit) if failure.exceeded_limit else None
+        wider = limits.bucket(failure.wider_limit) if failure.wider_limit else None
         breaker = self._settings.breaker
         outcome = await RECORD_FAILURE(
             self._redis,
@@ -51,19 +52,24 @@ class ChannelStateStore:
             failure.code,
             failure.message,
             _classify_failure(failure, counts_against_channel=counts_against_channel),
-            *((bucket.name, bucket.interval, bucket.burst) if bucket else ("", 0, 1)),
+            *_bucket_arguments(bucket),
             int(closed_for_s * 1000),
             limits.url if failure.exceeded_limit == "url" else "",
             int(self._settings.callback.gone * 1000),
             breaker.streak,
             int(breaker.pause * 1000),
             int(breaker.cap * 1000),
+            *_bucket_arguments(wider),
         )
         log_fields = {"channel": channel, "code": failure.code, "error": failure.message}
         if outcome == "stopped":
             log.error("Channel stopped; fix its cause, then run: msgctl channel resume", **log_fields)
         elif outcome == "opened":
             log.error("Channel keeps failing; its deliveries pause for a while", **log_fields)
+
+
+def _bucket_arguments(bucket: Bucket | None) -> tuple[str, float, int]:
+    return (bucket.name, bucket.interval, bucket.burst) if bucket else ("", 0, 1)
 
 
 def _classify_failure(failure: DeliveryFailed, *, counts_against_channel: bool) -> str:

@@ -86,6 +86,8 @@ class SendPermit(msgspec.Struct, frozen=True):
     """Why calling the provider is pointless: `window_closed`, `callback_gone`."""
     rate_waits: int = 0
     """How often the provider rejected this part because of a rate limit."""
+    is_doubted: int = 0
+    """1 if an earlier attempt at this part may have arrived."""
 
 
 class UnknownOutcome(msgspec.Struct, frozen=True):
@@ -248,6 +250,7 @@ class DeliveryRecords:
         state: DeliveryState = DeliveryState.NEW,
         until_channel_resumes: bool = False,
         counts_as_attempt: bool = True,
+        counts_as_resend: bool = False,
     ) -> None:
         """Record a failed attempt, and put the response back into the stream after `delay_s`.
 
@@ -260,6 +263,7 @@ class DeliveryRecords:
             state: NEW, or UNKNOWN if the part may have arrived.
             until_channel_resumes: wait until the channel works again, instead of `delay_s`.
             counts_as_attempt: whether the attempt counts.
+            counts_as_resend: whether the next attempt sends the part again although this one may have sent it.
         """
         await self._reschedule(
             entry,
@@ -270,6 +274,7 @@ class DeliveryRecords:
             state=state,
             until_channel_resumes=until_channel_resumes,
             counts_as_attempt=counts_as_attempt,
+            counts_as_resend=counts_as_resend,
         )
 
     async def reschedule(self, entry: "StreamEntry", body: bytes, *, due_ms: int, token: str = "") -> None:
@@ -316,6 +321,7 @@ class DeliveryRecords:
         state: DeliveryState = DeliveryState.NEW,
         until_channel_resumes: bool = False,
         counts_as_attempt: bool = True,
+        counts_as_resend: bool = False,
     ) -> None:
         code, text = (failure.code, failure.message) if failure else ("", "")
         await RESCHEDULE(
@@ -332,4 +338,5 @@ class DeliveryRecords:
             state,
             int(until_channel_resumes),
             int(not counts_as_attempt),
+            int(counts_as_resend),
         )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from msgctl.channels.base import ChannelSpec
-from msgctl.channels.error_codes import Code, Meaning
+from msgctl.channels.error_codes import Code, Meaning, meaning_of_status
 from msgctl.channels.registry import BUILT_IN, find_channel
 from msgctl.domain.extensions import CHANNELS
 
@@ -13,9 +13,10 @@ MSGCTL_ADVICE = {
     "blank_reply": "The agent's reply was blank; there is nothing to send.",
     "reply_too_long": "The reply needs more messages than [reply] max_parts; nothing of it was sent.",
     "provider_unreachable": "No connection to the provider: check the network and its base_url; it is retried.",
+    "request_invalid": "A setting of the channel holds a line break or the like; the channel is stopped.",
     "delivery_unknown": "The provider gave no answer; it may have arrived.",
     "sender_lost": "The subscriber died while it sent this; it may have arrived.",
-    "internal_error": "A bug in msgctl: see the log; it may have arrived.",
+    "internal_error": "A bug in msgctl: see the log; if it is UNKNOWN, it may have arrived.",
     "dropped": "An operator dropped it.",
 }
 
@@ -51,7 +52,7 @@ def _explain(number: int, codes: Mapping[int, Code]) -> str:
         return f"{number}: {codes[number].advice} {_sentence(codes[number].meaning)}"
     if number >= 600:
         return f"{number}: See the provider's documentation; the HTTP status decided whether it is tried again."
-    return f"{number}: {_sentence(Meaning.RETRY if number >= 500 else Meaning.NEVER)}"
+    return f"{number}: {_sentence(meaning_of_status(number, is_turned_away=True))}"
 
 
 def _sentence(meaning: Meaning) -> str:

@@ -50,12 +50,24 @@ class UnknownOutcomePolicy:
         self._resend_delay_s = settings.retry.base
         self._sender = sender
 
-    def decide(self, response: Response, permit: SendPermit) -> RetryLater | GiveUp:
-        """Decide when an unknown outcome is resolved, or that it stays UNKNOWN: a part is resent at most once."""
+    def decide(
+        self, response: Response, permit: SendPermit, failure: DeliveryUnknown | None = None
+    ) -> RetryLater | GiveUp:
+        """Decide when an unknown outcome is resolved, or that it stays UNKNOWN: a part is resent at most once.
+
+        Args:
+            response: the response of the part.
+            permit: the attempt whose outcome is unknown.
+            failure: why it is unknown; None if its subscriber died.
+        """
         policy = self._sender.unknown_policy(response)
-        if policy == "keep" or permit.resends:
+        may_ask = policy == "reconcile"  # to ask the provider sends nothing
+        may_resend = not permit.resends and not (failure and failure.is_probably_sent)
+        if policy == "keep" or not (may_ask or may_resend):
             return GiveUp()
-        return RetryLater(self._resend_delay_s if policy == "resend" else self._hold_s, counts_as_attempt=True)
+        delay_s = self._resend_delay_s if policy == "resend" else self._hold_s
+        asked_for_s = (failure.retry_after if failure else None) or 0.0
+        return RetryLater(max(delay_s, asked_for_s), counts_as_attempt=True)
 
     async def resolve(
         self, response: Response, parts: DeliveryParts, outcome: UnknownOutcome
@@ -84,4 +96,6 @@ class UnknownOutcomePolicy:
             if time.time() - sent_at_s < RECONCILE_TIMEOUT_S:
                 return CheckLater(int((time.time() + self._hold_s) * 1000))
             return DeliveryUnknown(outcome.text, code=outcome.code)
-        return Resend() if provider_id is None else Arrived(provider_id, len(parts))
+        if provider_id is not None:
+            return Arrived(provider_id, len(parts))
+        return DeliveryUnknown(outcome.text, code=outcome.code) if outcome.permit.resends else Resend()

@@ -30,8 +30,9 @@
     └── DeliveryFailed                an attempt to deliver a response failed
         ├── BadAddress                the address of the recipient or the settings of the sender are missing
         ├── ProviderUnreachable       no connection was made, so nothing was sent
+        ├── RequestInvalid            a setting makes the request invalid, so nothing was sent
         ├── ProviderRejected          the provider answered that it rejects the message
-        └── DeliveryUnknown           the request was sent and no answer came: it may have arrived
+        └── DeliveryUnknown           the request was sent and no answer tells whether it arrived
 
 Exit codes follow sysexits(3) if it defines one. The text of an error says what happened and what to do. It never
 contains a secret or the text of a message.
@@ -285,6 +286,8 @@ class DeliveryFailed(MsgctlError):
         stops_channel: whether the credentials of the channel are at fault, so that no delivery can succeed.
         initial_pause_s: seconds of the first pause of an exceeded rate if the provider names none. Each further
             pause is 4 times as long.
+        wider_limit: the name of the rate that is exceeded instead if several narrow ones are at the same time.
+        is_doubtful: whether nobody can be sure that nothing was sent. Such a part is sent at most once more.
     """
 
     code = "delivery_failed"
@@ -299,6 +302,8 @@ class DeliveryFailed(MsgctlError):
         exceeded_limit: str = "",
         stops_channel: bool = False,
         initial_pause_s: float = 1.0,
+        wider_limit: str = "",
+        is_doubtful: bool = False,
     ) -> None:
         super().__init__(message, retry_after=retry_after)
         self.fault = fault
@@ -306,6 +311,8 @@ class DeliveryFailed(MsgctlError):
         self.exceeded_limit = exceeded_limit
         self.stops_channel = stops_channel
         self.initial_pause_s = initial_pause_s
+        self.wider_limit = wider_limit
+        self.is_doubtful = is_doubtful
 
 
 class BadAddress(DeliveryFailed):
@@ -326,6 +333,15 @@ class ProviderUnreachable(DeliveryFailed):
         super().__init__(message, fault=FaultClass.TRANSIENT, code=self.code)
 
 
+class RequestInvalid(DeliveryFailed):
+    """The request cannot be written, because a setting holds characters that HTTP forbids. Nothing was sent."""
+
+    code = "request_invalid"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, fault=FaultClass.FINAL, code=self.code, stops_channel=True)
+
+
 class ProviderRejected(DeliveryFailed):
     """The provider answered that it rejects the message."""
 
@@ -333,9 +349,25 @@ class ProviderRejected(DeliveryFailed):
 
 
 class DeliveryUnknown(DeliveryFailed):
-    """The request was written and no answer came. It may have arrived, so it is not blindly sent again."""
+    """The request was written, and no answer tells whether it arrived, so it is not blindly sent again.
+
+    Args:
+        message: the text for the operator.
+        code: the code of the failure.
+        retry_after: seconds that the provider asks msgctl to wait.
+        is_probably_sent: whether the provider reported a success that names no message. A second send would most
+            likely be a duplicate, so there is none.
+    """
 
     code = "delivery_unknown"
 
-    def __init__(self, message: str, *, code: str = code) -> None:
-        super().__init__(message, fault=FaultClass.TRANSIENT, code=code)
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = code,
+        retry_after: float | None = None,
+        is_probably_sent: bool = False,
+    ) -> None:
+        super().__init__(message, fault=FaultClass.TRANSIENT, code=code, retry_after=retry_after, is_doubtful=True)
+        self.is_probably_sent = is_probably_sent

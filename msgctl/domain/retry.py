@@ -15,8 +15,10 @@ N8N_TRANSIENT_STATUSES = TRANSIENT_STATUSES | {404}
 """n8n also answers 404 while it starts or while a workflow is republished. A 404 of a provider or a callback is
 final: the recipient or the URL does not exist, and another attempt cannot change that."""
 SHORTEST_RATE_WAIT_S, LONGEST_RATE_WAIT_S = 1.0, 3600.0
-"""Bounds of the wait for an exceeded rate. A shorter wait would retry too often. A longer one would outlast the
-limits that providers have."""
+"""Bounds of the wait for an exceeded rate if the provider asks for none. A shorter wait would retry too often. A
+longer one would outlast the limits that providers have."""
+LONGEST_RETRY_AFTER_S = 86_400.0
+"""The most seconds that a provider may ask for. What it asks for up to a day is never undercut."""
 MAX_RATE_STEPS = 6
 """How many times the wait for an exceeded rate grows."""
 
@@ -103,12 +105,11 @@ def wait_for_rate(first: float, *, snoozes: int, retry_after: float | None) -> R
         snoozes: the number of waits in a row before this one, from 0.
         retry_after: seconds that the provider asks for.
     """
-    delay = (
-        first * 4 ** min(MAX_RATE_STEPS, snoozes)
-        if retry_after is None
-        else max(retry_after, SHORTEST_RATE_WAIT_S)
-    )
-    return RetryLater(min(LONGEST_RATE_WAIT_S, delay), counts_as_attempt=False)
+    if retry_after is None:
+        delay = min(LONGEST_RATE_WAIT_S, first * 4 ** min(MAX_RATE_STEPS, snoozes))
+    else:
+        delay = min(LONGEST_RETRY_AFTER_S, max(retry_after, SHORTEST_RATE_WAIT_S))
+    return RetryLater(delay, counts_as_attempt=False)
 
 
 def classify_status(status: int, transient: Collection[int] = TRANSIENT_STATUSES) -> FaultClass:

@@ -4,31 +4,30 @@ A failure before the request was written means that nothing was sent. A failure 
 No error names a URL, because some providers require their token in it.
 """
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any, Self
 
 import aiohttp
 import msgspec
+from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from msgctl.config.settings import Settings
-from msgctl.domain.errors import DeliveryUnknown, FaultClass, ProviderRejected, ProviderUnreachable
-from msgctl.domain.retry import classify_status, parse_retry_after
+from msgctl.domain.errors import DeliveryUnknown, ProviderUnreachable, RequestInvalid
+from msgctl.domain.retry import LONGEST_RETRY_AFTER_S, parse_retry_after
 from msgctl.http.user_agent import USER_AGENT
 
 MAX_ANSWER = 65_536
 """The most bytes of an answer that are read."""
-LONGEST_WAIT = 3600.0
-"""The most seconds that a `Retry-After` may ask for. Longer ones are cut."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer. The body is empty if it was not complete before the deadline."""
+    """An answer. The body ends where the connection broke off or the deadline passed."""
 
     status: int
     body: bytes
@@ -41,43 +40,45 @@ class Answer:
 
     @property
     def retry_after(self) -> float | None:
-        """The seconds that `Retry-After` asks for, as a number or as a date."""
-        return parse_retry_after(self.headers.get("Retry-After", ""), now=time.time(), longest=LONGEST_WAIT)
+        """The seconds that `Retry-After` asks for, as a number or as a date, up to a day."""
+        return parse_retry_after(
+            self.headers.get("Retry-After", ""), now=time.time(), longest=LONGEST_RETRY_AFTER_S
+        )
 
     def document(self) -> dict[str, Any]:
-        """Return the body as a JSON object; empty if the body is anything else."""
-        try:
-            found = msgspec.json.decode(self.body)
-        except msgspec.DecodeError:
-            return {}
+        """Return the body as a JSON object; empty if the body is anything else.
+
+        A provider repeats what customers wrote, so a byte order mark, invalid UTF-8, and half of a surrogate pair
+        do not make the rest of its answer unreadable.
+        """
+        found = _decode(self.body)
         return found if isinstance(found, dict) else {}
 
-    def rejection(
-        self,
-        who: str,
-        *,
-        number: object = None,
-        fault: FaultClass | None = None,
-        advice: str = "",
-        closes: str = "",
-    ) -> ProviderRejected:
-        """Build the error for this answer.
+    @property
+    def is_json_object(self) -> bool:
+        """Whether the body is a JSON object: those of the providers are, and the pages of proxies are not."""
+        return isinstance(_decode(self.body), dict)
 
-        Args:
-            who: the provider, as error codes name it.
-            number: the error number of the provider. None: the HTTP status.
-            fault: the class of that number according to the provider's documentation. None: that of the status.
-            advice: the remedy, for people.
-            closes: the rate that is exceeded, or `url` for an address that is gone.
-        """
-        number = self.status if number is None else number
-        return ProviderRejected(
-            f"{who} does not take it: HTTP {self.status}, error {number}. {advice}".rstrip(),
-            fault=fault or classify_status(self.status),
-            code=f"{who}_{number}",
-            retry_after=self.retry_after,
-            exceeded_limit=closes,
-        )
+    @property
+    def claims_json(self) -> bool:
+        """Whether the body is JSON by its type or its beginning, even if it is not complete."""
+        return "json" in self.headers.get("Content-Type", "") or self.body.lstrip().startswith(b"{")
+
+    def text(self) -> str:
+        """Return the body as text, whatever it is; only for searches, because it is not for a log."""
+        return self.body.decode("utf-8", "replace")
+
+
+def _decode(body: bytes) -> Any:
+    """Decode JSON, if need be as leniently as Python's decoder; None for anything else."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return json.loads(body.decode("utf-8-sig", "replace"), strict=False)
+    except (ValueError, RecursionError):
+        return None
 
 
 class HttpClient:
@@ -89,15 +90,12 @@ class HttpClient:
     """
 
     def __init__(self, settings: Settings, connector: aiohttp.TCPConnector | None = None) -> None:
-        trace = aiohttp.TraceConfig()
-        trace.on_request_headers_sent.append(_mark_written)
         self._session = aiohttp.ClientSession(
             connector=connector or aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=settings.delivery.timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             trust_env=False,
-            trace_configs=[trace],
         )
 
     async def __aenter__(self) -> Self:
@@ -117,17 +115,25 @@ class HttpClient:
 
         Raises:
             ProviderUnreachable: nothing was written.
+            RequestInvalid: nothing was written, because a header holds characters that HTTP forbids.
             DeliveryUnknown: the request was written, and no status came back.
         """
-        progress = SimpleNamespace(written=False)
+        request_body = _TrackedBody(body)
         try:
             async with self._session.post(
-                url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=progress
+                url, data=request_body, headers=headers, allow_redirects=False
             ) as response:
                 return Answer(response.status, await _read_bounded(response), response.headers)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             fault = type(error).__name__
-        if progress.written:
+        except ValueError as error:
+            fault = type(error).__name__
+            if not request_body.is_written:
+                raise RequestInvalid(
+                    f"The request to {who} cannot be written ({fault}): a setting of that channel holds a line "
+                    "break or another character that HTTP forbids; nothing was sent."
+                ) from None
+        if request_body.is_written:
             raise DeliveryUnknown(f"{who} was sent the message and gave no answer ({fault}): it may have arrived.")
         raise ProviderUnreachable(f"{who} cannot be connected to ({fault}); nothing was sent.")
 
@@ -138,20 +144,29 @@ class HttpClient:
             ProviderUnreachable: no answer came.
         """
         try:
-            async with self._session.get(
-                url, headers=headers, allow_redirects=False, trace_request_ctx=SimpleNamespace()
-            ) as response:
+            async with self._session.get(url, headers=headers, allow_redirects=False) as response:
                 return Answer(response.status, await _read_bounded(response), response.headers)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ProviderUnreachable(f"{who} cannot be asked ({type(error).__name__}).") from None
 
 
-async def _mark_written(_session: aiohttp.ClientSession, context: SimpleNamespace, _sent: object) -> None:
-    context.trace_request_ctx.written = True
+class _TrackedBody(aiohttp.BytesPayload):
+    """A body that knows whether a byte of its request was written.
+
+    aiohttp keeps the head back until the body is written, so nothing was sent before. The connection may have been
+    closed by then, e.g. one that the provider kept open and then dropped; such a write fails and sends nothing.
+    """
+
+    is_written = False
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        transport = getattr(writer, "transport", None)
+        self.is_written = transport is not None and not transport.is_closing()
+        await super().write_with_length(writer, content_length)
 
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    """Return the body up to `MAX_ANSWER`; empty if it breaks off, because the status is known even then."""
+    """Return the body up to `MAX_ANSWER`, or up to where it breaks off, because the status is known even then."""
     body = bytearray()
     try:
         async for chunk in response.content.iter_any():
@@ -160,5 +175,5 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
                 response.close()
                 return bytes(body[:MAX_ANSWER])
     except (aiohttp.ClientError, TimeoutError, OSError):
-        return b""
+        pass
     return bytes(body)

@@ -9,12 +9,12 @@ from msgctl.config.settings import Settings
 from msgctl.http.client import HttpClient
 from msgctl.local.servers.valkey import ValkeyServer
 from msgctl.storage.redis.client import RedisClient
+from tests.support.provider_settings import provider_settings
 from tests.support.providers import Providers
 from tests.support.replies import Replies
 from tests.support.secret_scan import SEARCH
 
 DATABASE = 8
-SECRET = "whsec_bXNnY3RsIHRlc3RzIGNhbGxiYWNrIHNlY3JldCE="
 
 
 @pytest.fixture
@@ -29,39 +29,7 @@ def settings(valkey: ValkeyServer, providers: Providers) -> Iterator[Settings]:
     """An empty Redis database, every channel set up against the local providers, short pauses."""
     with sync_redis.Redis.from_url(valkey.url(DATABASE)) as client:
         client.flushdb()
-    yield Settings.model_validate(
-        {
-            "redis": {
-                "host": "127.0.0.1",
-                "port": valkey.port,
-                "password": valkey.password,
-                "database": DATABASE,
-            },
-            "retry": {"base": 0.05, "cap": 0.2},
-            "delivery": {"attempts": 3, "timeout": 10, "takeover": 2},
-            "whatsapp": {
-                "base_url": providers.url,
-                "phone_number_id": "1065",
-                "token": "meta-token",
-                "unknown": "keep",
-            },
-            "twilio": {
-                "base_url": providers.url,
-                "account_sid": "AC1",
-                "auth_token": "twilio-token",
-                "sender": "+14155238886",
-                "unknown": "keep",
-            },
-            "telegram": {
-                "base_url": providers.url,
-                "token": "123456:AAF-secret_of_the_bot",
-                "chat_rate": 1000,
-                "rate": 1000,
-                "unknown": "keep",
-            },
-            "callback": {"secret": SECRET, "allowed_hosts": [providers.host], "schedule": [0, 0.1, 0.2]},
-        }
-    )
+    yield provider_settings(valkey, providers, DATABASE)
     with sync_redis.Redis.from_url(
         valkey.url(DATABASE), decode_responses=True, encoding_errors="replace"
     ) as client:

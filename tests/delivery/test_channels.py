@@ -143,7 +143,7 @@ async def test_failing_channel_opens_its_breaker_and_recovers(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """Three failures in a row open it; one delivery probes it, and the others follow when that succeeds."""
-    fast = changed(changed(settings, "breaker", streak=3, pause=0.5, cap=1), "delivery", attempts=50)
+    fast = changed(changed(settings, "breaker", streak=3, pause=0.5, cap=1), "retry", base=2, cap=2)
     providers.sick = True
     async with Desk(fast):
         sent = [

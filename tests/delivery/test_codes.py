@@ -15,11 +15,16 @@ CLASSES = {
     ("whatsapp", Meaning.WAIT): {130429, 131056, 80007, 4},
     ("whatsapp", Meaning.RETRY): {2, 131016, 131057},
     ("whatsapp", Meaning.UNKNOWN): {1, 131000},
-    ("whatsapp", Meaning.NEVER): {131047, 131026, 131048, 131049, 100},
-    ("whatsapp", Meaning.STOP): {190, 0, 33, 131031, 368, 131042},
-    ("twilio", Meaning.WAIT): {20429, 63018},
-    ("twilio", Meaning.NEVER): {63016, 63038, 21610, 21211, 21658, 21617},
-    ("twilio", Meaning.STOP): {20003},
+    ("whatsapp", Meaning.NEVER): {100, 130472, 130497, 131008, 131009, 131021, 131026, 131030, 131047, 131048}
+    | {131049, 131050, 131051, 131052, 131053, 131062, 132000, 132001, 132005, 132007, 132012, 132015, 132016}
+    | {135000},
+    ("whatsapp", Meaning.STOP): {0, 3, 10, 33, 190, *range(200, 300), 368, 131005, 131031, 131037, 131042}
+    | {131045, 133010},
+    ("twilio", Meaning.WAIT): {20429, 30001, 63017, 63018},
+    ("twilio", Meaning.NEVER): {21211, 21408, 21608, 21610, 21612, 21614, 21617, 21658, 30007, 30008}
+    | {63003, 63005, 63013, 63015, 63016, 63024, 63032, 63036, 63038, 63049},
+    ("twilio", Meaning.STOP): {20003, 20005, 20008, 21212, 21606, 21910, 30002, 63001, 63007, 63020}
+    | {63051, 63112},
     ("telegram", Meaning.WAIT): {429},
     ("telegram", Meaning.NEVER): {400, 403},
     ("telegram", Meaning.STOP): {401, 404},
@@ -50,7 +55,8 @@ def test_131047_is_explained() -> None:
 
 def test_unlisted_number_is_explained_by_its_status() -> None:
     """An HTTP status explains itself; a provider's own number refers to its documentation."""
-    assert advise("telegram_502") == "502: It is tried again."
+    assert advise("telegram_502") == "502: It may have arrived."
+    assert advise("telegram_503") == "503: It is tried again."
     assert advise("telegram_418") == "418: It will not be retried."
     assert "documentation" in advise("twilio_21603")
 
@@ -75,7 +81,12 @@ def documented(section: str) -> dict[str, str]:
     text = (Path(__file__).parents[2] / "docs" / "providers.md").read_text("utf-8")
     [_, body] = re.split(rf"^## {re.escape(section)}$", text, flags=re.MULTILINE)
     rows = [line for line in body.partition("\n## ")[0].splitlines() if line.startswith("| ")]
-    return {code: row for row in rows for code in re.findall(r"[a-z_]+|[0-9]+", row.split("|")[1])}
+    found: dict[str, str] = {}
+    for row in rows:
+        for first, last, name in re.findall(r"([0-9]+)(?: to ([0-9]+))?|([a-z_]+)", row.split("|")[1]):
+            codes = map(str, range(int(first), int(last or first) + 1)) if first else [name]
+            found |= dict.fromkeys(codes, row)
+    return found
 
 
 @pytest.mark.parametrize("who", TABLES)

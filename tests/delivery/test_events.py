@@ -42,7 +42,7 @@ async def test_waiting_for_the_previous_response_is_recorded_once(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """There is one event, however often it waits for the one that is retried."""
-    providers.answers += [(500, {}), (500, {})]
+    providers.answers += [(503, {}), (429, {})]
     async with Desk(settings):
         first = await replies.commit(response(Channel.TELEGRAM, CHAT, conversation="c"))
         second = await replies.commit(response(Channel.TELEGRAM, CHAT, conversation="c"))

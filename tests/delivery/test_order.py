@@ -20,7 +20,7 @@ async def test_replies_of_a_conversation_leave_in_order(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """With three subscribers, four conversations and failures, the texts of each conversation arrive in order."""
-    providers.answers.extend([(503, {}), (429, {}), (502, {})])
+    providers.answers.extend([(503, {}), (429, {}), (503, {})])
     providers.slow = lambda _request: 0.005
     sent = [
         await replies.commit(response(Channel.TELEGRAM, CHAT, conversation=f"c{lane}", text=f"{lane} {number:02}"))

@@ -77,12 +77,12 @@ async def test_hanging_provider_leads_to_unknown(
 async def test_transient_failures_are_retried(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
-    """After two 503 it is SENT on the third attempt; Redis kept the delays."""
-    providers.answers.extend([(503, {}), (503, {})])
+    """After two 429 and a 503 it is SENT; Redis kept the delays."""
+    providers.answers.extend([(429, {"parameters": {"retry_after": 0}}), (503, {}), (429, {})])
     async with Desk(settings):
         record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT)))
-    assert (record.state, record.attempts, record.code) == (DeliveryState.SENT, 3, None)
-    assert len(providers.requests) == 3
+    assert (record.state, record.attempts, record.code) == (DeliveryState.SENT, 2, None)
+    assert len(providers.requests) == 4
     assert await redis.zcard(keys.POSTPONED) == 0
 
 
@@ -90,10 +90,10 @@ async def test_delivery_fails_after_its_last_attempt(
     settings: Settings, redis: RedisClient, replies: Replies, providers: Providers
 ) -> None:
     """After the configured number of attempts it is FAILED, with the code of the last one."""
-    providers.answers.extend([(503, {})] * 5)
+    providers.answers.extend([(408, {})] * 5)
     async with Desk(settings):
         record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT)))
-    assert (record.state, record.attempts, record.code) == (DeliveryState.FAILED, 3, "telegram_503")
+    assert (record.state, record.attempts, record.code) == (DeliveryState.FAILED, 3, "telegram_408")
     assert len(providers.requests) == 3
 
 
@@ -135,7 +135,7 @@ async def test_a_long_reply_goes_in_parts_in_order(
     """Each part is sent once, in order, although one is retried; the record has every id."""
     text = "\n\n".join(str(number) * 4000 for number in range(1, 5))
     async with Desk(settings):
-        providers.answers.extend([(200, {"ok": True, "result": {"message_id": 900}}), (502, {})])
+        providers.answers.extend([(200, {"ok": True, "result": {"message_id": 900}}), (503, {})])
         record = await ended(redis, await replies.commit(response(Channel.TELEGRAM, CHAT, text=text)))
     assert [sent[0] for sent in providers.texts()] == ["1", "2", "2", "3", "4"]
     assert (record.state, record.part, record.provider_id) == (DeliveryState.SENT, 4, "900,1,2,3")

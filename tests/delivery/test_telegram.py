@@ -63,7 +63,6 @@ async def test_unparsable_markup_is_sent_as_plain_text(telegram: TelegramSender,
         (403, {"ok": False, "description": "Forbidden: bot was blocked"}, FaultClass.FINAL, None),
         (400, {"ok": False, "description": "Bad Request: chat not found"}, FaultClass.FINAL, None),
         (429, {"ok": False, "parameters": {"retry_after": 5}}, FaultClass.TRANSIENT, 5.0),
-        (502, {}, FaultClass.TRANSIENT, None),
     ],
 )
 async def test_rejection_is_classified(
@@ -75,7 +74,7 @@ async def test_rejection_is_classified(
     fault: FaultClass,
     retry_after: float | None,
 ) -> None:
-    """403 and 400 are final; 429 waits as long as Telegram asks; 5xx is transient."""
+    """403 and 400 are final, and 429 waits as long as Telegram asks."""
     providers.answers.append((status, document))
     with pytest.raises(ProviderRejected) as raised:
         await telegram.send(response(Channel.TELEGRAM, {"chatId": 42}), TextPart("x"), first=True)

@@ -97,12 +97,13 @@ def test_a_schedule_says_when_each_attempt_is() -> None:
 
 
 def test_an_exceeded_rate_is_waited_for_without_counting() -> None:
-    """Four times longer each time, up to an hour; as long as the provider asks, but at least a second."""
+    """Four times longer each time, up to an hour; or as long as the provider asks, a second to a day."""
     waits = [wait_for_rate(4, snoozes=n, retry_after=None).delay for n in (0, 1, 2, 5, 6)]
     assert waits == [4, 16, 64, 3600, 3600]
     assert wait_for_rate(4, snoozes=3, retry_after=0) == RetryLater(1, counts_as_attempt=False)
     assert wait_for_rate(4, snoozes=3, retry_after=90).delay == 90
-    assert wait_for_rate(4, snoozes=3, retry_after=1e9).delay == 3600
+    assert wait_for_rate(4, snoozes=3, retry_after=10_072).delay == 10_072
+    assert wait_for_rate(4, snoozes=3, retry_after=1e9).delay == 86_400
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,23 @@ from aiohttp import web
 
 from msgctl.local.fakes import telegram_markup
 
-Answer = tuple[int, dict[str, Any]] | web.Response | str
-"""A status and a JSON body, a whole response, `hang` (no answer), `cut` (the line is cut after reading),
-or `lost` (it is taken, and the line is cut instead of the answer)."""
+
+@dataclass(frozen=True)
+class Raw:
+    """An answer byte for byte."""
+
+    status: int
+    body: bytes | str = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    is_taken: bool = False
+    """Whether the provider takes the message, whatever it answers."""
+    missing_bytes: int = 0
+    """How many bytes of the body the line is cut before."""
+
+
+Answer = tuple[int, dict[str, Any]] | web.Response | Raw | str
+"""A status and a JSON body, a whole response, an answer byte for byte, `hang` (no answer), `cut` (the line is cut
+after reading), or `lost` (it is taken, and the line is cut instead of the answer)."""
 
 
 @dataclass
@@ -99,10 +113,24 @@ class Providers:
             if request.transport is not None:
                 request.transport.close()
             return web.Response()
+        if isinstance(answer, Raw):
+            return await self._give_raw(request, seen, answer)
         if isinstance(answer, web.Response):
             return answer
         status, document = answer
         return web.json_response(document, status=status)
+
+    async def _give_raw(self, request: web.Request, seen: Request, answer: Raw) -> web.StreamResponse:
+        if answer.is_taken:
+            self._judge(seen)
+        body = answer.body.encode() if isinstance(answer.body, str) else answer.body
+        reply = web.StreamResponse(status=answer.status, headers=answer.headers)
+        reply.content_length = len(body) + answer.missing_bytes
+        await reply.prepare(request)
+        await reply.write(body)
+        if answer.missing_bytes and request.transport is not None:
+            request.transport.close()
+        return reply
 
     def _judge(self, request: Request) -> Answer:
         if self.sick and "/bot" in request.path:

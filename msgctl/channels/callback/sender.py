@@ -74,7 +74,7 @@ class CallbackSender:
         client = self._client if trusted else self._guarded_client
         answer = await client.post(url, who="callback", headers=headers, body=body)
         if not answer.ok:
-            raise failure("callback", answer, answer.status, CODES)
+            raise failure("callback", answer, answer.status, CODES, deduplicates=True)
         return ""
 
 

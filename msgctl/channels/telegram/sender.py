@@ -1,26 +1,23 @@
 """The sender of Telegram, through the Bot API."""
 
-import re
 from typing import Any, ClassVar
 
 import msgspec
 
-from msgctl.channels.error_codes import failure
 from msgctl.channels.send_limits import SendLimits, digest, rate
-from msgctl.channels.telegram.errors import CODES
+from msgctl.channels.telegram.answers import correct, sent_id
 from msgctl.channels.telegram.rate_limits import bot_rate
 from msgctl.channels.text.composer import TELEGRAM
 from msgctl.channels.text.reply import compose_reply
 from msgctl.channels.text.styled import TextPart
 from msgctl.config.settings import Settings
-from msgctl.domain.errors import BadAddress, DeliveryFailed, DeliveryUnknown
+from msgctl.domain.errors import BadAddress, DeliveryUnknown
 from msgctl.domain.messages import Response
 from msgctl.http.client import Answer, HttpClient
 
 PARSE_MODES = frozenset({"HTML", "Markdown", "MarkdownV2"})
-MARKUP_FIELDS = frozenset({"parse_mode", "entities"})
-BAD_MARKUP_REGEX = re.compile(r"can't parse|entit(?:y|ies)", re.IGNORECASE)
-"""What Telegram says of mark-up that it refuses: `can't parse entities`, `ENTITY_BOUNDS_INVALID` and its like."""
+MAX_CORRECTIONS = 3
+"""How often a rejected message is sent again in a corrected form: its markup, its reply, and its chat."""
 GROUP_RATE, GROUP_BURST = 20 / 60, 20
 """Messages per second to a group, and the burst."""
 
@@ -47,8 +44,7 @@ class TelegramSender:
         chat = _chat(response)
         bot = self._bot(response)
         name = f"telegram:chat:{digest(f'{bot} {chat}')}"
-        is_group = str(chat).startswith(("-", "@"))
-        per_second, burst = (GROUP_RATE, GROUP_BURST) if is_group else (self._settings.chat_rate, 1)
+        per_second, burst = (GROUP_RATE, GROUP_BURST) if _is_group(chat) else (self._settings.chat_rate, 1)
         return SendLimits((bot_rate(bot, self._settings.rate), rate("chat", name, per_second, burst)))
 
     def unknown_policy(self, response: Response) -> str:  # noqa: ARG002 - it is the same for all bots
@@ -73,7 +69,7 @@ class TelegramSender:
         return compose_reply(response, TELEGRAM, self._reply_settings, markup=_parse_mode(response))
 
     async def send(self, response: Response, part: TextPart, *, first: bool) -> str:
-        """Send one part and return Telegram's `message_id`; send mark-up that it refuses again as plain text.
+        """Send one part and return Telegram's `message_id`; correct what it rejects if `correct` can.
 
         Raises:
             DeliveryFailed: as `ChannelSender.send` says.
@@ -81,15 +77,12 @@ class TelegramSender:
         message = _message(response, part, first=first)
         bot = self._bot(response)
         answer = await self._call(bot, message)
-        if message.keys() & MARKUP_FIELDS and _refuses_markup(answer):
-            plain = {name: value for name, value in message.items() if name not in MARKUP_FIELDS}
-            answer = await self._call(bot, plain)
-        if not answer.ok:
-            raise _rejection(answer)
-        result = answer.document().get("result")
-        if not isinstance(result, dict) or "message_id" not in result:
-            raise DeliveryUnknown("telegram answered without the id of a message.", code="telegram_no_id")
-        return str(result["message_id"])
+        for _ in range(MAX_CORRECTIONS):
+            if (corrected := correct(message, answer)) is None:
+                break
+            message = corrected
+            answer = await self._call(bot, message)
+        return sent_id(answer, is_group=_is_group(_chat(response)))
 
     def _bot(self, response: Response) -> str:
         """Return the id of the bot that sends a response."""
@@ -116,6 +109,10 @@ def _chat(response: Response) -> int | str:
     return chat_id
 
 
+def _is_group(chat: int | str) -> bool:
+    return str(chat).startswith(("-", "@"))
+
+
 def _parse_mode(response: Response) -> str:
     """Return the mark-up that the response declares; empty if it declares none."""
     mode = response.channel_metadata.get("parseMode")
@@ -139,14 +136,3 @@ def _message(response: Response, part: TextPart, *, first: bool) -> dict[str, An
     elif mode:
         message["parse_mode"] = mode
     return message
-
-
-def _refuses_markup(answer: Answer) -> bool:
-    return answer.status == 400 and BAD_MARKUP_REGEX.search(str(answer.document().get("description"))) is not None
-
-
-def _rejection(answer: Answer) -> DeliveryFailed:
-    parameters = answer.document().get("parameters")
-    seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
-    retry_after = float(seconds) if isinstance(seconds, int | float) else None
-    return failure("telegram", answer, answer.status, CODES, retry_after=retry_after)

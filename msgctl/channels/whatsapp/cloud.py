@@ -1,5 +1,6 @@
 """WhatsApp through Meta's Cloud API."""
 
+import re
 from typing import ClassVar
 
 import msgspec
@@ -11,6 +12,9 @@ from msgctl.channels.whatsapp.errors import CLOUD_CODES
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import BadAddress, DeliveryFailed, DeliveryUnknown
 from msgctl.http.client import Answer, HttpClient
+
+WAMID_REGEX = re.compile(r'"id"\s*:\s*"(wamid\.[^"\\]+)"')
+"""Where Meta puts the id of the sent message."""
 
 
 class WhatsAppCloud:
@@ -72,14 +76,16 @@ def _sent_id(answer: Answer) -> str:
     try:
         return str(answer.document()["messages"][0]["id"])
     except (KeyError, IndexError, TypeError):
+        if cut := WAMID_REGEX.search(answer.text()):
+            return cut[1]  # the answer broke off behind the id
         raise DeliveryUnknown(
-            f"whatsapp answered HTTP {answer.status} without the id of a message.", code="whatsapp_no_id"
+            f"whatsapp answered HTTP {answer.status} without the id of a message.",
+            code="whatsapp_no_id",
+            is_probably_sent=answer.claims_json,
         ) from None
 
 
 def _failure(answer: Answer) -> DeliveryFailed:
     error = answer.document().get("error")
     number = error.get("code") if isinstance(error, dict) else None
-    if not isinstance(number, int):
-        return answer.rejection("whatsapp")
-    return failure("whatsapp", answer, number, CLOUD_CODES)
+    return failure("whatsapp", answer, number if isinstance(number, int) else None, CLOUD_CODES, rate="number")

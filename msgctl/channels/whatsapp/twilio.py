@@ -2,6 +2,7 @@
 
 import base64
 import email.utils
+import re
 import time
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -12,11 +13,14 @@ from msgctl.channels.text.composer import WHATSAPP_TWILIO, Dialect
 from msgctl.channels.whatsapp.addresses import STATUS_PATH, Text
 from msgctl.channels.whatsapp.errors import TWILIO_CODES
 from msgctl.config.settings import Settings
-from msgctl.domain.errors import BadAddress, DeliveryUnknown
+from msgctl.domain.errors import BadAddress, DeliveryFailed, DeliveryUnknown, ProviderUnreachable
 from msgctl.http.client import Answer, HttpClient
 
 TWILIO_CLOCK_SKEW_S = 60.0
 """Seconds by which the clocks of Twilio and msgctl may differ."""
+
+SID_REGEX = re.compile(r'"sid"\s*:\s*"((?:SM|MM)[0-9A-Za-z]+)"')
+"""Where Twilio puts the SID of the message."""
 
 
 class WhatsAppTwilio:
@@ -48,7 +52,7 @@ class WhatsAppTwilio:
         )
         messages = answer.document().get("messages")
         if not answer.ok or not isinstance(messages, list):
-            raise answer.rejection("twilio")
+            raise ProviderUnreachable(f"twilio answered HTTP {answer.status} instead of its list of messages.")
         earliest = datetime.fromtimestamp(since - TWILIO_CLOCK_SKEW_S, UTC)
         for message in messages:
             if _matches(message, text) and _created_at(message) >= earliest:
@@ -108,12 +112,20 @@ def _created_at(message: dict[str, Any]) -> datetime:
 
 
 def _sent_id(answer: Answer) -> str:
+    if not answer.ok:
+        raise _failure(answer)
     document = answer.document()
-    if answer.ok:
-        if not isinstance(document.get("sid"), str):
-            raise DeliveryUnknown(f"twilio answered HTTP {answer.status} without a SID.", code="twilio_no_id")
-        return str(document["sid"])
-    number = document.get("code")
-    if not isinstance(number, int):
-        raise answer.rejection("twilio")
-    raise failure("twilio", answer, number, TWILIO_CODES)
+    if isinstance(sid := document.get("sid"), str):
+        return sid
+    if cut := SID_REGEX.search(answer.text()):
+        return cut[1]  # the answer broke off behind the SID
+    raise DeliveryUnknown(f"twilio answered HTTP {answer.status} without a SID.", code="twilio_no_id")
+
+
+def _failure(answer: Answer) -> DeliveryFailed:
+    """Return the error of an answer; after any server error, Twilio's list tells whether the message was taken."""
+    number = answer.document().get("code")
+    error = failure("twilio", answer, number if isinstance(number, int) else None, TWILIO_CODES, rate="number")
+    if not error.is_doubtful:
+        return error
+    return DeliveryUnknown(error.message, code=error.code, retry_after=error.retry_after)

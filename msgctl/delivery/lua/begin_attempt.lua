@@ -15,8 +15,9 @@
 --       1 if the receiver deduplicates, TTL of the record in ms, 1 to send an UNKNOWN part once more,
 --       window ('': none), URL ('': none), then for each bucket: name, ms that a send costs, burst.
 -- Safe to send twice: the second run finds its own token. (A probe or the charge of a bucket may be wasted.)
--- Returns {'permitted', part, attempts, resends, texts, rejection, waits}, rejection: '', 'window_closed' or
---   'callback_gone'; texts: false if a version that did not store parts has begun the delivery,
+-- Returns {'permitted', part, attempts, resends, texts, rejection, waits, doubted}, rejection: '', 'window_closed' or
+--   'callback_gone'; doubted: 1 if this part may have arrived before; texts: false if a version that did not store
+--   parts has begun the delivery,
 --   {'unknown', part, attempts, resends, texts, ms at which it was sent, code, text, 1 if newly detected}: the caller
 --   must resolve it,
 --   {'not_yet', ms at which to ask again}, {'rate_limited', ms to wait}, {'channel_held'} or {'ended', state}.
@@ -73,21 +74,26 @@ local function rejection()
 end
 
 local record = redis.call('HMGET', key, 'state', 'token', 'part', 'attempts', 'sendingAt', 'resends', 'endedAt', 'resolver',
-  'code', 'text', 'waits', 'texts')
+  'code', 'text', 'waits', 'texts', 'doubted')
 local state, part, resends = record[1], tonumber(record[3] or 0), tonumber(record[6] or 0)
 local waits, texts = tonumber(record[11] or 0), record[12]
+local doubted = record[13] and 1 or 0
 local function unknown(newly_detected)
   local sent_at = tonumber(record[5] or now)
-  return {'unknown', part, tonumber(record[4] or 0), resends, texts, sent_at, record[9] or '', record[10] or '', newly_detected}
+  local code, text = record[9] or '', record[10] or ''
+  return {'unknown', part, tonumber(record[4] or 0), resends, texts, sent_at, code, text, newly_detected}
 end
 
 -- Acknowledged by another subscriber, or cut from the stream and put back as another entry.
 if #redis.call('XPENDING', K.responses, K.responses_group, entry, entry, 1) == 0 then return {'ended', 'not pending'} end
 if state == 'SENDING' then
-  if record[2] == token then return {'permitted', part, tonumber(record[4]), resends, texts, rejection(), waits} end
+  if record[2] == token then
+    return {'permitted', part, tonumber(record[4]), resends, texts, rejection(), waits, doubted}
+  end
   if not idempotent then
     record[9], record[10] = 'sender_lost', 'The subscriber died while it was sending this: it may have arrived.'
-    redis.call('HSET', key, 'state', 'UNKNOWN', 'resolver', token, 'code', record[9], 'text', record[10])
+    redis.call('HSET', key, 'state', 'UNKNOWN', 'resolver', token, 'code', record[9], 'text', record[10],
+      'doubted', 1)
     record_event(id, 'unknown', 'subscriber', 'code', 'sender_lost', 'again_ms', 0)
     return unknown(1)
   end
@@ -122,4 +128,4 @@ redis.call('PEXPIRE', key, ttl)
 local attempts = redis.call('HINCRBY', key, 'attempts', 1)
 record_event(id, 'sending', 'subscriber', 'channel', channel, 'part', part, 'attempt', attempts,
   'repeatable', idempotent and 1 or 0)
-return {'permitted', part, attempts, resends, texts, rejection(), waits}
+return {'permitted', part, attempts, resends, texts, rejection(), waits, doubted}

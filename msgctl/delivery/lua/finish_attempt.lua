@@ -29,6 +29,7 @@ redis.call('ZREM', K.postponed, id)
 if state == 'NEW' or state == 'SENT' then close_channel_breaker(record[6]) end
 if state == 'NEW' then
   redis.call('HSET', key, 'attempts', 0, 'resends', 0, 'waits', 0)
+  redis.call('HDEL', key, 'doubted')
   record_event(id, 'part_sent', 'subscriber', 'part', part, 'provider', provider_id)
   if is_late and record[7] then  -- its entry is acknowledged: maintain_stream brings the next part
     redis.call('ZADD', K.postponed, now_ms(), id)

@@ -3,22 +3,39 @@
 --   msgctl:channel:NAME   HASH    {code, text, failedAt} of the last failure; {pausedAt, reason}: stopped, until an
 --                                 operator resumes it; {streak, openings, openUntil}: its circuit breaker
 --   msgctl:bucket:NAME    STRING  no process sends within this rate before the pause has passed
+--   msgctl:limited:NAME   ZSET    the narrow rates of a wider one that were exceeded lately, by the ms: several of them
+--                                 close the wider one as well
 --   msgctl:callbacks:gone ZSET    URLs that are not called, by the ms until which
 --
 -- ARGV: channel, code, text, effect (answers: the provider works; breaks; stops), bucket ('': none), ms that a send
 --       costs, burst, ms to close it for, URL that is gone ('': none), ms for which it is not called, then of the
---       circuit breaker: streak that opens it, ms of the first opening, longest opening.
+--       circuit breaker: streak that opens it, ms of the first opening, longest opening; then the wider rate: bucket
+--       ('': none), ms that a send costs, burst.
 -- Sent twice it may count a failure twice. Returns 'stopped' or 'opened' if this run did that, else ''.
 local channel, code, text, effect, bucket, url = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[9]
 local key = K.channel_state .. channel
 local now = now_ms()
 redis.call('HSET', key, 'code', code, 'text', text, 'failedAt', now)
 
-if bucket ~= '' then
-  local full_at = now + ARGV[8] + ARGV[6] * (ARGV[7] - 1)
-  full_at = math.max(full_at, tonumber(redis.call('GET', K.bucket .. bucket) or 0))
-  redis.call('SET', K.bucket .. bucket, string.format('%.3f', full_at), 'PX', math.ceil(full_at - now) + 1000)
+local NARROW_RATES, WITHIN_MS = 3, 10000
+
+local function close_rate(name, interval, burst)
+  local full_at = now + ARGV[8] + interval * (burst - 1)
+  full_at = math.max(full_at, tonumber(redis.call('GET', K.bucket .. name) or 0))
+  redis.call('SET', K.bucket .. name, string.format('%.3f', full_at), 'PX', math.ceil(full_at - now) + 1000)
 end
+
+-- Whether several narrow rates of a wider one were exceeded within a short time.
+local function is_wider_exceeded(wider)
+  local key_of_narrow = K.limited .. wider
+  redis.call('ZREMRANGEBYSCORE', key_of_narrow, '-inf', now - WITHIN_MS)
+  redis.call('ZADD', key_of_narrow, now, bucket)
+  redis.call('PEXPIRE', key_of_narrow, WITHIN_MS)
+  return redis.call('ZCARD', key_of_narrow) >= NARROW_RATES
+end
+
+if bucket ~= '' then close_rate(bucket, ARGV[6], ARGV[7]) end
+if bucket ~= '' and ARGV[14] ~= '' and is_wider_exceeded(ARGV[14]) then close_rate(ARGV[14], ARGV[15], ARGV[16]) end
 if url ~= '' then
   redis.call('ZREMRANGEBYSCORE', K.callbacks_gone, '-inf', now)
   redis.call('ZADD', K.callbacks_gone, now + ARGV[10], url)

@@ -5,13 +5,14 @@
 --
 --   msgctl:responses     STREAM  acknowledged; the gate, so that this happens once per entry
 --   msgctl:delivery:ID   HASH    NEW again (or UNKNOWN, to be resolved), and keeps the body until maintain_stream puts
---                                it back; paced: it has been postponed before
+--                                it back; paced: it has been postponed before; doubted: this part may have arrived
 --   msgctl:postponed     ZSET    by the ms at which it is due
 --   msgctl:held:CHANNEL  ZSET    instead, for a paused or broken channel; oldest first
 --
 -- ARGV: id, its stream entry, token of the attempt ('': none was started), ms from now or (negative) the ms at which
 --       it is due, channel, body, code, text ('': nothing failed), TTL of the record in ms, beyond the delay,
---       new state (NEW, UNKNOWN), 1 to hold it for its channel, 1 if the attempt does not count (but as a wait).
+--       new state (NEW, UNKNOWN), 1 to hold it for its channel, 1 if the attempt does not count (but as a wait),
+--       1 if the next attempt sends this part again although nobody can be sure that this one sent nothing.
 -- An attempt that another subscriber has taken over is left to that one.
 -- Safe to send twice. Returns 1 if this run did it.
 local id, entry, token, delay, channel, body = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
@@ -33,6 +34,8 @@ if uncounted and is_sending then
   redis.call('HINCRBY', key, 'attempts', -1)
   redis.call('HINCRBY', key, 'waits', 1)
 end
+if ARGV[13] == '1' and is_sending then redis.call('HINCRBY', key, 'resends', 1) end
+if target == 'UNKNOWN' then redis.call('HSET', key, 'doubted', 1) end
 if code ~= '' then
   redis.call('HSET', key, 'code', code, 'text', ARGV[8])
   if target == 'UNKNOWN' and is_sending then

@@ -15,7 +15,7 @@ local function retry(id, key, record)
   if not record[2] then return 'body_gone' end
   if dry then return 'would_retry' end
   redis.call('HSET', key, 'state', 'NEW', 'attempts', 0, 'resends', 0, 'retriedAt', now)
-  redis.call('HDEL', key, 'endedAt', 'code', 'text', 'receipt', 'receiptAt')
+  redis.call('HDEL', key, 'endedAt', 'code', 'text', 'receipt', 'receiptAt', 'doubted')
   redis.call('ZADD', K.postponed, now, id)
   record_event(id, 'postponed', 'operator', 'again_ms', 0)
   return 'retried'

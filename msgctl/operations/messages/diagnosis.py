@@ -76,6 +76,7 @@ CAUSE_BY_CODE = {
     "callback_gone": "The callback answered 410 Gone.",
     "not_configured": "The channel is not set up: msgctl channel list",
     "provider_unreachable": "Its provider cannot be reached.",
+    "request_invalid": "A setting of its channel makes the request invalid.",
     "sender_lost": "The subscriber ended while it was sending.",
 }
 

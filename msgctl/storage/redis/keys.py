@@ -97,6 +97,7 @@ CHANNEL_STATE = (
 )
 CHANNEL_PROBE = ":probe"  # msgctl:channel:NAME + this: STRING with a TTL, somebody tries a broken channel
 BUCKET = "msgctl:bucket:"  # + name: STRING with a TTL, the ms by which what was sent is within the rate again
+LIMITED = "msgctl:limited:"  # + name of a bucket: ZSET with a TTL, the narrower buckets that were closed lately
 CALLBACKS_GONE = (
     "msgctl:callbacks:gone"  # ZSET of "digest host" of URLs that said 410, by the ms they may be tried again
 )
