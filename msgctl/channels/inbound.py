@@ -30,13 +30,17 @@ class InboundText(msgspec.Struct, frozen=True):
     """The `channelMetadata` of the reply: the address of that chat."""
     agent_id: str
     phone: str = ""
-    """WhatsApp: the customer's number, for the 24 h window."""
+    """WhatsApp: the customer's number, or user id if the number is hidden, for the 24 h window."""
     said_at: float = 0.0
     """The Unix second in which it was written, for the 24 h window; 0: now."""
     customer: Customer | UnsetType = UNSET
     """Who wrote it, as far as the provider says."""
     quoted: Quoted | UnsetType = UNSET
     """The message that it answers, as far as the provider says."""
+    aliases: tuple[str, ...] = ()
+    """The conversation ids that the other addresses of the same customer lead to."""
+    other_addresses: tuple[str, ...] = ()
+    """WhatsApp: the other addresses of the customer, for the 24 h window."""
 
 
 class InboundOther(msgspec.Struct, frozen=True):
@@ -51,6 +55,8 @@ class InboundOther(msgspec.Struct, frozen=True):
     metadata: dict[str, Any] = msgspec.field(default_factory=dict)
     phone: str = ""
     said_at: float = 0.0
+    aliases: tuple[str, ...] = ()
+    other_addresses: tuple[str, ...] = ()
 
 
 class InboundEvent(msgspec.Struct, frozen=True):
@@ -59,6 +65,15 @@ class InboundEvent(msgspec.Struct, frozen=True):
     channel: Channel
     kind: str
     """The provider's name of its kind, as `kind_of` returns it."""
+
+
+class InboundMove(msgspec.Struct, frozen=True):
+    """A record that tells of a new address of a customer or a chat; the conversation is to stay the same."""
+
+    channel: Channel
+    kind: str
+    conversation_ids: tuple[str, ...]
+    """The ids that the old and the new addresses lead to, the old ones first."""
 
 
 class InboundRefused(msgspec.Struct, frozen=True):
@@ -85,7 +100,7 @@ class StatusUpdate(msgspec.Struct, frozen=True):
     """The error code of `failed`, as in a delivery record, e.g. `whatsapp_131026`."""
 
 
-Inbound = InboundText | InboundOther | InboundEvent | InboundRefused | StatusUpdate
+Inbound = InboundText | InboundOther | InboundEvent | InboundMove | InboundRefused | StatusUpdate
 
 
 def for_nobody(channel: Channel, why: str) -> InboundRefused:

@@ -134,6 +134,9 @@ class InboundSettings(Section):
     belongs to the user who owns the agent."""
     edits: bool = False
     """Whether a text that the customer edited is answered again. Otherwise the edit is counted and logged."""
+    groups: bool = False
+    """Whether texts in WhatsApp groups are answered, in the group. Otherwise they are counted and logged. Which
+    messages of a group a Telegram bot receives is decided by its privacy mode."""
     unreadable: str = Field("", max_length=1000)
     """The reply to a message without text, such as a voice message or a picture without a caption, e.g.
     `Sorry, I can only read text.` It is sent at most once per minute. Empty: no reply. Such a message is always

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
-from msgctl.channels.inbound import Inbound, InboundOther, InboundText
+from msgctl.channels.inbound import Inbound, InboundMove, InboundOther, InboundText
 from msgctl.domain.errors import MsgctlError, RedisUnavailable, Unavailable
 from msgctl.inbound.refusals import RefusalAccount
 from msgctl.observability import logs
@@ -57,10 +57,7 @@ class InboundBatch:
         Raises:
             Unavailable: a record could not be taken, so the provider must repeat the webhook. All others were.
         """
-        rows: dict[str, list[Inbound]] = {}
-        for number, item in enumerate(items):
-            rows.setdefault(_order_key(item) or f"{number}", []).append(item)
-        await asyncio.gather(*map(self._process_row, rows.values()))
+        await asyncio.gather(*map(self._process_row, _rows(items)))
         if self._worst is not None:
             raise self._worst
 
@@ -96,6 +93,25 @@ class InboundBatch:
         return None
 
 
-def _order_key(item: Inbound) -> str:
-    """Return what items must have in common to be processed in order; empty for an item without a predecessor."""
-    return item.conversation_id if isinstance(item, InboundText | InboundOther) else ""
+def _rows(items: Iterable[Inbound]) -> list[list[Inbound]]:
+    """Return the items in rows: those of one customer are in one row, in their order."""
+    rows: list[list[Inbound]] = []
+    row_of: dict[str, list[Inbound]] = {}
+    for item in items:
+        names = _customer_ids(item)
+        row = next((row_of[name] for name in names if name in row_of), None)
+        if row is None:
+            row = []
+            rows.append(row)
+        row.append(item)
+        row_of |= dict.fromkeys(names, row)
+    return rows
+
+
+def _customer_ids(item: Inbound) -> tuple[str, ...]:
+    """Return the ids of which items must have one in common to be processed in order."""
+    if isinstance(item, InboundMove):
+        return item.conversation_ids
+    if isinstance(item, InboundText | InboundOther) and item.conversation_id:
+        return (item.conversation_id, *item.aliases)
+    return ()

@@ -2,9 +2,12 @@
 
 import time
 
+import msgspec
+
 from msgctl.channels.inbound import (
     Inbound,
     InboundEvent,
+    InboundMove,
     InboundOther,
     InboundRefused,
     InboundText,
@@ -16,6 +19,7 @@ from msgctl.delivery.delivery_record import update_status
 from msgctl.delivery.error_help import advise
 from msgctl.delivery.response_stream import publish_operator_message
 from msgctl.domain.errors import Conflict, InvalidInput, NotFound, TryLater, Unavailable
+from msgctl.inbound.conversations import ConversationDirectory
 from msgctl.inbound.refusals import RefusalAccount
 from msgctl.intake.accept import AgentDirectory, Intake, Submission
 from msgctl.observability.metrics import definitions as metrics
@@ -45,6 +49,7 @@ class InboundProcessor:
         self._settings = settings
         self._intake = intake
         self._agents = agents
+        self._conversations = ConversationDirectory(redis, settings)
         self.refusals = RefusalAccount()
         """The account of records that were not taken."""
 
@@ -55,6 +60,9 @@ class InboundProcessor:
             Unavailable: it cannot be processed now; the provider repeats it.
         """
         match item:
+            case InboundMove():
+                await self._conversations.resolve(*item.conversation_ids)
+                self.refusals.note(item.channel, item.kind)
             case StatusUpdate():
                 await update_status(
                     self._redis,
@@ -74,10 +82,14 @@ class InboundProcessor:
     async def _process_once(self, item: InboundText | InboundOther) -> None:
         key = keys.INBOUND + item.message_id
         if item.phone:
-            await self._open_window(item.phone, min(item.said_at or time.time(), time.time()))
+            for address in (item.phone, *item.other_addresses):
+                await self._open_window(address, min(item.said_at or time.time(), time.time()))
         if await self._redis.exists(key):
             metrics.INBOUND_MESSAGES.labels(item.channel, "repeated").inc()
             return
+        if item.conversation_id:
+            conversation_id = await self._conversations.resolve(item.conversation_id, *item.aliases)
+            item = msgspec.structs.replace(item, conversation_id=conversation_id)
         if isinstance(item, InboundText):
             has_ended = await self._accept(item)
         else:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from msgctl.channels.send_limits import digest
 from msgctl.channels.text.styled import TextPart
 from msgctl.channels.whatsapp.sender import WhatsAppSender
 from msgctl.config.settings import Settings
@@ -12,6 +13,7 @@ from tests.support.providers import Providers
 from tests.support.replies import response
 
 TO = {"to": "5511999990000"}
+USER_ID = "BR.1393000000000001"
 BY_TWILIO = TO | {"provider": "twilio"}
 
 
@@ -38,6 +40,42 @@ async def test_the_request_to_meta(whatsapp: WhatsAppSender, providers: Provider
         "text": {"body": "Olá"},
         "biz_opaque_callback_data": "m-1",
     }
+
+
+@pytest.mark.parametrize(
+    ("metadata", "fields"),
+    [
+        ({"recipient": USER_ID}, {"recipient_type": "individual", "recipient": USER_ID}),
+        ({"to": USER_ID}, {"recipient_type": "individual", "recipient": USER_ID}),
+        (TO | {"recipient": USER_ID}, {"recipient_type": "individual", "to": "+5511999990000"}),
+        (TO | {"group": "Y2FwaQ"}, {"recipient_type": "group", "to": "Y2FwaQ"}),
+    ],
+)
+async def test_meta_is_told_the_receiver(
+    whatsapp: WhatsAppSender, providers: Providers, metadata: dict[str, str], fields: dict[str, str]
+) -> None:
+    """A user id goes into `recipient`, since Meta accepts it in `to` and delivers nothing; a number goes first."""
+    await whatsapp.send(response(Channel.WHATSAPP, metadata), TextPart("x"), first=True)
+    [request] = providers.requests
+    sent = {name: request.json[name] for name in ("recipient_type", "to", "recipient") if name in request.json}
+    assert sent == fields
+
+
+async def test_twilio_is_told_the_receiver(whatsapp: WhatsAppSender, providers: Providers) -> None:
+    """A user id stands where the number does, and groups do not exist there."""
+    by_twilio = {"provider": "twilio", "recipient": USER_ID}
+    await whatsapp.send(response(Channel.WHATSAPP, by_twilio), TextPart("x"), first=True)
+    assert providers.requests[0].form["To"] == f"whatsapp:{USER_ID}"
+    with pytest.raises(BadAddress, match="groups"):
+        await whatsapp.send(response(Channel.WHATSAPP, by_twilio | {"group": "Y2FwaQ"}), TextPart("x"), first=True)
+
+
+def test_a_user_id_has_its_own_window_and_a_group_has_none(whatsapp: WhatsAppSender) -> None:
+    """The window of a customer without a number is kept under the user id."""
+    by_id = whatsapp.send_limits(response(Channel.WHATSAPP, {"recipient": USER_ID}))
+    in_group = whatsapp.send_limits(response(Channel.WHATSAPP, {"group": "Y2FwaQ"}))
+    assert by_id.window == digest(USER_ID)
+    assert in_group.window == ""
 
 
 async def test_the_request_to_twilio(whatsapp: WhatsAppSender, providers: Providers) -> None:

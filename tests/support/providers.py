@@ -173,9 +173,16 @@ class Providers:
         if request.headers.get("Authorization") != "Bearer meta-token":
             return 401, {"error": {"code": 190, "message": "Invalid OAuth access token"}}
         message = request.json
-        needed = {"messaging_product", "recipient_type", "to", "type", "text", "biz_opaque_callback_data"}
-        if set(message) != needed or not 1 <= len(message["text"]["body"]) <= 4096:
+        needed = {"messaging_product", "recipient_type", "type", "text", "biz_opaque_callback_data"}
+        receiver = set(message) - needed
+        if (
+            receiver not in ({"to"}, {"recipient"})
+            or not needed <= set(message)
+            or not 1 <= len(message["text"]["body"]) <= 4096
+        ):
             return 400, {"error": {"code": 100, "message": "Invalid parameter"}}
+        if message.get("to", "").startswith("BR."):
+            return 400, {"error": {"code": 100, "message": "A user id is no phone number"}}
         return 200, {"messaging_product": "whatsapp", "messages": [{"id": f"wamid.{next(self._numbers)}"}]}
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from msgctl.channels.error_codes import failure
 from msgctl.channels.text.composer import WHATSAPP, Dialect
-from msgctl.channels.whatsapp.addresses import Text
+from msgctl.channels.whatsapp.addresses import Recipient, Text
 from msgctl.channels.whatsapp.errors import CLOUD_CODES
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import BadAddress, DeliveryFailed, DeliveryUnknown
@@ -55,8 +55,7 @@ class WhatsAppCloud:
             )
         message = {
             "messaging_product": "whatsapp",
-            "recipient_type": "individual",
-            "to": text.to,
+            **_receiver(text.to),
             "type": "text",
             "text": {"body": text.body},
             "biz_opaque_callback_data": text.message_id,
@@ -68,6 +67,13 @@ class WhatsAppCloud:
             body=msgspec.json.encode(message),
         )
         return _sent_id(answer)
+
+
+def _receiver(to: Recipient) -> dict[str, str]:
+    """Return the fields that name the receiver. A user id in `to` would be accepted and never delivered."""
+    if to.group:
+        return {"recipient_type": "group", "to": to.group}
+    return {"recipient_type": "individual"} | ({"to": to.phone} if to.phone else {"recipient": to.user_id})
 
 
 def _sent_id(answer: Answer) -> str:

@@ -8,17 +8,13 @@ from typing import Any
 from msgctl.channels.inbound import (
     Inbound,
     InboundEvent,
-    InboundOther,
     InboundRefused,
-    InboundText,
     StatusUpdate,
-    derive_id,
     for_nobody,
     kind_of,
 )
 from msgctl.channels.webhook import WebhookRequest, WebhookResult, parse_json
-from msgctl.channels.whatsapp.cloud_content import CONTENT_KINDS, text_of
-from msgctl.channels.whatsapp.customer import read_cloud_customer, read_cloud_quoted
+from msgctl.channels.whatsapp.cloud_messages import parse_message
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import NotFound, Unauthorized
 from msgctl.domain.messages import Channel
@@ -29,12 +25,10 @@ MESSAGES_FIELD = "messages"
 """The webhook field of messages and statuses."""
 COMPANION_FIELDS = frozenset({"messaging_product", "metadata", "contacts"})
 """The members of a value that hold no records."""
-MAX_TIMESTAMP_DIGITS = 12
 UNKNOWN_NUMBER = (
     "A webhook is for a phone number id that no setting names: set [whatsapp] phone_number_id to it, or add"
     " whatsapp:PHONE_NUMBER_ID=AGENT to [inbound] routes."
 )
-NO_AGENT = "No agent answers this number: set [whatsapp] agent, or add it to [inbound] routes."
 UNREADABLE = InboundRefused(Channel.WHATSAPP, "unreadable", "A record has another form than Meta documents.")
 
 log = logs.get_logger(__name__)
@@ -133,57 +127,6 @@ def _phone_number_id(value: dict[str, Any]) -> str:
     return str(number) if isinstance(number, str | int) else ""
 
 
-def _agent_id(settings: Settings, number: str) -> str:
-    """Return the id of the agent that answers for a configured number, or an empty text."""
-    routed = settings.inbound.agents("whatsapp").get(number, "")
-    return routed or (settings.whatsapp.agent if number == settings.whatsapp.phone_number_id else "")
-
-
-def _parse_message(settings: Settings, number: str, message: dict[str, Any], value: dict[str, Any]) -> Inbound:
-    wamid, sender, agent = message.get("id"), message.get("from"), _agent_id(settings, number)
-    if not agent:
-        return for_nobody(Channel.WHATSAPP, NO_AGENT)
-    if not isinstance(wamid, str) or not wamid:
-        return InboundRefused(
-            Channel.WHATSAPP, "no_id", "A message has no id, so a repetition could not be recognized."
-        )
-    if not isinstance(sender, str) or not sender:
-        return InboundRefused(
-            Channel.WHATSAPP, "no_sender", "A message names no sender, so nobody could be answered."
-        )
-    phone = f"+{sender.lstrip('+')}"
-    metadata = {"to": phone, "provider": "cloud"}
-    if number != settings.whatsapp.phone_number_id:
-        metadata["from"] = number
-    message_id, conversation_id = derive_id("wa", wamid), derive_id("wa", number, phone)
-    said_at = _said_at(message)
-    text = text_of(message, edits=settings.inbound.edits)
-    if not text:
-        kind = kind_of(message.get("type"))
-        answered_in = conversation_id if kind in CONTENT_KINDS else ""
-        return InboundOther(message_id, Channel.WHATSAPP, kind, answered_in, metadata, phone, said_at)
-    return InboundText(
-        message_id,
-        conversation_id,
-        Channel.WHATSAPP,
-        text,
-        metadata,
-        agent,
-        phone,
-        said_at,
-        customer=read_cloud_customer(value.get("contacts"), message, phone),
-        quoted=read_cloud_quoted(message),
-    )
-
-
-def _said_at(message: dict[str, Any]) -> float:
-    """Return the Unix second of a message; 0 if it names none."""
-    seconds = str(message.get("timestamp", ""))
-    return (
-        float(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) <= MAX_TIMESTAMP_DIGITS else 0.0
-    )
-
-
 def _parse_status(_settings: Settings, _number: str, status: dict[str, Any], _value: dict[str, Any]) -> Inbound:
     message_id, wamid, name = status.get("biz_opaque_callback_data"), status.get("id"), status.get("status")
     if not isinstance(wamid, str) or not isinstance(name, str):
@@ -197,7 +140,7 @@ def _parse_status(_settings: Settings, _number: str, status: dict[str, Any], _va
 
 
 RecordParser = Callable[[Settings, str, dict[str, Any], dict[str, Any]], Inbound]
-RECORD_PARSERS: Mapping[str, RecordParser] = {"messages": _parse_message, "statuses": _parse_status}
+RECORD_PARSERS: Mapping[str, RecordParser] = {"messages": parse_message, "statuses": _parse_status}
 """The lists of records in a value, and the function that parses one of them."""
 
 

@@ -6,7 +6,7 @@ from msgctl.channels.send_limits import Bucket, SendLimits, digest
 from msgctl.channels.text.composer import Dialect
 from msgctl.channels.text.reply import compose_reply
 from msgctl.channels.text.styled import TextPart
-from msgctl.channels.whatsapp.addresses import Text, phone_number
+from msgctl.channels.whatsapp.addresses import Text, recipient
 from msgctl.channels.whatsapp.cloud import WhatsAppCloud
 from msgctl.channels.whatsapp.rate_limits import number_rate
 from msgctl.channels.whatsapp.twilio import WhatsAppTwilio
@@ -71,13 +71,13 @@ class WhatsAppSender:
         """Return the rate of the number, its rate to this customer, and the 24 h window."""
         name, provider = self._provider(response)
         text = _address(provider, response, "")
-        pair = digest(f"{text.sender} {text.to}")
+        pair = digest(f"{text.sender} {text.to.address}")
         return SendLimits(
             (
                 number_rate(name, text.sender, provider.rate),
                 Bucket("pair", f"whatsapp:pair:{pair}", PAIR_INTERVAL_MS, PAIR_BURST),
             ),
-            window=digest(text.to),
+            window="" if text.to.group else digest(text.to.address),
         )
 
     def unknown_policy(self, response: Response) -> str:
@@ -119,4 +119,4 @@ def _address(provider: Provider, response: Response, body: str) -> Text:
     sender = response.channel_metadata.get("from", provider.senders[0])
     if sender not in provider.senders:
         raise BadAddress("channelMetadata.from must be the configured sender or a number of [inbound] routes.")
-    return Text(response.message_id, str(sender), phone_number(response), body)
+    return Text(response.message_id, str(sender), recipient(response), body)

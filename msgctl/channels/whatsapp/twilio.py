@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from msgctl.channels.error_codes import failure
 from msgctl.channels.text.composer import WHATSAPP_TWILIO, Dialect
-from msgctl.channels.whatsapp.addresses import STATUS_PATH, Text
+from msgctl.channels.whatsapp.addresses import STATUS_PATH, Recipient, Text
 from msgctl.channels.whatsapp.errors import TWILIO_CODES
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import BadAddress, DeliveryFailed, DeliveryUnknown, ProviderUnreachable
@@ -46,7 +46,9 @@ class WhatsAppTwilio:
         Raises:
             DeliveryFailed: Twilio gave no list.
         """
-        query = urlencode({"To": f"whatsapp:{text.to}", "DateSent>": _day_of_send(since), "PageSize": 50})
+        query = urlencode(
+            {"To": f"whatsapp:{_address(text.to)}", "DateSent>": _day_of_send(since), "PageSize": 50}
+        )
         answer = await self._client.get(
             f"{self._url()}?{query}", who="twilio", headers={"Authorization": f"Basic {self._credentials()}"}
         )
@@ -70,7 +72,7 @@ class WhatsAppTwilio:
             raise BadAddress(
                 "Twilio is not set up: set [twilio] account_sid, auth_token and sender.", code="not_configured"
             )
-        form = {"From": f"whatsapp:{text.sender}", "To": f"whatsapp:{text.to}", "Body": text.body}
+        form = {"From": f"whatsapp:{text.sender}", "To": f"whatsapp:{_address(text.to)}", "Body": text.body}
         if settings.public_url:
             form["StatusCallback"] = f"{settings.public_url}{STATUS_PATH}?messageId={quote(text.message_id)}"
         answer = await self._client.post(
@@ -92,6 +94,12 @@ class WhatsAppTwilio:
     def _credentials(self) -> str:
         pair = f"{self._settings.account_sid}:{self._settings.auth_token.get_secret_value()}"
         return base64.b64encode(pair.encode()).decode()
+
+
+def _address(to: Recipient) -> str:
+    if to.group:
+        raise BadAddress("Twilio does not send to WhatsApp groups.")
+    return to.address
 
 
 def _day_of_send(sent_at: float) -> str:

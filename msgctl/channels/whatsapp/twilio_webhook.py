@@ -20,6 +20,7 @@ from msgctl.channels.inbound import (
 )
 from msgctl.channels.webhook import WebhookRequest, WebhookResult, parse_form
 from msgctl.channels.whatsapp.customer import read_twilio_customer, read_twilio_quoted
+from msgctl.channels.whatsapp.customer_address import read_twilio_sender
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import NotFound, Unauthorized
 from msgctl.domain.messages import Channel
@@ -115,21 +116,33 @@ def _agent_id(settings: Settings, number: str) -> str:
 
 
 def _parse_message(settings: Settings, form: Mapping[str, str], sid: str) -> Inbound:
-    sender, number = form.get("From", ""), form.get("To", "").removeprefix(ADDRESS)
+    number = form.get("To", "").removeprefix(ADDRESS)
     if not (agent := _agent_id(settings, number)):
         return for_nobody(Channel.WHATSAPP, UNKNOWN_NUMBER)
-    if not sender.startswith(ADDRESS) or sender == ADDRESS:
+    sender = read_twilio_sender(form)
+    if sender is None:
         return InboundRefused(Channel.WHATSAPP, "no_sender", "A message of Twilio is from no WhatsApp address.")
-    phone = sender.removeprefix(ADDRESS)
-    metadata = {"to": phone, "provider": "twilio"}
+    if sender.phone == number:
+        return InboundEvent(Channel.WHATSAPP, "echo")
+    metadata = {**sender.metadata(), "provider": "twilio"}
     if number != settings.twilio.sender:
         metadata["from"] = number
-    message_id, conversation_id = derive_id("tw", sid), derive_id("tw", number, phone)
+    message_id = derive_id("tw", sid)
+    conversation_id, *aliases = (derive_id("tw", number, address) for address in sender.all)
+    phone, *others = sender.all
     text = sanitize_text(form.get("Body")) or sanitize_text(form.get("ButtonText"))
     if not text:
         kind = kind_of(form.get("MessageType") or form.get("MediaContentType0", "").partition("/")[0])
-        answered_in = conversation_id if kind in CONTENT_KINDS else ""
-        return InboundOther(message_id, Channel.WHATSAPP, kind, answered_in, metadata, phone)
+        return InboundOther(
+            message_id,
+            Channel.WHATSAPP,
+            kind,
+            conversation_id if kind in CONTENT_KINDS else "",
+            metadata,
+            phone,
+            aliases=tuple(aliases),
+            other_addresses=tuple(others),
+        )
     return InboundText(
         message_id,
         conversation_id,
@@ -140,6 +153,8 @@ def _parse_message(settings: Settings, form: Mapping[str, str], sid: str) -> Inb
         phone,
         customer=read_twilio_customer(form, phone),
         quoted=read_twilio_quoted(form),
+        aliases=tuple(aliases),
+        other_addresses=tuple(others),
     )
 
 

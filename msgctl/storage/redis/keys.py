@@ -104,6 +104,8 @@ CALLBACKS_GONE = (
 WINDOW = (
     "msgctl:window:"  # + digest of a phone number: STRING with a TTL, the ms of its last word to us on WhatsApp
 )
+ALIAS = "msgctl:alias:"  # + id of an address: STRING with a TTL, the conversation of the customer who has it
+ALIASES = "msgctl:aliases:"  # + conversation: SET with a TTL of the ids whose alias leads to it
 INBOUND = "msgctl:inbound:"  # + message id: STRING with a TTL, a provider's webhook already taken in
 ADOPTED = "msgctl:adopted:"  # + channel + ":" + message id: STRING, a foreign response already in the stream
 SUBSCRIBERS = "msgctl:subscribers"  # HASH of subscriber name to the Unix millisecond of its last sign of life
