@@ -15,11 +15,13 @@ from daemons.worker.audit_task import audit_task
 from daemons.worker.loop import WAKE_TIMEOUT_S, WorkLoop
 from daemons.worker.quarantine import ParentWatcher
 from msgctl.agents.agents import Agents
+from msgctl.aio import background
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import RedisUnavailable
 from msgctl.observability import logs
 from msgctl.processing.breakers import CircuitBreakers
 from msgctl.processing.n8n import WorkflowClient
+from msgctl.processing.outage_gate import OutageWatch
 from msgctl.processing.pipeline import Pipeline
 from msgctl.queue.audit import MailboxAuditor
 from msgctl.queue.leases import LeaseClient
@@ -53,13 +55,14 @@ async def serve(settings: Settings, lifecycle: Lifecycle, *, quarantine: int | N
         liveness = LivenessTracker()
         leases, progress = LeaseClient(redis, settings, name), ProgressWriter(redis)
         breakers = CircuitBreakers(redis, settings)
+        workflow = await stack.enter_async_context(WorkflowClient(settings))
         pipeline = Pipeline(
             settings,
             leases=leases,
             progress=progress,
             agents=await stack.enter_async_context(Agents(settings)),
             breakers=breakers,
-            workflow=await stack.enter_async_context(WorkflowClient(settings)),
+            workflow=workflow,
         )
         registration = await stack.enter_async_context(
             rq_registration(settings, name, settings.worker.concurrency if quarantine is None else 1)
@@ -70,6 +73,7 @@ async def serve(settings: Settings, lifecycle: Lifecycle, *, quarantine: int | N
         else:
             await stack.enter_async_context(serve_metrics(redis, settings))
             await stack.enter_async_context(audit_task(MailboxAuditor(redis)))
+            await stack.enter_async_context(background(OutageWatch(redis, name, workflow.probe).run()))
         loop = WorkLoop(
             settings,
             name,

@@ -106,7 +106,10 @@ class N8nSettings(Section):
     timeout: Seconds = 120.0
     """Seconds that one call may take in total."""
     max_answer: Annotated[int, Field(ge=1024, le=16_777_216)] = 1_048_576
-    """The largest answer in bytes."""
+    """The largest text of an answer, in bytes."""
+    patience: float = Field(900.0, ge=0, le=604_800)
+    """Seconds for which a message waits for an n8n that answers, itself or through a proxy, that it is down. After
+    that the message becomes a dead letter. A refused connection is waited for without a limit."""
 
     @model_validator(mode="after")
     def _check_credentials(self) -> Self:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
-from msgctl.domain.errors import AttemptFailed, DeliveryFailed, FaultClass, MsgctlError
+from msgctl.domain.errors import AttemptFailed, DeliveryFailed, FaultClass, MsgctlError, N8nDown, OutageScope
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429})
 """4xx statuses that mean "not now": the request timed out, came too early, or came too often."""
@@ -19,6 +19,10 @@ SHORTEST_RATE_WAIT_S, LONGEST_RATE_WAIT_S = 1.0, 3600.0
 longer one would outlast the limits that providers have."""
 LONGEST_RETRY_AFTER_S = 86_400.0
 """The most seconds that a provider may ask for. What it asks for up to a day is never undercut."""
+DOUBTFUL_PAUSE_RATIO = 4.0
+"""The first pause after an answer that leaves open whether the workflow ran, in units of `RetryPolicy.base`."""
+FREE_PAUSE_SHARE = 0.1
+"""The longest pause before an n8n that is down is asked once more if that is free, as a share of the outage."""
 MAX_RATE_STEPS = 6
 """How many times the wait for an exceeded rate grows."""
 
@@ -34,6 +38,7 @@ class RetryPolicy:
         hold: seconds of the first snooze while a dependency is down; doubled up to `cap`.
         by_class: attempts for errors of one class, for example `{WorkflowTimeout: 5}`. The closest base class of
             the error decides. `attempts` applies to all others.
+        patience: seconds for which an n8n that answers is waited for. Then the message is a dead letter.
         schedule: seconds before each attempt, including the first. If given, it replaces `attempts`, `base`, and
             `by_class`.
     """
@@ -42,6 +47,7 @@ class RetryPolicy:
     base: float = 2.0
     cap: float = 60.0
     hold: float = 1.0
+    patience: float = 900.0
     by_class: Mapping[type[MsgctlError], int] = field(default_factory=dict)
     schedule: Sequence[float] | None = None
 
@@ -71,7 +77,13 @@ class GiveUp:
 
 
 def decide(
-    policy: RetryPolicy, error: AttemptFailed | DeliveryFailed, *, attempts: int, snoozes: int, chance: float
+    policy: RetryPolicy,
+    error: AttemptFailed | DeliveryFailed,
+    *,
+    attempts: int,
+    snoozes: int,
+    chance: float,
+    down_for: float = 0.0,
 ) -> RetryLater | GiveUp:
     """Decide whether and when a failed attempt is repeated.
 
@@ -81,7 +93,10 @@ def decide(
         attempts: attempts that counted so far, including this one if it counts, from 1.
         snoozes: the number of snoozes in a row before this one, from 0.
         chance: a random number in [0, 1). It spreads the pauses, so that many retries do not come together.
+        down_for: seconds since the first time that n8n answered this message that it is down.
     """
+    if isinstance(error, N8nDown):
+        return _wait_for_n8n(policy, error, snoozes=snoozes, chance=chance, down_for=down_for)
     if error.fault is FaultClass.DEPENDENCY:
         return RetryLater(
             _backoff(policy, policy.hold, snoozes, chance, error.retry_after), counts_as_attempt=False
@@ -140,6 +155,24 @@ def parse_retry_after(value: str, *, now: float, longest: float) -> float | None
         return min(max(0.0, parsedate_to_datetime(value).timestamp() - now), longest)
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _wait_for_n8n(
+    policy: RetryPolicy, error: N8nDown, *, snoozes: int, chance: float, down_for: float
+) -> RetryLater | GiveUp:
+    """Snooze a message while its patience lasts. The last pause ends with the patience.
+
+    If asking is free, no pause is longer than a tenth of the outage so far, because no probe may see its end. If
+    the workflow may have run, the pauses are longer.
+    """
+    if down_for >= policy.patience:
+        return GiveUp()
+    is_doubtful = error.scope is OutageScope.MAY_HAVE_RUN
+    first = max(policy.hold, DOUBTFUL_PAUSE_RATIO * policy.base) if is_doubtful else policy.hold
+    delay = min(_backoff(policy, first, snoozes, chance, None), policy.patience - down_for)
+    if error.scope in {OutageScope.N8N, OutageScope.NOT_RUN}:
+        delay = min(delay, max(policy.hold, FREE_PAUSE_SHARE * down_for))
+    return RetryLater(max(delay, error.retry_after or 0.0), counts_as_attempt=False)
 
 
 def _backoff(policy: RetryPolicy, first: float, doublings: int, chance: float, retry_after: float | None) -> float:

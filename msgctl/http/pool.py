@@ -187,9 +187,14 @@ class HttpPool:
         """Idle connections. The most recently used one is the last."""
 
     async def post(self, path: str, headers: Mapping[str, str], body: bytes) -> PooledResponse:
+        """Send one POST request; see `request`."""
+        return await self.request("POST", path, headers, body)
+
+    async def request(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> PooledResponse:
         """Send one request once, without retries.
 
         Args:
+            method: the HTTP method.
             path: the path below the base URL, with its leading slash.
             headers: headers in addition to Host, Content-Length, and the like.
             body: the body.
@@ -198,7 +203,7 @@ class HttpPool:
             ConnectFailed, ConnectionBroken, ResponseTooLarge.
         """
         connection = self._take_idle() or await self._connect()
-        answer = await connection.post(self._encode_request(path, headers, body))
+        answer = await connection.post(self._encode_request(method, path, headers, body))
         if connection.is_usable:
             connection.idle_since = asyncio.get_running_loop().time()
             self._idle.append(connection)
@@ -210,10 +215,10 @@ class HttpPool:
         while self._idle:
             self._idle.pop().close()
 
-    def _encode_request(self, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    def _encode_request(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
         lines = [f"{name}: {value}\r\n" for name, value in (*self._common_headers.items(), *headers.items())]
         head = f"{''.join(lines)}Content-Length: {len(body)}\r\n\r\n"
-        return b"POST %s%s HTTP/1.1\r\n%s%s" % (self._path, path.encode(), head.encode(), body)
+        return b"%s %s%s HTTP/1.1\r\n%s%s" % (method.encode(), self._path, path.encode(), head.encode(), body)
 
     def _take_idle(self) -> PooledConnection | None:
         """Take the most recently used connection, so that the others expire first."""

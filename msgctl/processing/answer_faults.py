@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
-from msgctl.domain.errors import AttemptFailed, BadReply, FaultClass, WorkflowMisconfigured, WorkflowUnreachable
+from msgctl.domain.errors import AttemptFailed, BadReply, FaultClass, N8nDown, OutageScope, WorkflowMisconfigured
 
 _NAME = re.compile(r"[A-Za-z_$][\w$.-]{0,31}")
 _NODE = re.compile(r"[\w (),.:;/&+#-]{1,64}")
@@ -79,8 +79,12 @@ class StreamFailed(AnswerFault):
     code = "n8n_stream_failed"
 
 
-class N8nStarting(AnswerFault, WorkflowUnreachable):
+class N8nStarting(AnswerFault, N8nDown):
     """A page with status 200 says that n8n starts, migrates, or is out of service: the workflow did not run."""
+
+    def __init__(self, reason: Defect, message: str) -> None:
+        AnswerFault.__init__(self, reason, message)
+        self.scope = OutageScope.N8N
 
 
 NOTE_ADVICE = {

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import (
@@ -23,6 +23,7 @@ from msgctl.domain.errors import (
     WorkflowUnreachable,
 )
 from msgctl.observability import logs
+from msgctl.processing.outage_gate import OutageGate
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 from msgctl.storage.redis.lua import Script
@@ -56,6 +57,7 @@ class CircuitBreakers:
         self._open: dict[str, float] = {}
         """Webhook path to the monotonic second at which its breaker is half-open. Closed breakers are absent."""
         self._successes: Counter[str] = Counter()
+        self._gate = OutageGate(redis, settings)
 
     @asynccontextmanager
     async def guard(self, workflow: str) -> AsyncIterator[None]:
@@ -66,11 +68,17 @@ class CircuitBreakers:
 
         Raises:
             BreakerOpen: the workflow must not be called now.
+            WorkflowUnreachable: n8n itself is down and must not be called now.
         """
         if workflow in self._open:
             await self._probe(workflow)
         try:
-            yield
+            async with self._gate.guard():
+                yield
+        except WorkflowUnreachable:  # says nothing about this workflow
+            if workflow in self._open:
+                await self._try_withdraw_probe(workflow)
+            raise
         except AttemptFailed as failure:
             if _counts_as_workflow_failure(failure):
                 await self._try_report(workflow, failures=1)
@@ -87,6 +95,7 @@ class CircuitBreakers:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
+        await self._gate.refresh()
         await asyncio.gather(*map(self._report, list(self._successes)))  # one round trip for all of them
         row = await LIST_OPEN_BREAKERS(self._redis)
         now = time.monotonic()
@@ -103,6 +112,10 @@ class CircuitBreakers:
         raise BreakerOpen(
             "This workflow keeps failing and is not called for a while.", retry_after=max(remaining_s, 1.0)
         )
+
+    async def _try_withdraw_probe(self, workflow: str) -> None:
+        with suppress(RedisUnavailable):
+            await self._redis.delete(f"{keys.BREAKER}{workflow}{keys.BREAKER_PROBE}")
 
     async def _try_report(self, workflow: str, *, failures: int = 0) -> None:
         """Report a call. An outage of Redis is logged only, because the outcome of the call matters more."""
@@ -135,4 +148,4 @@ def _counts_as_workflow_failure(failure: AttemptFailed) -> bool:
     """Whether a failure is the fault of the workflow rather than of the message."""
     if isinstance(failure, WorkflowRejected):
         return failure.status >= 500
-    return isinstance(failure, WorkflowUnreachable | WorkflowTimeout)
+    return isinstance(failure, WorkflowTimeout)

@@ -10,18 +10,25 @@ from typing import TYPE_CHECKING, Self
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import (
     AttemptFailed,
+    N8nDown,
+    OutageScope,
     WorkflowRejected,
     WorkflowTimeout,
     WorkflowUnreachable,
 )
 from msgctl.domain.messages import Message
-from msgctl.domain.retry import N8N_TRANSIENT_STATUSES, classify_status, parse_retry_after
+from msgctl.domain.retry import classify_status, parse_retry_after
 from msgctl.http.pool import ConnectFailed, ConnectionBroken, HttpPool, PooledResponse, ResponseTooLarge
 from msgctl.observability.metrics import definitions as metrics
 from msgctl.processing.answer_encoding import too_large
 from msgctl.processing.answer_reader import read_answer
 from msgctl.processing.answers import N8nAnswer, Question
-from msgctl.processing.n8n_downtime import describe_rejection
+from msgctl.processing.n8n_downtime import (
+    describe_rejection,
+    is_n8n_down,
+    is_reached,
+    outage_scope,
+)
 from msgctl.processing.n8n_headers import fixed_headers, message_headers
 
 if TYPE_CHECKING:
@@ -31,6 +38,12 @@ CONNECT_TIMEOUT_S = 10.0
 """Seconds to connect to n8n. After that it counts as down."""
 MAX_RETRY_AFTER_S = 86_400.0
 """The longest `Retry-After` in seconds that is obeyed. A longer one is cut to it."""
+PROBE_PATH = "/webhook/msgctl-probe"
+"""The path that a probe asks for. No workflow should have it."""
+PROBE_TIMEOUT_S = 2.0
+"""Seconds that a probe may take."""
+PROBE_MAX_BODY_BYTES = 65_536
+"""The most bytes of the answer to a probe."""
 KEEP_ALIVE_S = 4.0
 """Seconds for which an idle connection is kept: one less than Node's default of 5, so that n8n never closes a
 connection that is about to be used."""
@@ -57,6 +70,12 @@ class WorkflowClient:
             keep_alive_s=KEEP_ALIVE_S,
             max_body_bytes=self._max_body,
         )
+        self._probes = HttpPool(
+            settings.n8n.base_url,
+            connect_timeout_s=PROBE_TIMEOUT_S,
+            keep_alive_s=KEEP_ALIVE_S,
+            max_body_bytes=PROBE_MAX_BODY_BYTES,
+        )
         self._fixed_headers = fixed_headers(settings.n8n)
 
     async def __aenter__(self) -> Self:
@@ -66,6 +85,7 @@ class WorkflowClient:
     async def __aexit__(self, *_exc_info: object) -> None:
         """Close every connection."""
         self._pool.close()
+        self._probes.close()
 
     async def call(self, agent: "Agent", message: Message, payload: bytes) -> N8nAnswer:
         """Call an agent's workflow and return its answer.
@@ -78,7 +98,8 @@ class WorkflowClient:
         Raises:
             WorkflowUnreachable: no connection could be made.
             WorkflowTimeout: no complete answer came within `n8n.timeout` seconds.
-            WorkflowRejected: n8n answered with an HTTP status other than 2xx.
+            N8nDown: n8n or a proxy answered that n8n is down.
+            WorkflowRejected: n8n answered with another HTTP status than 2xx.
             AnswerFault: the answer is not a reply; its subclasses say whether another attempt may help.
             AttemptFailed: the connection broke.
         """
@@ -108,7 +129,8 @@ class WorkflowClient:
         except ConnectionBroken as error:
             raise AttemptFailed(f"The connection to n8n broke ({error}).") from None
         if response.status >= 300:
-            raise _to_rejection(response)
+            is_down = is_n8n_down(response.status, response.headers, response.body)
+            raise _to_outage(response) if is_down else _to_rejection(response)
         return read_answer(
             response.body,
             response.headers,
@@ -117,14 +139,41 @@ class WorkflowClient:
             max_body=self._max_body,
         )
 
+    async def probe(self) -> bool:
+        """Return whether n8n serves webhooks, without running a workflow.
+
+        It asks for a webhook that does not exist, through the same proxies as a call does.
+        """
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                response = await self._probes.request("GET", PROBE_PATH, self._fixed_headers, b"")
+        except ResponseTooLarge:
+            return True
+        except (TimeoutError, ConnectFailed, ConnectionBroken):
+            return False
+        return is_reached(response.status, response.headers, response.body)
+
 
 def _to_rejection(response: PooledResponse) -> WorkflowRejected:
-    advice = describe_rejection(response.status, response.headers, response.body)
     return WorkflowRejected(
         response.status,
-        f"n8n answered HTTP {response.status}: {advice}.",
-        fault=classify_status(response.status, N8N_TRANSIENT_STATUSES),
-        retry_after=parse_retry_after(
-            response.headers.get(b"retry-after", b"").decode("latin-1"), now=time.time(), longest=MAX_RETRY_AFTER_S
-        ),
+        _describe(response),
+        fault=classify_status(response.status),
+        retry_after=_retry_after(response),
     )
+
+
+def _to_outage(response: PooledResponse) -> N8nDown:
+    scope = outage_scope(response.status, response.headers, response.body)
+    doubt = " The workflow may have run." if scope is OutageScope.MAY_HAVE_RUN else ""
+    return N8nDown(_describe(response) + doubt, retry_after=_retry_after(response), scope=scope)
+
+
+def _describe(response: PooledResponse) -> str:
+    advice = describe_rejection(response.status, response.headers, response.body)
+    return f"n8n answered HTTP {response.status}: {advice}."
+
+
+def _retry_after(response: PooledResponse) -> float | None:
+    value = response.headers.get(b"retry-after", b"").decode("latin-1")
+    return parse_retry_after(value, now=time.time(), longest=MAX_RETRY_AFTER_S)

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+from msgctl.domain.errors import OutageScope
 from msgctl.processing.answer_json import NotJson, parse_json
 from msgctl.processing.markup import find_title, is_markup
 from msgctl.processing.n8n_sentences import recognize_sentence
@@ -69,6 +70,29 @@ def is_n8n_down(status: int, headers: Mapping[bytes, bytes], body: bytes) -> boo
     if status == 404:
         return _is_passing_404(_read(headers, body))
     return 200 <= status < 300 and is_down_page(_read(headers, body))
+
+
+def is_reached(status: int, headers: Mapping[bytes, bytes], body: bytes) -> bool:
+    """Whether the answer to a probe shows that n8n, or at least its proxy, serves again.
+
+    The probe names a webhook that does not exist, so a 404 or a refused method is n8n's usual answer.
+    """
+    return status in (404, 405, 501) or not is_n8n_down(status, headers, body)
+
+
+def outage_scope(status: int, headers: Mapping[bytes, bytes], body: bytes) -> OutageScope:
+    """What an answer for which `is_n8n_down` holds says about the workflow, and about all others.
+
+    A workflow can answer with a status such as 503 itself, in JSON. A page of HTML, or words such as
+    "Bad Gateway", come from a proxy.
+    """
+    if may_have_run(status):
+        return OutageScope.MAY_HAVE_RUN
+    if status == 404:
+        return OutageScope.NOT_RUN
+    text = _read(headers, body)
+    is_page = is_markup(text) or (_as_json(text) is None and bool(_OUT_OF_SERVICE.search(text[:_LONGEST_WORDS])))
+    return OutageScope.N8N if status >= 500 and is_page else OutageScope.WORKFLOW
 
 
 def may_have_run(status: int) -> bool:

@@ -31,6 +31,7 @@ without counting an attempt. After several crashes it goes to the quarantine, wh
 it becomes a dead letter. Each write checks the lease, so a worker that comes back late changes nothing.
 """
 
+import dataclasses
 import logging
 import random
 
@@ -44,8 +45,12 @@ from msgctl.domain.errors import (
     AttemptFailed,
     DependencyDown,
     LeaseLost,
+    N8nDown,
+    OutageScope,
+    PatienceExhausted,
     RedisUnavailable,
     Unavailable,
+    WorkflowUnreachable,
 )
 from msgctl.domain.messages import CANARY_AGENT_ID, Failure, Message, Reply, Turn, UnnumberedResponse
 from msgctl.domain.steps import (
@@ -67,7 +72,7 @@ from msgctl.processing.breakers import CircuitBreakers
 from msgctl.processing.n8n import WorkflowClient
 from msgctl.processing.payload import prepare_payload
 from msgctl.processing.step_timer import StepTimer
-from msgctl.queue.leases import CommitResult, LeaseClient, LeasedMessage
+from msgctl.queue.leases import CommitResult, LeaseClient, LeasedMessage, N8nWait
 from msgctl.queue.progress import ProgressWriter
 from msgctl.storage.redis.retry import RedisRetry
 
@@ -101,7 +106,7 @@ class Pipeline:
         self._agents = agents
         self._breakers = breakers
         self._workflow = workflow
-        self._policy = settings.retry.policy()
+        self._policy = dataclasses.replace(settings.retry.policy(), patience=settings.n8n.patience)
 
     async def process(self, leased: LeasedMessage) -> None:
         """Run one attempt at a message. Return once its commit or its failure is written, or the lease is lost."""
@@ -235,7 +240,10 @@ class Pipeline:
             attempts=leased.attempts + 1,
             snoozes=leased.snoozes,
             chance=random.random(),
+            down_for=leased.down_for_s + timer.elapsed_ms / 1000 if leased.down_for_s else 0.0,
         )
+        if isinstance(failure, N8nDown) and isinstance(decision, retry.GiveUp):
+            failure = _exhaust_patience(failure, self._policy.patience)
         await self._progress.flush(leased)
         error = {"class": failure.fault, "code": failure.code, "text": failure.message, "at": timestamp()}
         if isinstance(failure, AnswerFault):
@@ -250,11 +258,25 @@ class Pipeline:
                 failure=Failure.for_message(leased.message, failure.code, timestamp=timestamp()),
                 fault=failure.fault,
                 steps=timer.summary,
+                wait=_wait_for_n8n(failure),
             )
         )
         timer.end()
         _count_failure(failure, decision, recorded=recorded)
         _log_failure(failure, decision, recorded=recorded)
+
+
+def _exhaust_patience(failure: N8nDown, patience_s: float) -> PatienceExhausted:
+    return PatienceExhausted(f"n8n was down for longer than n8n.patience ({patience_s:g} s). {failure.message}")
+
+
+def _wait_for_n8n(failure: AttemptFailed) -> N8nWait | None:
+    """Return what the message waits for if n8n is down, so that the return of n8n ends the wait."""
+    if not isinstance(failure, WorkflowUnreachable):
+        return None
+    if not isinstance(failure, N8nDown):
+        return N8nWait("refused")
+    return N8nWait("down" if failure.scope is OutageScope.N8N else "doubtful", failure.retry_after or 0.0)
 
 
 def _outcome_retry() -> RedisRetry:

@@ -3,11 +3,12 @@
 import secrets
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import cast
+from typing import Literal, cast
 
 import msgspec
 
 from msgctl.config.settings import Settings
+from msgctl.domain.errors import FaultClass
 from msgctl.domain.messages import Failure, Message, Reply, Turn, UnnumberedResponse, target_socket_id
 from msgctl.domain.retry import GiveUp, RetryLater
 from msgctl.observability import logs
@@ -55,11 +56,23 @@ class LeasedMessage(msgspec.Struct, frozen=True):
     """The latest turns of its conversation, oldest first, at most `history.turns`."""
     stored_reply: Reply | None = None
     """The reply of an earlier run that lost its lease before the commit. It is used instead of another call."""
+    down_for_s: float = 0.0
+    """Seconds, at the claim, since n8n first answered this message that it is down."""
 
     @property
     def lease(self) -> str:
         """The name of the lease, `id:run`, as RQ names an execution."""
         return f"{self.message.message_id}:{self.run}"
+
+
+class N8nWait(msgspec.Struct, frozen=True):
+    """Why a snoozed message waits for n8n. The return of n8n ends the wait before its pause is over."""
+
+    reason: Literal["refused", "down", "doubtful"]
+    """`refused`: no connection was made; `down`: an answer said that all of n8n is down; `doubtful`: an answer
+    may speak for one workflow only, until a probe fails as well."""
+    release_after_s: float = 0.0
+    """Seconds for which n8n asked not to be called again."""
 
 
 class CommitResult(msgspec.Struct, frozen=True):
@@ -132,11 +145,13 @@ class LeaseClient:
             first=True,  # free slots wait for it
         )
         leased = []
-        for message_id, run, text, attempts, snoozes, conversation_id, draft, turns in rows:
+        for message_id, run, text, attempts, snoozes, conversation_id, draft, turns, down_for_ms in rows:
             message = _decode_message(text)
             if message and (message.message_id, message.conversation_id) == (message_id, conversation_id):
                 history, stored_reply = _decode_history(turns), _decode_stored_reply(draft)
-                leased.append(LeasedMessage(message, run, attempts, snoozes, history, stored_reply))
+                leased.append(
+                    LeasedMessage(message, run, attempts, snoozes, history, stored_reply, down_for_ms / 1000)
+                )
                 metrics.MESSAGES_CLAIMED.labels(message.priority).inc()
             else:
                 await self._park(message_id, run)
@@ -244,6 +259,7 @@ class LeaseClient:
         failure: Failure,
         fault: str = "",
         steps: str = "",
+        wait: N8nWait | None = None,
     ) -> bool:
         """End a run without an answer; return False if the lease is lost.
 
@@ -255,6 +271,7 @@ class LeaseClient:
             failure: sent to the sender if the message becomes a dead letter. Its code goes into the ledger.
             fault: the class of the error, for the ledger.
             steps: the duration of each step, `step:ms,…`, for the ledger.
+            wait: why a snoozed message waits for n8n; None if it does not.
         """
         later = decision if isinstance(decision, RetryLater) else None
         recorded = await self._batch.run_script(
@@ -262,7 +279,7 @@ class LeaseClient:
             leased.message.message_id,
             leased.run,
             round(later.delay * 1000) if later else -1,
-            int(later.counts_as_attempt) if later else 1,
+            int(later.counts_as_attempt if later else fault != FaultClass.DEPENDENCY),
             error,
             record,
             round(self._settings.retention.failed * 1000),
@@ -270,6 +287,8 @@ class LeaseClient:
             fault,
             failure.code,
             steps,
+            wait.reason if wait else "",
+            round(wait.release_after_s * 1000) if wait else 0,
         )
         return bool(recorded)
 

@@ -12,6 +12,7 @@ from msgctl.domain.errors import (
     AttemptFailed,
     BadReply,
     FaultClass,
+    N8nDown,
     WorkflowMisconfigured,
     WorkflowRejected,
     WorkflowTimeout,
@@ -101,15 +102,18 @@ async def test_each_shape_of_answer_is_read(workflow: WorkflowClient, n8n: FakeN
         ("truncated", AttemptFailed, FaultClass.TRANSIENT),
         ("stream-cut", StreamFailed, FaultClass.TRANSIENT),
         ("started", WorkflowMisconfigured, FaultClass.FINAL),
-        ("starting", WorkflowUnreachable, FaultClass.DEPENDENCY),
+        ("starting", N8nDown, FaultClass.DEPENDENCY),
         ("redirect", WorkflowRejected, FaultClass.FINAL),
         ("403", WorkflowRejected, FaultClass.FINAL),
         ("422", WorkflowRejected, FaultClass.FINAL),
-        ("404", WorkflowRejected, FaultClass.TRANSIENT),
-        ("404-html", WorkflowRejected, FaultClass.TRANSIENT),
-        ("429", WorkflowRejected, FaultClass.TRANSIENT),
+        ("404", N8nDown, FaultClass.DEPENDENCY),
+        ("404-html", N8nDown, FaultClass.DEPENDENCY),
+        ("429", N8nDown, FaultClass.DEPENDENCY),
         ("500", WorkflowRejected, FaultClass.TRANSIENT),
-        ("503", WorkflowRejected, FaultClass.TRANSIENT),
+        ("502", N8nDown, FaultClass.DEPENDENCY),
+        ("503", N8nDown, FaultClass.DEPENDENCY),
+        ("504", N8nDown, FaultClass.DEPENDENCY),
+        ("database", N8nDown, FaultClass.DEPENDENCY),
         ("no-respond-node", WorkflowRejected, FaultClass.TRANSIENT),
         ("hang", WorkflowTimeout, FaultClass.TRANSIENT),
         ("trickle", WorkflowTimeout, FaultClass.TRANSIENT),
@@ -140,7 +144,7 @@ async def test_stream_larger_than_its_text_is_read(settings: Settings, n8n: Fake
 async def test_retry_after_of_n8n_is_kept(workflow: WorkflowClient, n8n: FakeN8n) -> None:
     """The failure carries the seconds of Retry-After."""
     n8n.reset(N8nBehavior(mode="429", retry_after=7))
-    with pytest.raises(WorkflowRejected) as caught:
+    with pytest.raises(N8nDown) as caught:
         await call_with_secret(workflow)
     assert caught.value.retry_after == 7
 

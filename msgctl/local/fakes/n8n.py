@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from msgctl.local.fakes.http_server import HttpServer, serve_process
-from msgctl.local.fakes.n8n_responses import RESPONDERS
+from msgctl.local.fakes.n8n_responses import DOWN_MODES, RESPONDERS
 from msgctl.local.supervisor import ports
 
 MAX_RECORDED_REQUESTS = 1000
@@ -56,7 +56,7 @@ class FakeN8n:
     def __init__(self, port: int | None = None, behaviour: N8nBehavior | None = None) -> None:
         self.app = Starlette(
             routes=[
-                Route("/webhook/{path:path}", self._respond, methods=["POST"]),
+                Route("/webhook/{path:path}", self._respond, methods=["POST", "GET"]),
                 Route("/__control", self._report_state, methods=["GET"]),
                 Route("/__control", self._change_behavior, methods=["POST"]),
             ]
@@ -89,6 +89,8 @@ class FakeN8n:
         await self._server.stop()
 
     async def _respond(self, request: Request) -> Response:
+        if request.method == "GET":
+            return await self._answer_probe()
         call: dict[str, Any] = msgspec.json.decode(await request.body())
         message_id, conversation = str(call.get("messageId")), str(call.get("conversationId"))
         self.calls_by_message[message_id] += 1
@@ -103,6 +105,11 @@ class FakeN8n:
         if answer.status_code == 200:
             self.answer_order[conversation].append(message_id)
         return answer
+
+    async def _answer_probe(self) -> Response:
+        """Answer a webhook that does not exist: as n8n does, or as a proxy before an n8n that is down."""
+        mode = self.behavior.mode if self.behavior.mode in DOWN_MODES else "404"
+        return await RESPONDERS[mode]({}, self.behavior.retry_after)
 
     def _choose_mode(self, message_id: str) -> str:
         behaviour = self.behavior

@@ -16,6 +16,13 @@ HANG_S = 3600.0
 HUGE_BODY_BYTES = 2 * 1024 * 1024
 
 
+BAD_GATEWAY_PAGE = (
+    "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
+    "<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+)
+"""The page of nginx before an n8n that does not run."""
+
+
 def echo(call: WebhookBody) -> dict[str, Any]:
     """A reply as the contract has it: quotes the customer, and tells how much it was reminded of."""
     text, turns = str(call.get("message", "")), len(call.get("history") or [])
@@ -133,8 +140,13 @@ RESPONDERS: dict[str, Responder] = {
     "422": _json_responder(lambda _: {"code": 422, "message": "Failed to parse request body"}, 422),
     "429": _retry_after_responder(429),
     "500": _json_responder(lambda _: {"message": "Error in workflow"}, 500),
+    "502": _fixed_responder(lambda: HTMLResponse(BAD_GATEWAY_PAGE, 502)),
+    "database": _json_responder(lambda _: {"code": 503, "message": "Database is not ready!"}, 503),
+    "504": _fixed_responder(lambda: HTMLResponse(BAD_GATEWAY_PAGE.replace("502 Bad", "504 Bad"), 504)),
     "503": _retry_after_responder(503),
     "hang": _hang,
     "trickle": _trickle,
 }
 """By the name that a test or `POST /__control` chooses them by."""
+DOWN_MODES = frozenset({"502", "503", "504", "database", "starting"})
+"""The modes in which n8n does not serve at all, so that a probe gets the same answer."""

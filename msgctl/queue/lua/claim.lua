@@ -14,7 +14,8 @@
 -- ARGV: worker, free slots, lease in ms, longest wait in ms, 1 to claim only from the quarantine, ticket, number of
 --       turns of the history to return. Only the head of a conversation runs, so its history does not change meanwhile.
 -- Safe to send twice: a ticket that was used returns the same messages, if their leases still hold.
--- Returns a list of {id, run, message, attempts, snoozes, conversation, stored reply of an earlier run or '', turns}.
+-- Returns a list of {id, run, message, attempts, snoozes, conversation, stored reply of an earlier run or '', turns,
+-- ms since n8n first answered it that it is down}.
 local worker, slots, lease, max_wait = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local from_quarantine, ticket, max_turns = ARGV[5] == '1', ARGV[6], tonumber(ARGV[7])
 local now = now_ms()
@@ -74,10 +75,15 @@ local function read_turns(conversation)
   return max_turns > 0 and redis.call('LRANGE', K.history .. conversation, -max_turns, -1) or {}
 end
 
+-- Milliseconds since n8n first answered a message that it is down.
+local function down_for(since)
+  return since and math.max(0, now - (to_int(since) or now)) or 0
+end
+
 local function start_run(id)
   local job = K.rq_job .. id
   local fields = read_job(id, 'status', 'origin', K.field_message, K.field_conversation, K.field_attempts,
-    K.field_holds, K.field_runs, K.field_crashes, K.field_reply)
+    K.field_holds, K.field_runs, K.field_crashes, K.field_reply, K.field_down_since)
   if NOT_QUEUED[fields[1]] then return end
   local attempts, snoozes, runs, crashes = to_int(fields[5]), to_int(fields[6]), to_int(fields[7]), to_int(fields[8])
   local is_valid = fields[1] == 'queued' and OUR_QUEUES[fields[2]] and fields[3] and fields[4]
@@ -99,8 +105,12 @@ local function start_run(id)
   redis.call('ZADD', K.rq_executions .. id, math.floor(now / 1000) + 31536000, run)
   redis.call('SADD', K.rq_worker .. worker .. K.rq_worker_executions, member)
   record_event(id, 'claimed', worker, 'run', run, 'attempt', attempts + 1)
+  if snoozes > 0 then
+    redis.call('ZREM', K.n8n_held, id)
+    redis.call('ZREM', K.n8n_doubtful, id)
+  end
   claimed[#claimed + 1] = {id, run, fields[3], attempts, snoozes, fields[4], fields[9] or '',
-    read_turns(fields[4])}
+    read_turns(fields[4]), down_for(fields[10])}
 end
 
 -- Return the rows of this claim if it was sent before, or nil.
@@ -109,10 +119,11 @@ local function read_repeated_claim()
   if string.sub(record, 1, #ticket) ~= ticket then return nil end
   local rows = {}
   for id, run in string.gmatch(string.sub(record, #ticket + 1), ' (%S+):(%d+)') do
-    local fields = read_job(id, K.field_message, K.field_attempts, K.field_holds, K.field_conversation, K.field_reply)
+    local fields = read_job(id, K.field_message, K.field_attempts, K.field_holds, K.field_conversation, K.field_reply,
+      K.field_down_since)
     if holds_lease(id, run) and fields[1] then
       rows[#rows + 1] = {id, tonumber(run), fields[1], to_int(fields[2]), to_int(fields[3]), fields[4],
-        fields[5] or '', read_turns(fields[4])}
+        fields[5] or '', read_turns(fields[4]), down_for(fields[6])}
     end
   end
   return rows

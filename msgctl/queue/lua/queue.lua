@@ -93,6 +93,14 @@ local function expire_job(id, ttl_ms, key)
   if key then redis.call('PEXPIRE', key, math.max(ttl_ms, redis.call('PTTL', K.identity .. id))) end
 end
 
+-- Let a delayed message wait for n8n as well: its return ends the wait, from `after` milliseconds on. `why` is refused,
+-- down, or doubtful (perhaps only its workflow is at fault), or '' if the message does not wait for n8n.
+local function wait_for_n8n(id, why, now, after)
+  if why == '' then return end
+  redis.call('ZADD', why == 'doubtful' and K.n8n_doubtful or K.n8n_held, now + after, id)
+  if why ~= 'refused' then redis.call('HSETNX', K.rq_job .. id, K.field_down_since, now) end
+end
+
 -- Mark a message as finished. `committed` is what its job says of the commit.
 local function complete_job(id, committed, now, ttl_ms, origin, key, attempts)
   local job = K.rq_job .. id

@@ -18,7 +18,7 @@ local function replay(id)
   redis.call('ZREM', K.rq_failed .. fields[2], id)
   redis.call('PERSIST', job)
   if fields[5] then redis.call('PERSIST', fields[5]) end
-  redis.call('HDEL', job, K.field_finished, K.field_quarantined)
+  redis.call('HDEL', job, K.field_finished, K.field_quarantined, K.field_down_since)
   redis.call('HSET', job, 'status', 'deferred', 'ended_at', '', K.field_attempts, 0, K.field_crashes, 0,
     K.field_holds, 0, K.field_progress, 0)
   redis.call('HSETNX', K.conversation .. conversation, 'user', fields[4])

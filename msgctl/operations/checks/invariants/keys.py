@@ -15,6 +15,8 @@ PERMANENT_KEYS = {
     keys.JOURNAL,
     keys.PARKED,
     keys.BREAKERS,
+    keys.N8N_HELD,
+    keys.N8N_DOUBTFUL,
     keys.IDLE_WORKERS,
     keys.RESPONSES,
     keys.RESPONSES_SETTLED,
