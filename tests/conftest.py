@@ -25,6 +25,7 @@ from msgctl.observability import logs
 from msgctl.storage.postgres.migrations import migrate
 from msgctl.storage.redis.client import RedisClient
 from msgctl.storage.redis.connections import connect
+from tests.support import redis_servers
 from tests.support.paths import ROOT
 from tests.support.secret_scan import (
     API_KEY,
@@ -49,6 +50,7 @@ STARTS_PROCESSES = (
     "local/",
     "monitoring/",
     "storage/test_client.py",
+    "storage/test_moving_primary.py",
     "systemd/",
     "test_secret_scan.py",
     "tools/",
@@ -60,9 +62,15 @@ Run = Callable[[Coroutine[Any, Any, Any]], Any]
 """Runs a coroutine on the servers' own event loop, from any thread, and returns its result."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the suite."""
+    redis_servers.add_option(parser)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the tests' files inside the tree; the processes of xdist are given a place by their parent."""
+    redis_servers.use(config)
     if config.option.basetemp is None:
         config.option.basetemp = ROOT / ".pytest_cache" / f"run-{os.getpid()}"
         config.option.basetemp.parent.mkdir(exist_ok=True)  # absent in a fresh clone
@@ -71,9 +79,15 @@ def pytest_configure(config: pytest.Config) -> None:
         OUTPUT_LISTENERS.append(SEARCH.hear)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as `unit` each test that uses no server fixture and is in no module that starts processes itself."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark as `unit` each test that uses no server fixture and is in no module that starts processes itself.
+
+    If the chosen Redis server is not installed, skip all of them.
+    """
+    missing_server = redis_servers.skip_reason(config)
     for item in items:
+        if missing_server:
+            item.add_marker(pytest.mark.skip(reason=missing_server))
         fixtures: list[str] = getattr(item, "fixturenames", [])
         module = item.path.relative_to(ROOT / "tests").as_posix()
         if SERVER_FIXTURES.isdisjoint(fixtures) and not module.startswith(STARTS_PROCESSES):

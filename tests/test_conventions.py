@@ -15,11 +15,9 @@ SOURCES = sorted([*ROOT.glob("msgctl/**/*.py"), *ROOT.glob("daemons/**/*.py")])
 SCRIPTS = sorted([*ROOT.glob("msgctl/**/*.lua"), *ROOT.glob("daemons/**/*.lua")])
 REDIS_PY = {
     "daemons/runtime/watchdog.py": {"RedisError"},  # an error reply is no sign of life either
-    "daemons/worker/loop.py": {"RedisError"},  # an error reply must not end the claiming
     "msgctl/delivery/web/gateway_sockets.py": {"ResponseError"},  # no such key
     "msgctl/delivery/response_stream.py": {"ResponseError"},  # NOGROUP, BUSYGROUP
     "msgctl/delivery/web/routing.py": {"NoScriptError"},  # loads the script and repeats its pipeline
-    "msgctl/operations/checks/doctor/redis_checks.py": {"NoPermissionError"},  # a finding
     "msgctl/canary/location.py": {"ResponseError"},  # NOGROUP, no such key
     "msgctl/local/servers/valkey.py": {"NoBackoff", "Redis", "Retry", "exceptions"},  # asks the server it started
 }

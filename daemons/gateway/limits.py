@@ -10,10 +10,11 @@ from typing import NamedTuple
 from msgctl.agents.user_tiers import UserTiers
 from msgctl.auth.tokens import Claims
 from msgctl.config.settings import Settings
-from msgctl.domain.errors import RedisUnavailable, TryLater
+from msgctl.domain.errors import TryLater
 from msgctl.intake.accept import TierAllowance
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.faults import REDIS_FAULTS
 from msgctl.storage.redis.lua import Script
 from msgctl.storage.redis.pipelining import AutoPipeline
 
@@ -103,7 +104,7 @@ class RateLimiter:
         if not self._limit_settings.requests:
             return None
         limit = self._limit_settings.requests * (await self.tier_of(claims)).factor
-        with suppress(RedisUnavailable):
+        with suppress(*REDIS_FAULTS):
             async with asyncio.timeout(self._settings.redis.timeout):
                 granted, remaining, wait, reset = await self._batch.run_script(RATE_LIMIT, claims.user_id, limit)
             quota = Quota(limit, remaining, reset / 1000)
@@ -190,7 +191,7 @@ class ConnectionLimiter:
         # The sockets of another gateway count until it has missed several heartbeats.
         heartbeat_timeout_ms = int(self._settings.gateway.socket_ttl * 2000)
         is_over_limit = any(self._open_sockets[holder] > bound for holder, bound in bounds.items())
-        with suppress(RedisUnavailable):
+        with suppress(*REDIS_FAULTS):
             is_over_limit = is_over_limit or await self._batch.run_script(
                 CONNECTION_LIMIT, self._gateway, heartbeat_timeout_ms, COUNTER_TTL_MS, *arguments
             )
@@ -204,7 +205,7 @@ class ConnectionLimiter:
         if not open_count:
             del self._open_sockets[holder]
         key = keys.OCCUPANTS + holder
-        with suppress(RedisUnavailable):
+        with suppress(*REDIS_FAULTS):
             if open_count:
                 await self._batch.run_command("HSET", key, self._gateway, open_count)
                 await self._batch.run_command("PEXPIRE", key, COUNTER_TTL_MS)

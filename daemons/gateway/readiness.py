@@ -7,7 +7,9 @@ from msgctl.aio import background
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import RedisUnavailable, Unavailable
 from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.connections import probe_write
 from msgctl.storage.redis.durability import DurabilityMonitor
+from msgctl.storage.redis.faults import REDIS_FAULTS
 
 PROBE_TIMEOUT_S = 1.0
 """Seconds that Redis has to answer a probe."""
@@ -45,18 +47,18 @@ class Readiness:
 
         Raises:
             Unavailable: the gateway is stopping.
-            RedisUnavailable: Redis does not answer within `PROBE_TIMEOUT_S`.
+            RedisUnavailable: Redis takes no write, or does not answer within `PROBE_TIMEOUT_S`.
         """
         if self.stopping:
             raise Unavailable("The gateway is stopping. Use another one.")
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
-                await self._redis.ping()
+                await probe_write(self._redis)
         except TimeoutError:
             raise RedisUnavailable("Redis did not answer within a second.") from None
 
     async def _check_durability(self) -> None:
         while True:
-            with suppress(RedisUnavailable):  # each caller that needs Redis gets its own error
+            with suppress(*REDIS_FAULTS):  # each caller that needs Redis gets its own error
                 await self._durability.check()
             await asyncio.sleep(DURABILITY_CHECK_INTERVAL_S)

@@ -118,7 +118,7 @@ def argument_parser(name: str) -> argparse.ArgumentParser:
         type=float,
         default=0.0,
         metavar="SECONDS",
-        help="seconds to wait for Redis at the start; without this, an unreachable Redis is exit code 69",
+        help="seconds to wait at the start until Redis takes a write; without this, exit code 69",
     )
     return parser
 
@@ -133,7 +133,7 @@ async def _run(serve: ServeFunction, settings: Settings, wait_s: float) -> None:
 
 
 async def _wait_for_redis(settings: Settings, lifecycle: Lifecycle, wait_s: float) -> None:
-    """Return when Redis answers, a signal arrives, or the time is over. `serve` then reports an error.
+    """Return when Redis takes a write, a signal arrives, or the time is over. `serve` then reports an error.
 
     systemd limits the number of starts, so a Redis that starts later than this daemon must not cost any.
     """
@@ -141,11 +141,11 @@ async def _wait_for_redis(settings: Settings, lifecycle: Lifecycle, wait_s: floa
     reported = False
     while not lifecycle.stopping.is_set() and time.monotonic() < deadline:
         try:
-            await ping_new_connection(settings)
+            await ping_new_connection(settings, check_write=True)
             break
         except RedisUnavailable as outage:
             if not reported:
                 log.warning("Waiting for Redis", error=outage.message, patience=wait_s)
-                sd_notify.send("STATUS=Redis does not answer; waiting for it", timeout_s=0)
+                sd_notify.send("STATUS=Redis takes no writes; waiting for it", timeout_s=0)
                 reported = True
         await asyncio.sleep(CONNECT_POLL_INTERVAL_S)

@@ -8,13 +8,13 @@ import msgspec
 
 from msgctl.canary.canary import canary_age_s
 from msgctl.config.settings import Settings
-from msgctl.domain.errors import RedisUnavailable
 from msgctl.domain.messages import PRIORITIES
 from msgctl.observability.metrics import pipeline_gauges
 from msgctl.queue.queue import Queue
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 from msgctl.storage.redis.durability import is_durable
+from msgctl.storage.redis.faults import REDIS_FAULTS
 
 REFRESH_INTERVAL_S = 1.0
 """Seconds for which a refresh serves further scrapes."""
@@ -49,7 +49,7 @@ class MetricsCollector:
                 await self._measure_messages()
                 await self._measure_daemons()
                 await self._measure_ledger()
-        except (RedisUnavailable, TimeoutError):
+        except (*REDIS_FAULTS, TimeoutError):
             pipeline_gauges.REDIS_UP.set(0)
 
     async def _measure_redis(self) -> None:

@@ -11,6 +11,7 @@ from msgctl.config.settings import Settings
 from msgctl.domain.errors import MsgctlError
 from msgctl.observability import logs
 from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.faults import REDIS_FAULTS
 
 CANARY_POLL_INTERVAL_S = 1.0
 """Seconds between two checks whether the canary has arrived."""
@@ -32,6 +33,6 @@ async def _run_canary(canary: CanaryRunner) -> None:
     while True:
         try:
             await canary.advance()
-        except MsgctlError as error:
-            log.debug("Canary waits", error=error.message)
+        except (MsgctlError, *REDIS_FAULTS) as error:
+            log.debug("Canary waits", error=str(error))
         await asyncio.sleep(CANARY_POLL_INTERVAL_S)

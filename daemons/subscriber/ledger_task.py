@@ -11,6 +11,7 @@ from msgctl.ledger.projector import PROJECTION_READ_COUNT, Projector
 from msgctl.observability import logs
 from msgctl.storage.postgres.database import Database
 from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.faults import REDIS_FAULTS
 
 PROJECTOR_IDLE_INTERVAL_S = 1.0
 """Seconds before the next batch, unless the last one was full. One transaction for each event takes a third of a
@@ -43,9 +44,9 @@ async def _run_projector(projector: Projector) -> None:
         try:
             projected = await projector.project_batch()
             await projector.drop_expired()
-        except (Unavailable, ConfigurationError) as error:
+        except (Unavailable, ConfigurationError, *REDIS_FAULTS) as error:
             if not is_down:
-                log.warning("Ledger waits in Redis", error=error.message)
+                log.warning("Ledger waits in Redis", error=str(error))
             is_down = True
             await asyncio.sleep(LEDGER_RETRY_INTERVAL_S)
             continue

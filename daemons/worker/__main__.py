@@ -17,7 +17,6 @@ from daemons.worker.quarantine import ParentWatcher
 from msgctl.agents.agents import Agents
 from msgctl.aio import background
 from msgctl.config.settings import Settings
-from msgctl.domain.errors import RedisUnavailable
 from msgctl.observability import logs
 from msgctl.processing.breakers import CircuitBreakers
 from msgctl.processing.n8n import WorkflowClient
@@ -29,6 +28,7 @@ from msgctl.queue.progress import ProgressWriter
 from msgctl.queue.rq_registration import RqRegistration
 from msgctl.storage.redis.connections import blocking_client, connect
 from msgctl.storage.redis.durability import DurabilityMonitor, check_durability
+from msgctl.storage.redis.faults import REDIS_FAULTS
 
 log = logs.get_logger(__name__)
 
@@ -111,7 +111,7 @@ async def rq_registration(settings: Settings, name: str, slots: int) -> AsyncIte
     try:
         yield registration
     finally:
-        with contextlib.suppress(RedisUnavailable):
+        with contextlib.suppress(*REDIS_FAULTS):
             await registration.deregister()
 
 

@@ -4,9 +4,10 @@ import asyncio
 from contextlib import AbstractAsyncContextManager
 
 from msgctl.aio import background
-from msgctl.domain.errors import RedisUnavailable
 from msgctl.observability import logs
 from msgctl.queue.audit import MailboxAuditor
+from msgctl.storage.redis.faults import REDIS_FAULTS
+from msgctl.storage.redis.retry import OutageLog
 
 AUDIT_POLL_INTERVAL_S = 5.0
 """Seconds between two checks whether an audit is due."""
@@ -20,12 +21,15 @@ def audit_task(audit: MailboxAuditor) -> AbstractAsyncContextManager[None]:
 
 
 async def _run_audits(audit: MailboxAuditor) -> None:
+    outage = OutageLog("audit", "Redis client error: cannot audit")
     while True:
         try:
             if await audit.acquire_run():
                 await _audit_once(audit)
-        except RedisUnavailable as outage:
-            log.warning("Redis client error: cannot audit", error=outage.message)
+        except REDIS_FAULTS as error:
+            outage.failed(error)
+        else:
+            outage.succeeded()
         await asyncio.sleep(AUDIT_POLL_INTERVAL_S)
 
 

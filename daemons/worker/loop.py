@@ -10,15 +10,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from daemons.runtime.watchdog import LivenessTracker
 from daemons.worker.maintenance import Maintainer, PeriodicTask
 from daemons.worker.operator_commands import OperatorCommands
 from daemons.worker.quarantine import QuarantineKeeper
 from msgctl.aio import cancel
 from msgctl.config.settings import Settings
-from msgctl.domain.errors import RedisUnavailable
 from msgctl.observability import logs
 from msgctl.observability.metrics import definitions as metrics
 from msgctl.processing.pipeline import Pipeline
@@ -26,6 +23,8 @@ from msgctl.queue.leases import LeaseClient, LeasedMessage
 from msgctl.queue.progress import ProgressWriter
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.faults import REDIS_FAULTS
+from msgctl.storage.redis.retry import OutageLog, RedisRetry
 
 WAKE_TIMEOUT_S = 1.0
 """Seconds an idle worker blocks in Redis at a time, in case the process that should wake it has died."""
@@ -208,7 +207,7 @@ class WorkLoop:
 
     async def _claim(self, slots: Slots, may_claim: asyncio.Event) -> None:
         """Fill free slots until cancelled, while `may_claim` is set."""
-        reply_lost = False
+        outage = OutageLog("claim", "Redis client error: cannot claim")
         while True:
             self._liveness.idle("claiming")
             await may_claim.wait()
@@ -218,16 +217,14 @@ class WorkLoop:
                 continue
             self._liveness.beat("claiming")
             try:
-                if reply_lost:
+                if outage.is_down:  # a lost reply may have carried leases
                     await self._leases.requeue_unknown(slots.list_leases())
                 filled = await self._fill(slots)
-                reply_lost = False
                 if not filled:
                     await self._blocking_client.blpop([self._wake_key], timeout=WAKE_TIMEOUT_S)
-            except (RedisUnavailable, RedisError) as outage:
-                if not reply_lost:
-                    log.warning("Redis client error: cannot claim", error=str(outage))
-                reply_lost = True
+                outage.succeeded()
+            except REDIS_FAULTS as error:
+                outage.failed(error)
                 await asyncio.sleep(REDIS_RETRY_INTERVAL_S)
 
     async def _fill(self, slots: Slots) -> bool:
@@ -243,9 +240,13 @@ class WorkLoop:
 
     async def _claim_quarantine(self, slots: Slots) -> None:
         """Run one message after the other until the quarantine is empty."""
-        while leased_messages := await self._leases.claim(1, quarantine=True):
+        redis_retry = RedisRetry("claim from the quarantine")
+        while leased_messages := await redis_retry.run_until_success(self._claim_quarantined):
             slots.start(leased_messages[0])
             await slots.wait_for_free_slot()
+
+    async def _claim_quarantined(self) -> list[LeasedMessage]:
+        return await self._leases.claim(1, quarantine=True)
 
     async def _drain(self, slots: Slots, force_stop: asyncio.Event) -> None:
         """Take no new messages, let running ones end, and requeue the rest without counting an attempt."""
@@ -253,9 +254,10 @@ class WorkLoop:
             asyncio.Event()
         )  # the watchdog expects no claims from now on, whatever an operator commands
         self._liveness.idle("claiming")
-        with suppress(RedisUnavailable):  # messages that cannot be requeued now are reaped later
+        with suppress(*REDIS_FAULTS):  # messages that cannot be requeued now are reaped later
             await self._leases.deregister()
             await self._leases.requeue_unknown(slots.list_leases())
         left = await slots.drain(self._settings.drain, force_stop)
         if left:
-            log.info("Messages requeued", messages=await self._leases.requeue(left))
+            with suppress(*REDIS_FAULTS):
+                log.info("Messages requeued", messages=await self._leases.requeue(left))

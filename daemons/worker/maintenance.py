@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 
 from daemons.runtime.watchdog import LivenessTracker
 from daemons.worker.quarantine import QuarantineKeeper
-from msgctl.domain.errors import RedisUnavailable
 from msgctl.observability import logs
 from msgctl.queue.leases import LeaseClient
+from msgctl.storage.redis.faults import REDIS_FAULTS
+from msgctl.storage.redis.retry import OutageLog
 
 QUEUE_MAINTENANCE_INTERVAL_S = 1.0
 """Seconds between two rounds, or a third of the lease if that is shorter."""
@@ -55,7 +56,8 @@ class Maintainer:
         self._next_heartbeat_at = 0.0
 
     async def run(self) -> None:
-        """Do rounds until cancelled."""
+        """Do rounds until cancelled. A fault of Redis ends a round, never the worker."""
+        outage = OutageLog("maintain the queue", "Redis client error: cannot maintain the queue")
         while True:
             self._liveness.beat("maintenance")
             try:
@@ -63,9 +65,11 @@ class Maintainer:
                 await self._maintain()
                 for run_task in self._periodic_tasks:
                     await run_task()
-            except RedisUnavailable as outage:
+            except REDIS_FAULTS as error:
                 self._next_heartbeat_at = 0.0  # due as soon as Redis is back: leases may have expired
-                log.warning("Redis client error: cannot maintain the queue", error=outage.message)
+                outage.failed(error)
+            else:
+                outage.succeeded()
             await asyncio.sleep(min(QUEUE_MAINTENANCE_INTERVAL_S, self._renewal_interval_s))
 
     async def _heartbeat(self) -> None:

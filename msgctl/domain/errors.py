@@ -173,9 +173,20 @@ class Unavailable(MsgctlError):
 
 
 class RedisUnavailable(Unavailable):
-    """Redis does not answer, is full, or refuses writes."""
+    """Redis does not answer, or is in a state in which it cannot serve.
+
+    Args:
+        message: says what happened and what to do.
+        retry_after: seconds after which another try makes sense, if known.
+        state: the name of the state, e.g. `READONLY`, as `storage.redis.faults` reads it; empty if msgctl itself
+            refuses new data.
+    """
 
     code = "redis_unavailable"
+
+    def __init__(self, message: str, *, retry_after: float | None = None, state: str = "") -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.state = state
 
 
 class PostgresUnavailable(Unavailable):

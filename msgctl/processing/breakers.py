@@ -17,7 +17,6 @@ from msgctl.config.settings import Settings
 from msgctl.domain.errors import (
     AttemptFailed,
     BreakerOpen,
-    RedisUnavailable,
     WorkflowRejected,
     WorkflowTimeout,
     WorkflowUnreachable,
@@ -26,6 +25,7 @@ from msgctl.observability import logs
 from msgctl.processing.outage_gate import OutageGate
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.faults import REDIS_FAULTS
 from msgctl.storage.redis.lua import Script
 from msgctl.storage.redis.pipelining import AutoPipeline
 
@@ -114,15 +114,15 @@ class CircuitBreakers:
         )
 
     async def _try_withdraw_probe(self, workflow: str) -> None:
-        with suppress(RedisUnavailable):
+        with suppress(*REDIS_FAULTS):
             await self._redis.delete(f"{keys.BREAKER}{workflow}{keys.BREAKER_PROBE}")
 
     async def _try_report(self, workflow: str, *, failures: int = 0) -> None:
         """Report a call. An outage of Redis is logged only, because the outcome of the call matters more."""
         try:
             await self._report(workflow, failures=failures)
-        except RedisUnavailable as outage:
-            log.warning("Redis client error: breaker not updated", workflow=workflow, error=outage.message)
+        except REDIS_FAULTS as outage:
+            log.warning("Redis client error: breaker not updated", workflow=workflow, error=str(outage))
 
     async def _report(self, workflow: str, *, failures: int = 0) -> None:
         successes = self._successes.pop(workflow, 0)
@@ -133,7 +133,7 @@ class CircuitBreakers:
                 *(workflow, successes, failures, breaker.streak, breaker.ratio, breaker.calls, BREAKER_WINDOW_MS),
                 *(round(breaker.pause * 1000), round(breaker.cap * 1000)),
             )
-        except RedisUnavailable:
+        except REDIS_FAULTS:
             self._successes[workflow] += successes
             raise
         if remaining_ms and workflow not in self._open:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from msgctl.domain.errors import RedisUnavailable
 from msgctl.domain.messages import Message
 from msgctl.observability import logs
 from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.faults import REDIS_FAULTS
 from msgctl.storage.redis.lua import Script
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class ProgressWriter:
     async def flush(self, leased: "LeasedMessage") -> None:
         """Write the progress of one message now."""
         if steps := self.take_unwritten(leased):
-            with suppress(RedisUnavailable):
+            with suppress(*REDIS_FAULTS):
                 await self._write([(leased, steps)])
 
     async def run(self) -> None:
@@ -63,7 +63,7 @@ class ProgressWriter:
             try:
                 if unwritten:
                     await self._write(unwritten.values())
-            except RedisUnavailable:
+            except REDIS_FAULTS:
                 log.debug("Progress not written", messages=len(unwritten))
 
     async def _write(self, unwritten: Iterable[tuple["LeasedMessage", list[int]]]) -> None:

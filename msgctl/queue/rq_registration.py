@@ -7,8 +7,9 @@ from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 
 from msgctl.config.settings import Settings
-from msgctl.storage.redis.client import outages_translated
+from msgctl.domain.errors import RedisUnavailable
 from msgctl.storage.redis.connections import connect_sync, describe_redis
+from msgctl.storage.redis.faults import outages_translated
 from msgctl.storage.redis.keys import FIELD_SLOTS, QUEUES, RQ_WORKER
 
 
@@ -44,8 +45,12 @@ class RqRegistration:
         Raises:
             RedisUnavailable: Redis does not answer.
         """
-        with outages_translated(self._address):
-            await asyncio.to_thread(self._register)
+        try:
+            with outages_translated(self._address):
+                await asyncio.to_thread(self._register)
+        except RedisUnavailable:
+            self._redis.connection_pool.disconnect()  # the next try resolves the address again
+            raise
 
     async def deregister(self) -> None:
         """Register its death, if it was registered. A second call does nothing."""

@@ -123,7 +123,7 @@ async def test_daemon_with_wait_starts_after_redis(settings: Settings, tmp_path:
         )
         try:
             async with asyncio.timeout(PATIENCE):
-                assert await systemd.receive() == ["STATUS=Redis does not answer; waiting for it"]
+                assert await systemd.receive() == ["STATUS=Redis takes no writes; waiting for it"]
             async with ValkeyServer(tmp_path / "valkey", port), asyncio.timeout(PATIENCE):
                 await systemd.wait_ready()
                 process.terminate()

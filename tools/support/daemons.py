@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from types import TracebackType
 from typing import Self
 
@@ -53,9 +53,12 @@ class Daemon:
         self._arguments = arguments
         self._environment = environment(settings) | dict(extra or {})
         self._told = ""
+        self.await_ready = True
+        """Whether to enter only once it is ready; otherwise call `ready`."""
 
     async def __aenter__(self) -> Self:
-        with closing(NotifySocket()) as notifications:
+        with ExitStack() as stack:
+            notifications = stack.enter_context(closing(NotifySocket()))
             self._environment["NOTIFY_SOCKET"] = notifications.address
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -65,8 +68,16 @@ class Daemon:
                 stderr=asyncio.subprocess.STDOUT,
             )
             self._reading = asyncio.create_task(self._read())
-            await self._until_ready(notifications)
+            if self.await_ready:
+                await self._until_ready(notifications)
+            else:
+                self._notifications, self._opened = notifications, stack.pop_all()
         return self
+
+    async def ready(self) -> None:
+        """Return once it is ready or has ended, if it was entered without waiting for that."""
+        with self._opened:
+            await self._until_ready(self._notifications)
 
     async def __aexit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None

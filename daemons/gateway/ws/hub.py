@@ -13,11 +13,11 @@ from daemons.gateway.ws.connection import WebSocketConnection
 from msgctl.aio import background
 from msgctl.config.settings import Settings
 from msgctl.delivery.web.gateway_sockets import MOVED_KIND, InboxFrame, SocketRegistry
-from msgctl.domain.errors import RedisUnavailable
 from msgctl.domain.messages import Failure, Response, WireStruct
 from msgctl.observability import logs
 from msgctl.observability.metrics import definitions as metrics
 from msgctl.storage.redis.connections import blocking_client
+from msgctl.storage.redis.faults import REDIS_FAULTS
 from msgctl.storage.redis.keys import PROGRESS_CHANNEL
 
 log = logs.get_logger(__name__)
@@ -30,7 +30,7 @@ CLOSE_ALL_TIMEOUT_S = 10.0
 """Seconds that sockets get to close at shutdown."""
 PROGRESS_POLL_TIMEOUT_S = 1.0
 """Seconds one poll of the channel may take, and so the time the subscription may outlive its last listener."""
-REDIS_FAULTS = (RedisUnavailable, TimeoutError)
+REDIS_OR_TIME_FAULTS = (*REDIS_FAULTS, TimeoutError)
 """The errors of a Redis that is down or hangs."""
 
 _response_decoder = msgspec.json.Decoder(Response)
@@ -82,7 +82,7 @@ class ProgressFeed:
             await self._wanted.wait()
             try:
                 await self._listen()
-            except RedisUnavailable:
+            except REDIS_FAULTS:
                 await asyncio.sleep(REDIS_RETRY_INTERVAL_S)
 
     async def _listen(self) -> None:
@@ -174,7 +174,7 @@ class Hub:
                 async for frames in self._sockets.read_frames():
                     for frame in frames:
                         self._dispatch(frame)
-            except REDIS_FAULTS as error:
+            except REDIS_OR_TIME_FAULTS as error:
                 self._mark_unreachable(error)
             except Exception:
                 log.exception("Gateway inbox could not be read")
@@ -206,7 +206,7 @@ class Hub:
                 async with asyncio.timeout(self._timeout_s):
                     await self._sockets.renew(list(self._connections))
                 self._mark_reachable()
-            except REDIS_FAULTS as error:
+            except REDIS_OR_TIME_FAULTS as error:
                 self._mark_unreachable(error)
             except Exception:
                 log.exception("Sockets of the gateway could not be renewed")
@@ -220,7 +220,7 @@ class Hub:
                 async with asyncio.timeout(self._timeout_s):
                     await self._sockets.heartbeat()
                     self._close_after_lost_frames(await self._sockets.count_lost_frames())
-            except REDIS_FAULTS:
+            except REDIS_OR_TIME_FAULTS:
                 pass  # `_renew_sockets` logs the outage
             except Exception:
                 log.exception("Heartbeat of the gateway failed")
@@ -243,14 +243,14 @@ class Hub:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._sockets.register(connection.socket_id, connection.user_id)
-        except REDIS_FAULTS as error:
+        except REDIS_OR_TIME_FAULTS as error:
             self._mark_unreachable(error)  # the next renewal that succeeds registers it
 
     async def _unregister(self, connection: WebSocketConnection) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._sockets.unregister(connection.socket_id, connection.conversations)
-        except REDIS_FAULTS as error:
+        except REDIS_OR_TIME_FAULTS as error:
             self._mark_unreachable(error)  # its keys expire
 
     def _mark_unreachable(self, error: Exception) -> None:

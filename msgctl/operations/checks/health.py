@@ -14,8 +14,8 @@ from msgctl.operations.checks.findings import Finding, Reason
 from msgctl.operations.context import Context
 from msgctl.queue.queue import Stats
 from msgctl.storage.redis import keys
-from msgctl.storage.redis.client import no_answer
 from msgctl.storage.redis.durability import DurabilityMonitor
+from msgctl.storage.redis.faults import no_answer
 
 SUBSCRIBER_HEARTBEAT_TIMEOUT_S = 10.0
 """Seconds without a heartbeat after which a subscriber counts as dead."""

@@ -1,26 +1,19 @@
 """The client of Redis, whose commands raise `RedisUnavailable` in every state in which Redis cannot serve."""
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
 from typing import Any
 
-from redis import exceptions
-from redis.asyncio.connection import Connection, ConnectionPool
+from redis.asyncio.connection import Connection
 from redis.typing import EncodableT
 
 from msgctl.domain.errors import RedisUnavailable
 from msgctl.storage.redis.decoded import DecodedPipeline, DecodedPubSub, DecodedRedis
+from msgctl.storage.redis.faults import FAULTS, MOVING_STATES, as_unavailable, strip_command
+from msgctl.storage.redis.pool import RedisPool
 
-FAULTS = (exceptions.RedisError, OSError)
-"""Everything redis-py raises about a command; `as_unavailable` tells which of them are outages."""
-CONNECTION_FAULTS = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
-REFUSED = (exceptions.ReadOnlyError, exceptions.OutOfMemoryError, exceptions.MasterDownError)
-REFUSALS = ("MISCONF", "NOREPLICAS", "BUSY ", "OOM", "LOADING", "MASTERDOWN")
-"""Prefixes of error replies that describe a passing state of Redis: disk, `min-replicas-to-write`, a script that
-does not end, and, where redis-py has left the prefix, memory, startup and failover."""
-CERTIFICATE_FAULT = re.compile(r"certificate verify failed: (.+?)\.? \(_ssl")
-"""OpenSSL's reason, within the text redis-py makes of it."""
+DEPARTURES: Counter[str] = Counter()
+"""By address: how many times a client of this process left its server because that refused a write. A subscription
+gets no such refusal, so it looks here whether it may be subscribed at a server that was demoted."""
 
 
 class RedisPipeline(DecodedPipeline):
@@ -33,7 +26,7 @@ class RedisPipeline(DecodedPipeline):
 
     def __init__(self, client: "RedisClient", *, transaction: bool) -> None:
         super().__init__(client.connection_pool, client.response_callbacks, transaction, None)
-        self._address = client.address
+        self._client = client
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT001, FBT002 - redis-py's signature
         """Send the commands and return their answers.
@@ -47,13 +40,14 @@ class RedisPipeline(DecodedPipeline):
         try:
             answers = await super().execute(raise_on_error)
         except FAULTS as error:
-            if unavailable := as_unavailable(error, self._address):
+            if unavailable := await self._client.translate(error):
                 raise unavailable from error
+            error.args = (strip_command(str(error)),)  # the text of a message is in the quoted command
             raise
         if raise_on_error:
             return answers
         return [
-            answer if not isinstance(answer, Exception) else as_unavailable(answer, self._address) or answer
+            answer if not isinstance(answer, Exception) else await self._client.translate(answer) or answer
             for answer in answers
         ]
 
@@ -68,6 +62,7 @@ class RedisSubscription(DecodedPubSub):
 
     def __init__(self, client: "RedisClient", **options: Any) -> None:
         self._address = client.address
+        self._departures = DEPARTURES[client.address]
         super().__init__(client.connection_pool, **options)
 
     async def execute_command(self, *args: EncodableT) -> None:
@@ -82,11 +77,20 @@ class RedisSubscription(DecodedPubSub):
     async def parse_response(self, block: bool = True, timeout: float = 0) -> Any:  # noqa: ASYNC109, FBT001, FBT002 - redis-py's signature
         """Receive one message."""
         try:
+            if self._departures != DEPARTURES[self._address]:
+                self._departures = DEPARTURES[self._address]
+                await self._leave_server()
             return await super().parse_response(block, timeout)
         except FAULTS as error:
             if unavailable := as_unavailable(error, self._address):
                 raise unavailable from error
             raise
+
+    async def _leave_server(self) -> None:
+        """Close the connection; redis-py then makes a new one and subscribes again."""
+        connection: Connection | None = self.connection
+        if connection is not None:
+            await connection.disconnect()
 
     async def on_connect(self, connection: Connection) -> None:
         """Resubscribe on a new connection, inside redis-py's own retries, which know only redis-py's errors."""
@@ -106,8 +110,9 @@ class RedisClient(DecodedRedis):
         address: where Redis is, for error messages; without the password.
     """
 
-    def __init__(self, pool: ConnectionPool, address: str) -> None:
+    def __init__(self, pool: RedisPool, address: str) -> None:
         super().__init__(connection_pool=pool)
+        self._pool = pool
         self.auto_close_connection_pool = True
         self.address = address
 
@@ -120,9 +125,40 @@ class RedisClient(DecodedRedis):
         try:
             return await super().execute_command(*args, **options)
         except FAULTS as error:
-            if unavailable := as_unavailable(error, self.address):
+            if unavailable := await self.translate(error):
                 raise unavailable from error
             raise
+
+    async def info(self, section: str | None = None, *sections: str, **options: Any) -> dict[str, Any]:
+        """Return what Redis says about itself.
+
+        Args:
+            section: the name of a section; None for the default ones.
+            sections: further ones. Each is asked for alone, because Redis 6.2 takes one at a time.
+            options: as of redis-py.
+        """
+        found: dict[str, Any] = {}
+        for name in (section, *sections):
+            words = ("INFO",) if name is None else ("INFO", name)
+            found |= await self.execute_command(*words, **options)
+        return found
+
+    async def translate(self, error: Exception) -> RedisUnavailable | None:
+        """Return the error that callers should see. Leave the server if another one may have the data now.
+
+        A connection to a primary that was demoted stays open and refuses every write. Only a new connection
+        resolves the address again, and finds the new primary.
+
+        Args:
+            error: raised by redis-py, or an error reply among answers.
+
+        Returns:
+            None if `error` is a fault of the command itself.
+        """
+        unavailable = as_unavailable(error, self.address)
+        if unavailable and unavailable.state in MOVING_STATES and await self._pool.leave_server():
+            DEPARTURES[self.address] += 1
+        return unavailable
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> RedisPipeline:  # noqa: ARG002, FBT001, FBT002 - redis-py's signature
         """A pipeline of this client."""
@@ -131,59 +167,3 @@ class RedisClient(DecodedRedis):
     def pubsub(self, **options: Any) -> RedisSubscription:
         """A subscription of this client."""
         return RedisSubscription(self, **options)
-
-
-def as_unavailable(error: Exception, address: str) -> RedisUnavailable | None:
-    """Return the error callers should see for an outage; None if `error` is a fault of the command itself.
-
-    Args:
-        error: raised by redis-py.
-        address: where Redis is.
-    """
-    if isinstance(error, CONNECTION_FAULTS):
-        return no_answer(error, address)
-    refused = isinstance(error, REFUSED) or str(error).startswith(REFUSALS)
-    if refused and isinstance(error, exceptions.ResponseError):
-        return RedisUnavailable(f"Redis at {address} refuses writes: {error}")
-    return None
-
-
-@contextmanager
-def outages_translated(address: str) -> Iterator[None]:
-    """Translate the outages of another client than `RedisClient`, such as the blocking one that RQ's code uses.
-
-    Args:
-        address: where Redis is.
-
-    Raises:
-        RedisUnavailable: Redis did not answer, or refused a command because of its state.
-    """
-    try:
-        yield
-    except FAULTS as error:
-        if unavailable := as_unavailable(error, address):
-            raise unavailable from error
-        raise
-
-
-def no_answer(error: Exception, address: str) -> RedisUnavailable:
-    """Return the error of a Redis that could not be talked to.
-
-    Args:
-        error: what happened instead.
-        address: where Redis is.
-    """
-    return RedisUnavailable(f"Redis at {address} {_explain(error)}")
-
-
-def _explain(error: Exception) -> str:
-    """Say what failed and what to do; redis-py reports a refused login or certificate as a lost connection too."""
-    if isinstance(error, exceptions.AuthenticationError):
-        return "wants a login, or refuses the one given. Set [redis] username and password, or REDIS_PASSWORD."
-    if found := CERTIFICATE_FAULT.search(str(error)):
-        remedy = "Set [redis] tls_ca, and host as the certificate names it."
-        return f"shows a certificate that is not taken: {found[1]}. {remedy}"
-    return (
-        f"does not answer ({type(error).__name__}). "
-        "Is it running? Set [redis] host and port, or REDIS_HOST and REDIS_PORT."
-    )

@@ -4,17 +4,21 @@ import asyncio
 from typing import Any
 
 from redis import Redis as BlockingRedis
-from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
 from msgctl.config.settings import Settings
 from msgctl.storage.redis import keys, sentinel
-from msgctl.storage.redis.client import RedisClient, no_answer
+from msgctl.storage.redis.client import RedisClient
 from msgctl.storage.redis.fast_connection import FastTcpConnection, FastTlsConnection
+from msgctl.storage.redis.faults import no_answer
+from msgctl.storage.redis.pool import RedisPool
 
 SHORT_COMMAND_RETRY = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3)
 """redis-py sends a command again when its reply is lost, so every write of ours can be sent twice unharmed."""
+
+PROBE_TTL_MS = 1000
+"""Milliseconds for which the key of a probe exists."""
 
 
 def connect(settings: Settings) -> RedisClient:
@@ -58,11 +62,20 @@ async def ping_new_connection(settings: Settings, *, check_write: bool = False) 
         async with asyncio.timeout(settings.redis.timeout):
             await newcomer.ping()
             if check_write:
-                await newcomer.set(keys.PROBE, "1", px=1000)
+                await probe_write(newcomer)
     except TimeoutError as error:
         raise no_answer(error, newcomer.address) from error
     finally:
         await newcomer.aclose()
+
+
+async def probe_write(redis: RedisClient) -> None:
+    """Return when Redis has taken a write. A replica and a full Redis answer a PING, but refuse this.
+
+    Raises:
+        RedisUnavailable: it did not take it; the text says why.
+    """
+    await redis.set(keys.PROBE, "1", px=PROBE_TTL_MS)
 
 
 def connect_sync(settings: Settings) -> BlockingRedis:
@@ -88,12 +101,12 @@ def describe_redis(settings: Settings) -> str:
     return f"redis://{redis.host}:{redis.port}/{redis.database}"
 
 
-def _make_pool(settings: Settings, **options: Any) -> BlockingConnectionPool:
+def _make_pool(settings: Settings, **options: Any) -> RedisPool:
     redis = settings.redis
     if redis.sentinels:
         return sentinel.SentinelPool(settings, **options)
     options["connection_class"] = FastTlsConnection if redis.tls else FastTcpConnection
-    return BlockingConnectionPool(host=redis.host, port=redis.port, **options)
+    return RedisPool(host=redis.host, port=redis.port, **options)
 
 
 def _connection_options(settings: Settings, *, socket_timeout_s: float) -> dict[str, Any]:

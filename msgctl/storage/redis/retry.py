@@ -4,16 +4,46 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from redis.exceptions import RedisError
-
-from msgctl.domain.errors import RedisUnavailable
 from msgctl.observability import logs
+from msgctl.storage.redis.faults import REDIS_FAULTS, strip_command
 
 MIN_REDIS_RETRY_PAUSE_S, MAX_REDIS_RETRY_PAUSE_S = 0.1, 2.0
 """Seconds."""
 
 log = logs.get_logger(__name__)
 Result = TypeVar("Result")
+
+
+class OutageLog:
+    """Logs the beginning of an outage, each change of its state, and its end, but not each failed round.
+
+    Args:
+        task: the name of the task, for the log.
+        event: the log event at the beginning of an outage.
+    """
+
+    def __init__(self, task: str, event: str = "Redis client error: this task waits") -> None:
+        self._task = task
+        self._event = event
+        self._state = ""
+
+    @property
+    def is_down(self) -> bool:
+        """Whether an outage was recorded and not its end."""
+        return bool(self._state)
+
+    def failed(self, error: Exception) -> None:
+        """Record a failed round; log it unless the round before it failed with the same state."""
+        state = getattr(error, "state", "") or type(error).__name__
+        if state != self._state:
+            log.warning(self._event, task=self._task, error=strip_command(str(error)))
+        self._state = state
+
+    def succeeded(self) -> None:
+        """Record a round that did not fail."""
+        if self._state:
+            log.info("Redis answers again", task=self._task)
+        self._state = ""
 
 
 class RedisRetry:
@@ -30,10 +60,9 @@ class RedisRetry:
         task: str,
         *,
         event: str = "Redis client error: this task waits",
-        faults: tuple[type[Exception], ...] = (RedisUnavailable, RedisError),
+        faults: tuple[type[Exception], ...] = REDIS_FAULTS,
     ) -> None:
-        self._task = task
-        self._event = event
+        self._outage = OutageLog(task, event)
         self._faults = faults
         self._pause_s = 0.0
 
@@ -44,9 +73,8 @@ class RedisRetry:
         except self._faults as error:
             await self._back_off(error)
             return None
-        if self._pause_s:
-            log.info("Redis answers again", task=self._task)
-            self._pause_s = 0.0
+        self._outage.succeeded()
+        self._pause_s = 0.0
         return result
 
     async def run_until_success(self, step: Callable[[], Awaitable[Result]]) -> Result:
@@ -57,7 +85,6 @@ class RedisRetry:
                 return result  # type: ignore[return-value]  # no pause: the step was done
 
     async def _back_off(self, error: Exception) -> None:
-        if not self._pause_s:
-            log.warning(self._event, task=self._task, error=str(error))
+        self._outage.failed(error)
         self._pause_s = min(MAX_REDIS_RETRY_PAUSE_S, self._pause_s * 2 or MIN_REDIS_RETRY_PAUSE_S)
         await asyncio.sleep(self._pause_s)

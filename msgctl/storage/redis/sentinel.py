@@ -6,15 +6,15 @@ A failover loses writes that the old master had accepted but not replicated. `mi
 from typing import Any
 
 from redis import Redis as BlockingRedis
-from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
 from redis.asyncio.sentinel import SentinelManagedSSLConnection as SecureConnection
 from redis.sentinel import Sentinel as BlockingSentinel
 
 from msgctl.config.settings import Settings
+from msgctl.storage.redis.pool import RedisPool
 
 
-class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
+class SentinelPool(SentinelConnectionPool, RedisPool):
     """A pool of connections to the master. A task waits for a free one.
 
     Args:

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from redis.exceptions import NoPermissionError
-
 from msgctl.domain.errors import RedisUnavailable
 from msgctl.domain.plural import pluralize
 from msgctl.operations.checks.findings import Finding, passed, trouble, warning
@@ -123,7 +121,7 @@ def _check_latency(delay_s: float) -> Finding:
 async def _check_permissions(redis: RedisClient) -> Finding:
     try:
         await redis.eval("return redis.call('XLEN', KEYS[1])", 1, "-")
-    except NoPermissionError as error:
+    except RedisUnavailable as error:
         impact = "Every step of the pipeline is a script."
         remedy = "ACL SETUSER … ~* &* +@all -@dangerous +info +keys"
         return trouble("redis permissions", "redis_acl", str(error), impact=impact, remedy=remedy)
