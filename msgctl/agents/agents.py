@@ -6,8 +6,11 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Self
 
+import msgspec
 import psycopg
+from psycopg.types.json import Jsonb
 
+from msgctl.agents.agent_settings import AgentSettings, read_agent_settings
 from msgctl.aio import cancel
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import ConfigurationError, InvalidInput
@@ -18,22 +21,34 @@ from msgctl.storage.redis.keys import AGENT_NOTIFICATIONS
 
 WEBHOOK_PATH_PATTERN = re.compile(r"[A-Za-z0-9_.~-]+(/[A-Za-z0-9_.~-]+)*")
 AGENT_COLUMNS = ("id", "user_id", "name", "system_prompt", "webhook_path", "active")
+# `to_jsonb` finds the column `settings` only if it is there: daemons may start before `msgctl db migrate`.
 FIND_AGENT_SQL = """
-    SELECT id, user_id, name, system_prompt, webhook_path, active FROM agents WHERE id = %(id)s
+    SELECT id, user_id, name, system_prompt, webhook_path, active,
+        to_jsonb(agents) -> 'settings' AS settings
+    FROM agents WHERE id = %(id)s
 """
 ADD_AGENT_SQL = """
     INSERT INTO agents (user_id, name, system_prompt, webhook_path)
     VALUES (%(user_id)s, %(name)s, %(system_prompt)s, %(webhook_path)s)
-    RETURNING id, user_id, name, system_prompt, webhook_path, active
+    RETURNING id, user_id, name, system_prompt, webhook_path, active,
+        to_jsonb(agents) -> 'settings' AS settings
 """
 LIST_AGENTS_SQL = """
-    SELECT id, user_id, name, system_prompt, webhook_path, active FROM agents
+    SELECT id, user_id, name, system_prompt, webhook_path, active,
+        to_jsonb(agents) -> 'settings' AS settings
+    FROM agents
     WHERE %(user_id)s::text IS NULL OR user_id = %(user_id)s
     ORDER BY created_at, id LIMIT %(limit)s
 """
 SET_AGENT_ACTIVE_SQL = """
     UPDATE agents SET active = %(active)s WHERE id = %(id)s
-    RETURNING id, user_id, name, system_prompt, webhook_path, active
+    RETURNING id, user_id, name, system_prompt, webhook_path, active,
+        to_jsonb(agents) -> 'settings' AS settings
+"""
+CHANGE_AGENT_SETTINGS_SQL = """
+    UPDATE agents SET settings = (settings || %(set)s) - %(removed)s::text[] WHERE id = %(id)s
+    RETURNING id, user_id, name, system_prompt, webhook_path, active,
+        to_jsonb(agents) -> 'settings' AS settings
 """
 
 
@@ -48,13 +63,16 @@ class Agent(WireStruct, kw_only=True, frozen=True):
     webhook_path: str
     """The path of its workflow under n8n's `/webhook/`."""
     active: bool = True
+    settings: AgentSettings = AgentSettings()
+    """What is set for this agent alone."""
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Agent":
         """An agent from a row of our table or of an operator's own query.
 
         Raises:
-            ConfigurationError: the row lacks a column, or its webhook path could lead out of `/webhook/`.
+            ConfigurationError: the row lacks a column, its webhook path could lead out of `/webhook/`, or a
+                setting is not valid.
         """
         missing = [column for column in AGENT_COLUMNS if column not in row]
         if missing:
@@ -64,6 +82,7 @@ class Agent(WireStruct, kw_only=True, frozen=True):
             )
         try:
             path = check_webhook_path(str(row["webhook_path"] or ""))
+            own_settings = read_agent_settings(row.get("settings"))
         except InvalidInput as error:
             raise ConfigurationError(f"Agent {row['id']}: {error.message}") from None
         return cls(
@@ -73,7 +92,13 @@ class Agent(WireStruct, kw_only=True, frozen=True):
             system_prompt=str(row["system_prompt"] or ""),
             webhook_path=path,
             active=bool(row["active"]),
+            settings=own_settings,
         )
+
+    def to_record(self) -> dict[str, Any]:
+        """Return this agent as JSON has it; of its settings, those that are set for it."""
+        record: dict[str, Any] = msgspec.to_builtins(self, enc_hook=_dump_settings)
+        return record
 
 
 AgentList = list[Agent]
@@ -161,6 +186,28 @@ class Agents:
         rows = await self._fetch_agents(SET_AGENT_ACTIVE_SQL, {"id": agent_id, "active": active})
         return rows[0] if rows else None
 
+    async def change_settings(self, agent_id: str, changes: Mapping[str, Any]) -> Agent | None:
+        """Change what is set for one agent of our table; None if there is none with this id.
+
+        Args:
+            agent_id: which.
+            changes: valid values by name, as `agent_settings.parse_changes` returns them; None removes a setting.
+
+        Raises:
+            ConfigurationError: agents come from the operator's own table, or ours is missing or not migrated.
+            PostgresUnavailable: PostgreSQL does not answer.
+        """
+        self._require_own_table("set up")
+        if not _is_uuid(agent_id):
+            return None
+        values = {
+            "id": agent_id,
+            "set": Jsonb({name: value for name, value in changes.items() if value is not None}),
+            "removed": [name for name, value in changes.items() if value is None],
+        }
+        rows = await self._fetch_agents(CHANGE_AGENT_SETTINGS_SQL, values)
+        return rows[0] if rows else None
+
     async def _load(self, agent_id: str) -> Agent | None:
         foreign = self._settings.postgres.agent_query
         if not foreign and not _is_uuid(agent_id):
@@ -198,8 +245,18 @@ async def _fetch_rows(connection: PostgresConnection, query: str, values: dict[s
         return []  # an id that the operator's own id column cannot hold is an id that does not exist
     except psycopg.errors.UndefinedTable as error:
         raise ConfigurationError("PostgreSQL has no such table. For ours, run: msgctl db migrate") from error
+    except psycopg.errors.UndefinedColumn as error:
+        if query is CHANGE_AGENT_SETTINGS_SQL:
+            raise ConfigurationError("The table of agents has no settings yet. Run: msgctl db migrate") from error
+        raise ConfigurationError(f"[postgres] agent_query cannot be run: {error}") from error
     except psycopg.ProgrammingError as error:
         raise ConfigurationError(f"[postgres] agent_query cannot be run: {error}") from error
+
+
+def _dump_settings(settings: object) -> object:
+    if isinstance(settings, AgentSettings):
+        return settings.model_dump(exclude_none=True)
+    raise NotImplementedError(type(settings).__name__)
 
 
 def _is_uuid(text: str) -> bool:

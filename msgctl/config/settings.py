@@ -70,7 +70,8 @@ class PostgresSettings(Section):
     """The connection URL, `postgresql://user:password@host:port/database`."""
     agent_query: str = Field("", pattern=r"^$|%\(id\)s")
     """A SELECT on your own table of agents. For `%(id)s` it returns one row of id, user_id, name, system_prompt,
-    webhook_path, active. Empty: the table that `msgctl db migrate` creates."""
+    webhook_path, active, and optionally settings, a JSON object such as `{"format": "plain"}`. Empty: the table
+    that `msgctl db migrate` creates."""
     pool_size: int = Field(4, ge=1, le=100)
     """The most connections that one process opens."""
     timeout: Seconds = 5.0

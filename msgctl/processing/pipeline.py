@@ -36,6 +36,7 @@ import logging
 import random
 
 import msgspec
+from msgspec import UNSET
 
 from msgctl.agents.agents import Agent, Agents
 from msgctl.config.settings import Settings
@@ -158,7 +159,7 @@ class Pipeline:
         if to_send.reply is None:
             await self._finish_silently(leased, answer.execution_id, to_send.warnings, timer)
             return
-        response = _build_response(message, to_send.reply, elapsed_ms=timer.elapsed_ms)
+        response = _build_response(message, agent, to_send.reply, elapsed_ms=timer.elapsed_ms)
         committed = await self._commit(leased, response, answer.execution_id, to_send.warnings, timer)
 
         timer.end()
@@ -289,7 +290,7 @@ def _outcome_retry() -> RedisRetry:
     return RedisRetry("write an outcome", event="An outcome waits for Redis", faults=(RedisUnavailable,))
 
 
-def _build_response(message: Message, reply: Reply, *, elapsed_ms: int) -> UnnumberedResponse:
+def _build_response(message: Message, agent: Agent, reply: Reply, *, elapsed_ms: int) -> UnnumberedResponse:
     return UnnumberedResponse(
         message_id=message.message_id,
         conversation_id=message.conversation_id,
@@ -300,6 +301,7 @@ def _build_response(message: Message, reply: Reply, *, elapsed_ms: int) -> Unnum
         timestamp=timestamp(),
         processing_time=elapsed_ms,
         user_id=message.user_id,
+        format=agent.settings.format or UNSET,
     )
 
 

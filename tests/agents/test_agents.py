@@ -1,6 +1,7 @@
 """Agents, on a real PostgreSQL: found, remembered, heard of when they change."""
 
 import asyncio
+import re
 import uuid
 from collections.abc import Awaitable, Callable
 
@@ -208,6 +209,76 @@ async def test_the_operators_own_table_is_read(settings: Settings, sql: Sql) -> 
             await add(store)
         with pytest.raises(ConfigurationError, match="your own table"):
             await store.list()
+
+
+@pytest.mark.parametrize("change", [{"format": "plain"}, {"format": "as-is"}])
+async def test_a_setting_is_heard_at_once(settings: Settings, sql: Sql, change: dict[str, str]) -> None:
+    """With an hour of memory, a changed setting applies as soon as PostgreSQL says so."""
+    async with Agents(changed(settings)) as store:
+        added = await add(store)
+        await store.find(added.id)
+        await listening(sql)
+        assert (await store.find(added.id)) == added
+        assert await store.change_settings(added.id, change)
+
+        async def heard() -> bool:
+            found = await store.find(added.id)
+            return found is not None and found.settings.model_dump() == change
+
+        await until(heard, "the setting to be heard")
+        assert await store.change_settings("5f0c7c1e-0000-4000-8000-000000000000", change) is None
+
+
+async def test_settings_of_a_later_version_are_kept(settings: Settings, sql: Sql) -> None:
+    """A name that this version does not know is ignored, and a change of another setting leaves it alone."""
+    async with Agents(settings) as store:
+        added = await add(store)
+        await sql("""UPDATE agents SET settings = '{"later": 1, "format": "plain"}'""")
+        assert (await store.find(added.id)) is not None
+        changed_agent = await store.change_settings(added.id, {"format": None})
+        assert changed_agent is not None
+        assert changed_agent.settings.format is None
+        assert await sql("SELECT settings::text FROM agents") == [('{"later": 1}',)]
+
+
+async def test_agents_are_found_before_the_migration_of_this_version(settings: Settings, sql: Sql) -> None:
+    """Daemons start before `msgctl db migrate` ran; only setting something needs the column."""
+    await sql("ALTER TABLE agents DROP COLUMN settings")
+    async with Agents(settings) as store:
+        added = await add(store)
+        assert await store.find(added.id) == added
+        assert await store.list() == [added]
+        with pytest.raises(ConfigurationError, match="msgctl db migrate"):
+            await store.change_settings(added.id, {"format": "plain"})
+
+
+@pytest.mark.parametrize(
+    ("column", "read"),
+    [
+        ("NULL", None),
+        ("'{}'::jsonb", None),
+        ("""'{"format": "plain", "theme": "dark"}'::jsonb""", "plain"),
+        ("""'{"format": "as-is"}'""", "as-is"),
+        ("''", None),
+        ("'dark'", "JSON object"),
+        ("'[1]'::jsonb", "JSON object"),
+        ("""'{"format": "Plain"}'::jsonb""", "setting format must be 'auto', 'plain' or 'as-is'"),
+    ],
+)
+async def test_settings_in_the_operators_own_table(settings: Settings, column: str, read: str | None) -> None:
+    """A column `settings` of the query is read as JSON or text; a value that is not valid is named."""
+    query = (
+        "SELECT %(id)s AS id, 'ana' AS user_id, 'Bot' AS name, '' AS system_prompt, 'chat' AS webhook_path,"
+        f" true AS active, {column} AS settings"
+    )
+    async with Agents(changed(settings, agent_query=query)) as store:
+        if read and " " in read:
+            with pytest.raises(ConfigurationError, match=re.escape(read)):
+                await store.find("1")
+        else:
+            found = await store.find("1")
+            assert found is not None
+            assert found.settings.format == read
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import jwt
 import psycopg
+import pytest
 
 from msgctl.config.settings import Settings
 from tests.support.command_line import Invoke
@@ -60,6 +61,60 @@ async def test_an_agent_of_the_operators_own_table_has_any_id(msgctl: Invoke) ->
     assert (await msgctl("agent", "disable", "7", environ=environ)).code == 78
 
 
+async def test_a_setting_of_one_agent_wins_over_the_configuration(msgctl: Invoke) -> None:
+    """It is set by name, shown with its source, written into the journal, and removed by an empty value."""
+    (added,) = (await msgctl(*ADD)).lines
+    environ = {"MSGCTL_REPLY_FORMAT": "as-is"}
+
+    async def in_force() -> object:
+        return (await msgctl("agent", "show", "Support", "-o", "json", environ=environ)).json["inForce"]["format"]
+
+    assert await in_force() == {"value": "as-is", "source": "reply.format"}
+    changed = await msgctl("agent", "set", "Support", "format=plain", "--reason", "SMS-like")
+    assert (changed.code, changed.stderr) == (0, f"set: {added} format=plain\n")
+    assert await in_force() == {"value": "plain", "source": "agent"}
+    assert "plain (from the agent)" in (await msgctl("agent", "show", added)).stdout
+    assert (await msgctl("agent", "list", "-o", "json")).json["items"][0]["settings"] == {"format": "plain"}
+    (act,) = (await msgctl("journal", "list", "-o", "json")).json["items"]
+    assert (act["act"], act["before"], act["after"]) == ("agent set", {"format": None}, {"format": "plain"})
+    assert (await msgctl("journal", "undo", act["entry"], "--yes")).code == 0
+    assert await in_force() == {"value": "as-is", "source": "reply.format"}
+    await msgctl("agent", "set", added, "format=plain")
+    removed = await msgctl("agent", "set", added, "format=")
+    assert removed.stderr == f"set: {added} as configured\n"
+    assert await in_force() == {"value": "as-is", "source": "reply.format"}
+    assert "auto (from [reply] format)" in (await msgctl("agent", "show", added)).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["formt=plain"], "did you mean format?"),
+        (["colour=red"], "It has: format"),
+        (["format=pretty"], "'auto', 'plain' or 'as-is'"),
+        (["format"], "format=plain"),
+        (["format=plain", "fromat=auto"], "did you mean format?"),
+    ],
+)
+async def test_a_setting_that_is_none_changes_nothing(msgctl: Invoke, words: list[str], says: str) -> None:
+    """A name that is not known is answered with the nearest one, a value with those that are."""
+    (added,) = (await msgctl(*ADD)).lines
+    outcome = await msgctl("agent", "set", added, *words)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert says in " ".join(outcome.stderr.split())
+    assert (await msgctl("agent", "list", "-o", "json")).json["items"][0]["settings"] == {}
+
+
+async def test_settings_of_an_unknown_or_foreign_agent_are_refused(msgctl: Invoke) -> None:
+    """No agent has this id; agents of the operator's own table are set there."""
+    nobody = "5f0c7c1e-0000-4000-8000-000000000000"
+    assert (await msgctl("agent", "set", nobody, "format=plain")).code == 3
+    query = "SELECT %(id)s AS id, 'ana' AS user_id, 'B' AS name, '' AS system_prompt, 'c' AS webhook_path,"
+    query += " true AS active"
+    foreign = await msgctl("agent", "set", "7", "format=plain", environ={"MSGCTL_POSTGRES_AGENT_QUERY": query})
+    assert (foreign.code, "your own table" in foreign.stderr) == (78, True)
+
+
 async def test_a_webhook_that_leads_elsewhere_is_2(msgctl: Invoke) -> None:
     """It is told how one looks."""
     outcome = await msgctl("agent", "add", "--user", "a", "--name", "n", "--webhook", "http://elsewhere/x")
@@ -94,7 +149,10 @@ async def test_migrate_makes_the_tables_once(msgctl: Invoke, postgres_settings: 
     assert missing.code == 78
     assert "msgctl db migrate" in missing.stderr
     first = await msgctl("db", "migrate", "-o", "json", environ=environ)
-    assert (first.code, first.json["applied"]) == (0, ["0001_agents", "0002_message_events", "0003_user_tiers"])
+    assert (first.code, first.json["applied"]) == (
+        0,
+        ["0001_agents", "0002_message_events", "0003_user_tiers", "0004_agent_settings"],
+    )
     assert (await msgctl("db", "migrate", "-o", "json", environ=environ)).json["applied"] == []
     async with await psycopg.AsyncConnection.connect(url) as connection:
         assert (await (await connection.execute("SELECT count(*) FROM agents")).fetchone()) == (0,)

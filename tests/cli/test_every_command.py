@@ -52,6 +52,7 @@ CASES: dict[str, Case] = {
     "agent add": ("--user ana --name One --webhook one -o json", 0, "msgctl.agent/1"),
     "agent list": ("-o json", 0, "msgctl.agents/1"),
     "agent show": ("AGENT -o json", 0, "msgctl.agent/1"),
+    "agent set": ("AGENT format=plain", 0, ""),
     "agent disable": ("AGENT", 0, ""),
     "agent enable": ("AGENT", 0, ""),
     "token issue": ("--user ana -o json", 0, "msgctl.issued-token/1"),

@@ -78,6 +78,18 @@ async def test_message_is_answered(runner: PipelineRunner, redis: Any) -> None:
     assert await redis.llen(keys.HISTORY + "c") == 2
 
 
+@pytest.mark.parametrize("chosen", ["plain", None])
+async def test_the_format_of_the_agent_goes_with_the_response(
+    runner: PipelineRunner, redis: Any, chosen: str | None
+) -> None:
+    """A response names what its agent has set; without that the field is absent, as ever."""
+    await runner.agents.change_settings(runner.agent.id, {"format": chosen})
+    await runner.send()
+    await runner.process()
+    ((_, entry),) = await redis.xrange(keys.RESPONSES)
+    assert msgspec.json.decode(entry["body"]).get("format") == chosen
+
+
 async def test_observers_receive_each_step_of_a_quick_message(runner: PipelineRunner, redis: Any) -> None:
     """The commit publishes the progress that was not written before it, in order and once."""
     listener = redis.pubsub(ignore_subscribe_messages=True)

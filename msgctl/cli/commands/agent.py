@@ -1,9 +1,8 @@
 """`msgctl agent`: the AI agents messages are written to."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
 from msgctl.cli.framework.audit import record_action
@@ -23,6 +22,7 @@ from msgctl.cli.framework.output import (
 )
 from msgctl.cli.framework.query import ReasonOption, accepts_yes
 from msgctl.cli.framework.session import CommandSession, run_with_session
+from msgctl.cli.views.agent import describe_agent
 from msgctl.domain.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def add(
     if others:
         print_note(f"{user} already has an agent of this name: {', '.join(others)}")
     if output is RecordFormat.JSON:
-        print_json({"schema": "msgctl.agent/1", **msgspec.to_builtins(agent)})
+        print_json({"schema": "msgctl.agent/1", **agent.to_record()})
     else:
         print_text(agent.id)
 
@@ -81,7 +81,11 @@ def list_agents(
     """The agents, oldest first."""
     agents = run_with_session(context, lambda session: session.agents.list(user, limit=limit))
     print_listing(
-        msgspec.to_builtins(agents), output, schema="msgctl.agent/1", columns=COLUMNS, extra={"limit": limit}
+        [agent.to_record() for agent in agents],
+        output,
+        schema="msgctl.agent/1",
+        columns=COLUMNS,
+        extra={"limit": limit},
     )
 
 
@@ -93,8 +97,43 @@ AgentArgument = Annotated[
 @app.command(epilog="Example: msgctl agent show 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10")
 def show(context: typer.Context, agent: AgentArgument, output: RecordOutputOption = RecordFormat.TABLE) -> None:
     """One agent, as the worker will find it."""
-    found = run_with_session(context, lambda session: _find(session, agent))
-    print_record(msgspec.to_builtins(found), output, schema="msgctl.agent/1")
+
+    async def body(session: CommandSession) -> dict[str, Any]:
+        found = await _find(session, agent)
+        return describe_agent(found, session.settings, as_json=output is RecordFormat.JSON)
+
+    print_record(run_with_session(context, body), output, schema="msgctl.agent/1")
+
+
+@app.command("set", epilog="Example: msgctl agent set Support format=plain")
+@accepts_yes
+def set_(
+    context: typer.Context,
+    agent: AgentArgument,
+    changes: Annotated[
+        list[str], typer.Argument(metavar="NAME=VALUE", help="Setting and value; no value: as configured.")
+    ],
+    *,
+    reason: ReasonOption = "",
+) -> None:
+    """Set what one agent does otherwise than the configuration says, e.g. format=auto, plain or as-is."""
+
+    async def body(session: CommandSession) -> "Agent":
+        from msgctl.agents.agent_settings import parse_changes  # noqa: PLC0415 - pydantic takes 0.1 s
+
+        values = parse_changes(changes)
+        former = await _find(session, agent)
+        before = {name: getattr(former.settings, name) for name in values}
+        found = await session.agents.change_settings(former.id, values)
+        if found is None:
+            raise NotFound(f"There is no such agent: {agent}. See: msgctl agent list")
+        await record_action(session, "agent set", [found.id], reason=reason, before=before, after=values)
+        return found
+
+    found = run_with_session(context, body)
+    own = found.settings.model_dump(exclude_none=True)
+    shown = ", ".join(f"{name}={value}" for name, value in own.items()) or "as configured"
+    print_note(f"set: {found.id} {shown}")
 
 
 async def _resolve_id(session: CommandSession, word: str) -> str:

@@ -50,7 +50,7 @@ def undo(
     dry_run: DryRunOption = False,
     reason: ReasonOption = "",
 ) -> None:
-    """Take an act back: a pause, a cancellation, a replay that has not run yet, an order, a disabled agent."""
+    """Take an act back: a pause, a cancellation, a replay that has not run yet, an order, a change of an agent."""
 
     async def body(session: CommandSession) -> tuple[int, int]:
         act = await session.context.get(AuditLog).find(entry)
@@ -113,6 +113,11 @@ async def _disable_agents(session: CommandSession, act: AuditEntry) -> list[str]
     return [agent_id for agent_id in act.ids if await session.agents.set_active(agent_id, active=False)]
 
 
+async def _restore_agent_settings(session: CommandSession, act: AuditEntry) -> list[str]:
+    before: dict[str, Any] = act.before or {}
+    return [agent_id for agent_id in act.ids if await session.agents.change_settings(agent_id, before)]
+
+
 UNDO_BY_ACTION: dict[str, Callable[[CommandSession, Any], Awaitable[list[str]]]] = {
     "message cancel": _replay_cancelled,
     "dlq replay": _cancel_replayed,
@@ -122,5 +127,6 @@ UNDO_BY_ACTION: dict[str, Callable[[CommandSession, Any], Awaitable[list[str]]]]
     "worker resume": _drain_workers,
     "agent disable": _enable_agents,
     "agent enable": _disable_agents,
+    "agent set": _restore_agent_settings,
 }
 """Each act that has a way back, and the way."""
