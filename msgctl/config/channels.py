@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from msgctl.config.base import Seconds, Section
 
@@ -103,6 +103,15 @@ class TelegramSettings(Section):
     webhook_secret: SecretStr = SecretStr("")
     """The `secret_token` given to setWebhook, 1 to 256 characters of A-Z a-z 0-9 _ -. Empty: the webhook is
     closed."""
+
+    usernames: list[Annotated[str, Field(pattern=r"^@?[A-Za-z0-9_]{3,64}$")]] = Field(default=[])
+    """The user names of the bots, in the order of their tokens. A command in a group that names another bot, such
+    as `/help@other_bot`, is not answered. Empty: Telegram is asked for the names."""
+
+    @field_validator("usernames", mode="after")
+    @classmethod
+    def _without_at(cls, names: list[str]) -> list[str]:
+        return [name.removeprefix("@") for name in names]
 
     @property
     def bots(self) -> dict[str, str]:

@@ -55,6 +55,9 @@ class Providers:
         self.requests: list[Request] = []
         self.answers: deque[Answer] = deque()
         self.sent_by_twilio: list[dict[str, str]] = []
+        self.bot_name: str | None = None
+        self.name_requests = 0
+        """How often Telegram was asked for the name of the bot."""
         self.sick = False
         """Whether Telegram answers 503."""
         self.under_way = 0
@@ -92,6 +95,9 @@ class Providers:
             body,
             {name: value for name, value in form.items() if isinstance(value, str)},
         )
+        if request.path.endswith("/getMe"):
+            self.name_requests += 1
+            return web.json_response({"ok": True, "result": {"id": 77, "username": self.bot_name}})
         if request.method == "GET":
             return web.json_response({"messages": list(reversed(self.sent_by_twilio))})
         self.requests.append(seen)
@@ -147,7 +153,9 @@ class Providers:
         if request.path != "/bot123456:AAF-secret_of_the_bot/sendMessage":
             return 404, {"ok": False, "error_code": 404, "description": "Not Found"}
         message = request.json
-        known = {"chat_id", "text", "parse_mode", "entities", "reply_parameters"}
+        known = {"chat_id", "text", "parse_mode", "entities", "reply_parameters"} | {
+            *("message_thread_id", "business_connection_id", "direct_messages_topic_id")
+        }
         units = len(message["text"].encode("utf-16-le")) // 2
         if not set(message) <= known or not 1 <= units <= 4096 or not message["text"].strip():
             return 400, {"ok": False, "error_code": 400, "description": "Bad Request: message is too long"}

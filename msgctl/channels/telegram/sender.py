@@ -16,6 +16,12 @@ from msgctl.domain.messages import Response
 from msgctl.http.client import Answer, HttpClient
 
 PARSE_MODES = frozenset({"HTML", "Markdown", "MarkdownV2"})
+PLACE_FIELDS: dict[str, tuple[str, type]] = {
+    "messageThreadId": ("message_thread_id", int),
+    "businessConnectionId": ("business_connection_id", str),
+    "directMessagesTopicId": ("direct_messages_topic_id", int),
+}
+"""The fields of `channelMetadata` that say where in a chat the reply goes, with those of the Bot API."""
 MAX_CORRECTIONS = 3
 """How often a rejected message is sent again in a corrected form: its markup, its reply, and its chat."""
 GROUP_RATE, GROUP_BURST = 20 / 60, 20
@@ -131,6 +137,11 @@ def _message(response: Response, part: TextPart, *, first: bool) -> dict[str, An
             raise BadAddress("channelMetadata.replyToMessageId must be a number.")
         if first:
             message["reply_parameters"] = {"message_id": reply_to, "allow_sending_without_reply": True}
+    for name, (field, kind) in PLACE_FIELDS.items():
+        if (value := response.channel_metadata.get(name)) is not None:
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise BadAddress(f"channelMetadata.{name} must be the one of an update of Telegram.")
+            message[field] = value
     if part.entities:  # the Bot API takes either these or a parse mode
         message["entities"] = part.entities
     elif mode:
