@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
-from msgctl.domain.errors import AttemptFailed, DeliveryFailed, FaultClass, MsgctlError, N8nDown, OutageScope
+from msgctl.domain.errors import AttemptFailed, DeliveryFailed, FaultClass, MsgctlError
+from msgctl.domain.n8n_outage import N8nDown, OutageScope
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429})
 """4xx statuses that mean "not now": the request timed out, came too early, or came too often."""

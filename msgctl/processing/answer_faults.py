@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
-from msgctl.domain.errors import AttemptFailed, BadReply, FaultClass, N8nDown, OutageScope, WorkflowMisconfigured
+from msgctl.domain.errors import AttemptFailed, BadReply, FaultClass, WorkflowMisconfigured
+from msgctl.domain.n8n_outage import N8nDown, OutageScope
 
 _NAME = re.compile(r"[A-Za-z_$][\w$.-]{0,31}")
 _NODE = re.compile(r"[\w (),.:;/&+#-]{1,64}")

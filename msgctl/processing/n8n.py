@@ -8,15 +8,9 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from msgctl.config.settings import Settings
-from msgctl.domain.errors import (
-    AttemptFailed,
-    N8nDown,
-    OutageScope,
-    WorkflowRejected,
-    WorkflowTimeout,
-    WorkflowUnreachable,
-)
+from msgctl.domain.errors import AttemptFailed, WorkflowRejected, WorkflowTimeout, WorkflowUnreachable
 from msgctl.domain.messages import Message
+from msgctl.domain.n8n_outage import N8nDown, OutageScope
 from msgctl.domain.retry import classify_status, parse_retry_after
 from msgctl.http.pool import ConnectFailed, ConnectionBroken, HttpPool, PooledResponse, ResponseTooLarge
 from msgctl.observability.metrics import definitions as metrics
@@ -40,7 +34,7 @@ MAX_RETRY_AFTER_S = 86_400.0
 """The longest `Retry-After` in seconds that is obeyed. A longer one is cut to it."""
 PROBE_PATH = "/webhook/msgctl-probe"
 """The path that a probe asks for. No workflow should have it."""
-PROBE_TIMEOUT_S = 2.0
+OUTAGE_PROBE_TIMEOUT_S = 2.0
 """Seconds that a probe may take."""
 PROBE_MAX_BODY_BYTES = 65_536
 """The most bytes of the answer to a probe."""
@@ -72,7 +66,7 @@ class WorkflowClient:
         )
         self._probes = HttpPool(
             settings.n8n.base_url,
-            connect_timeout_s=PROBE_TIMEOUT_S,
+            connect_timeout_s=OUTAGE_PROBE_TIMEOUT_S,
             keep_alive_s=KEEP_ALIVE_S,
             max_body_bytes=PROBE_MAX_BODY_BYTES,
         )
@@ -145,7 +139,7 @@ class WorkflowClient:
         It asks for a webhook that does not exist, through the same proxies as a call does.
         """
         try:
-            async with asyncio.timeout(PROBE_TIMEOUT_S):
+            async with asyncio.timeout(OUTAGE_PROBE_TIMEOUT_S):
                 response = await self._probes.request("GET", PROBE_PATH, self._fixed_headers, b"")
         except ResponseTooLarge:
             return True

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from msgctl.domain.errors import OutageScope
+from msgctl.domain.n8n_outage import OutageScope
 from msgctl.processing.answer_json import NotJson, parse_json
 from msgctl.processing.markup import find_title, is_markup
 from msgctl.processing.n8n_sentences import recognize_sentence

@@ -12,13 +12,12 @@ from contextlib import asynccontextmanager
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import (
     AttemptFailed,
-    N8nDown,
-    OutageScope,
     RedisUnavailable,
     WorkflowMisconfigured,
     WorkflowRejected,
     WorkflowUnreachable,
 )
+from msgctl.domain.n8n_outage import N8nDown, OutageScope
 from msgctl.observability import logs
 from msgctl.processing.answer_faults import AnswerFault
 from msgctl.storage.redis import keys

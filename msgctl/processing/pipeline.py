@@ -46,14 +46,12 @@ from msgctl.domain.errors import (
     AttemptFailed,
     DependencyDown,
     LeaseLost,
-    N8nDown,
-    OutageScope,
-    PatienceExhausted,
     RedisUnavailable,
     Unavailable,
     WorkflowUnreachable,
 )
 from msgctl.domain.messages import CANARY_AGENT_ID, Failure, Message, Reply, Turn, UnnumberedResponse
+from msgctl.domain.n8n_outage import N8nDown, OutageScope, PatienceExhausted
 from msgctl.domain.steps import (
     CALL_WORKFLOW,
     DONE,

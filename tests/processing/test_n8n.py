@@ -12,13 +12,13 @@ from msgctl.domain.errors import (
     AttemptFailed,
     BadReply,
     FaultClass,
-    N8nDown,
     WorkflowMisconfigured,
     WorkflowRejected,
     WorkflowTimeout,
     WorkflowUnreachable,
 )
 from msgctl.domain.messages import Message, Turn
+from msgctl.domain.n8n_outage import N8nDown
 from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior
 from msgctl.observability import tracing
 from msgctl.processing import n8n as n8n_module

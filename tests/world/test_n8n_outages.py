@@ -9,8 +9,8 @@ import pytest
 
 from msgctl.agents.agents import Agents
 from msgctl.config.settings import Settings
-from msgctl.domain.errors import N8nDown, OutageScope, PatienceExhausted
 from msgctl.domain.messages import State
+from msgctl.domain.n8n_outage import N8nDown, OutageScope, PatienceExhausted
 from msgctl.domain.retry import GiveUp, RetryLater, RetryPolicy, decide
 from msgctl.intake.accept import Intake, Submission
 from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior
