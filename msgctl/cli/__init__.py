@@ -1,6 +1,6 @@
-"""The command line: `msgctl NOUN VERB`. One file a noun; what they share begins with an underscore.
+"""The command line, `msgctl NOUN VERB`; start at `app`.
 
-Data goes to standard output, everything else to standard error; the exit code tells scripts what happened.
+Data goes to standard output, everything else to standard error. The exit code tells scripts what happened.
 """
 
 import gc
@@ -14,10 +14,10 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """The program `msgctl`."""
+    """Run the program `msgctl` and exit."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # no terminal is too poor to be told something
+            stream.reconfigure(errors="backslashreplace")  # a terminal may lack a character
     code = run_invocation(make_root(), sys.argv[1:])
-    gc.freeze()  # else Python searches all it has imported for garbage before it ends: 0.05 s
+    gc.freeze()  # without it, Python's last garbage collection takes 0.05 s
     sys.exit(code)

@@ -10,57 +10,55 @@ from msgctl.cli.framework.context import GlobalOptions, may_prompt
 from msgctl.cli.framework.lazy import CommandEntry, LazyGroup
 
 COMMAND_ENTRIES = {
-    "demo": CommandEntry(
-        "demo", "demo", "Start everything on this machine and watch messages go through.", "msgctl demo"
-    ),
+    "demo": CommandEntry("demo", "demo", "Start everything on this machine and send messages.", "msgctl demo"),
     "up": CommandEntry(
         "up",
         "up",
-        "Run the whole pipeline of this machine in the foreground.",
+        "Run the whole pipeline on this machine in the foreground.",
         "msgctl up --embedded --data-dir ./data",
     ),
-    "start": CommandEntry("start", "app", "Run one daemon in the foreground: worker, subscriber or gateway."),
-    "message": CommandEntry("message.commands", "app", "Send a message, and see what became of it."),
-    "queue": CommandEntry("queue.commands", "app", "Counts and health of the queue; pause it, clean it."),
-    "dlq": CommandEntry("dlq.commands", "app", "The dead letters: list, group, replay, edit, drop them."),
-    "dash": CommandEntry("dash", "dash", "The pipeline live: a dashboard, here or in the browser.", "msgctl dash"),
-    "top": CommandEntry("top", "top", "The overview on one plain screen.", "msgctl top --watch"),
-    "verify": CommandEntry("verify", "verify", "Do the pipeline's promises hold, right now?"),
-    "events": CommandEntry("events", "app", "The ledger: what happened to every message."),
-    "delivery": CommandEntry("delivery", "app", "What became of each response on its way to a customer."),
-    "channel": CommandEntry("channel", "app", "The ways to a customer."),
-    "worker": CommandEntry("worker", "app", "Who works the queue."),
-    "agent": CommandEntry("agent", "app", "The AI agents messages are written to."),
-    "token": CommandEntry("token", "app", "Tokens for the gateway."),
-    "db": CommandEntry("db", "app", "The tables in PostgreSQL."),
-    "systemd": CommandEntry("systemd", "app", "This server: install, deploy, uninstall the systemd units."),
-    "config": CommandEntry("config", "app", "What is set, and where it came from."),
-    "doctor": CommandEntry("doctor", "doctor", "What is the matter, and the command that mends it."),
-    "smoke": CommandEntry("smoke", "smoke", "Messages through the API and the socket, judged: for CI."),
-    "assert": CommandEntry("conditions", "check", "Does a condition hold? For cron and CI."),
-    "wait": CommandEntry("conditions", "wait", "Return once a condition holds."),
-    "logs": CommandEntry("logs", "logs", "Lines of the daemons' logs, of one message or of errors."),
-    "journal": CommandEntry("journal", "app", "What operators did, and taking it back."),
-    "status": CommandEntry("message.commands", "app.show", "The same as `message show`."),
-    "stats": CommandEntry("queue.commands", "app.stats", "The same as `queue stats`."),
-    "health": CommandEntry("queue.commands", "app.health", "The same as `queue health`."),
+    "start": CommandEntry("start", "app", "Run a worker, a subscriber, or a gateway in the foreground."),
+    "message": CommandEntry("message.commands", "app", "Send, list, trace, and cancel messages."),
+    "queue": CommandEntry("queue", "app", "Show, check, pause, resume, drain, and clean the queue."),
+    "dlq": CommandEntry("dlq.commands", "app", "List, group, replay, edit, export, and drop dead letters."),
+    "dash": CommandEntry("dash", "dash", "Show the live dashboard, here or in a browser.", "msgctl dash"),
+    "top": CommandEntry("top", "top", "Print the overview as plain text.", "msgctl top --watch"),
+    "verify": CommandEntry("verify", "verify", "Check the invariants on the live system."),
+    "events": CommandEntry("events", "app", "Read the ledger, and restore from it."),
+    "delivery": CommandEntry("delivery", "app", "List, show, retry, and drop deliveries."),
+    "channel": CommandEntry("channel", "app", "List, pause, resume, and test channels."),
+    "worker": CommandEntry("worker", "app", "List, drain, resume, and stop workers."),
+    "agent": CommandEntry("agent", "app", "Add, list, show, set up, enable, and disable AI agents."),
+    "token": CommandEntry("token", "app", "Issue and inspect tokens for the gateway."),
+    "db": CommandEntry("db", "app", "Migrate the PostgreSQL tables and show their status."),
+    "systemd": CommandEntry("systemd", "app", "Install, deploy, and uninstall the systemd units."),
+    "config": CommandEntry("config", "app", "Show, check, explain, and create the configuration."),
+    "doctor": CommandEntry("doctor", "doctor", "Diagnose the pipeline and name the fix for each problem."),
+    "smoke": CommandEntry("smoke", "smoke", "Send test messages through the gateway and check the replies."),
+    "assert": CommandEntry("conditions", "check", "Exit 0 if a condition holds, for cron and CI."),
+    "wait": CommandEntry("conditions", "wait", "Wait until a condition holds."),
+    "logs": CommandEntry("logs", "logs", "Print lines of the daemons' logs."),
+    "journal": CommandEntry("journal", "app", "List and undo operator actions."),
+    "status": CommandEntry("message.commands", "app.show", "Same as `message show`."),
+    "stats": CommandEntry("queue", "app.stats", "Same as `queue stats`."),
+    "health": CommandEntry("queue", "app.health", "Same as `queue health`."),
 }
 
 
 class RootGroup(LazyGroup):
-    """`msgctl` itself."""
+    """The command group `msgctl`."""
 
     entries = COMMAND_ENTRIES
 
 
 def make_root() -> Any:
-    """The command tree, to be run by `_exit.run`."""
+    """Return the command tree for `framework.exit.run_invocation`."""
     app = typer.Typer(
         cls=RootGroup, no_args_is_help=True, rich_markup_mode=None, context_settings={"max_content_width": 80}
     )
     app.callback(
-        help="The asynchronous pipeline between chat customers and AI agents, and the toolkit to operate it.",
-        epilog="Every command tells more: msgctl message send --help",
+        help="Run and operate the asynchronous pipeline between chat customers and AI agents.",
+        epilog="Each command has its own help: msgctl message send --help",
     )(_globals)
     return typer.main.get_command(app)  # with --install-completion and --show-completion
 
@@ -72,21 +70,21 @@ def _globals(
         typer.Option(
             envvar="MSGCTL_CONFIG",
             metavar="PATH",
-            help="Configuration file; else ./config.toml, else /etc/msgctl/config.toml.",
+            help="Configuration file. Default: ./config.toml, else /etc/msgctl/config.toml.",
         ),
     ] = None,
-    version: Annotated[  # noqa: ARG001 - its callback has answered already
+    version: Annotated[  # noqa: ARG001 - its callback does the work
         bool,
         typer.Option(
             "--version",
-            help="Show the version.",
+            help="Print the version and exit.",
             is_eager=True,
             callback=lambda on: _print_version() if on else None,
         ),
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the log of what is done.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print tracebacks and debug logs.")] = False,
     no_input: Annotated[
-        bool, typer.Option("--no-input", help="Ask nothing: what needs a yes and has no --yes is refused.")
+        bool, typer.Option("--no-input", help="Never prompt. A command that needs a confirmation requires --yes.")
     ] = False,
 ) -> None:
     state = context.ensure_object(GlobalOptions)

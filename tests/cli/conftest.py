@@ -1,4 +1,4 @@
-"""The real command line, against the test's own servers."""
+"""The real command line, run against the servers of the test."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from tools.support.daemons import PATIENCE
 
 @pytest.fixture
 def msgctl(settings: Settings, tmp_path: Path) -> Invoke:
-    """Runs `msgctl ARGUMENTS` in an empty folder."""
+    """Return a function that runs `msgctl ARGUMENTS` in an empty folder."""
 
     async def invoke(*arguments: str, environ: Mapping[str, str] | None = None) -> Outcome:
         async with started(settings, *arguments, folder=tmp_path, environ=environ) as process:
@@ -33,7 +33,7 @@ def msgctl(settings: Settings, tmp_path: Path) -> Invoke:
 
 @pytest.fixture
 def traffic(redis: RedisClient, settings: Settings, agent_id: str) -> Traffic:
-    """Messages in every state, to an agent that exists."""
+    """Return a `Traffic` whose messages go to an agent that exists."""
     found = Traffic(redis, settings)
     found.agent_id = agent_id
     return found
@@ -41,6 +41,6 @@ def traffic(redis: RedisClient, settings: Settings, agent_id: str) -> Traffic:
 
 @pytest.fixture
 async def agent_id(settings: Settings) -> str:
-    """An agent of Ana's."""
+    """Add an agent that belongs to the user ana, and return its id."""
     async with Agents(settings) as store:
         return (await store.add(user_id="ana", name="Support", webhook_path="chat")).id

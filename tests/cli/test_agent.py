@@ -1,4 +1,4 @@
-"""`msgctl agent`, `msgctl token` and `msgctl db`."""
+"""`msgctl agent`, `msgctl token`, and `msgctl db`."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from tests.support.command_line import Invoke
 ADD = ("agent", "add", "--user", "ana", "--name", "Support", "--webhook", "support/chat")
 
 
-async def test_add_prints_the_id(msgctl: Invoke, tmp_path: Path) -> None:
-    """The id alone for people, the whole agent as JSON."""
+async def test_agent_add_prints_id(msgctl: Invoke, tmp_path: Path) -> None:
+    """The table format prints the id alone, JSON prints the whole agent."""
     plain = await msgctl(*ADD)
     assert (plain.code, len(plain.lines)) == (0, 1)
     (tmp_path / "prompt.txt").write_text("Seja gentil.")
@@ -24,8 +24,8 @@ async def test_add_prints_the_id(msgctl: Invoke, tmp_path: Path) -> None:
     assert [item["id"] for item in listed["items"]] == [plain.lines[0], added["id"]]
 
 
-async def test_list_can_be_of_one_user(msgctl: Invoke) -> None:
-    """Others' agents are not in it, and ids are not broken in 80 columns."""
+async def test_agent_list_filters_by_user(msgctl: Invoke) -> None:
+    """It leaves out agents of other users, and ids stay whole at 80 columns."""
     (added,) = (await msgctl(*ADD)).lines
     assert (await msgctl("agent", "list", "--user", "ana", "-o", "ids")).lines == [added]
     assert (await msgctl("agent", "list", "--user", "bia", "-o", "ids")).lines == []
@@ -35,8 +35,8 @@ async def test_list_can_be_of_one_user(msgctl: Invoke) -> None:
     assert "\x1b" not in table.stdout
 
 
-async def test_an_agent_is_found_by_its_name(msgctl: Invoke) -> None:
-    """It is shown and switched by its name as by its id; a name that two have is refused, with what to do."""
+async def test_agent_commands_accept_a_name(msgctl: Invoke) -> None:
+    """A unique name works like the id. A name that two agents have is refused."""
     (added,) = (await msgctl(*ADD)).lines
     assert (await msgctl("agent", "show", "Support", "-o", "json")).json["id"] == added
     assert (await msgctl("agent", "disable", "Support")).stderr == f"disabled: {added}\n"
@@ -46,11 +46,11 @@ async def test_an_agent_is_found_by_its_name(msgctl: Invoke) -> None:
     assert (unknown.code, "agent list" in unknown.stderr) == (3, True)
     await msgctl(*ADD)
     twice = await msgctl("agent", "disable", "Support")
-    assert (twice.code, "say the id" in twice.stderr) == (2, True)
+    assert (twice.code, "Give the id" in twice.stderr) == (2, True)
 
 
-async def test_an_agent_of_the_operators_own_table_has_any_id(msgctl: Invoke) -> None:
-    """It is shown by the id it has there, and is not ours to switch."""
+async def test_agent_of_custom_table_is_shown_by_any_id(msgctl: Invoke) -> None:
+    """Agents of the operator's own table cannot be switched."""
     query = (
         "SELECT 7 AS id, 'ana' AS user_id, 'Bot' AS name, NULL AS system_prompt, 'chat' AS webhook_path,"
         " true AS active WHERE %(id)s = '7'"
@@ -61,8 +61,8 @@ async def test_an_agent_of_the_operators_own_table_has_any_id(msgctl: Invoke) ->
     assert (await msgctl("agent", "disable", "7", environ=environ)).code == 78
 
 
-async def test_a_setting_of_one_agent_wins_over_the_configuration(msgctl: Invoke) -> None:
-    """It is set by name, shown with its source, written into the journal, and removed by an empty value."""
+async def test_agent_set_overrides_configuration(msgctl: Invoke) -> None:
+    """`show` names the source, the journal records the change, and an empty value removes it."""
     (added,) = (await msgctl(*ADD)).lines
     environ = {"MSGCTL_REPLY_FORMAT": "as-is"}
 
@@ -96,8 +96,8 @@ async def test_a_setting_of_one_agent_wins_over_the_configuration(msgctl: Invoke
         (["format=plain", "fromat=auto"], "did you mean format?"),
     ],
 )
-async def test_a_setting_that_is_none_changes_nothing(msgctl: Invoke, words: list[str], says: str) -> None:
-    """A name that is not known is answered with the nearest one, a value with those that are."""
+async def test_agent_set_refuses_invalid_setting(msgctl: Invoke, words: list[str], says: str) -> None:
+    """The error suggests the nearest name, or lists the valid values."""
     (added,) = (await msgctl(*ADD)).lines
     outcome = await msgctl("agent", "set", added, *words)
     assert (outcome.code, outcome.stdout) == (2, "")
@@ -105,8 +105,8 @@ async def test_a_setting_that_is_none_changes_nothing(msgctl: Invoke, words: lis
     assert (await msgctl("agent", "list", "-o", "json")).json["items"][0]["settings"] == {}
 
 
-async def test_settings_of_an_unknown_or_foreign_agent_are_refused(msgctl: Invoke) -> None:
-    """No agent has this id; agents of the operator's own table are set there."""
+async def test_agent_set_refuses_unknown_and_foreign_agents(msgctl: Invoke) -> None:
+    """Agents of the operator's own table are changed there."""
     nobody = "5f0c7c1e-0000-4000-8000-000000000000"
     assert (await msgctl("agent", "set", nobody, "format=plain")).code == 3
     query = "SELECT %(id)s AS id, 'ana' AS user_id, 'B' AS name, '' AS system_prompt, 'c' AS webhook_path,"
@@ -115,15 +115,15 @@ async def test_settings_of_an_unknown_or_foreign_agent_are_refused(msgctl: Invok
     assert (foreign.code, "your own table" in foreign.stderr) == (78, True)
 
 
-async def test_a_webhook_that_leads_elsewhere_is_2(msgctl: Invoke) -> None:
-    """It is told how one looks."""
+async def test_agent_add_refuses_absolute_webhook_url(msgctl: Invoke) -> None:
+    """The error shows a valid path."""
     outcome = await msgctl("agent", "add", "--user", "a", "--name", "n", "--webhook", "http://elsewhere/x")
     assert (outcome.code, outcome.stdout) == (2, "")
     assert "support/chat" in outcome.stderr
 
 
-async def test_a_token_is_printed_alone(msgctl: Invoke, settings: Settings) -> None:
-    """It is the named user's, for as long as was said, and nothing else is printed."""
+async def test_token_issue_prints_token_only(msgctl: Invoke, settings: Settings) -> None:
+    """The token has the given user and lifetime."""
     secret = settings.auth.jwt_secret.get_secret_value()
     plain = await msgctl("token", "issue", "--user", "ana")
     assert (plain.code, plain.stderr, len(plain.lines)) == (0, "", 1)
@@ -134,15 +134,15 @@ async def test_a_token_is_printed_alone(msgctl: Invoke, settings: Settings) -> N
     assert claims["exp"] - claims["iat"] == 90
 
 
-async def test_a_token_without_a_secret_is_78(msgctl: Invoke) -> None:
-    """It says which setting is missing."""
+async def test_token_issue_without_secret_exits_78(msgctl: Invoke) -> None:
+    """The error names the missing setting."""
     outcome = await msgctl("token", "issue", "--user", "ana", environ={"MSGCTL_AUTH_JWT_SECRET": ""})
     assert (outcome.code, outcome.stdout) == (78, "")
     assert "jwt_secret" in outcome.stderr
 
 
-async def test_migrate_makes_the_tables_once(msgctl: Invoke, postgres_settings: Settings) -> None:
-    """The first time it names what it applied, the second time nothing."""
+async def test_migrate_applies_each_migration_once(msgctl: Invoke, postgres_settings: Settings) -> None:
+    """The first run lists the migrations, the second lists none."""
     url = postgres_settings.postgres.url.get_secret_value()
     environ = {"MSGCTL_POSTGRES_URL": url}
     missing = await msgctl("agent", "list", environ=environ)

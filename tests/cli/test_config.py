@@ -1,4 +1,4 @@
-"""`msgctl config`: what is set, where it came from, and a file to start with."""
+"""`msgctl config`: the values and origins of settings, and the initial file."""
 
 import stat
 from pathlib import Path
@@ -7,8 +7,8 @@ from msgctl.config.example import render
 from tests.support.command_line import Invoke
 
 
-async def test_show_tells_every_value_and_its_origin(msgctl: Invoke, tmp_path: Path) -> None:
-    """File, environment and default are told apart by name."""
+async def test_config_show_prints_value_and_origin(msgctl: Invoke, tmp_path: Path) -> None:
+    """The origin is the file, the environment variable, or the default."""
     (tmp_path / "config.toml").write_text("[worker]\nlease = 9\n")
     outcome = await msgctl("config", "show", "-o", "json", environ={"MSGCTL_WORKER_CONCURRENCY": "7"})
     assert outcome.json["schema"] == "msgctl.settings/1"
@@ -19,8 +19,8 @@ async def test_show_tells_every_value_and_its_origin(msgctl: Invoke, tmp_path: P
     assert items["worker.max_crashes"] == (3, "default")
 
 
-async def test_show_prints_no_secret(msgctl: Invoke) -> None:
-    """Not in any shape, not even the user information of a URL; that one is set is shown, and where."""
+async def test_config_show_masks_secrets(msgctl: Invoke) -> None:
+    """No format prints a secret, nor the user information of a URL. It shows that one is set, and where."""
     environ = {
         "REDIS_PASSWORD": "hush",
         "MSGCTL_REDIS_PASSWORD": "",
@@ -41,8 +41,8 @@ async def test_show_prints_no_secret(msgctl: Invoke) -> None:
     assert items["whatsapp.token"]["value"] == ""
 
 
-async def test_init_writes_a_file_for_its_owner_alone(msgctl: Invoke, tmp_path: Path) -> None:
-    """It is the example, it can be loaded, and it is never written over what exists."""
+async def test_config_init_creates_private_file(msgctl: Invoke, tmp_path: Path) -> None:
+    """The file is the example, can be loaded, and never replaces an existing one."""
     outcome = await msgctl("config", "init")
     assert (outcome.code, outcome.stdout) == (0, "config.toml\n")
     file = tmp_path / "config.toml"
@@ -55,8 +55,8 @@ async def test_init_writes_a_file_for_its_owner_alone(msgctl: Invoke, tmp_path: 
     assert file.read_text() == "# mine\n"
 
 
-async def test_init_where_nothing_can_be_written_is_78(msgctl: Invoke) -> None:
-    """A folder that is not there is told, not made."""
+async def test_config_init_in_missing_folder_exits_78(msgctl: Invoke) -> None:
+    """The folder is named in the error and not created."""
     outcome = await msgctl("config", "init", "none/config.toml")
     assert (outcome.code, outcome.stdout) == (78, "")
     assert "none/config.toml" in outcome.stderr

@@ -1,4 +1,4 @@
-"""Asking a person, on a real terminal."""
+"""Confirmation on a real terminal."""
 
 import asyncio
 import os
@@ -13,10 +13,10 @@ from tools.support.daemons import PATIENCE, environment
 
 
 @pytest.mark.parametrize(("said", "code", "left"), [("y\n", 0, 0), ("n\n", 6, 1), ("\n", 6, 1)])
-async def test_a_person_is_asked(
+async def test_replay_on_terminal_asks_for_confirmation(
     settings: Settings, traffic: Traffic, tmp_path: Path, *, said: str, code: int, left: int
 ) -> None:
-    """On a terminal the number is told and only a yes goes on; the question is not on standard output."""
+    """The question contains the number of messages and goes to standard error. Only yes continues."""
     await traffic.failed("m")
     ours, theirs = os.openpty()
     process = await asyncio.create_subprocess_exec(

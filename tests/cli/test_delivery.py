@@ -1,4 +1,4 @@
-"""`msgctl delivery retry | drop` and `msgctl channel pause | resume | test`, by the real command line."""
+"""`msgctl delivery retry | drop` and `msgctl channel pause | resume | test`."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from msgctl.storage.redis.client import RedisClient
 from tests.support.command_line import Invoke
 
 
-async def test_a_channel_is_paused_and_resumed(msgctl: Invoke, redis: RedisClient) -> None:
-    """`list` shows it, the journal names the act, and `resume` takes it back; web has nothing to pause."""
+async def test_channel_pause_is_undone_by_resume(msgctl: Invoke, redis: RedisClient) -> None:
+    """`list` shows the pause and the journal records it. The web channel cannot be paused."""
     assert (await msgctl("channel", "pause", "telegram", "--reason", "maintenance")).code == 0
     listed = (await msgctl("channel", "list", "-o", "json")).json["items"]
     assert {row["channel"]: row["state"] for row in listed}["telegram"] == "paused"
@@ -19,8 +19,8 @@ async def test_a_channel_is_paused_and_resumed(msgctl: Invoke, redis: RedisClien
     assert (await msgctl("channel", "pause", "web")).code == 2
 
 
-async def test_the_last_error_is_told_in_plain_words(msgctl: Invoke, redis: RedisClient) -> None:
-    """The advice of the provider's table stands in the list."""
+async def test_channel_list_explains_last_error(msgctl: Invoke, redis: RedisClient) -> None:
+    """The list contains the advice for the provider's error code."""
     failed: Any = {"code": "whatsapp_131047", "text": "x", "failedAt": 1}
     await redis.hset(keys.CHANNEL_STATE + "whatsapp", mapping=failed)
     row = next(row for row in (await msgctl("channel", "list", "-o", "json")).json["items"] if row["advice"])
@@ -28,15 +28,15 @@ async def test_the_last_error_is_told_in_plain_words(msgctl: Invoke, redis: Redi
     assert "24 h window" in row["advice"]
 
 
-async def test_a_test_without_a_subscriber_says_so(msgctl: Invoke) -> None:
-    """Nobody delivers: exit 4, with the reason; the text waits in the stream."""
+async def test_channel_test_without_subscriber_exits_4(msgctl: Invoke) -> None:
+    """The error gives the reason. The text waits in the stream."""
     outcome = await msgctl("channel", "test", "telegram", "--to", "42", "--timeout", "1s")
     assert outcome.code == 4
     assert "subscriber" in outcome.stderr
 
 
-async def test_deliveries_are_retried_and_dropped(msgctl: Invoke, redis: RedisClient) -> None:
-    """A failed one is due again at once; dropped it is FAILED; what is over or missing is exit 4."""
+async def test_delivery_retry_and_drop_change_state(msgctl: Invoke, redis: RedisClient) -> None:
+    """A retry makes it due, a drop makes it FAILED. An ended or missing delivery exits with 4."""
     record: Any = {"state": "FAILED", "channel": "telegram", "body": "{}", "endedAt": 1, "code": "telegram_403"}
     await redis.hset(keys.DELIVERY + "m1", mapping=record)
     assert (await msgctl("delivery", "retry", "m1")).code == 6  # nobody confirmed it

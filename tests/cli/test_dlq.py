@@ -9,8 +9,8 @@ from tests.support.command_line import Invoke
 from tests.support.messages import Traffic
 
 
-async def test_list_states_its_window(msgctl: Invoke, traffic: Traffic) -> None:
-    """With a limit, both shapes say how many there are in all."""
+async def test_dlq_list_prints_total_with_limit(msgctl: Invoke, traffic: Traffic) -> None:
+    """The JSON document and the table's note have the total."""
     await traffic.failed("m1", "m2", "m3")
     outcome = await msgctl("dlq", "list", "--limit", "2", "-o", "json")
     document = outcome.json
@@ -21,11 +21,11 @@ async def test_list_states_its_window(msgctl: Invoke, traffic: Traffic) -> None:
     table = await msgctl("dlq", "list", "--limit", "2")
     assert "n8n_rejected" in table.stdout
     assert "ago" in table.stdout
-    assert "The newest 2 of 3" in table.stderr
+    assert "the newest 2 of 3" in table.stderr
 
 
-async def test_list_by_line_and_by_id(msgctl: Invoke, traffic: Traffic) -> None:
-    """`jsonl` is a record a line, each with its schema; `ids` is made for xargs."""
+async def test_dlq_list_prints_jsonl_and_ids(msgctl: Invoke, traffic: Traffic) -> None:
+    """Each JSON line has its schema."""
     await traffic.failed("m1", "m2")
     records = [json.loads(line) for line in (await msgctl("dlq", "list", "-o", "jsonl")).lines]
     assert {record["messageId"] for record in records} == {"m1", "m2"}
@@ -33,14 +33,14 @@ async def test_list_by_line_and_by_id(msgctl: Invoke, traffic: Traffic) -> None:
     assert set((await msgctl("dlq", "list", "-o", "ids")).lines) == {"m1", "m2"}
 
 
-async def test_an_empty_list_is_empty_data(msgctl: Invoke) -> None:
-    """Nothing on standard output, and exit 0: that there are none is no fault."""
+async def test_dlq_list_without_dead_letters_exits_0(msgctl: Invoke) -> None:
+    """Standard output is empty."""
     outcome = await msgctl("dlq", "list")
     assert (outcome.code, outcome.stdout, outcome.stderr) == (0, "", "none\n")
 
 
-async def test_replay_puts_one_back_to_work(msgctl: Invoke, traffic: Traffic) -> None:
-    """The named one waits again; the other stays dead."""
+async def test_replay_enqueues_given_message(msgctl: Invoke, traffic: Traffic) -> None:
+    """Other dead letters stay."""
     await traffic.failed("m1", "m2")
     outcome = await msgctl("dlq", "replay", "m1", "-o", "json")
     assert outcome.code == 0
@@ -49,8 +49,8 @@ async def test_replay_puts_one_back_to_work(msgctl: Invoke, traffic: Traffic) ->
     assert [job and job.state for job in states] == [State.WAITING, State.FAILED]
 
 
-async def test_replaying_some_in_vain_is_4(msgctl: Invoke, traffic: Traffic) -> None:
-    """What could be replayed was; the rest is told one by one."""
+async def test_replay_exits_4_if_some_are_not_replayed(msgctl: Invoke, traffic: Traffic) -> None:
+    """The dead letters among the ids are replayed, and each other id has its own outcome."""
     await traffic.failed("dead")
     await traffic.completed("fine")
     outcome = await msgctl("dlq", "replay", "none", "dead", "fine", "-o", "json")
@@ -59,13 +59,13 @@ async def test_replaying_some_in_vain_is_4(msgctl: Invoke, traffic: Traffic) -> 
     assert "2 of 3" in outcome.stderr
 
 
-async def test_replaying_what_is_not_there_is_3(msgctl: Invoke) -> None:
-    """No message has that id."""
+async def test_replay_of_unknown_message_exits_3(msgctl: Invoke) -> None:
+    """No message has the id."""
     assert (await msgctl("dlq", "replay", "none")).code == 3
 
 
-async def test_replay_all_must_be_confirmed(msgctl: Invoke, traffic: Traffic) -> None:
-    """Without a terminal and `--yes` nothing is done, and the number is told; a dry run lists."""
+async def test_replay_all_requires_confirmation(msgctl: Invoke, traffic: Traffic) -> None:
+    """Without a terminal and `--yes`, the error has the number of dead letters. A dry run lists their ids."""
     await traffic.failed("m1", "m2")
     refused = await msgctl("dlq", "replay", "--all")
     assert (refused.code, refused.stdout) == (6, "")
@@ -78,16 +78,14 @@ async def test_replay_all_must_be_confirmed(msgctl: Invoke, traffic: Traffic) ->
     assert (await msgctl("dlq", "replay", "--all", "--yes")).code == 5
 
 
-async def test_replay_needs_to_be_told_what(msgctl: Invoke) -> None:
-    """Neither ids nor `--all`, or both: exit 2."""
+async def test_replay_without_selection_exits_2(msgctl: Invoke) -> None:
+    """Ids together with `--all` exit with 2 too."""
     assert (await msgctl("dlq", "replay")).code == 2
     assert (await msgctl("dlq", "replay", "m", "--all")).code == 2
 
 
-async def test_a_record_that_has_gone_is_skipped_and_counted(
-    msgctl: Invoke, traffic: Traffic, redis: RedisClient
-) -> None:
-    """One of three records was lost: the replay of all does the other two, names the third, and is partial."""
+async def test_replay_all_reports_lost_jobs(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:
+    """The replay of all continues without the lost job, names it, and exits with 4."""
     await traffic.failed("m1", "gone", "m2")
     await redis.delete(keys.job_key("gone"))
     outcome = await msgctl("dlq", "replay", "--all", "--yes", "-o", "json")
@@ -97,4 +95,4 @@ async def test_a_record_that_has_gone_is_skipped_and_counted(
         "m2": "replayed",
         "gone": "missing",
     }
-    assert "1 of 3 were not replayed" in outcome.stderr
+    assert "1 of 3 messages were not replayed" in outcome.stderr

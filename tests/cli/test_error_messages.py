@@ -1,4 +1,4 @@
-"""What someone new to the command line trips over: dry runs, errors that say what to do, durations, `--yes`."""
+"""Errors that say what to do, dry runs, durations, and `--yes`."""
 
 import asyncio
 import json
@@ -20,13 +20,13 @@ from tools.support.daemons import PATIENCE, Daemon, until
 UNKNOWN = "5f0c7c1e-0000-4000-8000-000000000000"
 
 
-def outcomes(outcome: Outcome) -> dict[str, str]:
-    """What became, or would become, of each message."""
+def outcomes_by_id(outcome: Outcome) -> dict[str, str]:
+    """Return the outcome of each message."""
     return {item["messageId"]: item["outcome"] for item in outcome.json["items"]}
 
 
-async def test_a_dry_run_of_cancel_tells_the_truth(msgctl: Invoke, traffic: Traffic) -> None:
-    """What is over would not be cancelled, and what is not there is missing; the act says the same."""
+async def test_cancel_dry_run_predicts_outcomes(msgctl: Invoke, traffic: Traffic) -> None:
+    """It reports ended and missing messages as the real run does."""
     await traffic.completed("done")
     await traffic.failed("dead")
     await traffic.waiting("waits")
@@ -34,39 +34,39 @@ async def test_a_dry_run_of_cancel_tells_the_truth(msgctl: Invoke, traffic: Traf
     dry = await msgctl("message", "cancel", *names, "--dry-run", "-o", "json")
     assert dry.code == 0
     expected = {"done": "completed", "dead": "failed", "waits": "would_cancel", "gone": "missing"}
-    assert outcomes(dry) == expected
+    assert outcomes_by_id(dry) == expected
     done = await msgctl("message", "cancel", *names, "-o", "json")
-    assert (done.code, outcomes(done)) == (4, expected | {"waits": "cancelled"})
+    assert (done.code, outcomes_by_id(done)) == (4, expected | {"waits": "cancelled"})
 
 
-async def test_a_dry_run_of_drop_tells_the_truth(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:
-    """What is no dead letter would be kept, as would one whose sender is still to be told."""
+async def test_drop_dry_run_predicts_outcomes(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:
+    """It keeps messages that are no dead letters, and those whose sender is not notified yet."""
     await traffic.completed("done")
-    await traffic.failed("dead", "untold")
-    await redis.zadd(keys.POSTPONED, {"untold": 2**52})
-    names = ("done", "dead", "untold", "gone")
+    await traffic.failed("dead", "unnotified")
+    await redis.zadd(keys.POSTPONED, {"unnotified": 2**52})
+    names = ("done", "dead", "unnotified", "gone")
     dry = await msgctl("dlq", "drop", *names, "--dry-run", "-o", "json")
     assert dry.code == 0
-    expected = {"done": "kept", "dead": "would_drop", "untold": "kept", "gone": "missing"}
-    assert outcomes(dry) == expected
+    expected = {"done": "kept", "dead": "would_drop", "unnotified": "kept", "gone": "missing"}
+    assert outcomes_by_id(dry) == expected
     done = await msgctl("dlq", "drop", *names, "--yes", "-o", "json")
-    assert (done.code, outcomes(done)) == (4, expected | {"dead": "dropped"})
+    assert (done.code, outcomes_by_id(done)) == (4, expected | {"dead": "dropped"})
 
 
-async def test_deliveries_have_a_dry_run(msgctl: Invoke, redis: RedisClient) -> None:
-    """It says what would be done, and nothing is."""
+async def test_delivery_dry_run_changes_nothing(msgctl: Invoke, redis: RedisClient) -> None:
+    """It reports the outcomes that the real run would have."""
     record: Any = {"state": "FAILED", "channel": "telegram", "body": "{}", "endedAt": 1, "code": "telegram_403"}
     await redis.hset(keys.DELIVERY + "m1", mapping=record)
     retry = await msgctl("delivery", "retry", "m1", "gone", "--dry-run", "-o", "json")
-    assert (retry.code, outcomes(retry)) == (0, {"m1": "would_retry", "gone": "missing"})
+    assert (retry.code, outcomes_by_id(retry)) == (0, {"m1": "would_retry", "gone": "missing"})
     drop = await msgctl("delivery", "drop", "m1", "--dry-run", "-o", "json")
-    assert (drop.code, outcomes(drop)) == (0, {"m1": "failed"})
+    assert (drop.code, outcomes_by_id(drop)) == (0, {"m1": "failed"})
     assert await redis.hgetall(keys.DELIVERY + "m1") == {name: str(value) for name, value in record.items()}
     assert await redis.zcard(keys.POSTPONED) == 0
 
 
-async def test_a_replay_says_what_it_did_not_do(msgctl: Invoke, traffic: Traffic, tmp_path: Path) -> None:
-    """A dry run ends with its sum; a plan that skips nothing prints no table of nothing."""
+async def test_replay_dry_run_prints_summary(msgctl: Invoke, traffic: Traffic, tmp_path: Path) -> None:
+    """A saved plan without skipped messages prints no table."""
     await traffic.failed("m1", "m2")
     dry = await msgctl("dlq", "replay", "--all", "--dry-run")
     assert dry.stderr.splitlines()[-1] == "2 would be replayed; nothing was done."
@@ -77,8 +77,8 @@ async def test_a_replay_says_what_it_did_not_do(msgctl: Invoke, traffic: Traffic
     assert json.loads((tmp_path / "plan.json").read_text())["replay"] == ["m1", "m2"]
 
 
-async def test_a_canary_that_passed_is_told(traffic: Traffic, settings: Settings, tmp_path: Path) -> None:
-    """Between the canary and the rest it says so."""
+async def test_replay_reports_passed_canary(traffic: Traffic, settings: Settings, tmp_path: Path) -> None:
+    """The note comes before the rest is replayed."""
     await traffic.failed("m1", "m2", "m3")
     words = ("dlq", "replay", "--all", "--yes", "--canary", "1")
     async with started(settings, *words, folder=tmp_path) as process:
@@ -94,8 +94,10 @@ async def test_a_canary_that_passed_is_told(traffic: Traffic, settings: Settings
     assert "The canary passed: 1 of 1 answered. The other 2 follow." in stderr.decode()
 
 
-async def test_a_finished_message_shows_its_reply(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:
-    """As a line for people and a field of the JSON; where it is no longer kept, that is said."""
+async def test_show_includes_reply_of_completed_message(
+    msgctl: Invoke, traffic: Traffic, redis: RedisClient
+) -> None:
+    """The table says so if the reply is no longer kept."""
     await traffic.completed("m1", "I am\nwell.")
     await traffic.waiting("m2")
     for command in (("status",), ("message", "show")):
@@ -109,8 +111,8 @@ async def test_a_finished_message_shows_its_reply(msgctl: Invoke, traffic: Traff
     assert any(line.split() == ["reply", "no", "longer", "kept"] for line in table)
 
 
-async def test_groups_keep_the_status_of_http(msgctl: Invoke, traffic: Traffic) -> None:
-    """404 and 500 are two troubles; a number that is no status is folded as ever."""
+async def test_groups_separate_http_statuses(msgctl: Invoke, traffic: Traffic) -> None:
+    """404 and 500 are two groups. Other numbers are folded to N."""
     for name, status in (("m1", 404), ("m2", 500), ("m3", 500)):
         text = f"n8n answered HTTP {status}: after {name[1]} ms."
         error = json.dumps({"class": "final", "code": "n8n_rejected", "text": text, "at": "2026-01-01T00:00:01Z"})
@@ -122,8 +124,8 @@ async def test_groups_keep_the_status_of_http(msgctl: Invoke, traffic: Traffic) 
     ]
 
 
-async def test_a_failed_send_ends_its_sentence_once(msgctl: Invoke, traffic: Traffic, agent_id: str) -> None:
-    """The error's own full stop is not doubled."""
+async def test_failed_send_prints_one_full_stop(msgctl: Invoke, traffic: Traffic, agent_id: str) -> None:
+    """The error text already ends with a full stop."""
     sending = asyncio.create_task(msgctl("message", "send", "hello", "--agent", agent_id, "--wait"))
 
     async def waits() -> bool:
@@ -137,34 +139,34 @@ async def test_a_failed_send_ends_its_sentence_once(msgctl: Invoke, traffic: Tra
 
 
 @pytest.mark.parametrize("words", [("dlq", "list", "--since", "60"), ("message", "list", "--until", "0.5")])
-async def test_a_bare_number_is_seconds(msgctl: Invoke, *, words: tuple[str, ...]) -> None:
-    """Wherever a duration is asked for."""
+async def test_duration_option_reads_bare_number_as_seconds(msgctl: Invoke, *, words: tuple[str, ...]) -> None:
+    """`--since 60` means one minute."""
     assert (await msgctl(*words)).code == 0
 
 
-def test_the_dashboards_filter_takes_a_bare_number_too() -> None:
-    """The same rule as on the command line."""
+def test_dashboard_filter_reads_bare_number_as_seconds() -> None:
+    """It follows the rule of the command line."""
     assert parse_query("since:60").since == parse_query("since:1m").since == 60
 
 
-async def test_a_client_of_the_gateway_needs_no_database(msgctl: Invoke, agent_id: str) -> None:
-    """Who says agent and user is a client like any other: what fails here is the gateway, which is not there."""
+async def test_via_api_with_user_needs_no_postgres(msgctl: Invoke, agent_id: str) -> None:
+    """The only error is that no gateway answers."""
     words = ("message", "send", "hi", "--agent", agent_id, "--user", "ana", "--via-api")
     outcome = await msgctl(*words, environ={"MSGCTL_POSTGRES_URL": "postgresql://127.0.0.1:1/none"})
     assert (outcome.code, "The gateway at" in outcome.stderr) == (69, True)
 
 
-async def test_workers_are_waited_for_by_duration(msgctl: Invoke, traffic: Traffic) -> None:
-    """`--timeout` takes a unit there too, and a bare number as before."""
+async def test_worker_drain_timeout_accepts_duration(msgctl: Invoke, traffic: Traffic) -> None:
+    """With a unit, or as a bare number."""
     await traffic.staffed()
     assert (await msgctl("worker", "drain", "--all", "--wait", "--timeout", "1m")).code == 0
     assert (await msgctl("worker", "drain", "--all", "--wait", "--timeout", "5")).code == 0
 
 
-async def test_an_agent_is_named_by_its_name(
+async def test_send_accepts_unique_agent_name(
     msgctl: Invoke, traffic: Traffic, agent_id: str, settings: Settings
 ) -> None:
-    """A name that one agent has will do; two of them, or none, need the id."""
+    """A name that no agent or several agents have is refused."""
     assert (await msgctl("message", "send", "hello", "--agent", "Support", "--id", "m")).code == 0
     job = await traffic.queue.find("m")
     assert job is not None
@@ -178,8 +180,8 @@ async def test_an_agent_is_named_by_its_name(
     assert (await msgctl("message", "send", "hello", "--agent", "Support", "--user", "ana")).code == 0
 
 
-async def test_a_second_agent_of_the_same_name_is_remarked(msgctl: Invoke, agent_id: str) -> None:
-    """It is added all the same; standard output has its id alone."""
+async def test_agent_add_notes_same_name(msgctl: Invoke, agent_id: str) -> None:
+    """The agent is added, and standard output has only its id."""
     second = await msgctl("agent", "add", "--user", "ana", "--name", "Support", "--webhook", "chat")
     assert (second.code, len(second.lines)) == (0, 1)
     assert f"already has an agent of this name: {agent_id}" in second.stderr
@@ -188,7 +190,7 @@ async def test_a_second_agent_of_the_same_name_is_remarked(msgctl: Invoke, agent
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "parts"),
     [
         ("message send hi", 2, ["--agent", "msgctl agent list"]),
         ("message send hi --user ana", 2, ["--agent", "msgctl agent list"]),
@@ -212,42 +214,42 @@ async def test_a_second_agent_of_the_same_name_is_remarked(msgctl: Invoke, agent
         ("smoke --token x", 2, ["msgctl agent list"]),
     ],
 )
-async def test_an_error_says_what_to_do(
-    msgctl: Invoke, agent_id: str, tmp_path: Path, *, words: str, code: int, told: list[str]
+async def test_error_names_next_step(
+    msgctl: Invoke, agent_id: str, tmp_path: Path, *, words: str, code: int, parts: list[str]
 ) -> None:
-    """Its last line names what was given, and the next step."""
+    """The last line contains what was given and what to do."""
     (tmp_path / "combined.log").write_text("nothing\n")
     outcome = await msgctl(*words.replace("AGENT", agent_id).split())
     assert (outcome.code, outcome.stdout) == (code, "")
     line = outcome.stderr.splitlines()[-1]
     assert line.startswith("msgctl: ")
-    assert [word for word in told if word not in line] == []
+    assert [part for part in parts if part not in line] == []
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "problem"),
     [
         ("message list --state delayd", "'--state': 'delayd' is not one of 'waiting', "),
         ("message list --limit abc", "'--limit': must be a whole number"),
         ("message list --priority 99", "'--priority': must be at most 10"),
     ],
 )
-async def test_a_bad_option_is_told_in_words(msgctl: Invoke, *, words: str, told: str) -> None:
-    """Not in the words of the validator."""
+async def test_invalid_option_error_is_readable(msgctl: Invoke, *, words: str, problem: str) -> None:
+    """It does not use the words of the validator."""
     outcome = await msgctl(*words.split())
     assert outcome.code == 2
-    assert told in outcome.stderr
+    assert problem in outcome.stderr
     assert "Value error" not in outcome.stderr
 
 
-async def test_an_empty_text_is_told_in_words(msgctl: Invoke, agent_id: str) -> None:
-    """Not in the words of the validator."""
+async def test_empty_text_error_is_readable(msgctl: Invoke, agent_id: str) -> None:
+    """It does not use the words of the validator."""
     outcome = await msgctl("message", "send", "", "--agent", agent_id)
     assert (outcome.code, "is empty" in outcome.stderr, "length" in outcome.stderr) == (2, True, False)
 
 
-async def test_a_bad_setting_is_told_in_words(msgctl: Invoke) -> None:
-    """What it must be, and where it came from."""
+async def test_invalid_setting_error_is_readable(msgctl: Invoke) -> None:
+    """It says what the value must be, and where it came from."""
     bad = await msgctl("config", "check", environ={"MSGCTL_WORKER_CONCURRENCY": "abc"})
     assert bad.code == 78
     assert "worker.concurrency (from MSGCTL_WORKER_CONCURRENCY): must be a whole number" in bad.stderr
@@ -255,8 +257,8 @@ async def test_a_bad_setting_is_told_in_words(msgctl: Invoke) -> None:
     assert "must be at least 1" in low.stderr
 
 
-async def test_a_forgotten_configuration_is_told_first(msgctl: Invoke, tmp_path: Path) -> None:
-    """Where nobody said which Redis, that is likely the trouble; with a file, or an address, it is not."""
+async def test_missing_configuration_is_reported_first(msgctl: Invoke, tmp_path: Path) -> None:
+    """A hint precedes the error of Redis if no file and no setting names a server."""
     nothing = dict.fromkeys(("MSGCTL_REDIS_HOST", "MSGCTL_REDIS_PORT", "MSGCTL_REDIS_SENTINELS"), "")
     nothing |= {"MSGCTL_REDIS_TLS": "true"}  # so that no Redis of this machine answers at the default address
     forgotten = await msgctl("stats", environ=nothing)
@@ -288,16 +290,18 @@ async def test_a_forgotten_configuration_is_told_first(msgctl: Invoke, tmp_path:
         "message cancel waits",
     ],
 )
-async def test_yes_is_taken_by_every_act(msgctl: Invoke, traffic: Traffic, agent_id: str, *, words: str) -> None:
-    """Also where nothing is asked."""
+async def test_yes_is_accepted_by_each_action(
+    msgctl: Invoke, traffic: Traffic, agent_id: str, *, words: str
+) -> None:
+    """Commands that never ask accept it too."""
     await traffic.failed("m")
     await traffic.waiting("waits")
     await traffic.staffed()
     assert (await msgctl(*words.replace("AGENT", agent_id).split(), "--yes")).code == 0
 
 
-async def test_yes_is_taken_by_an_undo(msgctl: Invoke, traffic: Traffic) -> None:
-    """The way back is an act, too."""
+async def test_undo_accepts_yes(msgctl: Invoke, traffic: Traffic) -> None:
+    """The undone cancellation leaves the message waiting."""
     await traffic.waiting("m")
     assert (await msgctl("message", "cancel", "m")).code == 0
     (entry,) = (await msgctl("journal", "list", "-o", "ids")).lines
@@ -307,8 +311,8 @@ async def test_yes_is_taken_by_an_undo(msgctl: Invoke, traffic: Traffic) -> None
     assert job.state is State.WAITING
 
 
-async def test_a_channels_test_tells_the_true_reason(msgctl: Invoke, settings: Settings) -> None:
-    """What the handler said, not only what such an error means in general."""
+async def test_channel_test_prints_specific_reason(msgctl: Invoke, settings: Settings) -> None:
+    """It prints the reason of the sender rather than the general advice for the code."""
     async with Daemon("subscriber", settings, extra={"MSGCTL_CALLBACK_SECRET": "s" * 32}):
         outcome = await msgctl("channel", "test", "api", "--to", "http://127.0.0.1:1/")
     assert outcome.code == 4

@@ -1,4 +1,4 @@
-"""`msgctl events` and `msgctl message trace`: the ledger as a person and a script read it."""
+"""`msgctl events` and `msgctl message trace`: the ledger, for people and for scripts."""
 
 import json
 import re
@@ -17,15 +17,15 @@ from tests.support.messages import Traffic
 
 @pytest.fixture
 async def projected(traffic: Traffic, redis: RedisClient, settings: Settings) -> None:
-    """A dead letter and a message that waits, known to PostgreSQL."""
+    """Create a dead letter and a waiting message, and copy their events to PostgreSQL."""
     await traffic.failed("dead")
     await traffic.waiting("waits", conversation="c")
     async with Database(settings) as database:
         await Projector(redis, settings, database).project_batch()
 
 
-async def test_trace_tells_the_story_and_what_to_do(projected: None, msgctl: Invoke) -> None:
-    """A line an event with time and gap, then where it stopped and the command that mends it."""
+async def test_trace_prints_events_and_advice(projected: None, msgctl: Invoke) -> None:
+    """Each event has a line with its time and gap. The end says where the message is and what to do."""
     result = await msgctl("message", "trace", "dead")
     assert result.code == 0
     day, *lines = result.lines
@@ -38,33 +38,33 @@ async def test_trace_tells_the_story_and_what_to_do(projected: None, msgctl: Inv
     assert max(map(len, lines)) <= 80
 
 
-async def test_trace_for_scripts(projected: None, msgctl: Invoke) -> None:
-    """One document: every event with its evidence, and where each message stands."""
+async def test_trace_json_contains_events_and_diagnoses(projected: None, msgctl: Invoke) -> None:
+    """One document has each event with its evidence, and where each message is."""
     result = await msgctl("message", "trace", "--conversation", "c", "-o", "json")
-    told = result.json
-    assert told["schema"] == "msgctl.trace/1"
-    assert [(event["messageId"], event["what"]) for event in told["events"]] == [("waits", "accepted")]
-    assert re.fullmatch(r"\d{4}-.*Z", told["events"][0]["at"])
+    document = result.json
+    assert document["schema"] == "msgctl.trace/1"
+    assert [(event["messageId"], event["what"]) for event in document["events"]] == [("waits", "accepted")]
+    assert re.fullmatch(r"\d{4}-.*Z", document["events"][0]["at"])
     dead = (await msgctl("message", "trace", "dead", "-o", "json")).json["events"]
     assert [event["gapMs"] is None for event in dead] == [True, False, False, False]
-    assert told["standings"][0]["advice"] == "No worker is alive. Start one: msgctl start worker"
+    assert document["standings"][0]["advice"] == "No worker is alive. Start one: msgctl start worker"
 
 
-async def test_following_a_message_that_is_over_ends(projected: None, msgctl: Invoke) -> None:
-    """`--follow` returns once nothing more can happen."""
+async def test_trace_follow_returns_for_ended_message(projected: None, msgctl: Invoke) -> None:
+    """No further event can follow."""
     result = await msgctl("message", "trace", "dead", "--follow")
     assert (result.code, result.stdout.count("buried")) == (0, 1)
 
 
-async def test_a_message_nobody_knows(projected: None, msgctl: Invoke) -> None:
-    """Exit 3; both or neither of id and conversation is a usage fault."""
+async def test_trace_of_unknown_message_exits_3(projected: None, msgctl: Invoke) -> None:
+    """Both or neither of id and conversation is a usage error."""
     assert (await msgctl("message", "trace", "nobody")).code == 3
     assert (await msgctl("message", "trace")).code == 2
     assert (await msgctl("message", "trace", "m", "--conversation", "c")).code == 2
 
 
-async def test_the_newest_events_are_listed(projected: None, msgctl: Invoke) -> None:
-    """Oldest first, in every shape."""
+async def test_events_list_prints_newest_oldest_first(projected: None, msgctl: Invoke) -> None:
+    """In each output format."""
     result = await msgctl("events", "list", "--limit", "2", "-o", "json")
     assert [(item["messageId"], item["what"]) for item in result.json["items"]] == [
         ("dead", "buried"),
@@ -75,10 +75,8 @@ async def test_the_newest_events_are_listed(projected: None, msgctl: Invoke) -> 
     assert "buried" in (await msgctl("events", "list")).stdout
 
 
-async def test_rebuild_is_silent_where_all_is_well_and_fails_where_not(
-    projected: None, msgctl: Invoke, redis: Any
-) -> None:
-    """Exit 0 without a difference, exit 4 and the message's name with one."""
+async def test_rebuild_exits_4_for_a_difference(projected: None, msgctl: Invoke, redis: Any) -> None:
+    """Without a difference it exits with 0."""
     sound = await msgctl("events", "rebuild", "--dry-run", "-o", "json")
     assert (sound.code, sound.json["items"], sound.json["compared"]) == (0, [], 2)
     await redis.delete(keys.job_key("waits"))
@@ -87,8 +85,8 @@ async def test_rebuild_is_silent_where_all_is_well_and_fails_where_not(
     assert broken.json["items"][0]["messageId"] == "waits"
 
 
-async def test_restore_feeds_an_empty_redis(projected: None, msgctl: Invoke, redis: Any) -> None:
-    """First only told, then done; a dead letter does not come back to life."""
+async def test_restore_accepts_unfinished_messages_again(projected: None, msgctl: Invoke, redis: Any) -> None:
+    """A dry run only lists them. Dead letters are not restored."""
     await redis.flushdb()
     dry = await msgctl("events", "restore", "--dry-run", "-o", "json")
     assert [item["outcome"] for item in dry.json["items"]] == ["would_restore"]

@@ -1,4 +1,4 @@
-"""Every command through the real binary: exit code, JSON and its schema on standard output, no traceback."""
+"""Each command through the real program: exit code, JSON with its schema on standard output, no traceback."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.support.command_line import Invoke, Outcome
 from tests.support.messages import Traffic
 
 Case = tuple[str, int, str]
-"""What is typed behind the command, the exit code, the schema of each JSON document; empty: nothing is printed."""
+"""The arguments, the exit code, and the schema of each JSON document. An empty schema means no output."""
 
 CASES: dict[str, Case] = {
     "message send": ("hello --agent AGENT -o json", 0, "msgctl.receipt/1"),
@@ -90,8 +90,8 @@ ELSEWHERE = {
     "systemd deploy": "systemd/test_scripts.py",
     "systemd uninstall": "systemd/test_scripts.py",
 }
-"""Commands that need a world of their own, and the file that makes it."""
-LETTER = {
+"""Commands with their own fixtures, and the test file that runs them."""
+DEAD_LETTER = {
     "message": {
         "messageId": "letter",
         "conversationId": "c",
@@ -103,29 +103,29 @@ LETTER = {
 }
 
 
-def test_no_command_is_left_out() -> None:
-    """Each is run here or in the file that says so."""
+def test_case_exists_for_each_command() -> None:
+    """Each command runs here, or in the file that `ELSEWHERE` names."""
     assert {name for name, _ in leaf_commands()} == CASES.keys() | ELSEWHERE.keys()
     for name, file in ELSEWHERE.items():
         text = (Path(__file__).parent.parent / file).read_text("utf-8")
         assert name.split()[0] in text, f"{file} does not run {name}"
 
 
-def documents(outcome: Outcome) -> list[dict[str, object]]:
-    """What was printed, a document a line."""
+def parse_documents(outcome: Outcome) -> list[dict[str, object]]:
+    """Parse the output, one JSON document on each line."""
     return [json.loads(line) for line in outcome.lines]
 
 
 @pytest.mark.parametrize("noun", sorted({name.split()[0] for name in CASES}))
-async def test_each_verb_keeps_to_the_contract(
+async def test_verb_keeps_output_contract(
     msgctl: Invoke, traffic: Traffic, agent_id: str, tmp_path: Path, noun: str
 ) -> None:
-    """Exit code as told, JSON with its schema alone on standard output, one line for people where it failed."""
+    """The exit code and the schema are the expected ones. A failure ends with one line for people."""
     await traffic.completed("done")
     await traffic.failed("dead")
     await traffic.waiting("waits")
     await traffic.claims.heartbeat([], "idle")
-    (tmp_path / "letters.jsonl").write_text(json.dumps(LETTER) + "\n")
+    (tmp_path / "letters.jsonl").write_text(json.dumps(DEAD_LETTER) + "\n")
     for name, (typed, code, schema) in CASES.items():
         if name.split()[0] != noun:
             continue
@@ -133,6 +133,8 @@ async def test_each_verb_keeps_to_the_contract(
         outcome = await msgctl(*words)
         assert outcome.code == code, (words, outcome)
         assert "Traceback" not in outcome.stderr
-        assert {document["schema"] for document in documents(outcome)} == ({schema} if schema else set()), words
+        assert {document["schema"] for document in parse_documents(outcome)} == ({schema} if schema else set()), (
+            words
+        )
         if code and schema != "msgctl.health/1":
             assert outcome.stderr.splitlines()[-1].startswith("msgctl: "), words

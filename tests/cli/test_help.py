@@ -1,4 +1,4 @@
-"""What `--help` shows at 80 columns: nothing cut, nothing beyond the edge, and examples that can be copied."""
+"""The help at 80 columns: nothing is cut or too wide, and examples can be copied."""
 
 import contextlib
 import io
@@ -16,28 +16,28 @@ from msgctl.cli.framework.lazy import load_command
 WIDTH = 80
 
 
-def commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
-    """A command and all below it."""
+def walk_commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """Yield a command and all commands below it."""
     yield name, command
-    for verb, below in getattr(command, "commands", {}).items():
-        yield from commands(f"{name} {verb}", below)
+    for verb, subcommand in getattr(command, "commands", {}).items():
+        yield from walk_commands(f"{name} {verb}", subcommand)
 
 
 EVERY = {
     name: command
     for entry in COMMAND_ENTRIES
-    for name, command in commands(entry, load_command(entry, COMMAND_ENTRIES[entry]))
+    for name, command in walk_commands(entry, load_command(entry, COMMAND_ENTRIES[entry]))
 }
 
 
 @pytest.fixture(autouse=True)
-def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A terminal of 80 columns."""
+def narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the width of the terminal to 80 columns."""
     monkeypatch.setenv("COLUMNS", str(WIDTH))
 
 
-def shown(*words: str) -> str:
-    """What `msgctl WORDS --help` prints."""
+def help_text(*words: str) -> str:
+    """Return the output of `msgctl WORDS --help`."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
         make_root()([*words, "--help"], prog_name="msgctl")
@@ -45,9 +45,9 @@ def shown(*words: str) -> str:
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_no_help_is_cut_or_too_wide(name: str) -> None:
-    """Of each verb a whole clause, and every line within the terminal."""
-    usage, _, text = shown(*name.split()).partition("\n")
+def test_help_fits_terminal(name: str) -> None:
+    """Each line fits, and each verb has a whole clause."""
+    usage, _, text = help_text(*name.split()).partition("\n")
     assert "[[" not in usage
     assert "{ID...}" not in usage
     assert max(map(len, text.splitlines())) <= WIDTH
@@ -55,16 +55,16 @@ def test_no_help_is_cut_or_too_wide(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, command in EVERY.items() if "Example" in (command.epilog or "")])
-def test_an_example_can_be_copied(name: str) -> None:
-    """Whatever lines it takes, a shell reads the words that were meant."""
-    text = shown(*name.split())
+def test_example_is_one_shell_command(name: str) -> None:
+    """A shell reads the words of the example, however it is wrapped."""
+    text = help_text(*name.split())
     drawn = text[text.index("Example: ") + len("Example: ") :]
     typed = drawn.replace("\\\n", " ")
     assert shlex.split(typed, comments=False) == shlex.split(EVERY[name].epilog.removeprefix("Example: "))
 
 
-def test_a_quoted_word_is_not_broken() -> None:
-    """Not even where it is longer than the line."""
+def test_quoted_word_is_not_wrapped() -> None:
+    """Even if it is longer than the line."""
     assert wrap_shell_line("m edit --text 'one two three' -y", 14) == [
         "m edit \\",
         "--text \\",
@@ -81,6 +81,6 @@ def test_a_quoted_word_is_not_broken() -> None:
         ("Of v1.2 only", "Of v1.2 only."),
     ],
 )
-def test_the_gist_is_the_first_clause(text: str, clause: str) -> None:
-    """To the first semicolon or the end of the sentence, on one line."""
+def test_first_clause_ends_at_semicolon_or_full_stop(text: str, clause: str) -> None:
+    """The clause is on one line."""
     assert re.sub(r"\s+", " ", first_clause(text)) == clause

@@ -1,4 +1,4 @@
-"""What an operator does at night: replay with care, pause, cancel, ask why, edit, export, undo, examine."""
+"""An operator's work during an incident: replay, pause, cancel, explain, edit, export, undo, and diagnose."""
 
 import asyncio
 import json
@@ -15,19 +15,21 @@ from tools.support.daemons import PATIENCE, until
 
 
 async def states(traffic: Traffic, *message_ids: str) -> list[State | None]:
-    """Where messages are; None: gone."""
-    return [job.state if job else None for job in [await traffic.queue.find(one) for one in message_ids]]
+    """Return the state of each message, None for a deleted one."""
+    return [
+        job.state if job else None for job in [await traffic.queue.find(message_id) for message_id in message_ids]
+    ]
 
 
-def plans_in(folder: Path) -> list[Path]:
-    """What an interrupted replay left."""
+def saved_plans(folder: Path) -> list[Path]:
+    """Return the plans that an interrupted replay saved."""
     return list(folder.glob("replay-*.json"))
 
 
-async def test_groups_and_a_plan_kept_in_a_file(
+async def test_saved_plan_replays_a_group(
     msgctl: Invoke, traffic: Traffic, redis: RedisClient, tmp_path: Path
 ) -> None:
-    """The groups name a key; a dry run says what would be done and why not; a saved plan is carried out later."""
+    """A dry run prints what would be replayed, and why the rest is skipped. The saved plan is replayed later."""
     await traffic.failed("m1", "m2")
     await redis.hset(keys.job_key("m2"), keys.FIELD_EDITION, "other")
     groups = (await msgctl("dlq", "groups", "-o", "json")).json
@@ -50,10 +52,10 @@ async def test_groups_and_a_plan_kept_in_a_file(
     assert await states(traffic, "m1", "m2") == [State.WAITING, State.FAILED]
 
 
-async def test_ctrl_c_says_how_to_go_on(
+async def test_interrupted_replay_saves_remaining_plan(
     traffic: Traffic, settings: Settings, msgctl: Invoke, tmp_path: Path
 ) -> None:
-    """An interrupted replay leaves a plan of what is left, and that plan finishes it."""
+    """The saved plan replays the rest."""
     names = [f"m{number}" for number in range(12)]
     await traffic.failed(*names)
     async with started(settings, "dlq", "replay", "--all", "--yes", "--rate", "2/s", folder=tmp_path) as process:
@@ -65,8 +67,8 @@ async def test_ctrl_c_says_how_to_go_on(
         process.send_signal(signal.SIGINT)
         _, stderr = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 130
-    assert b"Go on: msgctl dlq replay --plan replay-" in stderr
-    (plan,) = plans_in(tmp_path)
+    assert b"Continue: msgctl dlq replay --plan replay-" in stderr
+    (plan,) = saved_plans(tmp_path)
     outcome = await msgctl("dlq", "replay", "--plan", plan.name, "--yes", "-o", "ids")
     assert outcome.code == 0
     assert (await traffic.queue.stats()).failed == 0
@@ -74,10 +76,10 @@ async def test_ctrl_c_says_how_to_go_on(
     assert sum(act["count"] for act in acts if act["act"] == "dlq replay") == 12
 
 
-async def test_drop_export_import_and_edit(
+async def test_dead_letters_are_exported_dropped_imported_and_edited(
     msgctl: Invoke, traffic: Traffic, tmp_path: Path, redis: RedisClient
 ) -> None:
-    """An export is a copy that outlives a drop; an edition is a new message, and its original names it."""
+    """An export can be imported after a drop. An edited copy is a new message that the original names."""
     await traffic.failed("m1", "m2")
     copy = await msgctl("dlq", "export", "m1")
     assert copy.json["message"]["message"] == "hello"
@@ -99,8 +101,8 @@ async def test_drop_export_import_and_edit(
     assert (await msgctl("dlq", "show", edition["messageId"])).code == 3
 
 
-async def test_why_cancel_and_undo(msgctl: Invoke, traffic: Traffic) -> None:
-    """What stands in the way is told; a cancelled message is a dead letter until its act is undone."""
+async def test_cancelled_message_is_dead_letter_until_undo(msgctl: Invoke, traffic: Traffic) -> None:
+    """`message why` names what the message waits for."""
     await traffic.waiting("m1", conversation="c")
     await traffic.waiting("m2", conversation="c")
     why = (await msgctl("message", "why", "m1", "-o", "json")).json
@@ -124,8 +126,8 @@ async def test_why_cancel_and_undo(msgctl: Invoke, traffic: Traffic) -> None:
     assert (await msgctl("journal", "undo", "17-0")).code == 3
 
 
-async def test_one_priority_goes_on_while_all_are_paused(msgctl: Invoke, traffic: Traffic) -> None:
-    """Letting one go leaves the nine others; undoing a pause of all lets go what was not paused before."""
+async def test_resume_of_one_priority_keeps_others_paused(msgctl: Invoke, traffic: Traffic) -> None:
+    """Undoing a pause of all resumes only the queues that were not paused before."""
     await traffic.queue.pause(["messages:3"])
     assert (await msgctl("queue", "pause")).code == 0
     await traffic.queue.resume(["messages:5"])
@@ -142,8 +144,8 @@ async def test_one_priority_goes_on_while_all_are_paused(msgctl: Invoke, traffic
     assert await traffic.queue.list_paused() == list(keys.QUEUES)
 
 
-async def test_pause_resume_and_drain(msgctl: Invoke, traffic: Traffic) -> None:
-    """A paused priority shows in list, stats and strict health; an undo resumes it; drain waits in vain for it."""
+async def test_paused_priority_is_reported_and_resumed(msgctl: Invoke, traffic: Traffic) -> None:
+    """List, stats, and strict health show it, an undo resumes it, and a drain times out."""
     await traffic.waiting("m1")
     assert (
         await msgctl("queue", "pause", "--priority", "5", "--reason", "n8n is slow")
@@ -162,8 +164,8 @@ async def test_pause_resume_and_drain(msgctl: Invoke, traffic: Traffic) -> None:
     assert (await msgctl("queue", "resume")).stderr == "paused: none\n"
 
 
-async def test_agents_tokens_settings_and_tables(msgctl: Invoke, agent_id: str) -> None:
-    """The small nouns: each shows, checks or switches what it says."""
+async def test_small_nouns_show_check_and_switch(msgctl: Invoke, agent_id: str) -> None:
+    """Agents, tokens, settings, and tables."""
     assert (await msgctl("agent", "disable", agent_id, "--reason", "too dear")).code == 0
     assert (await msgctl("agent", "show", agent_id, "-o", "json")).json["active"] is False
     assert (await msgctl("agent", "enable", agent_id)).code == 0
@@ -182,8 +184,8 @@ async def test_agents_tokens_settings_and_tables(msgctl: Invoke, agent_id: str) 
     assert all(table["applied"] for table in tables)
 
 
-async def test_conditions_are_exit_codes(msgctl: Invoke, traffic: Traffic) -> None:
-    """A condition that holds is 0, one that does not 4, one that is not reached 75, one that is none 2."""
+async def test_condition_sets_exit_code(msgctl: Invoke, traffic: Traffic) -> None:
+    """0 if it holds, 4 if not, 75 after the timeout, and 2 for an invalid condition."""
     await traffic.failed("m1")
     held = await msgctl("assert", "dlq==1 and waiting<100 and age(p1)<30s or workers>5", "-o", "json")
     assert (held.code, held.json["holds"], len(held.json["comparisons"])) == (0, True, 4)
@@ -193,8 +195,8 @@ async def test_conditions_are_exit_codes(msgctl: Invoke, traffic: Traffic) -> No
     assert (await msgctl("assert", "load<1")).code == 2
 
 
-async def test_the_doctor_names_what_is_wrong(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:
-    """Three troubles by name, each with the command that mends it; ghosts are forgotten."""
+async def test_doctor_reports_problems_with_remedies(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:
+    """`--fix` removes dead daemons."""
     await traffic.failed("m1")
     await traffic.waiting("m2")
     await redis.hset(keys.SUBSCRIBERS, "dead", "1000")
@@ -216,8 +218,8 @@ async def test_the_doctor_names_what_is_wrong(msgctl: Invoke, traffic: Traffic, 
     assert "redis_down" in {finding["code"] for finding in down.json["findings"]}
 
 
-async def test_the_doctor_is_read_at_a_glance(msgctl: Invoke, traffic: Traffic) -> None:
-    """A line a check; below a trouble what it is, why, and steps to copy, indented and in 80 columns."""
+async def test_doctor_table_fits_80_columns(msgctl: Invoke, traffic: Traffic) -> None:
+    """Each check has one line. Below a problem are its effect and the steps of its fix."""
     await traffic.failed("m1")
     await traffic.waiting("m2")
     (group,) = (await msgctl("dlq", "groups", "-o", "ids")).lines
@@ -238,8 +240,8 @@ async def test_the_doctor_is_read_at_a_glance(msgctl: Invoke, traffic: Traffic) 
     assert max(map(len, shown.lines)) <= 80
 
 
-async def test_logs_of_one_message_and_of_errors(msgctl: Invoke, tmp_path: Path) -> None:
-    """Lines are chosen by message and by level, from the files where there is a folder of them."""
+async def test_logs_filter_by_message_and_level(msgctl: Invoke, tmp_path: Path) -> None:
+    """From the file in the given folder."""
     lines = ['{"level": "info", "messageId": "m1"}', '{"level": "error", "messageId": "m2"}']
     (tmp_path / "combined.log").write_text("\n".join(lines) + "\n")
     assert (await msgctl("logs", "--directory", ".", "--message", "m1")).lines == lines[:1]
@@ -247,10 +249,10 @@ async def test_logs_of_one_message_and_of_errors(msgctl: Invoke, tmp_path: Path)
     assert (await msgctl("logs", "--directory", ".", "--message", "m3")).code == 5
 
 
-async def test_messages_from_lines_of_json(
+async def test_send_from_file_checks_each_line_first(
     msgctl: Invoke, agent_id: str, traffic: Traffic, tmp_path: Path
 ) -> None:
-    """Every line is checked before any is sent; then all are, no faster than asked."""
+    """Then it sends all messages at the given rate."""
     good = json.dumps({"agentId": agent_id, "message": "one", "messageId": "m1"})
     (tmp_path / "bad.jsonl").write_text(f'{good}\n{{"agentId": 7}}\n')
     bad = await msgctl("message", "send", "--from", "bad.jsonl")
@@ -262,8 +264,8 @@ async def test_messages_from_lines_of_json(
     assert (await msgctl("message", "send", "x", "--agent", agent_id, "--via-api")).code == 69
 
 
-async def test_workers_deliveries_and_channels(msgctl: Invoke, traffic: Traffic) -> None:
-    """A worker shows what it runs and its lease; deliveries and channels are listed."""
+async def test_worker_show_and_lists_print_current_state(msgctl: Invoke, traffic: Traffic) -> None:
+    """`worker show` has the running message and its lease. Deliveries and channels are listed."""
     await traffic.staffed()
     await traffic.active("m1")
     worker = (await msgctl("worker", "show", "w1", "-o", "json")).json

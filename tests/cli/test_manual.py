@@ -1,4 +1,4 @@
-"""What is written about the commands is complete: the README's table, the man page, the shape of tables."""
+"""Documentation of the commands: the README's table, the man page, and the shape of tables."""
 
 import re
 import shutil
@@ -19,8 +19,8 @@ group      count   error                           first     last     channels  
 """
 
 
-def documented() -> set[str]:
-    """The commands in the README's table, each row of which is `msgctl noun verb` / `verb` and so on."""
+def commands_in_readme() -> set[str]:
+    """Return the commands in the README's table. A row is `msgctl noun verb` / `verb` and so on."""
     readme = (ROOT / "README.md").read_text("utf-8")
     found = set()
     for row in re.findall(r"^\| (`msgctl [^|]+) \|", readme, re.MULTILINE):
@@ -30,20 +30,20 @@ def documented() -> set[str]:
     return found
 
 
-def folded(table: str) -> str:
-    """A table apart from how wide its columns came out."""
+def normalize_table(table: str) -> str:
+    """Return a table without the widths of its columns."""
     return re.sub(r"─+", "─", re.sub(r"\s+", " ", table))
 
 
-def test_the_readme_names_every_command_and_no_other() -> None:
-    """The table and the command tree are the same set, but for the short names of three commands."""
+def test_readme_lists_each_command() -> None:
+    """Only the short names of three commands are left out."""
     known = {name for name, _ in leaf_commands()} - {"status", "stats", "health"}
-    assert documented() - known == set()
-    assert known - documented() == set()
+    assert commands_in_readme() - known == set()
+    assert known - commands_in_readme() == set()
 
 
-def test_the_man_page_is_whole_and_well_formed() -> None:
-    """Each command has its section, and groff, where there is one, has nothing to complain about."""
+def test_man_page_has_section_for_each_command() -> None:
+    """groff, if it is installed, reports no problem."""
     page = render_man_page()
     for name, _ in leaf_commands():
         assert f".SS msgctl {name}".replace("-", "\\-") in page
@@ -55,17 +55,17 @@ def test_the_man_page_is_whole_and_well_formed() -> None:
         assert checked.stderr == ""
 
 
-def test_the_man_page_in_the_repository_is_this_one() -> None:
+def test_man_page_in_repository_is_current() -> None:
     """`make docs` would change nothing."""
     assert (ROOT / "docs" / "msgctl.1").read_text("utf-8") == render_man_page()
 
 
-async def test_a_table_looks_like_this(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:
-    """Headings, a rule, a line a record, nothing cut at 80 columns."""
+async def test_groups_table_fits_80_columns(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:
+    """It has headings, a rule, and one line for each group."""
     await traffic.failed("m1")
     (group,) = (await msgctl("dlq", "groups", "-o", "ids")).lines
     minutes = (await redis.time())[0] * 1000 - 3 * 60_000
     await redis.hset(keys.job_key("m1"), keys.FIELD_FINISHED, str(minutes))
     drawn = (await msgctl("dlq", "groups")).stdout
-    assert folded(drawn) == folded(GROUPS.format(group=group, last="3m ago"))
+    assert normalize_table(drawn) == normalize_table(GROUPS.format(group=group, last="3m ago"))
     assert max(map(len, drawn.splitlines())) <= 80

@@ -1,4 +1,4 @@
-"""`msgctl message`: sending, waiting, showing."""
+"""`msgctl message`: send, wait, and show."""
 
 import asyncio
 
@@ -11,8 +11,8 @@ from tests.support.messages import Traffic, commit
 from tools.support.daemons import until
 
 
-async def test_send_puts_a_message_into_the_queue(msgctl: Invoke, traffic: Traffic, agent_id: str) -> None:
-    """What was asked for is what waits, as its agent's owner's."""
+async def test_send_enqueues_message(msgctl: Invoke, traffic: Traffic, agent_id: str) -> None:
+    """The job has the given fields and belongs to the agent's owner."""
     outcome = await msgctl(
         *("message", "send", "Olá", "--agent", agent_id, "--conversation", "c", "--channel", "telegram"),
         *("--metadata", '{"chatId": 42}', "--priority", "2", "--id", "m", "-o", "json"),
@@ -32,8 +32,8 @@ async def test_send_puts_a_message_into_the_queue(msgctl: Invoke, traffic: Traff
     assert (message.channel, message.channel_metadata) == (Channel.TELEGRAM, {"chatId": 42})
 
 
-async def test_sending_the_same_again_is_the_same_message(msgctl: Invoke, agent_id: str) -> None:
-    """The second time is told to be one; other words under the same id are refused with 6."""
+async def test_send_with_same_id_is_repetition(msgctl: Invoke, agent_id: str) -> None:
+    """The second receipt says `repeated`. Another text under the same id exits with 6."""
     send = ("message", "send", "--agent", agent_id, "--id", "m", "-o", "json")
     first, second = await msgctl(*send, "hello"), await msgctl(*send, "hello")
     assert (first.json["repeated"], second.json["repeated"]) == (False, True)
@@ -41,8 +41,8 @@ async def test_sending_the_same_again_is_the_same_message(msgctl: Invoke, agent_
     assert (await msgctl(*send, "other")).code == 6
 
 
-async def test_count_sends_many(msgctl: Invoke, traffic: Traffic, agent_id: str) -> None:
-    """Each has an id of its own, and `-o ids` prints these alone."""
+async def test_send_count_enqueues_many(msgctl: Invoke, traffic: Traffic, agent_id: str) -> None:
+    """Each message has its own id, and `-o ids` prints only the ids."""
     outcome = await msgctl("message", "send", "hello", "--agent", agent_id, "--count", "120", "-o", "ids")
     assert outcome.code == 0
     assert len(set(outcome.lines)) == 120
@@ -65,10 +65,10 @@ async def test_count_sends_many(msgctl: Invoke, traffic: Traffic, agent_id: str)
         (["x", "--agent", "AGENT", "--user", "bia"], 3, "no such agent"),
     ],
 )
-async def test_what_the_gateway_would_refuse_is_refused(
+async def test_send_refuses_invalid_arguments(
     msgctl: Invoke, redis: RedisClient, agent_id: str, *, arguments: list[str], code: int, complaint: str
 ) -> None:
-    """One line that names the fault, and nothing is stored."""
+    """One line names the fault, and nothing is stored."""
     given = [agent_id if argument == "AGENT" else argument for argument in arguments]
     outcome = await msgctl("message", "send", *given)
     assert (outcome.code, outcome.stdout) == (code, "")
@@ -77,27 +77,27 @@ async def test_what_the_gateway_would_refuse_is_refused(
     assert await redis.dbsize() == 0
 
 
-async def test_wait_prints_the_reply(msgctl: Invoke, traffic: Traffic, agent_id: str) -> None:
-    """The reply's text alone is on standard output, lines and all."""
+async def test_send_wait_prints_reply(msgctl: Invoke, traffic: Traffic, agent_id: str) -> None:
+    """Standard output has only the reply, with its line breaks."""
     sending = asyncio.create_task(msgctl("message", "send", "hello", "--agent", agent_id, "--wait"))
-    await answer(traffic, "I am\nwell. \x1b[31mRed?")
+    await answer_next(traffic, "I am\nwell. \x1b[31mRed?")
     outcome = await sending
     assert (outcome.code, outcome.stdout, outcome.stderr) == (0, "I am\nwell. ?[31mRed?\n", "")
 
 
-async def test_wait_as_json_has_status_and_response(msgctl: Invoke, traffic: Traffic, agent_id: str) -> None:
-    """Receipt, status and response are one record."""
+async def test_send_wait_json_has_status_and_response(msgctl: Invoke, traffic: Traffic, agent_id: str) -> None:
+    """The record joins the receipt, the status, and the response."""
     sending = asyncio.create_task(msgctl("message", "send", "hello", "--agent", agent_id, "--wait", "-o", "json"))
-    await answer(traffic, "Well.")
+    await answer_next(traffic, "Well.")
     record = (await sending).json
     assert (record["state"], record["progress"]) == ("completed", 100)
     assert record["response"]["message"] == "Well."
 
 
-async def test_wait_ends_with_4_when_the_message_fails(msgctl: Invoke, traffic: Traffic, agent_id: str) -> None:
-    """The error is told on standard error."""
+async def test_send_wait_exits_4_if_message_fails(msgctl: Invoke, traffic: Traffic, agent_id: str) -> None:
+    """The error is on standard error."""
     sending = asyncio.create_task(msgctl("message", "send", "hello", "--agent", agent_id, "--wait"))
-    await until(lambda: waiting(traffic), "the message to wait")
+    await until(lambda: has_waiting_message(traffic), "the message to wait")
     (claimed,) = await traffic.claims.claim(1)
     await traffic.fail(claimed)
     outcome = await sending
@@ -105,16 +105,18 @@ async def test_wait_ends_with_4_when_the_message_fails(msgctl: Invoke, traffic: 
     assert "n8n_rejected" in outcome.stderr
 
 
-async def test_wait_ends_with_75_when_no_reply_comes(msgctl: Invoke, agent_id: str) -> None:
-    """The line says how to look at the message later."""
+async def test_send_wait_exits_75_without_reply(msgctl: Invoke, agent_id: str) -> None:
+    """The error names the command that shows the message."""
     outcome = await msgctl("message", "send", "hello", "--agent", agent_id, "--wait", "--timeout", "0.5s")
     assert (outcome.code, outcome.stdout) == (75, "")
     assert "msgctl status" in outcome.stderr
 
 
 @pytest.mark.parametrize("command", [("message", "show"), ("status",)])
-async def test_show_tells_everything(msgctl: Invoke, traffic: Traffic, command: tuple[str, ...]) -> None:
-    """`status` is the same command; times are RFC 3339 beside the contract's milliseconds."""
+async def test_show_json_has_status_error_and_times(
+    msgctl: Invoke, traffic: Traffic, command: tuple[str, ...]
+) -> None:
+    """`status` is the same command. Times are milliseconds and RFC 3339."""
     await traffic.failed("m")
     outcome = await msgctl(*command, "m", "-o", "json")
     assert outcome.code == 0
@@ -126,8 +128,8 @@ async def test_show_tells_everything(msgctl: Invoke, traffic: Traffic, command: 
     assert record["finishedAt"].endswith("Z")
 
 
-async def test_show_tells_people_what_to_do(msgctl: Invoke, traffic: Traffic) -> None:
-    """A line a field, and for a dead letter how to put it back to work."""
+async def test_show_of_dead_letter_names_replay(msgctl: Invoke, traffic: Traffic) -> None:
+    """The table has one line for each field, and standard error names the command."""
     await traffic.failed("m")
     outcome = await msgctl("message", "show", "m")
     assert outcome.code == 0
@@ -135,21 +137,21 @@ async def test_show_tells_people_what_to_do(msgctl: Invoke, traffic: Traffic) ->
     assert "msgctl dlq replay m" in outcome.stderr
 
 
-async def test_a_message_that_is_not_there_is_3(msgctl: Invoke) -> None:
-    """One line on standard error."""
+async def test_show_of_unknown_message_exits_3(msgctl: Invoke) -> None:
+    """The error is one line."""
     outcome = await msgctl("message", "show", "none")
     assert (outcome.code, outcome.stdout) == (3, "")
     (line,) = outcome.stderr.splitlines()
     assert line.startswith("msgctl: There is no such message: none.")
 
 
-async def waiting(traffic: Traffic) -> bool:
-    """Whether anything waits."""
+async def has_waiting_message(traffic: Traffic) -> bool:
+    """Return whether a message waits."""
     return (await traffic.queue.stats()).waiting > 0
 
 
-async def answer(traffic: Traffic, text: str) -> None:
-    """Answer the next message."""
-    await until(lambda: waiting(traffic), "the message to wait")
+async def answer_next(traffic: Traffic, text: str) -> None:
+    """Claim the next message and commit a reply to it."""
+    await until(lambda: has_waiting_message(traffic), "the message to wait")
     (claimed,) = await traffic.claims.claim(1)
     assert await commit(traffic.claims, claimed, text)

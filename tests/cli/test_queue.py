@@ -11,8 +11,8 @@ COUNTS = {"waiting": 0, "active": 0, "completed": 1, "failed": 2, "delayed": 0, 
 
 
 @pytest.mark.parametrize("command", [("queue", "stats"), ("stats",)])
-async def test_stats_counts_by_state(msgctl: Invoke, traffic: Traffic, command: tuple[str, ...]) -> None:
-    """The seven counts of the contract, as JSON and as a line each."""
+async def test_stats_prints_counts_by_state(msgctl: Invoke, traffic: Traffic, command: tuple[str, ...]) -> None:
+    """As JSON, and as one line for each count."""
     await traffic.completed("m1")
     await traffic.failed("m2", "m3")
     outcome = await msgctl(*command, "-o", "json")
@@ -23,8 +23,8 @@ async def test_stats_counts_by_state(msgctl: Invoke, traffic: Traffic, command: 
 
 
 @pytest.mark.parametrize("command", [("queue", "health"), ("health",)])
-async def test_health_is_an_exit_code(msgctl: Invoke, traffic: Traffic, command: tuple[str, ...]) -> None:
-    """0 when all is well; 4, and every reason, when not."""
+async def test_health_exits_4_if_unhealthy(msgctl: Invoke, traffic: Traffic, command: tuple[str, ...]) -> None:
+    """The output has each reason. A healthy pipeline exits with 0."""
     outcome = await msgctl(*command, "-o", "json")
     assert (outcome.code, outcome.json["healthy"]) == (4, False)
     assert [reason["code"] for reason in outcome.json["reasons"]] == ["no_worker", "no_subscriber"]
@@ -34,8 +34,8 @@ async def test_health_is_an_exit_code(msgctl: Invoke, traffic: Traffic, command:
     assert (outcome.code, outcome.json["healthy"], outcome.json["reasons"]) == (0, True, [])
 
 
-async def test_health_of_a_missing_redis_is_still_json(msgctl: Invoke) -> None:
-    """A script that asked for JSON gets it, and exit 69."""
+async def test_health_without_redis_prints_json(msgctl: Invoke) -> None:
+    """The exit code is 69."""
     outcome = await msgctl("queue", "health", "-o", "json", environ={"MSGCTL_REDIS_PORT": "1"})
     assert (outcome.code, outcome.json["healthy"], outcome.json["stats"]) == (69, False, None)
     assert [reason["code"] for reason in outcome.json["reasons"]] == ["redis_unavailable"]
@@ -44,8 +44,8 @@ async def test_health_of_a_missing_redis_is_still_json(msgctl: Invoke) -> None:
 CLEAN = ("queue", "clean", "--state", "completed", "--older-than")
 
 
-async def test_clean_counts_before_it_removes(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:
-    """A dry run and an unconfirmed run remove nothing; `--yes` removes what is old enough and no more."""
+async def test_clean_deletes_only_with_yes(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:
+    """A dry run and an unconfirmed run delete nothing. `--yes` deletes only old messages."""
     await traffic.completed("old")
     await traffic.completed("new")
     aged = str((await redis.time())[0] * 1000 - 8 * 86_400_000)
@@ -63,8 +63,8 @@ async def test_clean_counts_before_it_removes(msgctl: Invoke, traffic: Traffic, 
     assert await traffic.queue.find("new") is not None
 
 
-async def test_cleaning_nothing_is_5(msgctl: Invoke, traffic: Traffic) -> None:
-    """The query was fine, and nothing answers to it."""
+async def test_clean_without_match_exits_5(msgctl: Invoke, traffic: Traffic) -> None:
+    """The query is valid, but no message is old enough."""
     await traffic.completed("new")
     assert (await msgctl(*CLEAN, "7d", "--yes")).code == 5
 
@@ -72,14 +72,14 @@ async def test_cleaning_nothing_is_5(msgctl: Invoke, traffic: Traffic) -> None:
 @pytest.mark.parametrize(
     "arguments", [["--state", "waiting", "--older-than", "7d"], ["--state", "failed", "--older-than", "7x"]]
 )
-async def test_clean_takes_only_what_is_over(msgctl: Invoke, arguments: list[str]) -> None:
-    """Messages in play cannot be named, and a duration must be one: exit 2."""
+async def test_clean_refuses_unfinished_states_and_bad_durations(msgctl: Invoke, arguments: list[str]) -> None:
+    """The exit code is 2."""
     outcome = await msgctl("queue", "clean", *arguments)
     assert (outcome.code, outcome.stdout) == (2, "")
 
 
-async def test_workers_are_listed(msgctl: Invoke, traffic: Traffic) -> None:
-    """Only those that are alive, with what they have in hand."""
+async def test_worker_list_prints_live_workers(msgctl: Invoke, traffic: Traffic) -> None:
+    """With the messages that each runs."""
     empty = await msgctl("worker", "list", "-o", "json")
     assert empty.json == {"schema": "msgctl.workers/1", "items": []}
     await traffic.claims.heartbeat([], "busy")
@@ -90,10 +90,10 @@ async def test_workers_are_listed(msgctl: Invoke, traffic: Traffic) -> None:
     assert "w1" in (await msgctl("worker", "list")).stdout
 
 
-async def test_a_listing_tells_which_are_held_by_a_pause(msgctl: Invoke, traffic: Traffic) -> None:
-    """They wait there and are paused in the counts: the note says so, and only while there are any."""
+async def test_message_list_notes_paused_messages(msgctl: Invoke, traffic: Traffic) -> None:
+    """The note appears only while a waiting message is in a paused queue."""
     await traffic.waiting("m1")
-    assert "held by a pause" not in (await msgctl("message", "list")).stderr
+    assert "paused queue" not in (await msgctl("message", "list")).stderr
     await msgctl("queue", "pause", "--priority", "5")
-    assert "1 of those that wait: held by a pause" in (await msgctl("message", "list")).stderr
-    assert "held" not in (await msgctl("message", "list", "-o", "json")).stderr
+    assert "1 waiting message is in a paused queue" in (await msgctl("message", "list")).stderr
+    assert "paused" not in (await msgctl("message", "list", "-o", "json")).stderr

@@ -1,4 +1,4 @@
-"""What every command has in common: help, typos, errors, exit codes."""
+"""What all commands have in common: help, typos, errors, and exit codes."""
 
 import asyncio
 import signal
@@ -21,7 +21,7 @@ HEAVY = {"redis", "psycopg", "pydantic", "rich", "msgspec", "asyncio", "structlo
 
 
 async def test_help_imports_nothing_heavy(msgctl: Invoke) -> None:
-    """`msgctl --help` answers without Redis, PostgreSQL, the settings model or an event loop."""
+    """`msgctl --help` needs no Redis, no PostgreSQL, no settings model, and no event loop."""
     code = (
         "import sys; from msgctl.cli.framework.exit import run_invocation as run;"
         "from msgctl.cli.app import make_root;"
@@ -33,8 +33,8 @@ async def test_help_imports_nothing_heavy(msgctl: Invoke) -> None:
     assert modules & HEAVY == set()
 
 
-async def test_help_lists_every_command(msgctl: Invoke) -> None:
-    """Each has its line, and help needs no server: it exits 0 where Redis and PostgreSQL are not."""
+async def test_help_lists_each_command(msgctl: Invoke) -> None:
+    """It needs no server and exits with 0 without Redis and PostgreSQL."""
     outcome = await msgctl("--help", environ={"MSGCTL_REDIS_PORT": "1"})
     assert outcome.code == 0
     assert outcome.stderr == ""
@@ -43,22 +43,22 @@ async def test_help_lists_every_command(msgctl: Invoke) -> None:
     assert max(map(len, outcome.lines)) <= 80
 
 
-def leaves(name: str, command: Any) -> list[tuple[str, Any]]:
-    """Every command that does something, with its whole name."""
+def walk_leaves(name: str, command: Any) -> list[tuple[str, Any]]:
+    """Return each command that is not a group, with its full name."""
     verbs = getattr(command, "commands", None)
     if verbs is None:
         return [(name, command)]
-    return [leaf for verb, below in verbs.items() for leaf in leaves(f"{name} {verb}", below)]
+    return [leaf for verb, subcommand in verbs.items() for leaf in walk_leaves(f"{name} {verb}", subcommand)]
 
 
 COMMANDS = dict(
-    leaf for name, entry in COMMAND_ENTRIES.items() for leaf in leaves(name, load_command(name, entry))
+    leaf for name, entry in COMMAND_ENTRIES.items() for leaf in walk_leaves(name, load_command(name, entry))
 )
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_says_what_it_does_and_shows_one_example(name: str) -> None:
-    """Help is a sentence, options that are explained, and a line to copy."""
+def test_command_help_has_text_and_one_example(name: str) -> None:
+    """Each option has help."""
     command = COMMANDS[name]
     assert command.help
     assert f"{command.help}\n{command.epilog}".count("Example: ") == 1
@@ -67,8 +67,8 @@ def test_every_command_says_what_it_does_and_shows_one_example(name: str) -> Non
         assert parameter.help, parameter.name
 
 
-async def test_the_version(msgctl: Invoke) -> None:
-    """It is data: on standard output, alone."""
+async def test_version_is_printed_on_stdout(msgctl: Invoke) -> None:
+    """Nothing else is printed."""
     outcome = await msgctl("--version")
     assert (outcome.code, outcome.stdout, outcome.stderr) == (0, f"msgctl {__version__}\n", "")
 
@@ -82,15 +82,15 @@ async def test_the_version(msgctl: Invoke) -> None:
         (["stats", "--outptu", "json"], "Did you mean --output?"),
     ],
 )
-async def test_a_typo_is_told_what_was_meant(msgctl: Invoke, arguments: list[str], hint: str) -> None:
-    """Exit 2, nothing on standard output, and the nearest known word."""
+async def test_typo_error_suggests_nearest_word(msgctl: Invoke, arguments: list[str], hint: str) -> None:
+    """The exit code is 2."""
     outcome = await msgctl(*arguments)
     assert (outcome.code, outcome.stdout) == (2, "")
     assert hint in outcome.stderr
 
 
-async def test_a_noun_without_a_verb_shows_its_help(msgctl: Invoke) -> None:
-    """It is no data and nothing was done: on standard error, exit 2."""
+async def test_noun_without_verb_prints_help_and_exits_2(msgctl: Invoke) -> None:
+    """The help goes to standard error."""
     outcome = await msgctl("queue")
     assert (outcome.code, outcome.stdout) == (2, "")
     assert "health" in outcome.stderr
@@ -108,8 +108,8 @@ async def test_a_noun_without_a_verb_shows_its_help(msgctl: Invoke) -> None:
         ["queue", "clean", "--state", "failed", "--older-than", "1s"],
     ],
 )
-async def test_a_missing_redis_is_one_line_and_69(msgctl: Invoke, arguments: list[str]) -> None:
-    """It names where Redis was looked for and the setting, and shows no traceback."""
+async def test_unreachable_redis_exits_69_in_one_line(msgctl: Invoke, arguments: list[str]) -> None:
+    """The line has the address and the setting, and no secret."""
     outcome = await msgctl(*arguments, environ={"MSGCTL_REDIS_PORT": "1", "MSGCTL_REDIS_PASSWORD": "hush"})
     assert (outcome.code, outcome.stdout) == (69, "")
     (line,) = outcome.stderr.splitlines()
@@ -117,8 +117,8 @@ async def test_a_missing_redis_is_one_line_and_69(msgctl: Invoke, arguments: lis
     assert "hush" not in line
 
 
-async def test_a_missing_postgres_is_one_line_and_69(msgctl: Invoke) -> None:
-    """It names where PostgreSQL was looked for, without user and password."""
+async def test_unreachable_postgres_exits_69_in_one_line(msgctl: Invoke) -> None:
+    """The line has the address without user and password."""
     for arguments in (["agent", "list"], ["db", "migrate"]):
         outcome = await msgctl(*arguments, environ={"MSGCTL_POSTGRES_URL": "postgresql://u:hush@127.0.0.1:1/d"})
         assert (outcome.code, outcome.stdout) == (69, "")
@@ -127,8 +127,8 @@ async def test_a_missing_postgres_is_one_line_and_69(msgctl: Invoke) -> None:
         assert "hush" not in line
 
 
-async def test_a_bad_configuration_is_one_line_and_78(msgctl: Invoke) -> None:
-    """Every problem is in it."""
+async def test_invalid_configuration_exits_78_in_one_line(msgctl: Invoke) -> None:
+    """The line lists all problems."""
     outcome = await msgctl("stats", environ={"MSGCTL_REDIS_PORT": "x", "MSGCTL_REDIS_PROT": "1"})
     assert (outcome.code, outcome.stdout) == (78, "")
     (line,) = outcome.stderr.splitlines()
@@ -136,8 +136,8 @@ async def test_a_bad_configuration_is_one_line_and_78(msgctl: Invoke) -> None:
     assert "redis.port (from MSGCTL_REDIS_PORT)" in line
 
 
-async def test_debug_shows_the_traceback(msgctl: Invoke) -> None:
-    """Only when it is asked for, and the line for people stays."""
+async def test_debug_prints_traceback(msgctl: Invoke) -> None:
+    """The line for people stays."""
     environ = {"MSGCTL_REDIS_PORT": "1"}
     assert "Traceback" not in (await msgctl("stats", environ=environ)).stderr
     outcome = await msgctl("--debug", "stats", environ=environ)
@@ -146,8 +146,8 @@ async def test_debug_shows_the_traceback(msgctl: Invoke) -> None:
     assert "msgctl: Redis at" in outcome.stderr
 
 
-async def test_config_is_a_global_option(msgctl: Invoke, tmp_path: Path) -> None:
-    """A file named by `--config` or MSGCTL_CONFIG is read; one that is not there is exit 78."""
+async def test_config_option_and_variable_name_the_file(msgctl: Invoke, tmp_path: Path) -> None:
+    """A missing file exits with 78."""
     file = tmp_path / "some.toml"
     file.write_text("[worker]\nconcurrency = 17\n")
     for arguments, environ in (
@@ -160,8 +160,8 @@ async def test_config_is_a_global_option(msgctl: Invoke, tmp_path: Path) -> None
     assert (await msgctl("--config", "none.toml", "stats")).code == 78
 
 
-async def test_a_reader_who_leaves_is_no_error(settings: Settings, tmp_path: Path) -> None:
-    """`msgctl config show | head -1` says nothing of broken pipes."""
+async def test_closed_pipe_is_not_an_error(settings: Settings, tmp_path: Path) -> None:
+    """As in `msgctl config show | head -1`."""
     async with started(settings, "config", "show", "-o", "jsonl", folder=tmp_path) as process:
         assert process.stdout is not None
         process.stdout._transport.close()  # type: ignore[attr-defined]  # what `head` does when it has enough
@@ -169,10 +169,10 @@ async def test_a_reader_who_leaves_is_no_error(settings: Settings, tmp_path: Pat
     assert (process.returncode, stderr) == (0, b"")
 
 
-async def test_interrupting_is_quiet_and_130(
+async def test_interrupted_wait_exits_130_silently(
     settings: Settings, agent_id: str, traffic: Traffic, tmp_path: Path
 ) -> None:
-    """Ctrl-C while waiting for a reply leaves no traceback."""
+    """Ctrl-C prints no traceback."""
 
     async def accepted() -> bool:
         return await traffic.queue.find("m") is not None

@@ -9,10 +9,10 @@ from tests.support.command_line import Invoke
 from tools.support.daemons import Daemon
 
 
-async def test_smoke_judges_what_a_customer_sees(
+async def test_smoke_reports_each_check(
     msgctl: Invoke, settings: Settings, n8n: FakeN8n, agent_id: str, tmp_path: Path
 ) -> None:
-    """Every message is answered once and in order, in a table and in JUnit XML; a budget too small is exit 4."""
+    """The table and the JUnit XML have each check. A budget that is too small exits with 4."""
     token = (await msgctl("token", "issue", "--user", "ana")).stdout.strip()
     async with (
         Daemon("worker", settings),
@@ -51,7 +51,7 @@ async def test_smoke_judges_what_a_customer_sees(
         by_api = await msgctl(*words[:4], "nonsense", *words[5:], "--channel", "api")
         assert (by_api.code, "msgctl token issue --user" in by_api.stderr) == (69, True)
         named = await msgctl(*words[:6], "nope", *words[7:])
-        assert (named.code, "'nope' is no id of an agent" in named.stderr) == (2, True)
+        assert (named.code, "'nope' is not an agent id" in named.stderr) == (2, True)
         nobody = await msgctl(*words[:6], "5f0c7c1e-0000-4000-8000-000000000000", *words[7:])
         assert (nobody.code, "{" in nobody.stderr, "msgctl agent list" in nobody.stderr) == (3, False, True)
         configured = await msgctl("smoke", *words[3:], environ={"MSGCTL_GATEWAY_PORT": port})

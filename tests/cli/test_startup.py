@@ -1,4 +1,4 @@
-"""What a command imports. Counted, never timed: a busy machine changes no number here."""
+"""The modules that a command imports. They are counted, because a busy machine does not change their number."""
 
 import asyncio
 import sys
@@ -31,17 +31,17 @@ HEAVY = {
     "uvicorn",
     "websockets",
 }
-"""Packages that a command which looks at Redis has no use for."""
-MOST = 480
-"""Modules, the standard library's with them; 430 when this was written, 760 when everything was imported."""
-UNASKED = {
+"""Packages that a command which only reads Redis does not need."""
+MAX_MODULES = 480
+"""Maximum number of modules, with the standard library's: 430 at first, 760 if everything is imported."""
+UNNEEDED = {
     "msgctl.agents",
     "msgctl.delivery",
     "msgctl.intake",
     "msgctl.operations.checks.health",
     "msgctl.operations.messages.search",
 }
-"""Parts of ours that counting messages has no use for."""
+"""Our packages that `queue stats` does not need."""
 CODE = (
     "import sys; from msgctl.cli.framework.exit import run_invocation as run;"
     "from msgctl.cli.app import make_root;"
@@ -49,8 +49,8 @@ CODE = (
 )
 
 
-async def imported(settings: Settings, folder: Path, *arguments: str) -> set[str]:
-    """The modules that an invocation had imported when it ended well."""
+async def imported_modules(settings: Settings, folder: Path, *arguments: str) -> set[str]:
+    """Return the modules that a successful invocation imported."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-c", CODE, *arguments),
@@ -80,24 +80,24 @@ async def imported(settings: Settings, folder: Path, *arguments: str) -> set[str
         "assert dlq==1 -o json",
     ],
 )
-async def test_a_look_at_redis_imports_nothing_else(
+async def test_redis_command_imports_no_heavy_package(
     settings: Settings, traffic: Traffic, tmp_path: Path, line: str
 ) -> None:
-    """No PostgreSQL, no web server or client, no metrics, no dashboard; rich only to draw a table."""
+    """No PostgreSQL client, web server, HTTP client, metrics, or dashboard."""
     await traffic.failed("dead")
     await traffic.waiting("waits")
-    modules = await imported(settings, tmp_path, *line.split())
+    modules = await imported_modules(settings, tmp_path, *line.split())
     assert {name.partition(".")[0] for name in modules} & HEAVY == set()
-    assert len(modules) <= MOST
+    assert len(modules) <= MAX_MODULES
 
 
-async def test_counting_imports_no_more_of_ours_than_it_needs(settings: Settings, tmp_path: Path) -> None:
-    """Nothing of accepting, delivering, finding or judging."""
-    assert await imported(settings, tmp_path, "queue", "stats") & UNASKED == set()
+async def test_queue_stats_imports_only_needed_modules(settings: Settings, tmp_path: Path) -> None:
+    """It imports none of our packages for intake, delivery, search, or health."""
+    assert await imported_modules(settings, tmp_path, "queue", "stats") & UNNEEDED == set()
 
 
-async def test_no_search_for_garbage_when_all_is_over(settings: Settings, tmp_path: Path) -> None:
-    """What was imported is set apart before Python ends, which would search it all."""
+async def test_main_freezes_garbage_before_exit(settings: Settings, tmp_path: Path) -> None:
+    """Otherwise Python searches all imported modules for garbage when it ends."""
     shown = "atexit.register(lambda: print(gc.get_freeze_count()))"
     code = f"import atexit, gc; from msgctl.cli import main; {shown}; main()"
     process = await asyncio.create_subprocess_exec(

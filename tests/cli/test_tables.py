@@ -1,4 +1,4 @@
-"""What a person sees, to the letter: tables at 80 columns of messages whose times are set back three hours."""
+"""The exact tables at 80 columns, of messages whose times are three hours ago."""
 
 import pytest
 
@@ -77,8 +77,8 @@ dlq==2      2      yes
 
 
 @pytest.fixture
-async def three_hours_ago(traffic: Traffic, redis: RedisClient) -> None:
-    """Two dead letters, an answered message, one that waits; all of it as of three hours ago."""
+async def messages_from_three_hours_ago(traffic: Traffic, redis: RedisClient) -> None:
+    """Create two dead letters, a completed message, and a waiting one, all three hours old."""
     await traffic.completed("done")
     await traffic.failed("dead", "edited")
     await traffic.waiting("waits")
@@ -89,9 +89,9 @@ async def three_hours_ago(traffic: Traffic, redis: RedisClient) -> None:
     await redis.hset(keys.job_key("edited"), keys.FIELD_EDITION, "edition")
 
 
-@pytest.mark.usefixtures("three_hours_ago")
-async def test_tables_look_like_this(msgctl: Invoke) -> None:
-    """No cell is cut, no line is longer than the terminal, nothing moves without being meant to."""
+@pytest.mark.usefixtures("messages_from_three_hours_ago")
+async def test_tables_have_exact_layout(msgctl: Invoke) -> None:
+    """No cell is cut, and no line is wider than the terminal."""
     for command, expected in TABLES.items():
         drawn = (await msgctl(*command.split())).stdout
         assert drawn == expected, f"\n{command}\n{drawn}"

@@ -6,8 +6,8 @@ from tests.support.command_line import Invoke
 from tests.support.messages import Traffic
 
 
-async def test_verify_is_an_exit_code(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:
-    """0 and the counts when every promise holds; 4, the invariant and the id when one is broken."""
+async def test_verify_exits_4_for_a_violation(msgctl: Invoke, traffic: Traffic, redis: RedisClient) -> None:
+    """The output names the invariant and the id. Without a violation it exits with 0 and prints counts."""
     await traffic.waiting("m1")
     whole = await msgctl("verify", "-o", "json")
     assert (whole.code, whole.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""`msgctl worker drain`, `resume` and `stop`, against a real worker."""
+"""`msgctl worker drain`, `resume`, and `stop`, with a real worker."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from tests.support.command_line import Invoke
 from tools.support.daemons import Daemon, until
 
 
-async def test_draining_tells_what_still_runs(
+async def test_drain_wait_names_running_message(
     msgctl: Invoke, settings: Settings, agent_id: str, n8n: FakeN8n
 ) -> None:
-    """`drain --wait` names the message on standard error and returns once it has ended; `resume` takes it back."""
+    """It returns once the message has ended. `resume` undoes the drain."""
     n8n.reset(N8nBehavior(delay=10000))
     send = ("message", "send", "hi", "--user", "ana", "--agent", agent_id, "--id")
     async with Daemon("worker", settings) as worker:
@@ -34,8 +34,8 @@ async def test_draining_tells_what_still_runs(
         await until(answered, "the next message to be answered")
 
 
-async def test_stopping_a_worker_ends_its_process(msgctl: Invoke, settings: Settings) -> None:
-    """It leaves with 0; a name nobody has is exit 3, none at all exit 2 or 5."""
+async def test_stop_ends_worker_process(msgctl: Invoke, settings: Settings) -> None:
+    """The process exits with 0. An unknown name exits with 3, no name with 2, and no live worker with 5."""
     async with Daemon("worker", settings) as worker:
         assert (await msgctl("worker", "stop", "nobody")).code == 3
         assert (await msgctl("worker", "stop")).code == 2

@@ -289,11 +289,11 @@ def test_it_says_what_it_starts_is_ready_last_and_where_the_data_are(tmp_path: P
     """On standard error: what is started, each daemon's readiness before our own, at the end the folder."""
     up = Up(tmp_path / "data", "--embedded", "--port", "0")
     ready = up.errors.read_text()
-    assert ready.startswith("Starting Valkey, PostgreSQL, an n8n stand-in, worker, subscriber and gateway.\n")
+    assert ready.startswith("Starting Valkey, PostgreSQL, a fake n8n, a worker, a subscriber, and a gateway.\n")
     for daemon in ("Gateway", "Subscriber", "Worker"):
         assert f"{daemon} ready" in ready
     up.stop()
-    assert up.errors.read_text().splitlines()[-1] == f"Stopped; data kept in {tmp_path / 'data'}."
+    assert up.errors.read_text().splitlines()[-1] == f"Stopped. The data are kept in {tmp_path / 'data'}."
 
 
 def _fail(folder: Path, variables: Mapping[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -1,4 +1,4 @@
-"""`msgctl channel`: the ways to a customer."""
+"""`msgctl channel`: list, pause, resume, and test channels."""
 
 import time
 from typing import Annotated, Any
@@ -9,17 +9,17 @@ import typer
 from msgctl.channels.registry import find_channel
 from msgctl.cli.framework.audit import record_action
 from msgctl.cli.framework.channel_option import parse_channel
-from msgctl.cli.framework.groups import make_noun_group
-from msgctl.cli.framework.output import (
+from msgctl.cli.framework.help import make_noun_group
+from msgctl.cli.framework.options import (
     OutputFormat,
     OutputOption,
+    ReasonOption,
     RecordFormat,
     RecordOutputOption,
-    print_listing,
-    print_note,
-    print_record,
+    TimeoutOption,
 )
-from msgctl.cli.framework.query import ReasonOption, accepts_yes
+from msgctl.cli.framework.output import print_listing, print_note, print_record
+from msgctl.cli.framework.query import accepts_yes
 from msgctl.cli.framework.session import CommandSession, run_with_session
 from msgctl.delivery.error_help import own_advice
 from msgctl.domain.errors import Incomplete, InvalidInput
@@ -28,7 +28,7 @@ from msgctl.domain.times import parse_duration
 from msgctl.operations.channels import TEST_TEXT, Channels, ChannelState
 from msgctl.operations.dashboard.overview import Overview
 
-app = make_noun_group("The ways to a customer.")
+app = make_noun_group("List, pause, resume, and test channels.")
 
 COLUMNS = {
     "channel": "channel",
@@ -38,16 +38,16 @@ COLUMNS = {
     "next": "next send",
     "trouble": "last error",
 }
-DELIVERED_STATES = {"SENT": 0, "KEPT": 0}
+DELIVERED_STATES = ("SENT", "KEPT")
 ChannelArgument = Annotated[
     Channel,
-    typer.Argument(parser=parse_channel, metavar="CHANNEL", help="Which: any of `channel list` except web."),
+    typer.Argument(parser=parse_channel, metavar="CHANNEL", help="Any channel except web."),
 ]
 
 
 @app.command("list", epilog="Example: msgctl channel list")
 def list_channels(context: typer.Context, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Each channel: whether it may and can send, what waits on it, and what its last error means."""
+    """List the channels: their state, the responses to deliver, and what the last error means."""
 
     async def body(session: CommandSession) -> tuple[list[dict[str, Any]], bool]:
         snapshot = await session.context.get(Overview).read()
@@ -64,7 +64,7 @@ def list_channels(context: typer.Context, output: OutputOption = OutputFormat.TA
 
     records, partial = run_with_session(context, body)
     if partial and output is OutputFormat.TABLE:
-        print_note("Of a long backlog only the newest are counted by channel.")
+        print_note("The backlog is long. Only its newest responses are counted by channel.")
     print_listing(
         records, output, schema="msgctl.channel/1", columns=COLUMNS, key="channel", extra={"partial": partial}
     )
@@ -73,14 +73,14 @@ def list_channels(context: typer.Context, output: OutputOption = OutputFormat.TA
 @app.command(epilog="Example: msgctl channel pause whatsapp --reason 'template under review'")
 @accepts_yes
 def pause(context: typer.Context, channel: ChannelArgument, reason: ReasonOption = "") -> None:
-    """Hold what is for a channel; other channels go on, and nothing is lost."""
+    """Pause a channel. Its responses wait, and other channels continue."""
     _pause_or_resume(context, "channel pause", channel, reason)
 
 
 @app.command(epilog="Example: msgctl channel resume telegram")
 @accepts_yes
 def resume(context: typer.Context, channel: ChannelArgument, reason: ReasonOption = "") -> None:
-    """Let a channel go on: one that a person paused, its credentials stopped, or its breaker holds."""
+    """Resume a channel that was paused, was stopped for its credentials, or is held by its circuit breaker."""
     _pause_or_resume(context, "channel resume", channel, reason)
 
 
@@ -89,31 +89,35 @@ def send_test(
     context: typer.Context,
     channel: ChannelArgument,
     *,
-    to: Annotated[
-        str, typer.Option(help="The address: a chat's number, a phone number in E.164, a callback URL.")
+    to: Annotated[str, typer.Option(help="Address: a chat id, an E.164 phone number, or a callback URL.")] = "",
+    text: Annotated[str, typer.Option(help="Text to send.")] = TEST_TEXT,
+    provider: Annotated[
+        str, typer.Option(help="WhatsApp provider: cloud or twilio. Default: as configured.")
     ] = "",
-    text: Annotated[str, typer.Option(help="What to send.")] = TEST_TEXT,
-    provider: Annotated[str, typer.Option(help="WhatsApp: cloud or twilio; else as configured.")] = "",
-    sender: Annotated[str, typer.Option("--from", help="Which bot or number sends it; else the first one.")] = "",
-    timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait at most.")] = "30s",
+    sender: Annotated[
+        str, typer.Option("--from", help="Bot or number that sends it. Default: the first one.")
+    ] = "",
+    timeout: TimeoutOption = "30s",
     output: RecordOutputOption = RecordFormat.TABLE,
 ) -> None:
-    """Send a text by a channel, through the subscribers, and say how it ended; exit 4 if it did not arrive."""
-    patience = parse_duration(timeout)
+    """Send a text to a channel through a subscriber, and print the outcome. Exit code 4 if it was not sent."""
+    timeout_s = parse_duration(timeout)
     example = find_channel(channel).example_address
     if not to and example:
-        raise InvalidInput(f"Say where to: msgctl channel test {channel} --to {example}")
+        raise InvalidInput(f"Give the address: msgctl channel test {channel} --to {example}")
 
     async def body(session: CommandSession) -> dict[str, Any]:
         channels = session.context.get(Channels)
         test = await channels.send_test(channel, to, text=text, provider=provider, sender=sender)
-        return await channels.wait_for_outcome(test, patience)
+        return await channels.wait_for_outcome(test, timeout_s)
 
     record = run_with_session(context, body)
     print_record(record, output, schema="msgctl.channel-test/1")
     if record["state"] not in DELIVERED_STATES:
         reason = record["text"] if own_advice(record["code"]) else record["advice"]
-        raise Incomplete(f"It is {record['state']}. {reason or record['advice'] or record['text']}".rstrip())
+        raise Incomplete(
+            f"The delivery is {record['state']}. {reason or record['advice'] or record['text']}".rstrip()
+        )
 
 
 def _pause_or_resume(context: typer.Context, act: str, channel: Channel, reason: str) -> None:
@@ -124,8 +128,8 @@ def _pause_or_resume(context: typer.Context, act: str, channel: Channel, reason:
             await record_action(session, act, [str(channel)], reason=reason)
         return changed
 
-    done = run_with_session(context, body)
-    print_note(f"{act.removeprefix('channel ')}d: {channel}{'' if done else ', as it was already'}")
+    changed = run_with_session(context, body)
+    print_note(f"{act.removeprefix('channel ')}d: {channel}{'' if changed else ' (it already was)'}")
 
 
 def _table_record(state: ChannelState) -> dict[str, Any]:

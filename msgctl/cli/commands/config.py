@@ -1,4 +1,4 @@
-"""`msgctl config`: what is set, and where it came from."""
+"""`msgctl config`: show, check, explain, and create the configuration."""
 
 import os
 import re
@@ -10,17 +10,9 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from msgctl.cli.framework.context import global_options_of
-from msgctl.cli.framework.groups import make_noun_group
-from msgctl.cli.framework.output import (
-    OutputFormat,
-    OutputOption,
-    RecordFormat,
-    RecordOutputOption,
-    print_listing,
-    print_note,
-    print_record,
-    print_text,
-)
+from msgctl.cli.framework.help import make_noun_group
+from msgctl.cli.framework.options import OutputFormat, OutputOption, RecordFormat, RecordOutputOption
+from msgctl.cli.framework.output import print_listing, print_note, print_record, print_text
 from msgctl.config.example import render
 from msgctl.config.sources import (
     LoadedSettings,
@@ -33,7 +25,7 @@ from msgctl.config.sources import (
 )
 from msgctl.domain.errors import ConfigurationError, NotFound, Refused
 
-app = make_noun_group("What is set, and where it came from.")
+app = make_noun_group("Show, check, explain, and create the configuration.")
 
 SECRET_MASK = "********"  # noqa: S105 - a mask, not a secret
 BOUND_PHRASES = {
@@ -41,16 +33,16 @@ BOUND_PHRASES = {
     "gt": "more than",
     "le": "at most",
     "lt": "less than",
-    "min_length": "at least so many characters:",
-    "max_length": "at most so many characters:",
-    "pattern": "like",
+    "min_length": "minimum number of characters:",
+    "max_length": "maximum number of characters:",
+    "pattern": "matches",
 }
 URL_CREDENTIALS_PATTERN = re.compile(r"//[^/@\s]+@")
 
 
 @app.command(epilog="Example: msgctl config show -o json")
 def show(context: typer.Context, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Every setting, its value and where it came from; secrets are masked."""
+    """Show each setting with its value and origin. Secrets are masked."""
     loaded = global_options_of(context).load_with_origins()
     print_listing(
         _setting_records(loaded),
@@ -64,28 +56,28 @@ def show(context: typer.Context, output: OutputOption = OutputFormat.TABLE) -> N
 
 @app.command(epilog="Example: msgctl config init")
 def init(
-    path: Annotated[Path, typer.Argument(help="Where to.")] = Path("config.toml"),
+    path: Annotated[Path, typer.Argument(help="The new file.")] = Path("config.toml"),
 ) -> None:
-    """Write a file with every setting, its default and a sentence on it; never over an existing one."""
+    """Create a configuration file that describes each setting. An existing file is not overwritten."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(render())
     except FileExistsError:
-        raise Refused(f"{path} exists and is left as it is.") from None
+        raise Refused(f"{path} already exists. It was not changed.") from None
     except OSError as error:
         raise ConfigurationError(f"Cannot write {path}: {error.strerror}.") from error
     print_text(str(path))
-    print_note("Every line is commented out; set what differs, then: msgctl config show")
+    print_note("Each setting is commented out. Edit the file, then check it: msgctl config check")
 
 
 @app.command(epilog="Example: msgctl config check --config /etc/msgctl/config.toml")
 def check(context: typer.Context) -> None:
-    """Read the configuration as a daemon does and say what is wrong with it; exit code 78 if anything is."""
+    """Check the configuration as a daemon reads it. Exit code 78 if it is invalid."""
     loaded = global_options_of(context).load_with_origins()
     print_note(
-        f"{loaded.path or 'No file; the environment and defaults'}: fine, {len(loaded.origins)} settings are set. "
-        "Whether what they name is there: msgctl doctor"
+        f"{loaded.path or 'No file, only environment'}: valid. {len(loaded.origins)} settings are set. "
+        "Check the servers: msgctl doctor"
     )
 
 
@@ -93,11 +85,11 @@ def check(context: typer.Context) -> None:
 def explain(
     context: typer.Context,
     key: Annotated[
-        str, typer.Argument(help="The setting, section.name.", autocompletion=lambda: sorted(_field_by_key()))
+        str, typer.Argument(help="The setting, as section.name.", autocompletion=lambda: sorted(_field_by_key()))
     ],
     output: RecordOutputOption = RecordFormat.TABLE,
 ) -> None:
-    """One setting: what it does, its value and where that came from, its default, its bounds and its variable."""
+    """Explain a setting: its meaning, value, origin, default, bounds, and environment variable."""
     field_by_key = _field_by_key()
     if key not in field_by_key:
         raise NotFound(
@@ -134,7 +126,7 @@ def _setting_records(loaded: LoadedSettings) -> list[dict[str, Any]]:
 
 
 def _describe_bound(constraint: Any) -> str:
-    """A constraint of pydantic in words."""
+    """Return a pydantic constraint as text."""
     for name, words in BOUND_PHRASES.items():
         if (limit := getattr(constraint, name, None)) is not None:
             return f"{words} {limit:g}" if isinstance(limit, float) else f"{words} {limit}"

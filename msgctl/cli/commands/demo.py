@@ -1,4 +1,4 @@
-"""`msgctl demo`: see real messages go through the whole pipeline, with nothing but this package."""
+"""`msgctl demo`: run the whole pipeline on this machine and send messages through it."""
 
 from typing import Annotated
 
@@ -12,10 +12,10 @@ from msgctl.local.demo.demo import Demo
 
 def demo(
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave it up, and say how to send more, until Ctrl-C.")
+        bool, typer.Option("--keep", help="Keep it running until Ctrl-C, and print how to send more.")
     ] = False,
 ) -> None:
-    """Start everything on this machine, send messages on every channel, watch each step, stop everything."""
+    """Start everything on this machine, send messages on each channel, print each step, and stop everything."""
     console = Console()
     if not signals.run_interruptible(lambda interruption: Demo(console, interruption).run(keep=keep)) and not keep:
         raise typer.Exit(EXIT_INTERRUPTED)

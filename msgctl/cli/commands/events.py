@@ -1,20 +1,22 @@
-"""`msgctl events`: the ledger of every message."""
+"""`msgctl events`: read the ledger, and rebuild or restore messages from it."""
 
 import asyncio
 from typing import Annotated, Any
 
 import typer
 
+from msgctl.cli.framework.bulk import OUTCOME_COLUMNS, outcome_records
 from msgctl.cli.framework.confirm import confirm
-from msgctl.cli.framework.groups import make_noun_group
-from msgctl.cli.framework.output import (
+from msgctl.cli.framework.help import make_noun_group
+from msgctl.cli.framework.options import (
+    DryRunOption,
+    FollowOption,
+    ListLimitOption,
     OutputFormat,
     OutputOption,
-    print_json,
-    print_listing,
-    print_note,
-    print_text,
+    YesOption,
 )
+from msgctl.cli.framework.output import print_json, print_listing, print_note, print_text
 from msgctl.cli.framework.session import CommandSession, run_with_session
 from msgctl.cli.framework.times import format_rfc3339
 from msgctl.cli.views.trace import format_event
@@ -24,7 +26,7 @@ from msgctl.ledger.event import Event
 from msgctl.ledger.stream import Ledger
 from msgctl.operations.ledger_restore import LedgerRestore, RestoreOutcome
 
-app = make_noun_group("The ledger: what happened to every message.")
+app = make_noun_group("Read the ledger, and restore from it.")
 
 COLUMNS = {"at": "time", "messageId": "id", "what": "what", "actor": "by", "facts": ""}
 FOLLOW_POLL_INTERVAL_S = 0.5
@@ -34,11 +36,11 @@ FOLLOW_POLL_INTERVAL_S = 0.5
 def list_events(
     context: typer.Context,
     *,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many of the newest.")] = 50,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes; Ctrl-C ends it.")] = False,
+    limit: ListLimitOption = 50,
+    follow: FollowOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """The newest events, oldest first."""
+    """List the newest events, oldest first."""
     if follow:
         run_with_session(context, lambda session: _follow(session, limit, output))
         return
@@ -56,13 +58,16 @@ def list_events(
 def rebuild(
     context: typer.Context,
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Said for clearness: it never writes.")] = False,  # noqa: ARG001 - see its help
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="No effect. This command never writes.")] = False,  # noqa: ARG001 - see its help
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Rebuild the state of every message from its events, and print where Redis differs; exit 4 if it does."""
+    """Compare each message in Redis with its events, and print the differences. Exit code 4 if there are any."""
     count, differences = run_with_session(context, lambda session: session.context.get(LedgerRestore).compare())
     print_listing(
-        [{"messageId": one.message_id, "rebuilt": one.rebuilt, "live": one.live} for one in differences],
+        [
+            {"messageId": difference.message_id, "rebuilt": difference.rebuilt, "live": difference.live}
+            for difference in differences
+        ],
         output,
         schema="msgctl.difference/1",
         columns={"messageId": "id", "rebuilt": "by its events", "live": "in Redis"},
@@ -71,43 +76,37 @@ def rebuild(
     )
     print_note(f"{pluralize(count, 'message')} compared, {len(differences)} differ")
     if differences:
-        raise Incomplete(
-            f"{pluralize(len(differences), 'message is', 'messages are')} elsewhere than the ledger says."
-        )
+        raise Incomplete(f"{pluralize(len(differences), 'message differs', 'messages differ')} from the ledger.")
 
 
 @app.command(epilog="Example: msgctl events restore --dry-run")
 def restore(
     context: typer.Context,
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    dry_run: DryRunOption = False,
     doubtful: Annotated[
-        bool, typer.Option("--doubtful", help="Also those whose reply may have been sent already.")
+        bool, typer.Option("--doubtful", help="Include messages whose reply may have been sent.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Feed a Redis that lost everything the messages that were accepted and have not ended."""
+    """Accept unfinished messages again after Redis has lost its data."""
     if not dry_run:
-        text = "Unfinished messages that Redis does not know will be accepted again."
+        text = "Unfinished messages that Redis has lost will be accepted again."
         confirm(text, yes=yes, machine=output is not OutputFormat.TABLE)
     outcomes = run_with_session(context, lambda session: _restore(session, dry_run=dry_run, doubtful=doubtful))
-    shown = [one for one in outcomes if one.outcome != "present"]
+    shown = {result.message_id: result.outcome for result in outcomes if result.outcome != "present"}
     print_listing(
-        [{"messageId": one.message_id, "outcome": one.outcome} for one in shown],
-        output,
-        schema="msgctl.restored/1",
-        columns={"messageId": "id", "outcome": "outcome"},
-        key="messageId",
+        outcome_records(shown), output, schema="msgctl.restored/1", columns=OUTCOME_COLUMNS, key="messageId"
     )
-    left = sum(one.outcome == "doubtful" for one in shown)
-    if left:
-        print_note(f"{left} may have been answered already and were left; --doubtful takes them too")
+    doubtful_count = sum(outcome == "doubtful" for outcome in shown.values())
+    if doubtful_count:
+        print_note(f"{doubtful_count} may have been answered and were skipped. --doubtful includes them.")
 
 
 async def _restore(session: CommandSession, *, dry_run: bool, doubtful: bool) -> list[RestoreOutcome]:
-    rebuilding = session.context.get(LedgerRestore)
-    return [one async for one in rebuilding.restore(dry_run=dry_run, doubtful=doubtful)]
+    restoring = session.context.get(LedgerRestore).restore(dry_run=dry_run, doubtful=doubtful)
+    return [result async for result in restoring]
 
 
 async def _follow(session: CommandSession, limit: int, output: OutputFormat) -> None:

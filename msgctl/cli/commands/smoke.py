@@ -1,4 +1,4 @@
-"""`msgctl smoke`: a few messages through API and socket, judged as a customer would."""
+"""`msgctl smoke`: send messages through the HTTP API and the WebSocket, and check the replies."""
 
 import asyncio
 import re
@@ -12,8 +12,8 @@ from msgctl.cli.framework.channel_option import CHOICES, parse_channel
 from msgctl.cli.framework.completion import complete_agents
 from msgctl.cli.framework.context import global_options_of
 from msgctl.cli.framework.gateway_client import gateway_url
-from msgctl.cli.framework.output import OutputFormat as ListShape
-from msgctl.cli.framework.output import RecordFormat, RecordOutputOption, print_json, print_listing
+from msgctl.cli.framework.options import OutputFormat, RecordFormat, RecordOutputOption, TimeoutOption
+from msgctl.cli.framework.output import print_json, print_listing
 from msgctl.domain.errors import Incomplete, InvalidInput, Refused
 from msgctl.domain.messages import Channel
 from msgctl.domain.times import parse_duration
@@ -26,39 +26,44 @@ COLUMNS = {"case": "case", "passed": "passed", "seconds": "seconds", "problem": 
 def smoke(
     context: typer.Context,
     *,
-    url: Annotated[str, typer.Option(help="The gateway's address; else [gateway] host and port.")] = "",
+    url: Annotated[str, typer.Option(help="URL of the gateway. Default: [gateway] host and port.")] = "",
     token: Annotated[
         str,
-        typer.Option(envvar="MSGCTL_SMOKE_TOKEN", help="A token of the agent's owner; better in the environment."),
+        typer.Option(envvar="MSGCTL_SMOKE_TOKEN", help="Token of the agent's owner, best in the environment."),
     ] = "",
-    agent: Annotated[str, typer.Option(metavar="ID", help="The agent.", autocompletion=complete_agents)] = "",
+    agent: Annotated[
+        str, typer.Option(metavar="ID", help="Id of the agent.", autocompletion=complete_agents)
+    ] = "",
     channel: Annotated[
         Channel,
         typer.Option(
-            parser=parse_channel, metavar=CHOICES, help="The channel; `web` is listened to at the socket."
+            parser=parse_channel,
+            metavar=CHOICES,
+            help="Channel of the messages. `web` reads replies from the WebSocket.",
         ),
     ] = Channel.WEB,
-    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many messages.")] = 20,
-    timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long all may take.")] = "60s",
-    budget: Annotated[str, typer.Option(metavar="DURATION", help="How long one answer may take.")] = "30s",
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML, too.")] = None,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="Number of messages.")] = 20,
+    timeout: TimeoutOption = "60s",
+    budget: Annotated[str, typer.Option(metavar="DURATION", help="Maximum time for one reply.")] = "30s",
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write JUnit XML to this file.")] = None,
     output: RecordOutputOption = RecordFormat.TABLE,
 ) -> None:
-    """Send messages in one conversation, half by the API, half by the socket, and judge what comes back.
+    """Send messages in one conversation, half by the HTTP API and half by the WebSocket, and check the replies.
 
-    Each must be answered, once, in order and within its budget. Exit 4 if one is not, 69 if nobody answers.
+    Each message must get one reply, in order and within its budget. Exit code 4 if one does not, 69 if the gateway
+    does not answer.
 
     Example: msgctl smoke --url http://127.0.0.1:3000 --token "$TOKEN" --agent "$AGENT" --count 20 --timeout 60
     """
     if not token:
-        raise InvalidInput("Say --token, or set MSGCTL_SMOKE_TOKEN. Make one: msgctl token issue --user OWNER")
+        raise InvalidInput("Give --token, or set MSGCTL_SMOKE_TOKEN. Issue one: msgctl token issue --user OWNER")
     if not agent:
-        raise InvalidInput("Say --agent, the id of an agent of the token's user. See: msgctl agent list")
+        raise InvalidInput("Give --agent, the id of an agent of the token's user. See: msgctl agent list")
     if not re.match(UUID_PATTERN, agent):
-        raise InvalidInput(f"{agent!r} is no id of an agent. See: msgctl agent list")
+        raise InvalidInput(f"{agent!r} is not an agent id. See: msgctl agent list")
     url = url or gateway_url(global_options_of(context).load())
-    assignment = SmokePlan(url, token, agent, channel, count, parse_duration(timeout), parse_duration(budget))
-    cases = asyncio.run(SmokeTest(assignment).run())
+    plan = SmokePlan(url, token, agent, channel, count, parse_duration(timeout), parse_duration(budget))
+    cases = asyncio.run(SmokeTest(plan).run())
     if junit:
         _write_junit(junit, cases)
     records = [
@@ -69,7 +74,7 @@ def smoke(
     if output is RecordFormat.JSON:
         print_json({"schema": "msgctl.smoke/1", "passed": not failed, "count": count, "cases": records})
     else:
-        print_listing(records, ListShape.TABLE, schema="msgctl.smoke-case/1", columns=COLUMNS, key="case")
+        print_listing(records, OutputFormat.TABLE, schema="msgctl.smoke-case/1", columns=COLUMNS, key="case")
     if failed:
         raise Incomplete(
             f"{len(failed)} of {len(cases)} cases failed: {'; '.join(case.problem for case in failed)}."

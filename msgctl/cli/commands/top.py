@@ -1,4 +1,4 @@
-"""`msgctl top`: the overview as plain text, for a dumb terminal or a script's log."""
+"""`msgctl top`: the overview as plain text, for a simple terminal or a log."""
 
 import asyncio
 import os
@@ -8,7 +8,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from msgctl.cli.framework.output import RecordFormat, RecordOutputOption, print_json, print_text
+from msgctl.cli.framework.options import RecordFormat, RecordOutputOption, WatchOption
+from msgctl.cli.framework.output import print_json, print_text
 from msgctl.cli.framework.session import CommandSession, run_with_session
 from msgctl.operations.dashboard.overview import Overview
 from msgctl.operations.dashboard.snapshot import Snapshot
@@ -16,9 +17,9 @@ from msgctl.tui.plain_text import overview_lines
 
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
-WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Go on until Ctrl-C.")]
 WatchIntervalOption = Annotated[
-    float, typer.Option("--interval", "-n", min=0.5, max=3600, help="With --watch: seconds.")
+    float,
+    typer.Option("--interval", "-n", min=0.5, max=3600, help="With --watch: seconds between two repetitions."),
 ]
 
 
@@ -29,7 +30,7 @@ def top(
     interval: WatchIntervalOption = 2.0,
     output: RecordOutputOption = RecordFormat.TABLE,
 ) -> None:
-    """The overview on one plain screen: counts, priorities, workers, channels, health."""
+    """Print the overview as plain text: counts, priorities, workers, channels, and health."""
     run_with_session(
         context, lambda session: _print_overviews(session, every=interval if watch else None, output=output)
     )

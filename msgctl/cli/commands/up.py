@@ -1,4 +1,4 @@
-"""`msgctl up`: the whole pipeline of this machine in the foreground, under one supervisor."""
+"""`msgctl up`: run the whole pipeline on this machine under one supervisor."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from msgctl.cli.framework.context import global_options_of
-from msgctl.cli.framework.output import RecordFormat, RecordOutputOption, print_json, print_note
+from msgctl.cli.framework.options import AcceptDataLossOption, RecordFormat, RecordOutputOption
+from msgctl.cli.framework.output import print_json, print_note
 from msgctl.local import signals, terminal
 from msgctl.local.signals import Interrupts
 from msgctl.local.supervisor.local_pipeline import LocalPipeline
@@ -19,29 +20,27 @@ def up(
     context: typer.Context,
     *,
     embedded: Annotated[
-        bool, typer.Option("--embedded", help="Bring Redis and PostgreSQL, too; their data stay in the folder.")
+        bool, typer.Option("--embedded", help="Also run Redis and PostgreSQL. Their data stay in --data-dir.")
     ] = False,
     data_dir: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder of config.toml, the logs and embedded servers' data.")
+        Path, typer.Option(metavar="DIR", help="Folder of config.toml, the logs, and the data.")
     ] = Path("var"),
     n8n_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="The n8n to use. With --embedded, a stand-in unless given.")
+        str | None, typer.Option(metavar="URL", help="URL of n8n. Default with --embedded: a fake n8n.")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="The gateway's port; 3000 at first, 0: a free one.")
+        int | None, typer.Option(min=0, max=65535, help="Port of the gateway. 0 takes a free one. Default: 3000.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, max=64, help="How many workers.")] = 1,
-    subscribers: Annotated[int, typer.Option(min=0, max=64, help="How many subscribers.")] = 1,
-    gateways: Annotated[int, typer.Option(min=0, max=64, help="How many gateways; they share the port.")] = 1,
-    accept_data_loss: Annotated[
-        bool, typer.Option("--accept-data-loss", help="Start although Redis may forget messages.")
-    ] = False,
+    workers: Annotated[int, typer.Option(min=0, max=64, help="Number of workers.")] = 1,
+    subscribers: Annotated[int, typer.Option(min=0, max=64, help="Number of subscribers.")] = 1,
+    gateways: Annotated[int, typer.Option(min=0, max=64, help="Number of gateways, which share the port.")] = 1,
+    accept_data_loss: AcceptDataLossOption = False,
     output: RecordOutputOption = RecordFormat.TABLE,
 ) -> None:
-    """Run the whole pipeline of this machine in the foreground, until Ctrl-C or SIGTERM.
+    """Run the whole pipeline on this machine in the foreground, until Ctrl-C or SIGTERM.
 
-    When all is ready it says where; `-o json` says it in one line on standard output, for scripts. The lines of
-    the daemons go to standard error.
+    When it is ready, it prints the addresses. `-o json` prints them as one line on standard output, for scripts.
+    The logs of the daemons go to standard error.
     """
     options = UpOptions(
         data_dir=data_dir,
@@ -56,8 +55,8 @@ def up(
     )
 
     if embedded:
-        standing_in = "" if n8n_url else " an n8n stand-in,"
-        print_note(f"Starting Valkey, PostgreSQL,{standing_in} worker, subscriber and gateway.")
+        fake_n8n = "" if n8n_url else " a fake n8n,"
+        print_note(f"Starting Valkey, PostgreSQL,{fake_n8n} a worker, a subscriber, and a gateway.")
 
     async def main(interruption: Interrupts) -> None:
         async with LocalPipeline(options, terminal.PrefixedWriter()) as pipeline:
@@ -66,14 +65,14 @@ def up(
             await pipeline.watch()
 
     signals.run_interruptible(main)
-    print_note(f"Stopped; data kept in {data_dir}." if embedded else "Stopped.")
+    print_note(f"Stopped. The data are kept in {data_dir}." if embedded else "Stopped.")
 
 
 def _print_running(pipeline: LocalPipeline, output: RecordFormat) -> None:
     running = pipeline.running
     if output is RecordFormat.JSON:
-        places = {name: place for name, place in vars(running).items() if name != "settings"}
+        addresses = {name: value for name, value in vars(running).items() if name != "settings"}
         pids = pipeline.supervisor.pids
-        print_json({**places, "pids": {kind: pids.get(kind, []) for kind in DAEMONS}})
+        print_json({**addresses, "pids": {kind: pids.get(kind, []) for kind in DAEMONS}})
     else:
         terminal.print_summary(running, terminal.program_name())

@@ -1,1 +1,1 @@
-"""What all commands share beyond Typer: lazy loading, sessions, queries, output, exit codes, and completion."""
+"""What all commands share beyond Typer: lazy loading, sessions, options, queries, output, and exit codes."""

@@ -1,4 +1,4 @@
-"""Writing an act of the command line into the journal, under the name of whoever is at the terminal."""
+"""Recording operator actions of the command line in the audit log."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,18 +18,18 @@ async def record_action(
     before: Any = None,
     after: Any = None,
 ) -> None:
-    """Write an act down, if it changed anything or was about no messages.
+    """Record an action under the name of the operator at the terminal.
 
     Args:
-        session: of the command.
-        act: noun and verb.
-        ids: what was changed.
-        reason: from `--reason`.
-        query: what was asked for.
-        before: what it was.
-        after: what it is now.
+        session: the session of the command.
+        act: the command, noun and verb.
+        ids: the messages, workers, or the like that changed.
+        reason: the value of `--reason`.
+        query: the query that selected the messages.
+        before: the value before the action.
+        after: the value after it.
     """
-    from msgctl.operations.audit_log import AuditLog, operator_name  # noqa: PLC0415 - only acts are recorded
+    from msgctl.operations.audit_log import AuditLog, operator_name  # noqa: PLC0415 - only actions are recorded
 
     await session.context.get(AuditLog).record(
         act,

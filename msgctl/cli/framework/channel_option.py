@@ -1,4 +1,4 @@
-"""Channels as arguments of commands; the set is open, so it is looked up when a name is given."""
+"""Channels as arguments of commands. Extensions add channels, so a name is looked up when it is given."""
 
 from typing import TYPE_CHECKING
 
@@ -12,17 +12,17 @@ CHOICES = "<channel>"
 
 
 def list_choices() -> str:
-    """Return what help shows: all channels, with those that extensions add."""
+    """Return the text that help shows: all channels, with those that extensions add."""
     from msgctl.channels.names import channel_names  # noqa: PLC0415 - only help needs all of them
 
     return f"<{'|'.join(channel_names())}>"
 
 
 def parse_channel(text: str) -> "Channel":
-    """Return the channel of this name.
+    """Return the channel of a name.
 
     Raises:
-        typer.BadParameter: there is none.
+        typer.BadParameter: no channel has this name.
     """
     from msgctl.domain.messages import Channel  # noqa: PLC0415 - `msgctl --help` must not import msgspec
 

@@ -1,4 +1,4 @@
-"""How an invocation ends: one readable line on standard error, and an exit code that means something.
+"""How an invocation ends: one readable line on standard error, and an exit code.
 
 0 ok · 1 bug · 2 usage · 3 not found · 4 partial or violated · 5 nothing matched · 6 refused or not confirmed ·
 69 unavailable · 75 try later · 78 configuration · 130 interrupted
@@ -15,6 +15,8 @@ from msgctl.cli.framework.output import print_note
 from msgctl.domain.errors import InvalidInput, MsgctlError
 
 EXIT_INTERRUPTED = 130
+EXIT_VIOLATED = 4
+"""The exit code of a check that found a problem."""
 POSITION_FREE_FLAGS = {"--debug", "--no-input"}
 
 
@@ -22,8 +24,8 @@ def run_invocation(root: Any, args: list[str]) -> int:
     """Run one invocation and return its exit code.
 
     Args:
-        root: the command tree of `_root.make_root`.
-        args: what stands behind `msgctl`.
+        root: the command tree of `app.make_root`.
+        args: the arguments after `msgctl`.
     """
     state = GlobalOptions()
     try:
@@ -44,14 +46,14 @@ def run_invocation(root: Any, args: list[str]) -> int:
 
 
 def _check_encoding(args: list[str]) -> None:
-    """Bytes of the command line that are no UTF-8 arrive as halves of characters, which nothing can store."""
+    """Refuse surrogates, which Python makes of bytes that are not UTF-8 and which cannot be stored."""
     for argument in args:
         if any("\ud800" <= character <= "\udfff" for character in argument):
             raise InvalidInput(f"The argument {argument!a} is not UTF-8.")
 
 
 def _globals_first(args: list[str]) -> list[str]:
-    """`--debug` and `--no-input` are taken wherever they stand, since people add them to a line at its end."""
+    """Move `--debug` and `--no-input` to the front, because people add them at the end of a line."""
     end = args.index("--") if "--" in args else len(args)
     given = [word for word in args[:end] if word in POSITION_FREE_FLAGS]
     return [*given, *(word for word in args[:end] if word not in POSITION_FREE_FLAGS), *args[end:]]
@@ -73,8 +75,8 @@ def _print_usage_error(error: TyperException) -> None:
     if type(error).__name__ == "NoArgsIsHelpError":  # its text is the help of the command
         print_note(error.format_message())
         return
-    if faults := getattr(error.__cause__, "errors", None):  # pydantic's, whose words are not for people
-        from msgctl.config.validation_messages import describe_validation_fault  # noqa: PLC0415 - a command that is well need not wait for it
+    if faults := getattr(error.__cause__, "errors", None):  # pydantic's texts are written for programmers
+        from msgctl.config.validation_messages import describe_validation_fault  # noqa: PLC0415 - only a fault needs it
 
         error.message = "; ".join(map(describe_validation_fault, faults()))
     possibilities: list[str] | None = getattr(error, "possibilities", None)

@@ -1,4 +1,4 @@
-"""The gateway's API, as a client uses it; imported only where `--via-api` says so, since requests takes 0.1 s."""
+"""A client of the gateway's HTTP API. Only `--via-api` imports it, because requests takes 0.1 s."""
 
 import asyncio
 from typing import Any
@@ -13,23 +13,21 @@ from msgctl.http.gateway_errors import gateway_error
 from msgctl.intake.accept import Submission
 
 API_TOKEN_LIFETIME_S = 300.0
-"""Seconds a token for the gateway is good for."""
 GATEWAY_REQUEST_TIMEOUT_S = 15.0
-"""Seconds one request may take."""
 
 
 def gateway_url(settings: Settings) -> str:
-    """Where the gateway is, as seen from its own machine."""
+    """Return the URL of the gateway on its own machine."""
     host = settings.gateway.host
-    named = "127.0.0.1" if host in {"0.0.0.0", "::", ""} else f"[{host}]" if ":" in host else host  # noqa: S104
-    return f"http://{named}:{settings.gateway.port}"
+    address = "127.0.0.1" if host in {"0.0.0.0", "::", ""} else f"[{host}]" if ":" in host else host  # noqa: S104
+    return f"http://{address}:{settings.gateway.port}"
 
 
 class GatewayClient:
-    """The gateway, as a client sees it.
+    """Sends messages through the gateway, as a client does.
 
     Args:
-        settings: `gateway.*` and `auth.*`; the token is issued here, for each user.
+        settings: `gateway.*` and `auth.*`. The client issues a token for each user.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -43,7 +41,7 @@ class GatewayClient:
 
         Raises:
             Unavailable: the gateway does not answer, or not now.
-            NotFound, InvalidInput, Refused: it refuses this message.
+            NotFound, InvalidInput, Refused: the gateway refuses this message.
         """
         return await asyncio.to_thread(self._post, submission, user_id)
 

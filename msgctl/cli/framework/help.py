@@ -1,37 +1,54 @@
-"""Help at the width of a terminal: no sentence of a listing is cut, and an example can be copied as it stands."""
+"""Help at the width of the terminal: no sentence of a listing is cut, and each example can be copied."""
 
+import functools
 import re
+from collections.abc import Callable
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
 from msgctl.cli.framework.channel_option import CHOICES, list_choices
 
 EXAMPLE_PREFIX = "Example: "
 LINE_CONTINUATION = " \\"
-"""What a shell wants at the end of a line that goes on in the next one."""
 SHELL_WORD_PATTERN = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""")
-"""A word of a shell's line; one in quotes may hold spaces."""
+"""A word of a shell line. A quoted word may contain spaces."""
+
+
+TYPE_NAMES = {
+    "<str>": "TEXT",
+    "<int>": "NUMBER",
+    "<int range>": "NUMBER",
+    "<float range>": "NUMBER",
+    "<list[int]>": "NUMBER",
+    "<file>": "FILE",
+    "<path>": "PATH",
+}
+"""What help calls the types of options, instead of Typer's names for them."""
 
 
 class VerbCommand(TyperCommand):
-    """A command whose examples stand on lines of their own."""
+    """A command whose help names types in plain words and ends with an example."""
 
-    def __init__(self, name: str | None, **words: Any) -> None:
-        text, begins, example = (words.get("help") or "").partition(EXAMPLE_PREFIX)
-        if begins:
-            words |= {"help": text.rstrip(), "epilog": EXAMPLE_PREFIX + example.rstrip()}
-        super().__init__(name, **words)
+    def __init__(self, name: str | None, **attributes: Any) -> None:
+        text, prefix, example = (attributes.get("help") or "").partition(EXAMPLE_PREFIX)
+        if prefix:
+            attributes |= {"help": text.rstrip(), "epilog": EXAMPLE_PREFIX + example.rstrip()}
+        super().__init__(name, **attributes)
+        parameters: list[Any] = self.params
+        for parameter in parameters:
+            parameter.display_type = functools.partial(_type_name, parameter)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the options; those that take a channel show the channels of extensions too."""
+        """Write the options. Options that take a channel list the channels of extensions too."""
         for parameter in self.params:
             if parameter.metavar == CHOICES:
                 parameter.metavar = list_choices()
         super().format_options(ctx, formatter)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """The example, or whatever else it says."""
+        """Write the example, or an epilog of another kind."""
         if self.epilog and self.epilog.startswith(EXAMPLE_PREFIX):
             _write_example(formatter, self.epilog.removeprefix(EXAMPLE_PREFIX))
         else:
@@ -39,23 +56,40 @@ class VerbCommand(TyperCommand):
 
 
 class NounGroup(TyperGroup):
-    """A group that says of each verb one whole clause, over two lines where it must."""
+    """A group whose listing shows the whole first clause of each verb's help."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The verbs."""
+        """Write the verbs."""
         rows = [(name, first_clause(self.commands[name].help or "")) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
 
+class VerbTyper(typer.Typer):
+    """A `typer.Typer` whose commands are `VerbCommand`s."""
+
+    def command(self, name: str | None = None, **words: Any) -> Callable[[Any], Any]:
+        """Register a function as the command of this name."""
+        return super().command(name, **{"cls": VerbCommand, **words})
+
+
+def make_noun_group(summary: str) -> VerbTyper:
+    """Return a noun without verbs. Called without a verb, it prints its help.
+
+    Args:
+        summary: the first line of its help.
+    """
+    return VerbTyper(cls=NounGroup, help=summary, no_args_is_help=True, rich_markup_mode=None)
+
+
 def first_clause(text: str) -> str:
-    """The first clause of a help text: to the first full stop or semicolon."""
+    """Return the first clause of a help text: up to the first full stop or semicolon."""
     paragraph = " ".join(text.partition("\n\n")[0].split())
     return re.split(r";|\.(?:\s|$)", paragraph, maxsplit=1)[0] + "."
 
 
 def wrap_shell_line(line: str, width: int) -> list[str]:
-    """A shell's line over so many columns, broken between words in a way that the shell takes back."""
+    """Wrap a shell line between words at so many columns, with a backslash where it continues."""
     first, *words = SHELL_WORD_PATTERN.findall(line)
     lines = [first]
     for number, word in enumerate(words, 1):
@@ -68,8 +102,15 @@ def wrap_shell_line(line: str, width: int) -> list[str]:
     return lines
 
 
+def _type_name(parameter: Any, ctx: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return ""  # its name is enough
+    name: str = type(parameter).display_type(parameter, ctx)
+    return TYPE_NAMES.get(name, name)
+
+
 def _write_example(formatter: Any, line: str) -> None:
     lead = " " * 2 + EXAMPLE_PREFIX
-    first, *further = wrap_shell_line(" ".join(line.split()), formatter.width - len(lead))
+    first, *rest = wrap_shell_line(" ".join(line.split()), formatter.width - len(lead))
     formatter.write_paragraph()
-    formatter.write("".join(f"{one}\n" for one in (lead + first, *(" " * len(lead) + more for more in further))))
+    formatter.write("".join(f"{text}\n" for text in (lead + first, *(" " * len(lead) + text for text in rest))))

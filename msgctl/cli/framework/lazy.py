@@ -1,4 +1,4 @@
-"""Commands that are imported only when they are called, so that `msgctl --help` costs no Redis and no pydantic."""
+"""Commands that are imported when they are called, so that `msgctl --help` loads neither Redis nor pydantic."""
 
 import importlib
 import sys
@@ -9,24 +9,24 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from msgctl.cli.framework.groups import VerbTyper
+from msgctl.cli.framework.help import VerbTyper
 
 
 class CommandEntry(NamedTuple):
-    """Where a top-level command is found."""
+    """Where a top-level command is defined."""
 
     module: str
     """The module in `msgctl.cli.commands`."""
     name: str
-    """`app` for a noun with its verbs, `app.VERB` for one of them, else the function that is the command."""
+    """`app` for a noun with its verbs, `app.VERB` for one verb, or the function that is the command."""
     summary: str
     """Its line in `msgctl --help`."""
     example: str = ""
-    """A line to copy, for the help of a function whose own text has none."""
+    """The example in the help of a function whose docstring has none."""
 
 
 class LazyGroup(TyperGroup):
-    """A group whose commands stand in a table and are placeholders until one of them is called."""
+    """A group whose commands are placeholders until one is called."""
 
     entries: dict[str, CommandEntry]
 
@@ -35,7 +35,7 @@ class LazyGroup(TyperGroup):
         self.commands = {name: TyperCommand(name, help=entry.summary) for name, entry in self.entries.items()}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Put the real command in its placeholder's place, then do as every group does."""
+        """Replace the placeholder by the real command, then resolve as usual."""
         if args[0] in self.entries:
             self.commands[args[0]] = load_command(args[0], self.entries[args[0]])
         return super().resolve_command(ctx, args)
@@ -43,11 +43,11 @@ class LazyGroup(TyperGroup):
 
 @contextmanager
 def _without_opentelemetry() -> Iterator[None]:
-    """redis-py imports OpenTelemetry where it finds it, to measure itself with: 0.1 s for what is off here."""
+    """Hide OpenTelemetry from redis-py, which otherwise imports it for 0.1 s."""
     if "opentelemetry" in sys.modules:
         yield
         return
-    sys.modules["opentelemetry"] = None  # type: ignore[assignment]  # the import system's word for: there is none
+    sys.modules["opentelemetry"] = None  # type: ignore[assignment]  # makes an import of it fail
     try:
         yield
     finally:
@@ -55,14 +55,14 @@ def _without_opentelemetry() -> Iterator[None]:
 
 
 def load_command(name: str, entry: CommandEntry) -> Any:
-    """Import the command that stands behind an entry."""
+    """Import the command of an entry."""
     with _without_opentelemetry():
         module = importlib.import_module(f"msgctl.cli.commands.{entry.module}")
     attribute, _, verb = entry.name.partition(".")
-    found = getattr(module, attribute)
-    if isinstance(found, typer.Typer):
-        group = typer.main.get_group(found)
+    definition = getattr(module, attribute)
+    if isinstance(definition, typer.Typer):
+        group = typer.main.get_group(definition)
         return group.commands[verb] if verb else group
-    alone = VerbTyper(add_completion=False, rich_markup_mode=None)
-    alone.command(name, epilog=entry.example and f"Example: {entry.example}")(found)
-    return typer.main.get_command(alone)
+    app = VerbTyper(add_completion=False, rich_markup_mode=None)
+    app.command(name, epilog=entry.example and f"Example: {entry.example}")(definition)
+    return typer.main.get_command(app)

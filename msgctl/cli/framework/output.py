@@ -1,4 +1,4 @@
-"""What a command prints: data on standard output in the shape that was asked for, everything else on error."""
+"""Output of commands: data on standard output in the requested format, everything else on standard error."""
 
 import json
 import os
@@ -6,50 +6,28 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
 from itertools import islice
-from typing import Annotated, Any, TextIO
+from typing import Any, TextIO
 
-import typer
-
+from msgctl.cli.framework.options import OutputFormat, RecordFormat
 from msgctl.cli.framework.table import EMPTY_CELL, render_table
 
 LINES_PER_WRITE = 1000
-"""Lines written together."""
-
-
-class OutputFormat(StrEnum):
-    """What `-o` may say of a listing."""
-
-    TABLE = "table"
-    JSON = "json"
-    JSONL = "jsonl"
-    IDS = "ids"
-
-
-class RecordFormat(StrEnum):
-    """What `-o` may say of a single record."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
-OutputOption = Annotated[OutputFormat, typer.Option("--output", "-o", help="How to print it.")]
-RecordOutputOption = Annotated[RecordFormat, typer.Option("--output", "-o", help="How to print it.")]
+"""Lines in one write call."""
 
 
 def print_json(data: Any) -> None:
-    """One JSON document on one line."""
+    """Print one JSON document on one line."""
     print_text(_as_json(data))
 
 
 def print_text(text: str) -> None:
-    """A line of data."""
+    """Print a line of data on standard output."""
     _write(sys.stdout, text)
 
 
 def print_note(text: str) -> None:
-    """A line for the person, on standard error."""
+    """Print a line for a person on standard error."""
     _write(sys.stderr, text)
 
 
@@ -65,12 +43,12 @@ def print_listing(
     """Print a listing.
 
     Args:
-        records: what to list, each as its JSON shall look.
-        shape: what `-o` said.
-        schema: of one record, e.g. `msgctl.agent/1`; the whole is `msgctl.agents/1`.
-        columns: the table's columns: field of a record to heading.
+        records: the records, each as its JSON object.
+        shape: the value of `-o`.
+        schema: the schema of one record, e.g. `msgctl.agent/1`. The document has the plural, `msgctl.agents/1`.
+        columns: the columns of the table, from field to heading.
         key: the field that `-o ids` prints.
-        extra: more fields of the JSON document, such as the window the listing is bounded by.
+        extra: more fields of the JSON document, such as the limit of the listing.
     """
     noun, _, version = schema.partition("/")
     match shape:
@@ -87,7 +65,7 @@ def print_listing(
 
 
 def print_record(record: Mapping[str, Any], shape: RecordFormat, *, schema: str) -> None:
-    """Print one record: as JSON, or a line a field."""
+    """Print one record, as JSON or with one line for each field."""
     if shape is RecordFormat.JSON:
         print_json({"schema": schema, **record})
     else:
@@ -95,20 +73,20 @@ def print_record(record: Mapping[str, Any], shape: RecordFormat, *, schema: str)
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table as wide as the terminal, 80 columns where there is none; a pair a line without headings."""
+    """Print a table at the width of the terminal. Without headings, each row is a field and its value."""
     cells = [[printable(cell) for cell in row] for row in rows]
     print_text("\n".join(render_table(headings or ["", ""], cells, shutil.get_terminal_size().columns)))
 
 
 def fold_line(head: str, text: str) -> str:
-    """A line as wide as the terminal; what does not fit stands below its text, and no word is broken."""
+    """Wrap a text after `head` at the width of the terminal. Further lines are indented and words stay whole."""
     width = max(40, shutil.get_terminal_size().columns - len(head))
     lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False, replace_whitespace=False)
     return head + f"\n{' ' * len(head)}".join(lines)
 
 
 def printable(cell: Any, *, keep: str = "") -> str:
-    """A cell's text without what could move a cursor or forge a line; `keep` names characters to leave alone."""
+    """Return the text of a cell with each control character replaced by `?`, except those in `keep`."""
     if cell is None or cell == "":
         return EMPTY_CELL
     if isinstance(cell, bool):
@@ -128,14 +106,14 @@ def _as_json(data: Any) -> str:
 
 
 def _print_lines(lines: Iterable[str]) -> None:
-    """Many lines, thousands in a write: each one alone would cost a call of the system."""
+    """Print many lines with few system calls."""
     remaining = iter(lines)
     while chunk := list(islice(remaining, LINES_PER_WRITE)):
         print_text("\n".join(chunk))
 
 
 def _write(stream: TextIO, text: str) -> None:
-    """Write a line. A reader who has gone away (`| head`) is no reason to stop what is being done."""
+    """Write a line. A closed pipe (`| head`) does not stop the command."""
     try:
         stream.write(text + "\n")
         stream.flush()

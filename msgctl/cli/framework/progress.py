@@ -7,16 +7,16 @@ from contextlib import contextmanager
 
 @contextmanager
 def progress_bar(text: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yield what to call with each number of things done; silent where nobody watches.
+    """Yield a function that advances the bar. Without a terminal it does nothing.
 
     Args:
-        text: what is being done.
-        total: how many there are.
+        text: the label of the bar.
+        total: the number of steps.
     """
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console  # noqa: PLC0415 - a program that reads the output need not wait for it
+    from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
     from rich.progress import Progress  # noqa: PLC0415
 
     with Progress(console=Console(stderr=True), transient=True) as bar:

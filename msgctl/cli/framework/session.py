@@ -1,4 +1,4 @@
-"""What a command works with: settings, Redis, queue, agents, operations; opened once, closed at the end."""
+"""The session of a command: settings, Redis, queue, agents, and operations."""
 
 import asyncio
 import logging
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REDIS_ADDRESS_SETTINGS = {("redis", "host"), ("redis", "port"), ("redis", "sentinels")}
-"""The settings that say which Redis."""
+"""The settings that name the Redis server."""
 
 
 class CommandSession:
-    """An open pipeline. Nothing is connected before it is used.
+    """The resources of one command. Each connects on first use.
 
     Args:
-        settings: of the invocation.
-        redis: a client of `redisdb.connect`.
-        stack: closes what is opened.
+        settings: the settings of the invocation.
+        redis: a client from `storage.redis.connections.connect`.
+        stack: closes the resources that are opened.
     """
 
     def __init__(self, settings: Settings, redis: RedisClient, stack: AsyncExitStack) -> None:
@@ -45,8 +45,8 @@ class CommandSession:
 
     @cached_property
     def agents(self) -> "Agents":
-        """Agents in PostgreSQL."""
-        from msgctl.agents.agents import Agents  # noqa: PLC0415 - psycopg takes 0.1 s, and few commands need an agent
+        """The agents in PostgreSQL."""
+        from msgctl.agents.agents import Agents  # noqa: PLC0415 - psycopg takes 0.1 s, and few commands need it
 
         agents = Agents(self.settings)
         self._stack.push_async_exit(agents)
@@ -54,18 +54,18 @@ class CommandSession:
 
     @cached_property
     def intake(self) -> "Intake":
-        """Where messages are accepted."""
-        from msgctl.intake.accept import Intake  # noqa: PLC0415 - few commands send anything
+        """Accepts messages."""
+        from msgctl.intake.accept import Intake  # noqa: PLC0415 - few commands send messages
 
         return Intake(self.context.queue, self.agents)
 
 
 def run_with_session(context: typer.Context, body: Callable[[CommandSession], Awaitable[T]]) -> T:
-    """Run the asynchronous body of a command; the one place where the command line enters asyncio.
+    """Run the asynchronous body of a command.
 
     Args:
-        context: of the command.
-        body: what the command does.
+        context: the Typer context of the command.
+        body: gets the open session.
     """
     state = global_options_of(context)
     loaded = state.load_with_origins(state.log_overrides)
@@ -76,27 +76,27 @@ def run_with_session(context: typer.Context, body: Callable[[CommandSession], Aw
 
 
 def missing_config_hint(loaded: LoadedSettings) -> str:
-    """A sentence, if nothing said which Redis: one that does not answer is likely not the one that is meant.
+    """Return a sentence for errors of Redis if no setting names the server, else an empty text.
 
     Args:
-        loaded: the settings, and where they came from.
+        loaded: the settings with their origins.
     """
     if loaded.path or REDIS_ADDRESS_SETTINGS & loaded.origins.keys():
         return ""
     places = " or ".join(str(file) if file.is_absolute() else f"./{file}" for file in DEFAULT_FILES)
-    return f"No configuration file was found at {places}: set MSGCTL_CONFIG, or say --config. "
+    return f"No configuration file was found at {places}. Set MSGCTL_CONFIG, or give --config. "
 
 
 async def _within_session(settings: Settings, body: Callable[[CommandSession], Awaitable[T]]) -> T:
     logs.configure(settings, daemon="")
-    logging.getLogger("psycopg").setLevel(settings.logs.level.upper())  # it sets a level of its own when imported
+    logging.getLogger("psycopg").setLevel(settings.logs.level.upper())  # importing it resets its level
     async with open_session(settings) as session:
         return await body(session)
 
 
 @asynccontextmanager
 async def open_session(settings: Settings) -> AsyncIterator[CommandSession]:
-    """A session, from within asyncio."""
+    """Open a session from asynchronous code."""
     redis = connect(settings)
     try:
         async with AsyncExitStack() as stack:

@@ -1,28 +1,26 @@
-"""A table for people: a row a line, and every value whole.
+"""A table for people: one line for each row, and no value is cut.
 
-Where the terminal is too narrow, the longest text is folded in its column while that leaves it readable; what does
-not fit even so stands below its row, named. So an id can always be copied and a word is never broken over lines.
+On a narrow terminal, the longest text is folded within its column while that stays readable. Columns that still do
+not fit are printed below their row with their headings. An id can always be copied, and no word is broken.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 
 COLUMN_GAP = "  "
-"""Between two columns."""
 MIN_FOLDED_WIDTH = 24
-"""Columns that a folded text needs at least."""
+"""Minimum width of a folded text, in terminal columns."""
 BELOW_ROW_INDENT = "    "
-"""Before what stands below its row."""
 EMPTY_CELL = "-"
-"""A cell with nothing in it; below a row it is left out."""
+"""The text of a cell without a value. Below a row it is left out."""
 
 
 def render_table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
-    """The lines of a table.
+    """Yield the lines of a table.
 
     Args:
-        headings: one a column; all of them empty: no heading is drawn.
-        rows: cells of printable text, as many as there are headings.
-        width: columns of the terminal.
+        headings: one for each column. If all are empty, no heading is drawn.
+        rows: cells of printable text, one for each heading.
+        width: the width of the terminal, in columns.
     """
     lengths = [max(map(_display_width, column)) for column in zip(headings, *rows, strict=True)]
     shown, below = _split_columns(lengths, width)
@@ -43,7 +41,7 @@ def render_table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: 
 
 
 def _split_columns(lengths: Sequence[int], width: int) -> tuple[list[int], list[int]]:
-    """Which columns are drawn side by side, and which, from the right, go below; the first one always stays."""
+    """Return the columns drawn side by side, and those printed below, which are taken from the right."""
     shown, below = list(range(len(lengths))), list[int]()
     while len(shown) > 1 and _total_width(lengths[column] for column in shown) > width:
         widest = max(shown[1:], key=lengths.__getitem__)
@@ -51,18 +49,18 @@ def _split_columns(lengths: Sequence[int], width: int) -> tuple[list[int], list[
             width - _total_width(lengths[column] for column in shown if column != widest) - len(COLUMN_GAP)
             >= MIN_FOLDED_WIDTH
         ):
-            break  # it can be folded where it is
+            break  # it can be folded in its column
         below.insert(0, shown.pop())
     return shown, below
 
 
 def _total_width(lengths: Iterable[int]) -> int:
-    found = list(lengths)
-    return sum(found) + len(COLUMN_GAP) * (len(found) - 1)
+    widths = list(lengths)
+    return sum(widths) + len(COLUMN_GAP) * (len(widths) - 1)
 
 
 def _render_row(cells: Sequence[str], widths: dict[int, int]) -> Iterator[str]:
-    """The lines of one row: several where a text is folded."""
+    """Yield the lines of one row, several if a text is folded."""
     columns = [(_fold(cells[column], width), width) for column, width in widths.items()]
     for number in range(max(len(parts) for parts, _ in columns)):
         line = ((parts[number] if number < len(parts) else "", width) for parts, width in columns)
@@ -70,10 +68,10 @@ def _render_row(cells: Sequence[str], widths: dict[int, int]) -> Iterator[str]:
 
 
 def _fold(text: str, width: int) -> list[str]:
-    """A text in lines of so many columns, broken between words where that is possible."""
+    """Wrap a text at so many columns, between words where possible."""
     if _display_width(text) <= width:
         return [text]
-    from rich.console import Console  # noqa: PLC0415 - 0.1 s, which a table that fits need not wait for
+    from rich.console import Console  # noqa: PLC0415 - it takes 0.1 s, and only a folded text needs it
     from rich.text import Text  # noqa: PLC0415
 
     return [part.plain.rstrip() for part in Text(text).wrap(Console(width=width), max(1, width), overflow="fold")]

@@ -1,4 +1,4 @@
-"""`message trace` on a terminal: a line an event, with its time and the gap before it, and where it stopped."""
+"""The output of `message trace`: one line for each event, then where the message is and what to do."""
 
 from typing import TYPE_CHECKING
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from msgctl.operations.messages.trace import MessageTrace
 
 
-def print_trace(story: "MessageTrace", before: "Event | None" = None) -> "Event":
-    """Print the events of a story, and its end if every message has one.
+def print_trace(trace: "MessageTrace", before: "Event | None" = None) -> "Event":
+    """Print the events of a trace, each with its time and the gap to the event before it.
 
     Args:
-        story: at least one event.
-        before: the event printed last, whose distance the first gap is.
+        trace: a trace with at least one event.
+        before: the last event that was already printed.
 
     Returns:
         The last event.
     """
-    names = _short_names([one.message_id for one in story.standings])
-    if before is None and story.note:
-        print_note(story.note)
-    for event in story.events:
+    names = _short_names([diagnosis.message_id for diagnosis in trace.standings])
+    if before is None and trace.note:
+        print_note(trace.note)
+    for event in trace.events:
         at = format_rfc3339(event.position[0]) or ""
         if before is None or at[:10] != (format_rfc3339(before.position[0]) or "")[:10]:
             print_text(f"{at[:10]}, times in UTC")
@@ -36,47 +36,47 @@ def print_trace(story: "MessageTrace", before: "Event | None" = None) -> "Event"
         name = f"  {names[event.message_id]}" if len(names) > 1 else ""
         print_text(fold_line(f"{at[11:23]}  {gap:>9}{name}  ", format_event(event)))
         before = event
-    return story.events[-1]
+    return trace.events[-1]
 
 
-def print_trace_json(story: "MessageTrace", before: "Event | None" = None) -> "Event":
-    """Print a story as JSON, each event with its time and the milliseconds since the one before it.
+def print_trace_json(trace: "MessageTrace", before: "Event | None" = None) -> "Event":
+    """Print a trace as JSON, each event with its time and the milliseconds since the event before it.
 
     Args:
-        story: at least one event.
-        before: the event printed last.
+        trace: a trace with at least one event.
+        before: the last event that was already printed.
 
     Returns:
         The last event.
     """
-    record = msgspec.to_builtins(story)
-    for event, told in zip(story.events, record["events"], strict=True):
-        told["at"] = format_rfc3339(event.position[0])
-        told["gapMs"] = event.position[0] - before.position[0] if before else None
+    document = msgspec.to_builtins(trace)
+    for event, record in zip(trace.events, document["events"], strict=True):
+        record["at"] = format_rfc3339(event.position[0])
+        record["gapMs"] = event.position[0] - before.position[0] if before else None
         before = event
-    print_json({"schema": "msgctl.trace/1", **record})
-    return story.events[-1]
+    print_json({"schema": "msgctl.trace/1", **document})
+    return trace.events[-1]
 
 
-def print_diagnoses(standings: "Sequence[Diagnosis]") -> None:
-    """Where each message stands, and what to do."""
-    for one in standings:
-        name = f"{one.message_id}: " if len(standings) > 1 else ""
-        print_text(fold_line("→ ", f"{name}{' '.join(filter(None, (one.sentence, one.advice)))}"))
+def print_diagnoses(diagnoses: "Sequence[Diagnosis]") -> None:
+    """Print where each message is, and what to do."""
+    for diagnosis in diagnoses:
+        name = f"{diagnosis.message_id}: " if len(diagnoses) > 1 else ""
+        print_text(fold_line("→ ", f"{name}{' '.join(filter(None, (diagnosis.sentence, diagnosis.advice)))}"))
 
 
 def format_event(event: "Event") -> str:
-    """An event on one line."""
+    """Return an event as one line."""
     facts = " ".join(f"{name}={value}" for name, value in event.evidence.items())
     return printable(" ".join(filter(None, (f"{event.what:<15}", facts, f"({event.actor})"))))
 
 
 def _short_names(ids: "Sequence[str]") -> dict[str, str]:
-    """Each id by as many of its first letters as tell it from the others, eight at least."""
+    """Shorten ids to their shortest unique prefixes of one length, eight characters or more."""
     length = next(
-        (length for length in range(8, 64) if len({one[:length] for one in ids}) == len(ids)), max(map(len, ids))
+        (length for length in range(8, 64) if len({name[:length] for name in ids}) == len(ids)), max(map(len, ids))
     )
-    return {one: one[:length] for one in ids}
+    return {name: name[:length] for name in ids}
 
 
 def _format_gap(milliseconds: int) -> str:

@@ -24,7 +24,7 @@ from msgctl.local.signals import Interrupts
 from msgctl.local.supervisor.local_pipeline import LocalPipeline
 from msgctl.local.supervisor.options import UpOptions
 
-STARTING_TEXT = "Starting Valkey, PostgreSQL, an n8n stand-in, worker, subscriber and gateway."
+STARTING_TEXT = "Starting Valkey, PostgreSQL, a fake n8n, a worker, a subscriber, and a gateway."
 DEMO_USER = "demo"
 N8N_DELAY_MS = 350
 """Milliseconds the stand-in thinks about each answer, so that the steps can be seen."""

@@ -7,16 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from msgctl.cli.framework.bulk_input import find_agent_by_name, find_agent_owner, pace_submissions
-from msgctl.cli.framework.output import (
-    OutputFormat,
-    RecordFormat,
-    print_json,
-    print_listing,
-    print_record,
-    print_text,
-    printable,
-)
+from msgctl.cli.framework.bulk_input import find_agent_id, find_agent_owner, pace_submissions
+from msgctl.cli.framework.options import OutputFormat, RecordFormat
+from msgctl.cli.framework.output import print_json, print_listing, print_record, print_text, printable
 from msgctl.cli.framework.session import CommandSession
 from msgctl.domain.errors import Incomplete, TryLater
 from msgctl.domain.messages import Channel, State
@@ -27,7 +20,7 @@ if TYPE_CHECKING:
     from msgctl.cli.framework.gateway_client import GatewayClient
 
 MAX_CONCURRENT_SENDS = 50
-"""Messages sent at the same time."""
+"""Maximum number of messages being sent at the same time."""
 RECEIPT_SCHEMA = "msgctl.receipt/1"
 COLUMNS = {"messageId": "id", "conversationId": "conversation"}
 COLUMNS_WAITED = {"messageId": "id", "state": "state", "reply": "reply"}
@@ -35,55 +28,58 @@ COLUMNS_WAITED = {"messageId": "id", "state": "state", "reply": "reply"}
 
 @dataclass(frozen=True)
 class SendRequest:
-    """What is to be sent."""
+    """The messages to send, and how."""
 
     text: str
     agent_id: str
-    """Or its name, if only one has it."""
+    """The agent's id, or its name if no other agent has it."""
     user_id: str | None
-    """None: the agent's owner."""
+    """None means the agent's owner."""
     conversation_id: str | None
-    """None: a new one for each message."""
+    """None means a new conversation for each message."""
     channel: Channel
     metadata: dict[str, Any]
     priority: int
     message_ids: list[str]
-    """One for each message."""
+    """One id for each message."""
     reply_timeout_s: float | None
-    """Seconds to wait for each reply; None does not wait."""
+    """Seconds to wait for all replies. None does not wait."""
     submissions: list[Submission] | None = None
-    """Messages ready to send, in place of `text` and what belongs to it."""
+    """Complete messages, instead of `text` and the fields that belong to it."""
     messages_per_second: float | None = None
-    """Messages a second at most."""
+    """Maximum number of messages per second."""
     via_api: bool = False
-    """Through the gateway instead of into Redis."""
+    """Send through the gateway instead of into Redis."""
 
 
-async def send_all(session: CommandSession, order: SendRequest) -> list[dict[str, Any]]:
-    """Send every message of an order.
+async def send_all(session: CommandSession, request: SendRequest) -> list[dict[str, Any]]:
+    """Send every message of a request.
 
     Returns:
-        One record a message: `{messageId, conversationId, jobId, repeated}`, and where the reply was waited for
-        also its status and `response`.
+        One record for each message: `{messageId, conversationId, jobId, repeated}`, with its status and `response`
+        if the request waits for replies.
 
     Raises:
-        NotFound: there is no such agent.
-        InvalidInput: the gateway would refuse it too.
+        NotFound: the agent does not exist.
+        InvalidInput: a message is invalid; the gateway would refuse it too.
     """
-    if order.submissions is None:
-        order = replace(order, agent_id=await find_agent_by_name(session, order.agent_id, order.user_id))
-    submissions = order.submissions or [_make_submission(order, message_id) for message_id in order.message_ids]
+    if request.submissions is None:
+        request = replace(request, agent_id=await find_agent_id(session, request.agent_id, request.user_id))
+    submissions = request.submissions or [
+        _make_submission(request, message_id) for message_id in request.message_ids
+    ]
     users = {
-        agent_id: await _sending_user(session, order, agent_id)
+        agent_id: await _sending_user(session, request, agent_id)
         for agent_id in {submission.agent_id for submission in submissions}
     }
-    slots, door = asyncio.Semaphore(MAX_CONCURRENT_SENDS), _make_gateway_client(session) if order.via_api else None
+    slots = asyncio.Semaphore(MAX_CONCURRENT_SENDS)
+    client = _make_gateway_client(session) if request.via_api else None
 
     async def send(submission: Submission) -> dict[str, Any]:
         user_id = users[submission.agent_id]
         async with slots:
-            if door:
-                return await door.send(submission, user_id)
+            if client:
+                return await client.send(submission, user_id)
             receipt = await session.intake.accept(submission, user_id)
         return {
             "messageId": receipt.message_id,
@@ -92,28 +88,33 @@ async def send_all(session: CommandSession, order: SendRequest) -> list[dict[str
             "repeated": receipt.repeated,
         }
 
-    if order.messages_per_second is None:
+    if request.messages_per_second is None:
         sent = await _gather_or_cancel(map(send, submissions))
     else:
         sent = [
-            await send(submission) async for submission in pace_submissions(submissions, order.messages_per_second)
+            await send(submission)
+            async for submission in pace_submissions(submissions, request.messages_per_second)
         ]
-    return sent if order.reply_timeout_s is None else await _wait_for_replies(session, sent, order.reply_timeout_s)
+    return (
+        sent
+        if request.reply_timeout_s is None
+        else await _wait_for_replies(session, sent, request.reply_timeout_s)
+    )
 
 
-async def _sending_user(session: CommandSession, order: SendRequest, agent_id: str) -> str:
-    """Whose message it is; a client of the gateway that says so itself needs no PostgreSQL."""
-    if order.via_api and order.user_id:
-        return order.user_id
-    return await find_agent_owner(session, agent_id, order.user_id)
+async def _sending_user(session: CommandSession, request: SendRequest, agent_id: str) -> str:
+    """Return the user who sends to an agent. `--via-api` with `--user` needs no PostgreSQL."""
+    if request.via_api and request.user_id:
+        return request.user_id
+    return await find_agent_owner(session, agent_id, request.user_id)
 
 
-def print_outcomes(outcomes: list[dict[str, Any]], shape: OutputFormat, *, waited: bool) -> None:
-    """Print what became of an order; one message is a record, several are a listing.
+def print_replies(outcomes: list[dict[str, Any]], shape: OutputFormat, *, waited: bool) -> None:
+    """Print what became of the messages, as a record for one message and as a listing for several.
 
     Raises:
-        TryLater: a reply that was waited for has not come.
-        Incomplete: a message that was waited for failed.
+        TryLater: a reply did not come in time.
+        Incomplete: a message failed.
     """
     if len(outcomes) > 1 or shape in {OutputFormat.IDS, OutputFormat.JSONL}:
         records = [{**outcome, "reply": _reply(outcome)} for outcome in outcomes] if waited else outcomes
@@ -130,13 +131,13 @@ def print_outcomes(outcomes: list[dict[str, Any]], shape: OutputFormat, *, waite
 
 
 def _make_gateway_client(session: CommandSession) -> "GatewayClient":
-    from msgctl.cli.framework.gateway_client import GatewayClient  # noqa: PLC0415 - requests takes 0.1 s, and only `--via-api` needs it
+    from msgctl.cli.framework.gateway_client import GatewayClient  # noqa: PLC0415 - requests takes 0.1 s
 
     return GatewayClient(session.settings)
 
 
 async def _gather_or_cancel(sendings: Iterable[Coroutine[Any, Any, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """The results in the order asked for; the first fault stops those not sent yet and is raised as it is."""
+    """Return the results in order. The first error cancels the messages that are not sent yet, and is raised."""
     tasks = [asyncio.ensure_future(sending) for sending in sendings]
     try:
         return await asyncio.gather(*tasks)
@@ -158,15 +159,15 @@ async def _wait_for_replies(
         ]
 
 
-def _make_submission(order: SendRequest, message_id: str) -> Submission:
-    """The same way in as an HTTP body takes, so that nothing passes here which the gateway would refuse."""
+def _make_submission(request: SendRequest, message_id: str) -> Submission:
+    """Make a submission of a JSON body, so that the checks are those of the gateway."""
     body = {
-        "agentId": order.agent_id,
-        "message": order.text,
-        "conversationId": order.conversation_id,
-        "channel": order.channel,
-        "channelMetadata": order.metadata,
-        "priority": order.priority,
+        "agentId": request.agent_id,
+        "message": request.text,
+        "conversationId": request.conversation_id,
+        "channel": request.channel,
+        "channelMetadata": request.metadata,
+        "priority": request.priority,
         "messageId": message_id,
     }
     return parse_submission(msgspec.json.encode(body))
@@ -181,10 +182,13 @@ def _raise_for_unanswered(outcomes: list[dict[str, Any]]) -> None:
     late = [outcome["messageId"] for outcome in outcomes if outcome["state"] not in ENDED_MESSAGE_STATES]
     failed = [outcome for outcome in outcomes if outcome["state"] == State.FAILED]
     if late:
-        raise TryLater(f"{len(late)} of {len(outcomes)} not answered in time. See: msgctl status {late[0]}")
+        raise TryLater(
+            f"{len(late)} of {len(outcomes)} messages were not answered in time. See: msgctl status {late[0]}"
+        )
     if failed:
         error = failed[0].get("error", {})
+        text = str(error.get("text")).rstrip(".")
         raise Incomplete(
-            f"{len(failed)} of {len(outcomes)} failed: {error.get('code')}: {str(error.get('text')).rstrip('.')}. "
+            f"{len(failed)} of {len(outcomes)} messages failed: {error.get('code')}: {text}. "
             f"See: msgctl status {failed[0]['messageId']}"
         )

@@ -1,1 +1,0 @@
-"""The commands of `msgctl queue`; start at `commands`."""
