@@ -1,1 +1,1 @@
-"""The dashboard: the pipeline live on a terminal, or in a browser."""
+"""The live dashboard, on a terminal or in a browser; start at `app`."""

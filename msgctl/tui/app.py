@@ -1,4 +1,4 @@
-"""The dashboard itself: tabs, keys, and one look each interval that heals by itself when Redis was away."""
+"""The dashboard application: tabs, keys, and a periodic refresh, which continues after an outage of Redis."""
 
 import asyncio
 from collections.abc import Iterable
@@ -47,17 +47,17 @@ PANES: dict[str, type[Pane]] = {
     "logs": LogsPane,
 }
 QUERY_WORD_BY_TABLE = {"priorities": "priority", "channels": "channel"}
-"""Tables whose rows stand for many messages, and the filter's word that finds them."""
+"""Tables whose rows stand for many messages, with the filter word that finds those messages."""
 POSTGRES_PING_INTERVAL_S = 10.0
-"""Seconds between two questions to PostgreSQL."""
+"""Seconds between two pings of PostgreSQL."""
 MIN_REFRESH_INTERVAL_S, MAX_REFRESH_INTERVAL_S = 0.5, 3600.0
 
 
 class Dashboard(App[None]):
-    """The whole.
+    """The dashboard.
 
     Args:
-        dashboard_context: what is looked at, and by which rules.
+        dashboard_context: the pipeline or recording to show, and the rules.
     """
 
     CSS_PATH = "dashboard.tcss"
@@ -91,7 +91,7 @@ class Dashboard(App[None]):
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        """Masthead, banner, tabs, the tabs' contents, keys."""
+        """Compose the header, the banner, the tabs, and the key bar."""
         yield StatusHeader(self.dashboard_context)
         yield ProblemBanner()
         yield Tabs(*(Tab(f"{n} {pane.LABEL}", id=name) for n, (name, pane) in enumerate(PANES.items(), 1)))
@@ -101,7 +101,7 @@ class Dashboard(App[None]):
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Look at once, and then each interval."""
+        """Refresh now, and then at each interval."""
         self.query_one("#command").display = False
         self.query_one(Tabs).can_focus = False
         self.set_refresh_interval(self.dashboard_context.interval_s)
@@ -110,26 +110,26 @@ class Dashboard(App[None]):
 
     @property
     def pane(self) -> Pane:
-        """The tab on the screen."""
+        """Return the tab that is shown."""
         return self.query_one(f"#{self.query_one(ContentSwitcher).current}", Pane)
 
     def find_tab(self, word: str) -> str | None:
-        """The tab whose name begins with a word, if there is just one."""
+        """Return the tab whose name begins with a word, if exactly one does."""
         matching = [name for name in PANES if word and name.startswith(word.lower())]
         return matching[0] if len(matching) == 1 else None
 
     def show_tab(self, name: str) -> None:
-        """Go to a tab."""
+        """Switch to a tab."""
         self.query_one(Tabs).active = name
 
     @on(Tabs.TabActivated)
     async def activate_tab(self, event: Tabs.TabActivated) -> None:
-        """A tab was chosen with the mouse, or by a command; one that was left since has come too late."""
+        """Switch to a tab that was chosen by mouse or command, unless the user has moved on since."""
         if event.tab.id == event.tabs.active:
             await self._switch_to(str(event.tab.id))
 
     async def _switch_to(self, name: str) -> None:
-        """Show a tab and give it the focus."""
+        """Show a tab and focus it."""
         pane = await self._mounted_pane(name)
         switcher = self.query_one(ContentSwitcher)
         if switcher.current != pane.id:
@@ -139,7 +139,7 @@ class Dashboard(App[None]):
         self.show_tab(name)
 
     async def _mounted_pane(self, name: str) -> Pane:
-        """A tab's content, made when it is first wanted: the first screen need not wait for all eight."""
+        """Return the content of a tab. It is mounted on first use, to show the first screen sooner."""
         switcher = self.query_one(ContentSwitcher)
         async with self._pane_lock:
             if not switcher.query(f"#pane-{name}"):
@@ -147,7 +147,7 @@ class Dashboard(App[None]):
         return switcher.query_one(f"#pane-{name}", Pane)
 
     def set_refresh_interval(self, seconds: float) -> None:
-        """Look each so many seconds, within reason."""
+        """Set the refresh interval in seconds, within bounds."""
         self.dashboard_context.interval_s = min(MAX_REFRESH_INTERVAL_S, max(MIN_REFRESH_INTERVAL_S, seconds))
         if self._timer:
             self._timer.stop()
@@ -160,7 +160,7 @@ class Dashboard(App[None]):
             self.action_look()
 
     def action_look(self) -> None:
-        """Look now, unless a look is under way."""
+        """Refresh now, unless a refresh is in progress."""
         if not self._refreshing:
             self._refreshing = True
             self.run_worker(self._refresh_data())
@@ -177,7 +177,7 @@ class Dashboard(App[None]):
         except NoMatches:
             if self.query(StatusHeader):
                 raise
-            return  # the screen was taken down meanwhile
+            return  # the screen was closed meanwhile
         else:
             self._snapshot, self._last_good_at, self._redis_problem = (
                 snapshot,
@@ -189,7 +189,7 @@ class Dashboard(App[None]):
         finally:
             self._refreshing = False
         self._show_problems()
-        if self.dashboard_context.postgres_ping and not self._pinging:  # from now on: the first screen comes first
+        if self.dashboard_context.postgres_ping and not self._pinging:  # after the first screen
             self._pinging = True
             self.set_interval(
                 POSTGRES_PING_INTERVAL_S, partial(self.ping_postgres, self.dashboard_context.postgres_ping)
@@ -204,37 +204,37 @@ class Dashboard(App[None]):
             self.notify(f"The recording ends: {error.strerror}.", severity="error", markup=False)
 
     async def ping_postgres(self, pulse: PostgresPing) -> None:
-        """Ask PostgreSQL for a sign of life."""
+        """Ping PostgreSQL."""
         self._postgres_problem = await pulse.find_problem()
         self._show_problems()
 
     def _show_problems(self) -> None:
         troubles = [trouble for trouble in (self._redis_problem, self._postgres_problem) if trouble]
-        for banner in self.query(ProblemBanner):  # none, once the screen is taken down
+        for banner in self.query(ProblemBanner):  # the banner is gone once the screen is closed
             banner.show_problems(troubles, last_good=self._last_good_at, now=self.dashboard_context.clock())
 
     async def action_tab(self, place: int) -> None:
-        """A number is a tab."""
+        """Switch to the tab of a number key."""
         await self._switch_to(list(PANES)[place - 1])
 
     async def action_next_tab(self, step: int) -> None:
-        """Left and Right walk through the tabs, and begin anew at either end."""
+        """Switch to the next or previous tab, wrapping around at either end."""
         names = list(PANES)
         here = names.index(str(self.pane.id).removeprefix("pane-"))
         await self._switch_to(names[(here + step) % len(names)])
 
     def action_help(self) -> None:
-        """Help on this tab."""
+        """Open the help of this tab."""
         self.push_screen(HelpScreen(self.pane))
 
     def action_freeze(self) -> None:
-        """Freeze the picture, or go on looking."""
+        """Freeze the screen, or continue."""
         self.frozen = not self.frozen
         if self._snapshot:
             self.query_one(StatusHeader).show_snapshot(self._snapshot, frozen=self.frozen)
 
     def action_out(self) -> None:
-        """Esc: the command line, then the tab's own level."""
+        """Handle Esc: close the command line, or go back one level in the tab."""
         command = self.query_one("#command", Input)
         if command.display:
             command.display = False
@@ -244,10 +244,10 @@ class Dashboard(App[None]):
         self.action_look()
 
     def action_copy(self) -> None:
-        """Copy what the cursor is on."""
+        """Copy the value under the cursor."""
         table = self.focused
         if isinstance(table, Table) and table.selected_key:
-            two = self.pane.id in {"pane-deliveries", "pane-events"}  # an entry, and the message's id
+            two = self.pane.id in {"pane-deliveries", "pane-events"}  # entry and message id
             self.copy_to_clipboard(table.selected_key.split()[-1] if two else table.selected_key)
             self.notify("Copied.")
 
@@ -258,15 +258,15 @@ class Dashboard(App[None]):
             self.action_look()
 
     def action_command(self) -> None:
-        """Ask for a command."""
+        """Open the command line."""
         command = self.query_one("#command", Input)
         command.value = ""
         command.display = True
-        self.screen.set_focus(command)  # at once: what is typed next belongs to it
+        self.screen.set_focus(command)  # immediately, because the next key belongs to it
 
     @on(Input.Submitted, "#command")
     def submit_command(self, event: Input.Submitted) -> None:
-        """Enter in the command line."""
+        """Run the command that was entered."""
         self.query_one("#command").display = False
         self.pane.focus_first()
         try:
@@ -276,7 +276,7 @@ class Dashboard(App[None]):
 
     @on(DataTable.RowSelected)
     def open_row(self, event: DataTable.RowSelected) -> None:
-        """Enter, or a click on the row of the cursor, opens the message it is about, or the messages."""
+        """Open the message of a row, or list the messages of a row that stands for many."""
         chosen = event.data_table.selected_key if isinstance(event.data_table, Table) else None
         if not chosen or self.dashboard_context.player:
             return
@@ -288,12 +288,12 @@ class Dashboard(App[None]):
             self.open_message(chosen.split()[-1])
 
     def open_message(self, message_id: str) -> None:
-        """Open a message above the tabs."""
+        """Open the screen of a message."""
         if message_id and self.dashboard_context.player is None:
             self.push_screen(MessageScreen(self.dashboard_context, message_id))
 
     def filter_messages(self, words: str) -> None:
-        """Go to the messages that answer to these words."""
+        """Show the messages that match a filter."""
         self.run_worker(self._filter_messages(words))
 
     async def _filter_messages(self, words: str) -> None:
@@ -303,7 +303,7 @@ class Dashboard(App[None]):
         self.action_look()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """What the palette offers: the tabs, ours, and Textual's own."""
+        """Yield the entries of the command palette: the tabs, our commands, and Textual's own."""
         for name, pane in PANES.items():
             yield SystemCommand(f"Go to {pane.LABEL}", pane.SUMMARY, lambda name=name: self.show_tab(name))
         yield SystemCommand("Freeze or go on", "the picture; the queue works on", self.action_freeze)

@@ -1,4 +1,4 @@
-"""What may be typed behind `:`, and what the palette offers."""
+"""The commands of the `:` command line and of the palette."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,10 +13,10 @@ THEMES = {"dark": "textual-dark", "light": "textual-light"}
 
 
 def run_command(app: "Dashboard", text: str) -> None:
-    """Do what was typed behind the colon.
+    """Run a command that was typed after the colon.
 
     Raises:
-        InvalidInput: it is no command.
+        InvalidInput: the command does not exist.
     """
     word, _, rest = text.strip().partition(" ")
     rest = rest.strip()
@@ -44,7 +44,7 @@ def _interval(app: "Dashboard", rest: str) -> None:
 
 
 def _theme(app: "Dashboard", rest: str) -> None:
-    """Without a name: the other one of light and dark."""
+    """Switch to a theme, or without a name from light to dark or back."""
     dark = app.current_theme.dark
     app.theme = THEMES.get(rest, THEMES["light" if dark else "dark"])
 

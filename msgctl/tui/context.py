@@ -14,30 +14,30 @@ from msgctl.tui.recording import SnapshotPlayer, SnapshotRecorder
 
 @dataclass
 class DashboardContext:
-    """The sources and the rules of one dashboard."""
+    """The data sources and the rules of one dashboard."""
 
     settings: Settings
     context: Context
     postgres_ping: PostgresPing | None = None
-    """Asked whether PostgreSQL answers; None: nobody asks."""
+    """Checks whether PostgreSQL answers. None disables the check."""
     player: SnapshotPlayer | None = None
-    """A recording to look at instead of the running pipeline."""
+    """The recording to show instead of the running pipeline."""
     recorder: SnapshotRecorder | None = None
-    """Keeps what is seen."""
+    """Records each snapshot."""
     read_only: bool = False
     interval_s: float = 2.0
-    """Seconds between two looks."""
+    """Seconds between two refreshes."""
     clock: Callable[[], float] = field(default=time.time)
-    """Unix seconds."""
+    """Returns the time in Unix seconds."""
 
     async def record_action(self, act: str, ids: Sequence[str], *, before: Any = None, after: Any = None) -> None:
-        """Write an act into the journal, as the command line would; one that changed nothing is none.
+        """Record an action in the audit log as the command line does. An action without ids is not recorded.
 
         Args:
-            act: noun and verb of the command that does the same.
-            ids: what was changed.
-            before: what it was.
-            after: what it is now.
+            act: noun and verb of the equivalent command.
+            ids: the messages or channels that changed.
+            before: the value before the action.
+            after: the value after it.
 
         Raises:
             RedisUnavailable: Redis does not answer.

@@ -1,4 +1,4 @@
-"""The overview as lines of plain text, without a terminal's arts."""
+"""The overview as plain text, without control sequences."""
 
 from msgctl.domain.times import format_duration
 from msgctl.operations.dashboard.snapshot import Snapshot
@@ -9,7 +9,7 @@ PRIORITIES_HEAD = f"{'pri':>3} {'waiting':>9} {'active':>7} {'delayed':>8} {'old
 
 
 def overview_lines(snapshot: Snapshot) -> list[str]:
-    """One screen, 80 columns."""
+    """Return the lines of one screen of 80 columns."""
     stats = snapshot.health.stats
     lines = [f"msgctl  {format_time(snapshot.at, date=True)} UTC"]
     if stats:

@@ -1,4 +1,4 @@
-"""Recordings: a snapshot each five seconds as a line of JSON, a day of them at most."""
+"""Recordings: one snapshot every five seconds as a line of JSON, for a day at most."""
 
 import asyncio
 from pathlib import Path
@@ -11,19 +11,19 @@ from msgctl.operations.dashboard.snapshot import Snapshot
 RECORD_INTERVAL_S = 5.0
 """Seconds between two recorded snapshots."""
 MAX_SNAPSHOTS = 17_280
-"""Snapshots a file keeps: a day."""
+"""Maximum number of snapshots in a file: one day."""
 TRIM_FACTOR = 1.1
-"""How much longer a file may grow before its oldest part is cut off."""
+"""How many times the maximum a file may hold before its oldest part is removed."""
 
 _snapshot_decoder = msgspec.json.Decoder(Snapshot)
 
 
 class SnapshotRecorder:
-    """Appends snapshots to a file, and cuts its oldest off.
+    """Appends snapshots to a file, and removes the oldest.
 
     Args:
-        path: the file; one that is there is continued.
-        longest: snapshots it keeps.
+        path: the file. An existing one is continued.
+        longest: the maximum number of snapshots.
     """
 
     def __init__(self, path: Path, longest: int = MAX_SNAPSHOTS) -> None:
@@ -37,12 +37,10 @@ class SnapshotRecorder:
             raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from error
 
     async def record(self, snapshot: Snapshot) -> None:
-        """Record a snapshot if its time has come."""
+        """Record a snapshot, if the interval is over."""
         if snapshot.at < self._next_at_ms:
             return
-        self._next_at_ms = (
-            snapshot.at + round(RECORD_INTERVAL_S * 1000) - 250
-        )  # a look that comes a little early is no reason to skip
+        self._next_at_ms = snapshot.at + round(RECORD_INTERVAL_S * 1000) - 250  # a refresh may come slightly early
         await asyncio.to_thread(self._append, snapshot.to_json())
 
     def _append(self, line: bytes) -> None:
@@ -61,10 +59,10 @@ class SnapshotPlayer:
     """Steps through a recording.
 
     Args:
-        path: a file that a `Recorder` wrote; a last line that was cut short is passed over.
+        path: a file of a `SnapshotRecorder`. An incomplete last line is ignored.
 
     Raises:
-        InvalidInput: it cannot be read, or holds no snapshot.
+        InvalidInput: the file cannot be read, or has no snapshot.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,22 +81,22 @@ class SnapshotPlayer:
 
     @property
     def position(self) -> str:
-        """Where it stands, for people."""
+        """Return the position as text."""
         return f"{self._index + 1}/{len(self._lines)}"
 
     def current(self) -> Snapshot:
-        """The snapshot it stands at."""
+        """Return the snapshot at the position."""
         return _snapshot_decoder.decode(self._lines[self._index])
 
     def step(self, count: int) -> None:
-        """Go on, or back; it stops at either end."""
+        """Step forward or back, up to either end."""
         self._index = min(max(0, self._index + count), len(self._lines) - 1)
 
     def seek(self, clock: str) -> None:
-        """Go to the first snapshot at or after a time of day, `HH:MM` or `HH:MM:SS` in UTC, else to the last.
+        """Go to the first snapshot at or after a time of day in UTC, `HH:MM` or `HH:MM:SS`, else to the last.
 
         Raises:
-            InvalidInput: it is no time of day.
+            InvalidInput: the text is not a time of day.
         """
         wanted = _seconds_of_day(clock)
         low, high = 0, len(self._lines) - 1

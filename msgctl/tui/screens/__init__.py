@@ -1,1 +1,1 @@
-"""One file a tab of the dashboard, and one a screen that opens above it."""
+"""The screens that open above the tabs, one module each."""

@@ -1,4 +1,4 @@
-"""Help on the tab that is on the screen, and on the keys that work everywhere."""
+"""Help on the current tab, and on the keys that work everywhere."""
 
 from typing import ClassVar
 
@@ -26,14 +26,14 @@ GLOBAL_KEYS = (
     ("q", "leave"),
 )
 MEANING_INDENT = 16
-"""Cells before a meaning; a name may have three fewer."""
+"""Cells before a meaning. A name has at most three cells fewer."""
 
 
 class HelpScreen(ModalScreen[None]):
-    """Opens above the tabs.
+    """The help screen.
 
     Args:
-        pane: the tab it is about.
+        pane: the tab that it describes.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -47,17 +47,17 @@ class HelpScreen(ModalScreen[None]):
         self._pane = pane
 
     def compose(self) -> ComposeResult:
-        """Lists of keys, and of words."""
+        """Compose the lists of keys and words."""
         with VerticalScroll(classes="dialog whole"):
             yield Static(id="keys", markup=False)
 
     def on_mount(self) -> None:
-        """Say how to leave."""
+        """Show how to close the screen."""
         self.query_one(VerticalScroll).border_title = "help"
         self.query_one(VerticalScroll).border_subtitle = "Esc back  j k scroll"
 
     def on_resize(self) -> None:
-        """Break the lines where the screen ends."""
+        """Wrap the lines at the new width."""
         width = self.query_one(VerticalScroll).scrollable_content_region.width
         pane, text = self._pane, Text()
         for title, entries in (
@@ -80,7 +80,7 @@ class HelpScreen(ModalScreen[None]):
         self.query_one("#keys", Static).update(text)
 
     def action_scroll(self, lines: int) -> None:
-        """Move the text."""
+        """Scroll the text."""
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
 

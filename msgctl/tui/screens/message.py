@@ -1,4 +1,4 @@
-"""One message, in full: where it is, how it came there, what was said around it."""
+"""One message in full: where it is, how it got there, and its conversation."""
 
 from typing import Any, ClassVar
 
@@ -19,15 +19,15 @@ from msgctl.tui.formatting import wrap_line
 from msgctl.tui.views.message_detail import message_lines, parse_rfc3339_ms
 
 NEARBY_EVENTS = 500
-"""Events of the ledger looked at, from either end."""
+"""Number of ledger events read after the acceptance, and from the end."""
 
 
 class MessageScreen(ModalScreen[None]):
-    """Opens above the tabs and follows the message until it is left.
+    """Shows a message and follows it until the screen is closed.
 
     Args:
-        dashboard_context: where the message is.
-        message_id: which one.
+        dashboard_context: the pipeline.
+        message_id: the message.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -48,19 +48,19 @@ class MessageScreen(ModalScreen[None]):
         self._lines: list[str] = []
 
     def compose(self) -> ComposeResult:
-        """One long text."""
+        """Compose one scrollable text."""
         with VerticalScroll(classes="dialog whole"):
             yield Static(id="story", markup=False)
 
     async def on_mount(self) -> None:
-        """Look at once, and again each interval."""
+        """Refresh now, and at each interval."""
         self.query_one(VerticalScroll).border_title = "message"
         self.query_one(VerticalScroll).border_subtitle = "Esc back  j k Space b g G scroll  c copy the id"
         await self.refresh_data()
         self.set_interval(self._dashboard_context.interval_s, self.refresh_data)
 
     async def refresh_data(self) -> None:
-        """Read the message and tell of it."""
+        """Read the message and show it."""
         try:
             found = await self._dashboard_context.context.get(Messages).show(self._message_id)
             turns = await self._dashboard_context.context.get(ConversationHistory).read(found["conversationId"])
@@ -70,7 +70,7 @@ class MessageScreen(ModalScreen[None]):
         self.draw()
 
     def draw(self) -> None:
-        """Show what was read, broken where the screen ends; titles are bold."""
+        """Show the text, wrapped at the width of the screen, with bold titles."""
         width = max(20, self.query_one(VerticalScroll).scrollable_content_region.width)
         story = Text()
         for line in self._lines:
@@ -80,22 +80,22 @@ class MessageScreen(ModalScreen[None]):
         self.query_one("#story", Static).update(story)
 
     def on_resize(self) -> None:
-        """Break the lines anew."""
+        """Wrap the lines at the new width."""
         self.draw()
 
     async def _events(self, found: dict[str, Any]) -> list[Event]:
-        """What a bounded look at the ledger finds: the events behind its acceptance, and the newest."""
+        """Return the events of the message among those after its acceptance and the newest ones."""
         ledger = Ledger(self._dashboard_context.context.redis)
         near = await ledger.read_after(f"{parse_rfc3339_ms(found['createdAt']) - 1}-0", NEARBY_EVENTS)
         events = {event.entry: event for event in [*near, *await ledger.read_newest(NEARBY_EVENTS)]}
         return [event for event in events.values() if event.message_id == self._message_id]
 
     def action_scroll(self, lines: int) -> None:
-        """Move the text."""
+        """Scroll the text."""
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
     def action_page(self, pages: int) -> None:
-        """Move the text by a screen."""
+        """Scroll the text by a screen."""
         scroll = self.query_one(VerticalScroll)
         scroll.scroll_relative(y=pages * max(1, scroll.size.height - 2), animate=False)
 

@@ -1,4 +1,4 @@
-"""The channels of delivery with what waits on each, and the breakers of the workflows."""
+"""The channels with their backlogs, and the circuit breakers of the workflows."""
 
 from typing import ClassVar
 
@@ -56,14 +56,14 @@ class ChannelsPane(Pane):
     ]
 
     def compose(self) -> ComposeResult:
-        """Two lists."""
+        """Compose two tables."""
         yield make_caption()
         yield Table(*CHANNEL_HEADINGS, id="channels")
         yield Table(*BREAKER_HEADINGS, id="breakers")
         yield make_detail()
 
     async def refresh_data(self, snapshot: Snapshot) -> None:
-        """Show the channels and the breakers that are not closed."""
+        """Show the channels, and the circuit breakers that are not closed."""
         partial = "+" * snapshot.backlog_is_partial
         more = (
             {}
@@ -98,11 +98,11 @@ class ChannelsPane(Pane):
         self.set_caption(f"{format_count(snapshot.undelivered)} to deliver in all; {closed}")
 
     def action_pause_channel(self) -> None:
-        """Pause the channel under the cursor, after a question."""
+        """Pause the channel under the cursor, after a confirmation."""
         self._pause_or_resume("pause")
 
     def action_resume_channel(self) -> None:
-        """Let it go on, after a question."""
+        """Resume the channel under the cursor, after a confirmation."""
         self._pause_or_resume("resume")
 
     @work

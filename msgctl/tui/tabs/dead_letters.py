@@ -1,4 +1,4 @@
-"""The dead letters: first by what went wrong, then one by one; replayed, dropped, edited."""
+"""The dead letters, in groups and one by one, to replay, drop, or edit."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import ClassVar
@@ -26,7 +26,7 @@ GROUP_HEADINGS = (
     ColumnHeading("what went wrong", 0),
 )
 ACTION_BATCH_SIZE = 50
-"""Dead letters that are replayed or dropped between two looks at the screen."""
+"""Dead letters that are replayed or dropped between two updates of the screen."""
 LETTER_HEADINGS = (
     ColumnHeading("mark", 4),
     ColumnHeading("id", 36, narrow=13),
@@ -62,10 +62,10 @@ class DeadLettersPane(Pane):
 
     found: NewestDeadLetters | None = None
     opened_signature: str | None = None
-    """The signature of the group whose letters are listed; None: the groups are."""
+    """The signature of the group whose dead letters are listed. None lists the groups."""
 
     def compose(self) -> ComposeResult:
-        """What was looked at, and one of two lists."""
+        """Compose the caption, and the tables of groups and dead letters."""
         self.marked: set[str] = set()
         yield make_caption()
         yield Table(*GROUP_HEADINGS, id="groups")
@@ -73,11 +73,11 @@ class DeadLettersPane(Pane):
         yield make_detail()
 
     def on_mount(self) -> None:
-        """The groups come first."""
+        """Show the groups first."""
         self.query_one("#letters").display = False
 
     async def refresh_data(self, snapshot: Snapshot) -> None:  # noqa: ARG002 - it has its own source
-        """Group the newest, and list what is opened."""
+        """Group the newest dead letters, and list those of the open group."""
         if self.dashboard_context.player:
             self.set_caption(NOT_RECORDED)
             return
@@ -86,7 +86,7 @@ class DeadLettersPane(Pane):
         self.show_groups()
 
     def show_groups(self) -> None:
-        """Show what is known."""
+        """Show the groups and the open group."""
         if self.found is None:
             return
         now = self.dashboard_context.clock() * 1000
@@ -113,7 +113,7 @@ class DeadLettersPane(Pane):
         self.show_details()
 
     def go_back(self) -> bool:
-        """Esc: from the letters back to the groups, then the marks away."""
+        """Handle Esc: return to the groups, or clear the marks."""
         if self.opened_signature is None:
             marked = bool(self.marked)
             self.marked.clear()
@@ -124,19 +124,19 @@ class DeadLettersPane(Pane):
 
     @on(Table.RowSelected, "#groups")
     def open_group(self, event: Table.RowSelected) -> None:
-        """Enter opens a group."""
+        """Open the group that was selected."""
         event.stop()
         self._open_group(self.query_one("#groups", Table).selected_key)
 
     def action_mark(self) -> None:
-        """Mark or unmark what is under the cursor, and go on to the next."""
+        """Mark or unmark the row under the cursor, and go to the next."""
         under = set(self._selected_ids())
         self.marked = self.marked - under if under <= self.marked else self.marked | under
         self.show_groups()
         self._active_table().action_cursor_down()
 
     def action_mark_all(self) -> None:
-        """Mark all that are listed; if they are, none."""
+        """Mark all listed rows, or unmark them if all are marked."""
         listed = {
             letter.message_id
             for signature, letters in (self.found.letters if self.found else {}).items()
@@ -147,16 +147,16 @@ class DeadLettersPane(Pane):
         self.show_groups()
 
     def action_replay(self) -> None:
-        """Replay, after a question."""
+        """Replay the chosen dead letters, after a confirmation."""
         self._confirm_and_run("replayed", self._replay)
 
     def action_drop(self) -> None:
-        """Drop, after a question."""
+        """Drop the chosen dead letters, after a confirmation."""
         self._confirm_and_run("dropped for good", self._drop)
 
     @work
     async def action_edit(self) -> None:
-        """Send the one letter under the cursor anew in other words."""
+        """Send an edited copy of the dead letter under the cursor."""
         ids = self._selected_ids()
         if self.refuse_if_read_only() or not ids:
             return
@@ -178,7 +178,7 @@ class DeadLettersPane(Pane):
 
     @work
     async def _confirm_and_run(self, done: str, act: Callable[[list[str]], AsyncIterator[str]]) -> None:
-        """Ask, then do it to each; what succeeded is unmarked as it goes, so that a second try repeats nothing."""
+        """Run an action after a confirmation. Each success is unmarked, so a second try does not repeat it."""
         ids = [*self.marked] or self._selected_ids()
         if self.refuse_if_read_only() or not ids:
             return
@@ -200,7 +200,7 @@ class DeadLettersPane(Pane):
         await self._reload()
 
     async def _replay(self, ids: list[str]) -> AsyncIterator[str]:
-        """Replay these, and name those that were."""
+        """Replay dead letters, and return the ids that were replayed."""
         done = [
             one.message_id
             async for one in self.dashboard_context.context.get(DeadLetters).replay(ids)
@@ -212,7 +212,7 @@ class DeadLettersPane(Pane):
             yield message_id
 
     async def _drop(self, ids: list[str]) -> AsyncIterator[str]:
-        """Drop these, and name those that are gone."""
+        """Drop dead letters, and return the ids that were dropped."""
         done = [
             message_id
             for message_id, gone in (await self.dashboard_context.context.get(DeadLetters).drop_many(ids)).items()
@@ -226,7 +226,7 @@ class DeadLettersPane(Pane):
         try:
             self.found = await self.dashboard_context.context.get(DeadLetterGrouper).group_newest()
         except MsgctlError:
-            return  # the banner says so at the next look
+            return  # the banner shows it at the next refresh
         self.show_groups()
 
     def _open_group(self, signature: str | None) -> None:

@@ -1,4 +1,4 @@
-"""The newest deliveries, and what became of each."""
+"""The newest deliveries and their outcomes."""
 
 from typing import ClassVar
 
@@ -41,13 +41,13 @@ class DeliveriesPane(Pane):
     )
 
     def compose(self) -> ComposeResult:
-        """What was looked at, and the list."""
+        """Compose the caption and the table."""
         yield make_caption()
         yield Table(*HEADINGS, newest_first=True)
         yield make_detail()
 
     async def refresh_data(self, snapshot: Snapshot) -> None:
-        """List the newest entries of the stream."""
+        """List the newest entries of the response stream."""
         if self.dashboard_context.player:
             self.set_caption(NOT_RECORDED)
             return

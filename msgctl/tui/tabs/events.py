@@ -1,4 +1,4 @@
-"""The ledger, following: what happened to any message, the newest at the end."""
+"""The ledger as it grows, with the newest event at the end."""
 
 from typing import ClassVar
 
@@ -34,7 +34,7 @@ class EventsPane(Pane):
     )
 
     def compose(self) -> ComposeResult:
-        """How much is shown, and the list."""
+        """Compose the caption and the table."""
         self._events: list[Event] = []
         self._following = True
         yield make_caption()
@@ -42,7 +42,7 @@ class EventsPane(Pane):
         yield make_detail()
 
     async def refresh_data(self, snapshot: Snapshot) -> None:  # noqa: ARG002 - it has its own source
-        """Show the last events; read only those that are new."""
+        """Show the last events. Only new events are read."""
         if self.dashboard_context.player:
             self.set_caption(NOT_RECORDED)
             return
@@ -65,7 +65,7 @@ class EventsPane(Pane):
 
     @on(Table.RowHighlighted)
     def update_following(self, event: Table.RowHighlighted) -> None:
-        """At the last row it follows, elsewhere it stays."""
+        """Follow new events while the cursor is in the last row."""
         self._following = event.cursor_row >= event.data_table.row_count - 1
 
 

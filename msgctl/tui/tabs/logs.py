@@ -1,4 +1,4 @@
-"""The end of the daemons' log file, where there is one on this machine."""
+"""The end of the daemons' log file, if this machine has one."""
 
 import asyncio
 import re
@@ -24,10 +24,10 @@ HEADINGS = (
     ColumnHeading("what", 0),
 )
 TEXT_LINE_PATTERN = re.compile(r"(\d{4}-\S+) \[(\w+) *\] (.+?)(?: {2,}(.*)| ((?:\w+=).*)|)$")
-"""A line of `logs.format = "text"`: moment, level, what happened, and facts, which hold no blank or are quoted."""
+"""A line of `logs.format = "text"`: time, level, event, and fields. Values with spaces are quoted."""
 FACT_PATTERN = re.compile(r"(\w+)=('[^']*'|\"[^\"]*\"|\S+)")
 COLUMN_FIELDS = {"timestamp", "level", "daemon", "messageId", "event"}
-"""Facts of a line that stand in columns of their own."""
+"""Fields of a line that have their own columns."""
 
 
 class LogsPane(Pane):
@@ -42,7 +42,7 @@ class LogsPane(Pane):
     )
 
     def compose(self) -> ComposeResult:
-        """Which file, and its end."""
+        """Compose the caption and the table."""
         yield make_caption()
         yield Table(*HEADINGS)
         yield make_detail()
@@ -68,7 +68,7 @@ class LogsPane(Pane):
 
 
 def message_id_of(line: str) -> str:
-    """The message that a line of the log is about; empty if it is about none."""
+    """Return the message id in a log line, or an empty text."""
     return str(_parse_line(line).get("messageId", ""))
 
 
@@ -85,7 +85,7 @@ def _row(line: str) -> TableRow:
 
 
 def _parse_line(line: str) -> dict[str, Any]:
-    """What a line of either format says; of another one, nothing."""
+    """Parse a line of either format. A line of another format has no fields."""
     try:
         return msgspec.json.decode(line, type=dict[str, Any])
     except msgspec.MsgspecError:

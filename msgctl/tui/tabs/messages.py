@@ -1,4 +1,4 @@
-"""The messages, by filter."""
+"""The messages, with a filter."""
 
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ from msgctl.tui.widgets.table import HIDDEN_WIDTH, ColumnHeading, Table, TableRo
 
 MAX_ROWS = 200
 MAX_READ = 600
-"""Messages that one search reads at most."""
+"""Maximum number of messages that one search reads."""
 HEADINGS = (
     ColumnHeading("id", 36, narrow=13),
     ColumnHeading("state", 9),
@@ -51,20 +51,20 @@ class MessagesPane(Pane):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "filter", "Filter", key_display="/")]
 
     applied_filter = ""
-    """The filter that is applied; what is being typed is not yet."""
+    """The filter that is applied, without text that is still being typed."""
 
     def compose(self) -> ComposeResult:
-        """A filter that is there when it is used, what was looked at, and the list."""
+        """Compose the filter, the caption, and the table."""
         yield Input(placeholder=FILTER_HINT, id="filter")
         yield make_caption()
         yield Table(*HEADINGS, newest_first=True)
 
     def on_mount(self) -> None:
-        """The filter is hidden until it is asked for."""
+        """Hide the filter until it is used."""
         self.query_one(Input).display = False
 
     async def refresh_data(self, snapshot: Snapshot) -> None:  # noqa: ARG002 - it has its own source
-        """List what answers to the filter."""
+        """List the messages that match the filter."""
         if self.dashboard_context.player:
             self.set_caption(NOT_RECORDED)
             return
@@ -86,30 +86,30 @@ class MessagesPane(Pane):
         )
 
     def filter_by(self, text: str) -> None:
-        """Set the filter."""
+        """Apply a filter."""
         self.applied_filter = text
         field = self.query_one(Input)
         field.value = text
         field.display = bool(text)
 
     def go_back(self) -> bool:
-        """Esc takes the filter away."""
+        """Handle Esc: remove the filter."""
         field = self.query_one(Input)
         if not field.display:
             return False
         self.filter_by("")
         self.focus_first()
-        return True  # the app looks again
+        return True  # the app refreshes
 
     def action_filter(self) -> None:
-        """Ask for a filter."""
+        """Open the filter."""
         field = self.query_one(Input)
         field.display = True
-        self.screen.set_focus(field)  # at once: what is typed next belongs to it
+        self.screen.set_focus(field)  # immediately, because the next key belongs to it
 
     @on(Input.Submitted)
     def apply_filter(self, event: Input.Submitted) -> None:
-        """Enter in the filter goes to the list."""
+        """Apply the filter that was entered, and focus the table."""
         event.stop()
         self.filter_by(event.value.strip())
         self.focus_first()

@@ -1,4 +1,4 @@
-"""The overview: priorities, throughput, and everything that may be wrong, on one screen."""
+"""The overview: priorities, throughput, and problems, on one screen."""
 
 from typing import ClassVar
 
@@ -47,7 +47,7 @@ class OverviewPane(Pane):
     )
 
     def compose(self) -> ComposeResult:
-        """Priorities above, chart and facts below."""
+        """Compose the priorities above, the chart and the status below."""
         yield Table(*HEADINGS, id="priorities")
         with Horizontal(id="below"):
             yield ThroughputChart(id="chart", markup=False)
@@ -60,7 +60,7 @@ class OverviewPane(Pane):
         table = self.query_one(Table)
         width = (
             max(1, table.flexible_width // BUCKET_COUNT) * BUCKET_COUNT
-        )  # a whole number of cells a bucket: bars of even width
+        )  # a whole number of cells for each bucket, for even bars
         table.show_rows(_row(row, peak, width) for row in snapshot.priorities)
         self.query_one(ThroughputChart).show_counts(snapshot.answered, snapshot.failed)
         said = self.query_one("#facts", Static)

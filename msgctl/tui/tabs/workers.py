@@ -1,4 +1,4 @@
-"""The workers that are alive, and what each has in hand."""
+"""The live workers and the messages that they run."""
 
 from typing import ClassVar
 
@@ -32,13 +32,13 @@ class WorkersPane(Pane):
     )
 
     def compose(self) -> ComposeResult:
-        """A list."""
+        """Compose the table."""
         yield make_caption()
         yield Table(*HEADINGS)
         yield make_detail()
 
     async def refresh_data(self, snapshot: Snapshot) -> None:
-        """Show the snapshot's workers."""
+        """Show the workers of the snapshot."""
         self.query_one(Table).show_rows(
             TableRow(
                 one.name,

@@ -1,4 +1,4 @@
-"""The story of one message as lines of text: nothing here draws."""
+"""A message in full, as lines of text."""
 
 import json
 from datetime import datetime
@@ -10,16 +10,16 @@ from msgctl.tui.formatting import format_time, mask_secrets, sanitize
 from msgctl.tui.views.timeline import format_time_ms, timeline_lines
 
 NEARBY_TURNS = 6
-"""Utterances shown before and after the message."""
+"""Turns shown before and after the message."""
 
 
 def message_lines(found: dict[str, Any], turns: list[Turn], events: list[Event]) -> list[str]:
-    """Everything known of a message; what stands in no column is the title of a part.
+    """Return the lines about a message. A line without indentation is a title.
 
     Args:
-        found: the message, as `Messages.show` answers it.
+        found: the message, as `Messages.show` returns it.
         turns: its conversation, oldest first.
-        events: what the ledger knows of it, oldest first.
+        events: its events in the ledger, oldest first.
     """
     accepted = parse_rfc3339_ms(found["createdAt"])
     parts = [
@@ -80,7 +80,7 @@ def _delivery(record: dict[str, Any] | None) -> list[str]:
 
 def _payload(found: dict[str, Any]) -> list[str]:
     payload = mask_secrets({"message": found["message"], "channelMetadata": found["channelMetadata"]})
-    text = json.dumps(payload, ensure_ascii=False, indent=2).replace("\\\\u", "\\u")  # they are escaped already
+    text = json.dumps(payload, ensure_ascii=False, indent=2).replace("\\\\u", "\\u")  # already escaped
     return [f"  {line}" for line in text.splitlines()]
 
 
@@ -108,7 +108,7 @@ def _events(events: list[Event]) -> list[str]:
 
 
 def parse_rfc3339_ms(text: str) -> int:
-    """Unix milliseconds of an RFC 3339 time; 0 if it is none."""
+    """Return the Unix milliseconds of an RFC 3339 time, or 0 if it is invalid."""
     try:
         return round(datetime.fromisoformat(text).timestamp() * 1000)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the overview says in words: health, workers, answer times, channels, breakers."""
+"""The status lines of the overview: health, workers, answer times, channels, and circuit breakers."""
 
 from msgctl.domain.times import format_duration
 from msgctl.operations.dashboard.snapshot import BreakerRow, ChannelRow, Snapshot
@@ -6,11 +6,11 @@ from msgctl.tui.formatting import format_count, sanitize
 
 
 def status_lines(snapshot: Snapshot, *, compact: bool = False) -> list[str]:
-    """Health with its reasons, answer times, channels, breakers and workers, a line each; trouble comes first.
+    """Return lines on health, answer times, channels, circuit breakers, and workers, with problems first.
 
     Args:
-        snapshot: of the pipeline.
-        compact: leave what may be short, short.
+        snapshot: the snapshot of the pipeline.
+        compact: shorten lines where possible.
     """
     stopped = [row for row in snapshot.channels if row.state != "open"]
     lines = [
@@ -26,18 +26,18 @@ def status_lines(snapshot: Snapshot, *, compact: bool = False) -> list[str]:
 
 
 def channel_state(row: ChannelRow) -> str:
-    """In words: trouble in capitals, with its reason."""
+    """Return the state of a channel. A problem is in capitals, with its reason."""
     reason = f" ({row.reason})" if row.reason else ""
     return row.state if row.state == "open" else f"{row.state.upper()}{reason}"
 
 
 def breaker_state(row: BreakerRow) -> str:
-    """In words, trouble in capitals."""
+    """Return the state of a circuit breaker. A problem is in capitals."""
     return f"OPEN for {format_duration(row.seconds)}" if row.seconds else "HALF-OPEN, probing"
 
 
 def slots_gauge(used: int, slots: int | None) -> str:
-    """Slots in use as a bar of five and as numbers."""
+    """Return the slots in use, as a bar of five and as numbers."""
     if not slots:
         return f"{used}/?"
     filled = min(5, -(-used * 5 // slots))

@@ -1,4 +1,4 @@
-"""The six steps of a message as a timeline: where it is, when each step began and how long it took."""
+"""The six steps of a message as a timeline, with the start and the duration of each."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from msgctl.tui.formatting import format_time
 
 
 def timeline_lines(found: dict[str, Any], events: list[Event], accepted: int) -> list[str]:
-    """From acceptance to the end, a line each.
+    """Return one line for each step from acceptance to the end.
 
     Args:
-        found: the message, as `Messages.show` answers it.
-        events: what the ledger knows of it, oldest first; without its last claim no step has a time.
-        accepted: Unix milliseconds.
+        found: the message, as `Messages.show` returns it.
+        events: its events in the ledger, oldest first. Without its last claim, no step has a time.
+        accepted: its acceptance, in Unix milliseconds.
     """
     claim = next((event for event in reversed(events) if event.what == "claimed"), None)
     lines = [f"  {format_time_ms(accepted)}  accepted"]
@@ -45,7 +45,7 @@ def _steps(found: dict[str, Any], times: dict[str, tuple[int, int]]) -> list[str
 
 
 def _times(claim: Event | None, events: list[Event]) -> dict[str, tuple[int, int]]:
-    """When each step of the last run began, and how many milliseconds it took."""
+    """Return when each step of the last run began, and how many milliseconds it took."""
     if claim is None:
         return {}
     steps = next(
@@ -64,5 +64,5 @@ def _run(event: Event) -> str:
 
 
 def format_time_ms(milliseconds: int) -> str:
-    """A time of day to the millisecond, in UTC."""
+    """Format a time of day in UTC with milliseconds."""
     return f"{format_time(milliseconds)}.{milliseconds % 1000:03}" if milliseconds else "-"

@@ -1,1 +1,1 @@
-"""The dashboard in a browser: each page is a dashboard of its own, run beside this server and shown through it."""
+"""The dashboard in a browser. Each page runs its own dashboard as a child process of this server."""

@@ -1,4 +1,4 @@
-"""Where the browser's dashboard listens, whom it lets in, and what it runs."""
+"""The endpoint of the web dashboard: its address, its token, and the command that it runs."""
 
 import ipaddress
 import secrets
@@ -12,36 +12,36 @@ TOKEN_COOKIE = "msgctl_dash"  # noqa: S105 - the name of a cookie
 
 
 class WebEndpoint(NamedTuple):
-    """An address and its key."""
+    """An address and its token."""
 
     host: str
     port: int
     token: str
-    """What a browser must show once; empty: everybody of this machine may look."""
+    """The token that a browser must present once. Empty admits every user of this machine."""
 
     @property
     def url(self) -> str:
-        """The address without the token."""
+        """Return the URL without the token."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
     @property
     def login_url(self) -> str:
-        """The address to open in a browser."""
+        """Return the URL to open in a browser."""
         return f"{self.url}/?token={self.token}" if self.token else f"{self.url}/"
 
     def matches_token(self, token: str | None) -> bool:
-        """Whether this is the token; it takes the same time for every wrong one."""
+        """Return whether a token is correct, in constant time."""
         return secrets.compare_digest((token or "").encode(), self.token.encode())
 
     def is_own_host(self, host: str) -> bool:
-        """Whether a Host header names this place; on loopback another name is a trick with DNS."""
+        """Return whether a Host header names this endpoint. On loopback, another name indicates DNS rebinding."""
         name = urlsplit(f"//{host}").hostname or ""
         return not is_loopback(self.host) or name == "localhost" or is_loopback(name)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's own."""
+    """Return whether an address is a loopback address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -49,11 +49,11 @@ def is_loopback(host: str) -> bool:
 
 
 def dashboard_command(config: Path | None, flags: list[str]) -> str:
-    """The shell's command for one dashboard.
+    """Return the shell command of one dashboard.
 
     Args:
-        config: the configuration file, if one was named.
-        flags: of `msgctl dash`.
+        config: the configuration file, if one was given.
+        flags: options of `msgctl dash`.
     """
     words = [sys.executable, "-m", "msgctl", *([f"--config={config.resolve()}"] if config else []), "dash", *flags]
     return shlex.join(words)

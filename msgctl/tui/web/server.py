@@ -1,7 +1,7 @@
-"""The web server: textual-serve's bridge between browser and dashboard, behind our own door and page.
+"""The web server: the bridge of textual-serve between browser and dashboard, with our own page and access check.
 
-textual-serve's own page asks Google for a font, so it is not used. What is served comes from this package and from
-textual-serve's, and the browser is told to load nothing else.
+The page of textual-serve loads a font from Google, so it is not used. All files come from this package and from
+textual-serve, and a security policy stops the browser from loading anything else.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from msgctl.tui.web.endpoint import TOKEN_COOKIE, WebEndpoint
 
 try:
     from textual_serve.server import Server
-except ImportError:  # it comes with the extra `web`
-    Server = None  # type: ignore[assignment,misc]  # asked about before it is used
+except ImportError:  # part of the extra `web`
+    Server = None  # type: ignore[assignment,misc]  # checked before use
 
 ASSETS_DIR = Path(__file__).parent
 SECURITY_HEADERS = {
@@ -39,13 +39,13 @@ def serve(endpoint: WebEndpoint, command: str, *, on_ready: Callable[[str], None
     """Serve until Ctrl-C or SIGTERM.
 
     Args:
-        endpoint: where, and for whom.
-        command: the shell's command for one dashboard.
-        on_ready: hears the address to open.
+        endpoint: the address and the token.
+        command: the shell command of one dashboard.
+        on_ready: is called with the URL to open.
 
     Raises:
         ConfigurationError: textual-serve is not installed.
-        Unavailable: the port is taken.
+        Unavailable: the port is in use.
     """
     if Server is None:
         raise ConfigurationError('A browser needs the extra "web": pip install "msgctl[web]"')
@@ -75,7 +75,7 @@ async def _serve(endpoint: WebEndpoint, command: str, on_ready: Callable[[str], 
 
 
 def make_app(endpoint: WebEndpoint, command: str) -> web.Application:
-    """The routes: our page and style, textual-serve's script, fonts and socket."""
+    """Return the application with our page and style, and the script, fonts, and socket of textual-serve."""
     bridge: Any = Server(command, host=endpoint.host, port=endpoint.port, title="msgctl")
     app = web.Application(middlewares=[_access_middleware(endpoint)])
     app.add_routes(
@@ -91,7 +91,7 @@ def make_app(endpoint: WebEndpoint, command: str) -> web.Application:
 
 
 def _access_middleware(endpoint: WebEndpoint) -> Any:
-    """Let in whom `place` lets in; a page of another site never."""
+    """Return middleware that admits the browsers of `place`, and no page of another site."""
 
     @web.middleware
     async def enter(request: web.Request, handler: WebHandler) -> web.StreamResponse:

@@ -1,1 +1,1 @@
-"""The dashboard's own widgets."""
+"""The widgets of the dashboard."""

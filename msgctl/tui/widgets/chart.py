@@ -1,4 +1,4 @@
-"""Two line charts in dots: what was answered and what died in each bucket of the last five minutes."""
+"""Two line charts in Braille dots: completed and dead messages in each bucket of the last five minutes."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,17 @@ LABEL_WIDTH = 7
 """Cells left of the axis."""
 MIN_HEIGHT = 8
 BRAILLE_DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
-"""Braille's bits: of the left and of the right column of a cell, from its top."""
+"""The Braille bits of the left and the right column of a cell, from the top."""
 BRAILLE_BLANK = 0x2800
 
 
 class ThroughputChart(Static):
-    """Draws throughput above and dead letters below, each on an axis of its own."""
+    """Draws throughput above and dead letters below, each on its own axis."""
 
     def show_counts(self, answered: list[int], failed: list[int]) -> None:
-        """Show these counts, oldest first.
+        """Show counts, oldest first.
 
-        The last bucket is still filling and would look like a fall: it is counted, not drawn.
+        The last bucket is not complete and would look like a drop, so it is counted but not drawn.
         """
         width, height = self.size.width - LABEL_WIDTH - 1, self.size.height
         if width > LABEL_WIDTH and height >= MIN_HEIGHT:
@@ -46,7 +46,7 @@ def _label_axis(rows: list[str], top: str) -> list[str]:
 
 
 def plot_line(values: Sequence[int], top: int, width: int, height: int) -> list[str]:
-    """The values as a line of dots, two to a cell across and four down; `top` is the value at the upper edge."""
+    """Draw values as a line of dots, two across and four down in each cell. `top` is the value of the edge."""
     across, down = 2 * width, 4 * height
     cells = [[BRAILLE_BLANK] * width for _ in range(height)]
     before = None
@@ -60,12 +60,12 @@ def plot_line(values: Sequence[int], top: int, width: int, height: int) -> list[
 
 
 def _interpolate(values: Sequence[int], share: float) -> float:
-    """The value at a share, 0 to 1, of the way along them."""
+    """Return the value at a position, from 0 at the first value to 1 at the last."""
     place = share * (len(values) - 1)
     left = min(int(place), len(values) - 2)
     return values[left] + (values[left + 1] - values[left]) * (place - left)
 
 
 def stretch_values(values: list[int], width: int) -> list[int]:
-    """The values over so many cells, each as often as fits."""
+    """Spread values over a number of cells, each as often as it fits."""
     return [values[place * len(values) // width] for place in range(width)]

@@ -1,4 +1,4 @@
-"""What asks before harm is done, and what asks for a text."""
+"""Dialogs: a confirmation, and a text editor."""
 
 from typing import ClassVar
 
@@ -13,10 +13,10 @@ from msgctl.tui.formatting import sanitize
 
 
 class ConfirmDialog(ModalScreen[bool]):
-    """Asks whether to go on; only `y` or its button says yes.
+    """Asks for a confirmation. Only `y` or its button confirms.
 
     Args:
-        question: what is about to happen, with its number.
+        question: what is about to happen, with the number of things it concerns.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -29,7 +29,7 @@ class ConfirmDialog(ModalScreen[bool]):
         self._question = question
 
     def compose(self) -> ComposeResult:
-        """The question, with "no" as what Enter means."""
+        """Compose the question, with "no" as the default."""
         with Vertical(classes="dialog"):
             yield Static(sanitize(self._question), markup=False)
             with Horizontal():
@@ -38,20 +38,20 @@ class ConfirmDialog(ModalScreen[bool]):
 
     @on(Button.Pressed)
     def press(self, event: Button.Pressed) -> None:
-        """A button is an answer."""
+        """Answer with a button."""
         self.dismiss(event.button.id == "yes")
 
     def action_answer(self, answer: bool) -> None:  # noqa: FBT001 - the answer itself
-        """A key is an answer."""
+        """Answer with a key."""
         self.dismiss(answer)
 
 
 class EditDialog(ModalScreen[str | None]):
-    """Lets a text be edited; None if it was left alone.
+    """Edits a text. Returns None if it was cancelled.
 
     Args:
         title: what the text is.
-        text: as it is now.
+        text: the current text.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -65,7 +65,7 @@ class EditDialog(ModalScreen[str | None]):
         self._text = text
 
     def compose(self) -> ComposeResult:
-        """A title that names the keys, and the text."""
+        """Compose a title with the keys, and the text."""
         with Vertical(classes="dialog tall"):
             yield Static(
                 f"{sanitize(self._title)}\nCtrl-S sends it anew with this text, Esc leaves it.", markup=False
@@ -73,9 +73,9 @@ class EditDialog(ModalScreen[str | None]):
             yield TextArea(sanitize(self._text, keep="\n\t"))
 
     def action_done(self) -> None:
-        """Give the text back."""
+        """Return the text."""
         self.dismiss(self.query_one(TextArea).text)
 
     def action_leave(self) -> None:
-        """Change nothing."""
+        """Cancel the edit."""
         self.dismiss(None)

@@ -1,4 +1,4 @@
-"""The lines on top of every tab: where we are, how it stands, and what is in trouble."""
+"""The lines above each tab: place, counts, health, and problems."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ STATE_NAMES = ("waiting", "active", "completed", "failed", "delayed", "paused")
 
 
 class StatusHeader(Static):
-    """Two lines: place and time; the six counts and the health."""
+    """Two lines: place and time, then the six counts and the health."""
 
     def __init__(self, dashboard_context: DashboardContext) -> None:
         where = "a recording" if dashboard_context.player else describe_redis(dashboard_context.settings)
@@ -23,7 +23,7 @@ class StatusHeader(Static):
         self._dashboard_context = dashboard_context
 
     def show_snapshot(self, snapshot: Snapshot, *, frozen: bool) -> None:
-        """Show a snapshot's summary."""
+        """Show the summary of a snapshot."""
         desk = self._dashboard_context
         flags = [
             *(["FROZEN (p)"] if frozen else []),
@@ -45,18 +45,18 @@ def _counts(stats: Stats | None, shape: Callable[[float], str]) -> str:
 
 
 class ProblemBanner(Static):
-    """A line that is there while something the pipeline needs is gone."""
+    """A line that is visible while a dependency is unavailable."""
 
     def __init__(self) -> None:
         super().__init__("", id="banner", markup=False)
         self.display = False
 
     def show_problems(self, troubles: list[str], *, last_good: float | None, now: float) -> None:
-        """Name what is gone and when it was last seen well; none hides the banner.
+        """Show problems and the time of the last complete refresh. Without problems the banner is hidden.
 
         Args:
-            troubles: a sentence each.
-            last_good: Unix seconds of the last whole look; None: there was none.
+            troubles: the problems, one sentence each.
+            last_good: Unix seconds of the last complete refresh. None if there was none.
             now: Unix seconds.
         """
         self.display = bool(troubles)

@@ -1,4 +1,4 @@
-"""What every tab is: a body that looks at the pipeline when it is on the screen, and help on its keys."""
+"""The base class of tabs: content that is refreshed while it is shown, and help on its keys."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,53 +17,53 @@ NOT_RECORDED = "A recording holds the overview, the workers and the channels; th
 
 
 class Pane(Vertical):
-    """A tab's content.
+    """The content of a tab.
 
     Args:
-        dashboard_context: what it looks at.
-        id: as of every widget, the tab's name.
+        dashboard_context: the data sources and rules.
+        id: the name of the tab, as for every widget.
     """
 
     LABEL: ClassVar[str] = ""
-    """The tab's name on the screen."""
+    """The name of the tab on the screen."""
     SUMMARY: ClassVar[str] = ""
-    """What is seen there, for the palette and the help."""
+    """What the tab shows, for the palette and the help."""
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = ()
-    """Keys of its own and what they do, for the help."""
+    """Its own keys and what they do, for the help."""
     GLOSSARY: ClassVar[tuple[tuple[str, str], ...]] = ()
-    """Words that stand in it and what they mean, for the help."""
+    """Words in the tab and what they mean, for the help."""
 
     def __init__(self, dashboard_context: "DashboardContext", *, id: str) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id)
         self.dashboard_context = dashboard_context
 
     async def refresh_data(self, snapshot: "Snapshot") -> None:
-        """Show what is true now; called each interval while the tab is on the screen.
+        """Show current data. It is called at each interval while the tab is shown.
 
         Args:
-            snapshot: the overview of this instant.
+            snapshot: the current overview.
 
         Raises:
             RedisUnavailable: Redis does not answer.
         """
 
     def focus_first(self) -> None:
-        """Put the focus where the keys are meant for."""
+        """Focus the widget that the keys are for."""
         for widget in self.query("Table, TextArea"):
             if widget.display:
-                self.screen.set_focus(widget)  # at once: what is typed next belongs to it
+                self.screen.set_focus(widget)  # immediately, because the next key belongs to it
                 return
 
     def set_caption(self, text: str) -> None:
-        """Show a line above the body: what is listed, and how far was looked."""
+        """Show a line above the content: what is listed, and how much was read."""
         self.query_one(".caption", Static).update(sanitize(text))
 
     def go_back(self) -> bool:
-        """Esc: go back one level inside the tab; False if there is none."""
+        """Handle Esc: go back one level within the tab. Return False if there is none."""
         return False
 
     def refuse_if_read_only(self) -> bool:
-        """Whether nothing may be changed here; says so."""
+        """Return whether changes are disabled, and show a notice if so."""
         refused = self.dashboard_context.read_only or self.dashboard_context.player is not None
         if refused:
             self.notify("This dashboard is read-only.", severity="warning")
@@ -71,17 +71,17 @@ class Pane(Vertical):
 
     @on(Table.RowHighlighted)
     def show_details(self) -> None:
-        """Tell below the tables what the row under the cursor had no room for."""
+        """Show the full text of the row under the cursor below the tables."""
         tables = sorted((table for table in self.query(Table) if table.display), key=lambda one: not one.has_focus)
         for line in self.query(".detail").results(Static):
             line.update(sanitize(tables[0].detail) if tables else "")
 
 
 def make_caption() -> Static:
-    """The line that `Pane.set_caption` writes."""
+    """Return the line that `Pane.set_caption` writes."""
     return Static("", classes="caption", markup=False)
 
 
 def make_detail() -> Static:
-    """The lines that `Pane.show_details` writes."""
+    """Return the lines that `Pane.show_details` writes."""
     return Static("", classes="detail", markup=False)

@@ -1,4 +1,4 @@
-"""A table whose rows are patched in place: what did not change is not drawn again, and the cursor stays put."""
+"""A table whose rows are updated in place: unchanged cells are not redrawn, and the cursor keeps its row."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -13,34 +13,34 @@ from msgctl.tui.formatting import plain_text, sanitize
 
 MIN_COLUMN_WIDTH = 8
 FULL_WIDTH = 118
-"""Cells from which on a table shows everything in full."""
+"""The width in cells from which a table shows all columns in full."""
 HIDDEN_WIDTH = -1
-"""The width of a column that is not shown."""
+"""The width of a hidden column."""
 
 
 class ColumnHeading(NamedTuple):
-    """One column."""
+    """A column."""
 
     label: str
     width: int
-    """Cells; 0 takes what the others leave."""
+    """Cells. 0 takes the remaining width."""
     right: bool = False
-    """Numbers stand at the right."""
+    """Whether it is aligned right, as numbers are."""
     narrow: int | None = None
-    """Cells where the table has less than `ROOMY`, or `HIDDEN`; None makes no difference."""
+    """Cells in a table narrower than `FULL_WIDTH`, or `HIDDEN_WIDTH`. None keeps `width`."""
 
     def width_for(self, width: int) -> int:
-        """Its cells in a table of so many."""
+        """Return its width in a table of a given width."""
         return self.width if self.narrow is None or width >= FULL_WIDTH else self.narrow
 
 
 class TableRow(NamedTuple):
-    """One row: the key by which the cursor finds it again, and its cells."""
+    """A row: the key that identifies it, and its cells."""
 
     key: str
     cells: Sequence[object]
     detail: str = ""
-    """Told in full below the table while the cursor is on the row; empty: its last cell."""
+    """The full text shown below the table while the cursor is on the row. Empty means its last cell."""
 
 
 class Table(DataTable[Text]):
@@ -48,8 +48,8 @@ class Table(DataTable[Text]):
 
     Args:
         headings: its columns.
-        id: as of every widget.
-        newest_first: at the first row the cursor stays there, so that what is new is seen, not pushed away by it.
+        id: as for every widget.
+        newest_first: whether a cursor in the first row stays there when new rows are added above.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -73,30 +73,30 @@ class Table(DataTable[Text]):
         self._headings = headings
         self._newest_first = newest_first
         self._visible_columns: list[int] = []
-        """Which of the headings are shown."""
+        """The headings that are shown."""
         self._current_rows: list[TableRow] = []
         self._drawn_cells: list[list[str]] = []
         self._choose_columns(FULL_WIDTH)
 
     @property
     def selected_row(self) -> TableRow | None:
-        """The row under the cursor."""
+        """Return the row under the cursor."""
         return self._current_rows[self.cursor_row] if 0 <= self.cursor_row < len(self._current_rows) else None
 
     @property
     def selected_key(self) -> str | None:
-        """The key of the row under the cursor."""
+        """Return the key of the row under the cursor."""
         return self.selected_row.key if self.selected_row else None
 
     @property
     def detail(self) -> str:
-        """All of what the row under the cursor may have had no room for."""
+        """Return the full text of the row under the cursor."""
         row = self.selected_row
         text = (row.detail or str(row.cells[-1])) if row else ""
         return "" if text == "-" else text
 
     def show_rows(self, rows: Iterable[TableRow]) -> None:
-        """Make the table show these rows, touching only the cells that differ; the cursor follows its row."""
+        """Show rows and update only the cells that differ. The cursor follows its row."""
         wanted = list(rows)
         chosen, before = self.selected_key, self.cursor_row
         for place, row in enumerate(wanted):
@@ -128,7 +128,7 @@ class Table(DataTable[Text]):
         return cell
 
     def _choose_columns(self, width: int) -> None:
-        """Choose the columns for a table of so many cells; other columns than before are filled anew."""
+        """Choose the columns for a width, and refill the table if they change."""
         places = [
             place for place, heading in enumerate(self._headings) if heading.width_for(width) != HIDDEN_WIDTH
         ]
@@ -145,8 +145,8 @@ class Table(DataTable[Text]):
         self.move_cursor(row=cursor)
 
     def on_resize(self, event: Resize) -> None:
-        """Fit the columns, and give the one without a width what the others leave."""
-        width = event.size.width - 1  # the scroll bar
+        """Choose the columns, and give the flexible one the remaining width."""
+        width = event.size.width - 1  # for the scroll bar
         self._choose_columns(width)
         widths = {place: self._headings[place].width_for(width) for place in self._visible_columns}
         self.flexible_width = max(
