@@ -24,6 +24,9 @@ class GatewaySettings(Section):
     """Seconds without a sign of life after which the sockets of a gateway count as gone."""
     max_body: Annotated[int, Field(ge=1024, le=1_048_576)] = 65_536
     """The largest request body or WebSocket frame, in bytes."""
+    max_reply_frame: Annotated[int, Field(ge=16_384, le=67_108_864)] = 1_048_576
+    """The largest frame with a reply, in bytes. A longer text is cut or refused as `[reply] overflow` says.
+    Clients must accept frames of this size: many close the socket (1009) above 1 MiB."""
     max_queued_frames: Count = 256
     """Frames that may wait for a slow client before its socket is closed (4408)."""
     send_timeout: Seconds = 5.0

@@ -9,7 +9,7 @@ from msgctl.domain.messages import ReplyFormat
 
 
 class ReplySettings(Section):
-    """The text of replies on WhatsApp, Telegram, and added channels. Web and API clients get it as it is."""
+    """The text of replies on WhatsApp, Telegram, and added channels. Clients of web and API get it as it is."""
 
     format: ReplyFormat = "auto"
     """What happens to the Markdown that agents write. `auto` renders it as the channel shows it, `plain` removes
@@ -19,6 +19,6 @@ class ReplySettings(Section):
     through Twilio."""
     overflow: Literal["cut", "refuse"] = "cut"
     """What happens to a longer reply. `cut` sends its beginning with `closing` behind it. `refuse` sends nothing,
-    and the delivery fails with `reply_too_long`."""
+    and the delivery fails with `reply_too_long`. On a socket it applies above `gateway.max_reply_frame`."""
     closing: str = Field("[…]", max_length=200)
     """The word behind a reply that was cut. Empty: none."""

@@ -21,6 +21,7 @@ from daemons.gateway.ws.close_codes import (
     CLOSE_UNAUTHORIZED,
 )
 from daemons.gateway.ws.connection import WebSocketConnection
+from daemons.gateway.ws.frames import FrameLimit
 from daemons.gateway.ws.hub import Hub
 from daemons.gateway.ws.protocol import FORCE_CLOSE_EXTENSION
 from daemons.gateway.ws.session import ChatSession
@@ -127,7 +128,16 @@ class ChatEndpoint:
             log.info("WebSocket closed", socketId=connection.socket_id, code=code)
 
     def _connection(self, claims: Claims, scope: Scope, send: Send) -> WebSocketConnection:
-        session = ChatSession(f"ws-{uuid.uuid4()}", self._texts, remembered=2 * self._settings.history.replies)
+        session = ChatSession(
+            f"ws-{uuid.uuid4()}",
+            self._texts,
+            remembered=2 * self._settings.history.replies,
+            frame_limit=FrameLimit(
+                self._settings.gateway.max_reply_frame,
+                self._settings.reply.overflow,
+                self._settings.reply.closing,
+            ),
+        )
         return WebSocketConnection(
             session,
             claims,

@@ -1,10 +1,13 @@
 """The frames of the WebSocket in both directions, `{"type": …, "data": {…}}`."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from msgctl.channels.text.splitter import CLOSING, Overflow, split
+from msgctl.channels.text.units import utf8_bytes
 from msgctl.domain.messages import DEFAULT_PRIORITY, Identifier, MessageText, Priority, Response, WireStruct
 from msgctl.intake.accept import AgentId
 
@@ -48,6 +51,9 @@ class PingFrame(_ClientRecord, kw_only=True, frozen=True, tag="ping", tag_field=
     data: dict[str, Any] | None = None
 
 
+MIN_TEXT_BYTES = 1024
+"""Bytes of a frame that must be left for text; a reply with other fields that large is refused."""
+
 client_frame_decoder = msgspec.json.Decoder(MessageFrame | ResumeFrame | PingFrame)
 
 
@@ -71,6 +77,8 @@ class ReplyData(WireStruct, kw_only=True, frozen=True):
     metadata: ReplyMetadata
     seq: int | UnsetType = UNSET
     """Absent in an external response."""
+    truncated: bool | UnsetType = UNSET
+    """Present if the text was cut to fit the frame."""
 
 
 class ErrorData(WireStruct, kw_only=True, frozen=True):
@@ -79,6 +87,26 @@ class ErrorData(WireStruct, kw_only=True, frozen=True):
     code: str
     message: str
     message_id: str | UnsetType = UNSET
+    seq: int | UnsetType = UNSET
+    """The number of a reply that is too long for a frame, so that the client can resume after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameLimit:
+    """The bound of the frame of one reply.
+
+    Args:
+        max_bytes: bytes of the whole frame.
+        overflow: whether a longer text is cut or refused.
+        closing: the word behind a text that was cut.
+    """
+
+    max_bytes: int = 1_048_576
+    overflow: Overflow = "cut"
+    closing: str = CLOSING
+
+
+DEFAULT_FRAME_LIMIT = FrameLimit()
 
 
 def encode_frame(kind: str, data: object) -> str:
@@ -86,8 +114,33 @@ def encode_frame(kind: str, data: object) -> str:
     return msgspec.json.encode({"type": kind, "data": data}).decode()
 
 
-def reply_frame(response: Response) -> str:
-    """Create the `message` frame of a response."""
+def reply_frame(response: Response, limit: FrameLimit, refusal: str) -> str:
+    """Create the `message` frame of a response, or the `error` frame of one that is too long.
+
+    Args:
+        response: the response.
+        limit: the bound of the frame.
+        refusal: the text of the `error` frame.
+    """
+    data = _reply_data(response)
+    frame = msgspec.json.encode({"type": "message", "data": data})
+    if len(frame) <= limit.max_bytes:
+        return frame.decode()
+    frame_without_text = encode_frame("message", msgspec.structs.replace(data, message="", truncated=True))
+    room = limit.max_bytes - utf8_bytes(frame_without_text)
+    if limit.overflow == "refuse" or room < MIN_TEXT_BYTES:
+        error = ErrorData(code="reply_too_long", message=refusal, message_id=data.message_id, seq=data.seq)
+        return encode_frame("error", error)
+    parts = split(data.message, room, _json_bytes, max_parts=1, closing=limit.closing)
+    return encode_frame("message", msgspec.structs.replace(data, message="".join(parts), truncated=True))
+
+
+def _json_bytes(text: str) -> int:
+    """Return the bytes of a text inside a JSON string, where `"` and control characters take several."""
+    return len(msgspec.json.encode(text)) - 2
+
+
+def _reply_data(response: Response) -> ReplyData:
     reply = response.response
     metadata = ReplyMetadata(
         model=reply.model,
@@ -95,7 +148,7 @@ def reply_frame(response: Response) -> str:
         processing_time=response.processing_time,
         finish_reason=reply.finish_reason,
     )
-    data = ReplyData(
+    return ReplyData(
         message_id=response.message_id,
         conversation_id=response.conversation_id,
         message=reply.message,
@@ -103,7 +156,6 @@ def reply_frame(response: Response) -> str:
         metadata=metadata,
         seq=UNSET if response.seq is None else response.seq,
     )
-    return encode_frame("message", data)
 
 
 def error_frame(code: str, text: str, message_id: str | None = None) -> str:

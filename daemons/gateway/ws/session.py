@@ -11,7 +11,9 @@ import msgspec
 
 from daemons.gateway.translations import Texts
 from daemons.gateway.ws.frames import (
+    DEFAULT_FRAME_LIMIT,
     ChatMessage,
+    FrameLimit,
     MessageFrame,
     ResumeFrame,
     Resumption,
@@ -44,11 +46,20 @@ class ChatSession:
         socket_id: the id that the client receives.
         texts: the texts of frames.
         remembered: the conversations, and the replies out of order, that are remembered at least.
+        frame_limit: the bound of the frame of a reply.
     """
 
-    def __init__(self, socket_id: str, texts: Texts, *, remembered: int = DEDUP_CAPACITY) -> None:
+    def __init__(
+        self,
+        socket_id: str,
+        texts: Texts,
+        *,
+        remembered: int = DEDUP_CAPACITY,
+        frame_limit: FrameLimit = DEFAULT_FRAME_LIMIT,
+    ) -> None:
         self.socket_id = socket_id
         self._texts = texts
+        self._frame_limit = frame_limit
         self._deduplicator = ReplyDeduplicator(max(remembered, DEDUP_CAPACITY))
         self._answering = False
         self._held: list[tuple[ReplyKey | None, str, str]] = []
@@ -103,7 +114,7 @@ class ChatSession:
         else:
             self._deduplicator.mark_received_up_to(conversation, resumption.after_seq, timestamp())
         shown = (self._deduplicator.add(_reply_key(response), response.timestamp) for response in missed)
-        frames = [reply_frame(response) for response, is_new in zip(missed, shown, strict=True) if is_new]
+        frames = [self._reply_frame(response) for response, is_new in zip(missed, shown, strict=True) if is_new]
         frames.append(encode_frame("resumed", {"conversationId": conversation, "recovered": recovered}))
         return frames
 
@@ -115,7 +126,7 @@ class ChatSession:
 
     def deliver(self, response: Response) -> list[str]:
         """Return the frames of a live reply."""
-        return self._deliver_live(_reply_key(response), reply_frame(response), response.timestamp)
+        return self._deliver_live(_reply_key(response), self._reply_frame(response), response.timestamp)
 
     def deliver_failure(self, failure: Failure) -> list[str]:
         """Return the frames of a message that became a dead letter."""
@@ -126,6 +137,9 @@ class ChatSession:
     def progress(self, message_id: str, progress: int) -> list[str]:
         """Return the frames of the progress of a message."""
         return self._deliver_live(None, encode_frame("progress", {"messageId": message_id, "progress": progress}))
+
+    def _reply_frame(self, response: Response) -> str:
+        return reply_frame(response, self._frame_limit, self._texts.errors["reply_too_long"])
 
     def _deliver_live(self, key: ReplyKey | None, text: str, at: str = "") -> list[str]:
         if self._answering:
