@@ -20,6 +20,7 @@ from msgctl.config.settings import Settings
 from msgctl.config.sources import load
 from msgctl.domain.errors import MsgctlError, RedisUnavailable
 from msgctl.observability import logs, sd_notify, tracing
+from msgctl.operations.startup import check_startup
 from msgctl.storage.redis.connections import ping_new_connection
 
 CONNECT_POLL_INTERVAL_S = 0.5
@@ -98,6 +99,7 @@ def main(name: str, serve: ServeFunction, arguments: argparse.Namespace | None =
     arguments = arguments or argument_parser(name).parse_args()
     try:
         settings = load(arguments.config).settings
+        check_startup(settings, name)
         logs.configure(settings, daemon=name)
         tracing.start(settings, daemon=name)
         try:

@@ -2,15 +2,30 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from msgctl.config.base import Seconds, Section
+from msgctl.config.identities import (
+    BearerSecret,
+    BotTokens,
+    DigitId,
+    Sender,
+    TidySecret,
+    TidyText,
+    tidy,
+    tidy_public_url,
+    tidy_route,
+)
 
 PauseSeconds = Annotated[float, Field(ge=0, le=604_800)]
 MessagesPerSecond = Annotated[float, Field(gt=0, le=10_000)]
 UUID_REGEX = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-OptionalAgentId = Annotated[str, Field(pattern=rf"^$|^{UUID_REGEX}$")]
-InboundRoute = Annotated[str, Field(pattern=rf"^(telegram:[0-9]+|whatsapp:[0-9]+|twilio:\+[0-9]+)={UUID_REGEX}$")]
+OptionalAgentId = Annotated[str, BeforeValidator(tidy), Field(pattern=rf"^$|^{UUID_REGEX}$")]
+InboundRoute = Annotated[
+    str,
+    BeforeValidator(tidy_route),
+    Field(pattern=rf"^(telegram:[0-9]+|whatsapp:[0-9]+|twilio:\+[0-9]+)={UUID_REGEX}$"),
+]
 
 
 class DeliverySettings(Section):
@@ -39,10 +54,10 @@ class WhatsAppSettings(Section):
     """The base URL of the Graph API."""
     version: str = "v23.0"
     """The version of the Graph API."""
-    phone_number_id: str = ""
+    phone_number_id: DigitId = ""
     """The sender: the id of the business phone number. A number of `[inbound] routes` sends instead if the
     message's `channelMetadata.from` names it."""
-    token: SecretStr = SecretStr("")
+    token: BearerSecret = SecretStr("")
     """The access token of the Cloud API."""
     rate: MessagesPerSecond = 80.0
     """Messages per second that the number may send. The limit for one customer is 1 in 6 s, with bursts of 45."""
@@ -52,9 +67,9 @@ class WhatsAppSettings(Section):
     an operator."""
     agent: OptionalAgentId = ""
     """The id of the agent that answers messages to `phone_number_id`. For other numbers see `[inbound] routes`."""
-    app_secret: SecretStr = SecretStr("")
+    app_secret: TidySecret = SecretStr("")
     """The app secret, with which the signatures of Meta's webhooks are verified. Empty: the webhook is closed."""
-    verify_token: SecretStr = SecretStr("")
+    verify_token: TidySecret = SecretStr("")
     """The verify token that you entered in Meta's form beside the URL of the webhook."""
 
 
@@ -63,11 +78,11 @@ class TwilioSettings(Section):
 
     base_url: str = "https://api.twilio.com"
     """The base URL of the REST API."""
-    account_sid: str = ""
+    account_sid: TidyText = ""
     """The SID of the account."""
-    auth_token: SecretStr = SecretStr("")
+    auth_token: TidySecret = SecretStr("")
     """The auth token of the account."""
-    sender: str = ""
+    sender: Sender = ""
     """The sender in E.164, e.g. +14155238886. A number of `[inbound] routes` sends instead if the message's
     `channelMetadata.from` names it."""
     rate: MessagesPerSecond = 80.0
@@ -78,7 +93,9 @@ class TwilioSettings(Section):
     operator."""
     agent: OptionalAgentId = ""
     """The id of the agent that answers messages to `sender`. For other numbers see `[inbound] routes`."""
-    public_url: str = Field("", pattern=r"^$|^https?://[^\s?#]+[^\s?#/]$")
+    public_url: Annotated[str, BeforeValidator(tidy_public_url)] = Field(
+        "", pattern=r"^$|^https?://[^\s?#]+[^\s?#/]$"
+    )
     """The URL at which Twilio reaches the gateway, e.g. https://chat.example.com. Signatures cover it. Empty: the
     webhook is closed."""
 
@@ -88,7 +105,7 @@ class TelegramSettings(Section):
 
     base_url: str = "https://api.telegram.org"
     """The base URL of the Bot API."""
-    token: SecretStr = SecretStr("")
+    token: BotTokens = SecretStr("")
     """The token of the bot, or the tokens of several bots separated by spaces. The first bot sends a message whose
     `channelMetadata.bot` names none."""
     rate: MessagesPerSecond = 30.0
@@ -100,7 +117,7 @@ class TelegramSettings(Section):
     `delivery.hold`. `keep` leaves it to an operator. Telegram offers no way to look a message up."""
     agent: OptionalAgentId = ""
     """The id of the agent that answers messages to the first bot. For other bots see `[inbound] routes`."""
-    webhook_secret: SecretStr = SecretStr("")
+    webhook_secret: TidySecret = SecretStr("")
     """The `secret_token` given to setWebhook, 1 to 256 characters of A-Z a-z 0-9 _ -. Empty: the webhook is
     closed."""
 

@@ -24,6 +24,7 @@ from msgctl.config.sources import (
     variable_name,
 )
 from msgctl.domain.errors import ConfigurationError, NotFound, Refused
+from msgctl.operations.startup import DaemonKind, check_startup
 
 app = make_noun_group("Show, check, explain, and create the configuration.")
 
@@ -72,9 +73,16 @@ def init(
 
 
 @app.command(epilog="Example: msgctl config check --config /etc/msgctl/config.toml")
-def check(context: typer.Context) -> None:
+def check(
+    context: typer.Context,
+    daemon: Annotated[
+        DaemonKind | None,
+        typer.Option(help="The daemon whose requirements to check. Default: all daemons."),
+    ] = None,
+) -> None:
     """Check the configuration as a daemon reads it. Exit code 78 if it is invalid."""
     loaded = global_options_of(context).load_with_origins()
+    check_startup(loaded.settings, *([daemon] if daemon else []))
     print_note(
         f"{loaded.path or 'No file, only environment'}: valid. {len(loaded.origins)} settings are set. "
         "Check the servers: msgctl doctor"
