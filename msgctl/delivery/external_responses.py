@@ -1,12 +1,13 @@
 """Import of responses that other programs publish on `pubsub:response:*` into the durable stream, once each."""
 
 import re
-from typing import Any
 
 import msgspec
 
 from msgctl.config.settings import Settings
+from msgctl.domain.foreign_json import decode_foreign_json
 from msgctl.domain.messages import IDENTIFIER_PATTERN, Response, UnnumberedResponse
+from msgctl.domain.visible_text import repair_text
 from msgctl.observability import logs
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
@@ -112,9 +113,15 @@ def _encode_unnumbered(response: Response, user_id: str | None) -> bytes:
 
 
 def _decode_response(channel: str, data: str) -> Response:
-    document = msgspec.json.decode(data, type=dict[str, Any])
+    document = decode_foreign_json(data.encode("utf-8", "surrogatepass"))
+    if not isinstance(document, dict):
+        raise ValueError("a response must be a JSON object")  # noqa: TRY004 - reported as any other fault of the data
     document.setdefault("channel", channel)
+    if not isinstance(document.get("format"), str):  # a field of the other program's own
+        document.pop("format", None)
     response = msgspec.convert(document, Response)
+    text = repair_text(response.response.message)
+    response = msgspec.structs.replace(response, response=msgspec.structs.replace(response.response, message=text))
     if not IDENTIFIER_REGEX.match(response.message_id) or not IDENTIFIER_REGEX.match(response.conversation_id):
         raise ValueError("messageId and conversationId must match [A-Za-z0-9_-]{1,64}")
     return response

@@ -119,6 +119,35 @@ async def test_stream_id_inside_a_text_is_ignored(
     assert "foreign-1" in [reply.message_id for reply in await stream(redis)]
 
 
+@pytest.mark.parametrize(
+    ("written", "taken", "chosen"),
+    [
+        (b'"a\\u0000b"', "ab", None),
+        (b'"Tudo certo \\ud83d"', "Tudo certo \ufffd", None),
+        (b'"\\ud83d\\ude00"', "😀", None),
+        (b'"a", "format": "plain"', "a", "plain"),
+        (b'"a", "format": 5', "a", None),
+    ],
+)
+async def test_text_of_an_external_response_is_repaired(
+    *,
+    redis: RedisClient,
+    listeners: list[ExternalResponseImporter],
+    written: bytes,
+    taken: str,
+    chosen: str | None,
+) -> None:
+    """NUL and half characters never reach a customer, and cost no reply; a format of its own is taken if valid."""
+    text, _, more = written.partition(b", ")
+    body = msgspec.json.encode(FOREIGN).replace('"Olá"'.encode(), text)
+    body = body[:-1] + (b", " + more if more else b"") + b"}"
+    await redis.publish("pubsub:response:telegram", body)
+    await marked(redis, listeners)
+    found = [reply for reply in await stream(redis) if reply.message_id == "foreign-1"]
+    assert [reply.response.message for reply in found] == [taken]
+    assert [reply.format or None for reply in found] == [chosen]
+
+
 async def test_number_of_an_external_response_is_ignored(
     redis: RedisClient, listeners: list[ExternalResponseImporter]
 ) -> None:
