@@ -11,10 +11,14 @@ from msgctl.config.settings import Settings
 from msgctl.delivery.delivery_record import DeliveryRecords, SendPermit
 from msgctl.delivery.earlier_parts import earlier_parts
 from msgctl.domain.messages import Response
+from msgctl.observability import logs
+from msgctl.observability.metrics import definitions as metrics
 from msgctl.storage.redis.retry import RedisRetry
 
 THREAD_FROM_CHARS = 8000
 """Characters of a text from which it is cut in a thread, so that it does not delay other deliveries."""
+
+log = logs.get_logger(__name__)
 
 _recorded_decoder = msgspec.json.Decoder(list[TextPart])
 
@@ -62,8 +66,14 @@ class DeliveryParts:
         if permit.texts is not None and permit.part:  # there was only one, and it was sent
             return [TextPart(self._response.response.message)] * permit.part
         if len(self._response.response.message) < THREAD_FROM_CHARS:
-            return self._make(permit)
-        return await asyncio.to_thread(self._make, permit)
+            parts = self._make(permit)
+        else:
+            parts = await asyncio.to_thread(self._make, permit)
+        if parts and parts[-1].is_cut:
+            channel = self._response.channel
+            metrics.REPLIES_CUT.labels(channel).inc()
+            log.warning("Reply cut off", messageId=self._response.message_id, channel=channel, parts=len(parts))
+        return parts
 
     def _make(self, permit: SendPermit) -> Sequence[TextPart]:
         earlier = earlier_parts(self._response, self._settings) if permit.texts is None else None

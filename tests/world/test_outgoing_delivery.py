@@ -11,6 +11,7 @@ from msgctl.config.settings import Settings
 from msgctl.delivery.delivery_record import DeliveryState
 from msgctl.domain.messages import Channel
 from msgctl.local.servers.valkey import ValkeyServer
+from msgctl.observability.metrics import definitions as metrics
 from msgctl.storage.redis.client import RedisClient
 from tests.support.provider_settings import provider_settings
 from tests.support.providers import Providers
@@ -226,11 +227,13 @@ async def test_sixteen_kilobytes_of_accents_are_a_few_messages(
 async def test_a_megabyte_is_ten_messages_and_a_word(
     *, settings: Settings, redis: RedisClient, replies: Replies, providers: Providers, address: str
 ) -> None:
-    """The last one ends with the closing word."""
+    """The last one ends with the closing word, and operators see in a counter that it was cut."""
+    counter = metrics.REPLIES_CUT.labels(ADDRESSES[address][0])
+    before = counter._value.get()
     async with Desk(with_reply(settings, closing="(continua no site)")):
         text = "Uma frase que não tem fim. " * 40_000
         record = await ended(redis, await replies.commit(response(*ADDRESSES[address], text=text)))
-    assert (record.state, record.part) == (DeliveryState.SENT, 10)
+    assert (record.state, record.part, counter._value.get() - before) == (DeliveryState.SENT, 10, 1)
     texts = sent_texts(providers)
     assert [one.endswith("fim.\n\n(continua no site)") for one in texts] == [False] * 9 + [True]
 

@@ -10,6 +10,7 @@ from msgctl.channels.text.splitter import CLOSING, Overflow, split
 from msgctl.channels.text.units import utf8_bytes
 from msgctl.domain.messages import DEFAULT_PRIORITY, Identifier, MessageText, Priority, Response, WireStruct
 from msgctl.intake.accept import AgentId
+from msgctl.observability.metrics import definitions as metrics
 
 
 class _ClientRecord(WireStruct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -131,6 +132,7 @@ def reply_frame(response: Response, limit: FrameLimit, refusal: str) -> str:
     if limit.overflow == "refuse" or room < MIN_TEXT_BYTES:
         error = ErrorData(code="reply_too_long", message=refusal, message_id=data.message_id, seq=data.seq)
         return encode_frame("error", error)
+    metrics.REPLIES_CUT.labels(response.channel).inc()
     parts = split(data.message, room, _json_bytes, max_parts=1, closing=limit.closing)
     return encode_frame("message", msgspec.structs.replace(data, message="".join(parts), truncated=True))
 

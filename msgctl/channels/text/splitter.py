@@ -128,7 +128,7 @@ class _Cutter:
         if self._measure(suffix) + LEAST_ROOM > self._limit:
             suffix = ""
         piece, _ = self.cut(start, self._limit - self._measure(suffix))
-        return Piece(piece.start, piece.end, piece.spans, suffix)
+        return Piece(piece.start, piece.end, piece.spans, suffix, is_cut=True)
 
     def skip_space(self, at: int) -> int:
         """Where the next part begins if the one before ended there."""

@@ -65,6 +65,8 @@ class TextPart(msgspec.Struct, frozen=True, omit_defaults=True):
 
     text: str
     entities: tuple[Entity, ...] = ()
+    is_cut: bool = False
+    """Whether it is the last part of a reply that was cut off behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Piece:
     end: int
     spans: Sequence[Span]
     suffix: str = ""
+    is_cut: bool = False
 
 
 @dataclass(slots=True)
@@ -116,7 +119,7 @@ def assemble(styled: Styled, piece: Piece, measure: Measure) -> TextPart:
         stack.append((min(end, stack[-1][0]) if stack else end, span, slot))
     advance(piece.end)
     entities = tuple(_entity(*one) for one in writer.entities if one[2] > one[1])
-    return TextPart("".join(writer.chunks) + piece.suffix, entities)
+    return TextPart("".join(writer.chunks) + piece.suffix, entities, piece.is_cut)
 
 
 def _clipped(text: str, piece: Piece) -> Iterable[tuple[Span, int, int]]:

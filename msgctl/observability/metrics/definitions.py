@@ -60,6 +60,12 @@ DELIVERIES = Counter(
     ["channel", "outcome"],
     registry=REGISTRY,
 )
+REPLIES_CUT = Counter(
+    "msgctl_replies_cut_total",
+    "Replies that were cut off: longer than [reply] max_parts messages, or than a frame of the web.",
+    ["channel"],
+    registry=REGISTRY,
+)
 INBOUND_MESSAGES = Counter(
     "msgctl_inbound_total",
     "Records of webhooks by channel and kind: text, repeated, refused, nobody, left, edited, or what is no text.",
