@@ -258,7 +258,7 @@ def _settings(valkey: ValkeyServer, postgres_url: str, n8n_url: str = "http://12
             "postgres": {"url": postgres_url},
             "n8n": {"base_url": n8n_url, "api_key": API_KEY},
             "gateway": {"host": "127.0.0.1", "port": 0},
-            "auth": {"jwt_secret": JWT_SECRET},
+            "auth": {"jwt_secret": JWT_SECRET, "channels": "any"},
             "callback": {"secret": CALLBACK_SECRET},
         }
     )

@@ -38,6 +38,7 @@ from msgctl.config.settings import Settings
 from msgctl.delivery.web.gateway_sockets import SocketRegistry
 from msgctl.inbound.processor import InboundProcessor
 from msgctl.intake.accept import Intake
+from msgctl.intake.channel_access import ChannelAccess
 from msgctl.operations.context import Context
 from msgctl.queue.queue import Queue
 from msgctl.storage.redis.client import RedisClient
@@ -121,6 +122,7 @@ class GatewayApp:
 
         self._service = GatewayService(
             intake,
+            ChannelAccess(settings, agents),
             socket_registry,
             self.readiness,
             rate_limiter=rate_limiter,

@@ -15,6 +15,7 @@ from msgctl.config.settings import Settings
 from msgctl.delivery.web.gateway_sockets import MissedResponses, SocketRegistry
 from msgctl.domain.errors import Unavailable
 from msgctl.intake.accept import AcceptReceipt, Intake, Submission
+from msgctl.intake.channel_access import ChannelAccess
 from msgctl.observability import logs
 
 log = logs.get_logger(__name__)
@@ -53,6 +54,7 @@ class GatewayService:
 
     Args:
         intake: accepts messages.
+        channel_access: decides who may send through a channel.
         sockets: the sockets of all gateways and their conversations.
         readiness: rejects messages while Redis has no memory.
         rate_limiter: limits the requests of users.
@@ -63,6 +65,7 @@ class GatewayService:
     def __init__(
         self,
         intake: Intake,
+        channel_access: ChannelAccess,
         sockets: SocketRegistry,
         readiness: Readiness,
         *,
@@ -71,6 +74,7 @@ class GatewayService:
         settings: Settings,
     ) -> None:
         self._intake = intake
+        self._channel_access = channel_access
         self._readiness = readiness
         self._sockets = sockets
         self._rate_limiter = rate_limiter
@@ -80,13 +84,14 @@ class GatewayService:
     async def accept(
         self, submission: Submission, claims: Claims, *, idempotency_key: str = "", socket_id: str = ""
     ) -> AcceptReceipt:
-        """Accept a message. Raises the errors of `Intake.accept`.
+        """Accept a message. Raises the errors of `ChannelAccess.require` and `Intake.accept`.
 
         After a timeout the message may still be in the queue. If the client sends it again with its messageId or
         Idempotency-Key, it runs once.
         """
         self._readiness.require_capacity()
         async with time_limit(self._timeout_s):
+            await self._channel_access.require(submission, claims.user_id, claims.scopes)
             receipt = await self._intake.accept(
                 submission,
                 claims.user_id,

@@ -6,6 +6,7 @@ The settings name the one algorithm; the token never does. All rejected tokens g
 import hashlib
 import json
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import jwt
@@ -46,6 +47,8 @@ class Claims(msgspec.Struct, frozen=True):
     """The Unix time in seconds, leeway included, from which the token is rejected."""
     tier: str = ""
     """The value of the claim `auth.tier_claim`; empty if it is missing."""
+    scopes: frozenset[str] = frozenset()
+    """The values of the claim `scope`, which separates them with spaces (RFC 8693, section 4.2)."""
 
 
 class UnknownKey(Unauthorized):
@@ -175,13 +178,14 @@ def decode_unverified(token: str) -> dict[str, Any]:
     return {"alg": decoded["header"].get("alg"), **decoded["payload"]}
 
 
-def issue(settings: Settings, user_id: str, lifetime_seconds: float) -> str:
+def issue(settings: Settings, user_id: str, lifetime_seconds: float, scopes: Iterable[str] = ()) -> str:
     """Issue a token for a user, signed with the shared secret.
 
     Args:
         settings: `auth.*`.
         user_id: the `sub` of the token.
         lifetime_seconds: seconds until the token expires.
+        scopes: the values of its `scope`, e.g. `channels:whatsapp`.
 
     Raises:
         InvalidInput: the user id is empty, too long, or not printable, or the lifetime is less than a second.
@@ -200,6 +204,8 @@ def issue(settings: Settings, user_id: str, lifetime_seconds: float) -> str:
     if lifetime_seconds < 1:
         raise InvalidInput("A token must live for a second at least.")
     claims: dict[str, Any] = {"sub": user_id, "iat": now, "exp": now + int(lifetime_seconds)}
+    if scope := " ".join(scopes):
+        claims["scope"] = scope
     if auth.issuer:
         claims["iss"] = auth.issuer
     if auth.audience:
@@ -244,7 +250,13 @@ def _parse_claims(payload: dict[str, Any], leeway: float, tier_claim: str) -> Cl
     user_id, expires, tier = payload["sub"], payload["exp"], payload.get(tier_claim)
     if not _is_valid_user_id(user_id) or not _is_number(expires) or not _is_number(payload["iat"]):
         raise Unauthorized(_REJECTION_TEXT)
-    return Claims(user_id, min(float(expires), _MAX_EXPIRES_AT) + leeway, tier if isinstance(tier, str) else "")
+    scope = payload.get("scope")
+    return Claims(
+        user_id,
+        min(float(expires), _MAX_EXPIRES_AT) + leeway,
+        tier if isinstance(tier, str) else "",
+        frozenset(scope.split()) if isinstance(scope, str) else frozenset(),
+    )
 
 
 def _is_number(value: object) -> bool:

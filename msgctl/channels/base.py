@@ -99,6 +99,10 @@ def _no_buckets(_: Settings) -> tuple[Bucket, ...]:
     return ()
 
 
+def _no_agent(_: Settings, __: Mapping[str, Any]) -> str:
+    return ""
+
+
 def _no_problems(_: Settings) -> tuple[SettingsProblem, ...]:
     return ()
 
@@ -126,6 +130,10 @@ class ChannelSpec:
         check_settings: what is wrong with the settings.
         reply_window: None where a reply is taken at any time.
         has_gone_urls: whether a URL that answers 410 is disabled.
+        requires_grant: whether only some users may send through it, because its senders belong to somebody.
+        find_agent: returns the id of the agent that answers at the sender which a message's `channelMetadata`
+            chooses; empty if there is none.
+        alternative_address_fields: fields that may hold the address instead of `address_field`.
     """
 
     name: str
@@ -143,3 +151,6 @@ class ChannelSpec:
     check_settings: Callable[[Settings], Iterable[SettingsProblem]] = _no_problems
     reply_window: ReplyWindow | None = None
     has_gone_urls: bool = False
+    requires_grant: bool = True
+    find_agent: Callable[[Settings, Mapping[str, Any]], str] = _no_agent
+    alternative_address_fields: tuple[str, ...] = ()

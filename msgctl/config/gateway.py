@@ -53,6 +53,10 @@ class AuthSettings(Section):
     never used."""
     jwks_lifetime: Seconds = 300.0
     """Seconds between two fetches of the published keys. A withdrawn key is rejected after the next fetch."""
+    channels: Literal["granted", "any"] = "granted"
+    """Who may send through WhatsApp, Telegram, and channels of extensions. `granted`: users whose own agent
+    answers at the sender, and tokens whose `scope` holds `channels` or `channels:NAME`. `any`: every user; for
+    installations with a single tenant."""
     tier_claim: str = "tier"
     """The claim that names the tier of a user, see `[limits] tiers`."""
     issuer: str = ""

@@ -4,8 +4,10 @@
     ├── InvalidInput                        2        422   validation_error
     │   ├── MalformedBody                   2        400   bad_json
     │   ├── BodyTooLarge                    2        413   body_too_large
-    │   └── UnsupportedMedia                2        415   unsupported_media_type
+    │   ├── UnsupportedMedia                2        415   unsupported_media_type
+    │   └── ChannelNotConfigured            2        422   channel_not_configured
     ├── Unauthorized                        6        401   unauthorized
+    ├── ChannelNotGranted                   6        403   channel_not_granted
     ├── NotFound                            3        404   not_found
     ├── Conflict                            6        409   conflict
     ├── Refused                             6        409   refused
@@ -107,12 +109,26 @@ class UnsupportedMedia(InvalidInput):
     code = "unsupported_media_type"
 
 
+class ChannelNotConfigured(InvalidInput):
+    """The channel of a message cannot send anything, because its settings are missing."""
+
+    code = "channel_not_configured"
+
+
 class Unauthorized(MsgctlError):
     """The token is missing or rejected. The client does not learn the reason."""
 
     exit_code = 6
     http_status = 401
     code = "unauthorized"
+
+
+class ChannelNotGranted(MsgctlError):
+    """The user may not send through this channel, or not through this sender of it."""
+
+    exit_code = 6
+    http_status = 403
+    code = "channel_not_granted"
 
 
 class NotFound(MsgctlError):

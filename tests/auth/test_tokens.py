@@ -164,3 +164,11 @@ def test_text_that_is_no_key_is_a_configuration_error(text: str) -> None:
     """What cannot be read as PEM is told, not raised as the library's own error."""
     with pytest.raises(ConfigurationError, match="PEM"):
         Verifier(with_auth(algorithm="RS256", public_key=text))
+
+
+def test_scopes_of_a_token_are_read() -> None:
+    """The claim `scope` separates its values with spaces. Any other type of it grants nothing."""
+    settings = with_auth()
+    token = tokens.issue(settings, "ana", 60, ["channels:whatsapp", "conversations"])
+    assert tokens.verify(settings, token).scopes == {"channels:whatsapp", "conversations"}
+    assert tokens.verify(settings, tokens.issue(settings, "ana", 60)).scopes == frozenset()

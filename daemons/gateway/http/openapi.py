@@ -78,7 +78,7 @@ def _paths(struct: dict[Any, Schema]) -> Schema:
                 "sendMessage",
                 "Accept a message",
                 {"202": {**_response(202, struct[Accepted]), "links": STATUS_LINK}},
-                (401, 404, 409, 413, 415, 422, 429),
+                (401, 403, 404, 409, 413, 415, 422, 429),
                 parameters=[key],
                 requestBody={"required": True, "content": {"application/json": {"schema": struct[Submission]}}},
             )

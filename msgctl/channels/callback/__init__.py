@@ -26,4 +26,5 @@ CHANNEL = ChannelSpec(
     error_codes={"callback": errors.CODES},
     error_advice={"callback_gone": "The URL answered 410 before and is disabled for a while."},
     has_gone_urls=True,
+    requires_grant=False,
 )

@@ -1,7 +1,7 @@
 """Channel `telegram`: the Bot API."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from msgctl.channels.base import ChannelSpec, SettingsProblem
 from msgctl.channels.telegram import errors, webhook
@@ -29,6 +29,11 @@ def _check_settings(settings: Settings) -> Iterator[SettingsProblem]:
         )
 
 
+def _find_agent(settings: Settings, metadata: Mapping[str, Any]) -> str:
+    bot = str(metadata.get("bot", next(iter(settings.telegram.bots), "")))
+    return webhook.agent_id(settings, bot)
+
+
 def _parse_chat(address: str) -> int | str:
     return int(address) if address.lstrip("-").isdigit() else address
 
@@ -49,4 +54,5 @@ CHANNEL = ChannelSpec(
     error_advice={"telegram_no_id": "Telegram answered without the id of a message; it may have arrived."},
     rate_buckets=rate_buckets,
     check_settings=_check_settings,
+    find_agent=_find_agent,
 )

@@ -53,7 +53,7 @@ def check_secret(settings: Settings, secret: str, bot: str) -> str:
     """
     expected = settings.telegram.webhook_secret.get_secret_value()
     bot = bot or _first_bot(settings)
-    if not expected or not _agent_id(settings, bot):
+    if not expected or not agent_id(settings, bot):
         raise NotFound(
             "Telegram's webhook is disabled: set [telegram] webhook_secret, and agent or [inbound] routes."
         )
@@ -62,7 +62,7 @@ def check_secret(settings: Settings, secret: str, bot: str) -> str:
     return bot
 
 
-def _agent_id(settings: Settings, bot: str) -> str:
+def agent_id(settings: Settings, bot: str) -> str:
     """Return the id of the agent that answers for a bot, or an empty text."""
     routed = settings.inbound.agents("telegram").get(bot, "")
     return routed or (settings.telegram.agent if bot == _first_bot(settings) else "")
@@ -131,7 +131,7 @@ def _build_text(
         Channel.TELEGRAM,
         text,
         _metadata(settings, chat, bot),
-        _agent_id(settings, bot),
+        agent_id(settings, bot),
         customer=read_customer(message),
         quoted=read_quoted(message),
     )

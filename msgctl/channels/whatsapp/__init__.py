@@ -1,11 +1,11 @@
 """Channel `whatsapp`, through the Cloud API of Meta or through Twilio."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from msgctl.channels.base import ChannelSpec, ReplyWindow, SettingsProblem
 from msgctl.channels.webhook import Webhook
-from msgctl.channels.whatsapp import cloud_webhook, errors, twilio_webhook
+from msgctl.channels.whatsapp import cloud_messages, cloud_webhook, errors, twilio_webhook
 from msgctl.channels.whatsapp.addresses import STATUS_PATH
 from msgctl.channels.whatsapp.rate_limits import rate_buckets
 from msgctl.config.settings import Settings
@@ -43,6 +43,14 @@ def _check_settings(settings: Settings) -> Iterator[SettingsProblem]:
             )
 
 
+def _find_agent(settings: Settings, metadata: Mapping[str, Any]) -> str:
+    """Return the agent that answers at the number which sends; a number of unusual type leads nowhere."""
+    provider = metadata.get("provider", settings.whatsapp.provider)
+    if provider == "twilio":
+        return twilio_webhook.agent_id(settings, str(metadata.get("from", settings.twilio.sender)))
+    return cloud_messages.agent_id(settings, str(metadata.get("from", settings.whatsapp.phone_number_id)))
+
+
 CHANNEL = ChannelSpec(
     name="whatsapp",
     is_configured=_is_configured,
@@ -53,6 +61,7 @@ CHANNEL = ChannelSpec(
         Webhook(STATUS_PATH, twilio_webhook.receive),
     ),
     address_field="to",
+    alternative_address_fields=("recipient",),
     example_address="+NUMBER, with its country code",
     error_codes={"whatsapp": errors.CLOUD_CODES, "twilio": errors.TWILIO_CODES},
     error_advice={
@@ -62,5 +71,6 @@ CHANNEL = ChannelSpec(
     },
     rate_buckets=rate_buckets,
     check_settings=_check_settings,
+    find_agent=_find_agent,
     reply_window=ReplyWindow(24 * 3600.0, "WhatsApp's window of 24 h after the customer's message is closed."),
 )

@@ -55,7 +55,7 @@ def parse_message(settings: Settings, number: str, message: dict[str, Any], valu
         message: one of the `messages`.
         value: the value that holds it, whose `contacts` describe its sender.
     """
-    agent, sender = _agent_id(settings, number), read_cloud_sender(message, value.get("contacts"))
+    agent, sender = agent_id(settings, number), read_cloud_sender(message, value.get("contacts"))
     if (refusal := _refusal(agent, message, sender)) is not None:
         return refusal
     if sender is None or message.get("type") == "system":
@@ -105,7 +105,7 @@ def _refusal(agent: str, message: dict[str, Any], sender: CustomerAddress | None
     return NO_SENDER if sender is None and message.get("type") != "system" else None
 
 
-def _agent_id(settings: Settings, number: str) -> str:
+def agent_id(settings: Settings, number: str) -> str:
     """Return the id of the agent that answers for a configured number, or an empty text."""
     routed = settings.inbound.agents("whatsapp").get(number, "")
     return routed or (settings.whatsapp.agent if number == settings.whatsapp.phone_number_id else "")

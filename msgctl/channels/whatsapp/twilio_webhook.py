@@ -109,7 +109,7 @@ def _parse_status(sid: str, status: str, number: str, message_id: str) -> Inboun
     return StatusUpdate(message_id, sid, name, code)
 
 
-def _agent_id(settings: Settings, number: str) -> str:
+def agent_id(settings: Settings, number: str) -> str:
     """Return the id of the agent that answers for a configured number, or an empty text."""
     routed = settings.inbound.agents("twilio").get(number, "")
     return routed or (settings.twilio.agent if number == settings.twilio.sender else "")
@@ -117,7 +117,7 @@ def _agent_id(settings: Settings, number: str) -> str:
 
 def _parse_message(settings: Settings, form: Mapping[str, str], sid: str) -> Inbound:
     number = form.get("To", "").removeprefix(ADDRESS)
-    if not (agent := _agent_id(settings, number)):
+    if not (agent := agent_id(settings, number)):
         return for_nobody(Channel.WHATSAPP, UNKNOWN_NUMBER)
     sender = read_twilio_sender(form)
     if sender is None:

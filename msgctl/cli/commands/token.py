@@ -23,10 +23,14 @@ def issue(
     context: typer.Context,
     user: Annotated[str, typer.Option(help="User of the token, its `sub`.")],
     lifetime: Annotated[str, typer.Option(metavar="DURATION", help="Lifetime of the token: 15m, 1h, 30d.")] = "1h",
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(help="Further permission, e.g. channels or channels:whatsapp. Repeat it for several."),
+    ] = None,
     output: RecordOutputOption = RecordFormat.TABLE,
 ) -> None:
     """Issue a token and print it. Keep it secret, because it grants the rights of the user."""
-    token = tokens.issue(global_options_of(context).load(), user, parse_duration(lifetime))
+    token = tokens.issue(global_options_of(context).load(), user, parse_duration(lifetime), scope or ())
     if output is RecordFormat.JSON:
         print_json({"schema": "msgctl.issued-token/1", "token": token})
     else:

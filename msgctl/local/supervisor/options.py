@@ -111,6 +111,8 @@ class UpOptions:
         }
         if self.embedded and ("gateway", "origins") not in before.origins:
             made["gateway", "origins"] = ["*"]  # to try out a page of one's own; a token is needed all the same
+        if self.embedded and ("auth", "channels") not in before.origins:
+            made["auth", "channels"] = "any"  # a single tenant
         return {
             key: _plain_value(before.settings, key) or _plain_value(kept, key) or default
             for key, default in made.items()

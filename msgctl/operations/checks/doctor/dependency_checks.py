@@ -9,6 +9,7 @@ import psycopg
 import requests
 
 from msgctl.auth import tokens
+from msgctl.channels.base import ChannelSpec
 from msgctl.channels.names import channel_names
 from msgctl.channels.registry import find_channel
 from msgctl.config.settings import Settings
@@ -20,6 +21,7 @@ from msgctl.storage.postgres.migrations import read_status
 
 N8N_PROBE_TIMEOUT_S = 5.0
 """Seconds that n8n has for an answer."""
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 MIN_OPEN_FILES = 4096
 """A limit of open files below this number leaves a gateway without sockets."""
 MIN_FREE_DISK_RATIO = 0.1
@@ -112,7 +114,19 @@ def check_credentials(settings: Settings) -> list[Finding]:
                 )
                 for problem in spec.check_settings(settings)
             ]
+            findings += _check_grants(settings, spec)
     return findings
+
+
+def _check_grants(settings: Settings, spec: ChannelSpec) -> list[Finding]:
+    """Check that not every user may send through the senders of others on a gateway that strangers reach."""
+    is_open = spec.requires_grant and settings.auth.channels == "any" and spec.is_configured(settings)
+    if not is_open or settings.gateway.host in LOOPBACK_HOSTS:
+        return []
+    text = f'With [auth] channels = "any" every token sends through {spec.name}.'
+    impact = "A user can write to anybody in the name of another user's number or bot."
+    remedy = "set [auth] channels to granted, unless all users are of one tenant"
+    return [warning("channels", "channel_open", text, impact=impact, remedy=remedy)]
 
 
 def check_machine(settings: Settings) -> list[Finding]:
