@@ -36,8 +36,7 @@
         ├── ProviderRejected          the provider answered that it rejects the message
         └── DeliveryUnknown           the request was sent and no answer tells whether it arrived
 
-Exit codes follow sysexits(3) if it defines one. The text of an error says what happened and what to do. It never
-contains a secret or the text of a message.
+Exit codes follow sysexits(3). A text says what happened and what to do, and holds no secret and no message text.
 """
 
 from enum import StrEnum
