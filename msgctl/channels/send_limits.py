@@ -2,6 +2,9 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Self
+
+import msgspec
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,17 @@ class SendLimits:
     buckets: tuple[Bucket, ...] = ()
     window: str = ""
     url: str = ""
+
+    def to_json(self) -> bytes:
+        """Return the buckets for a delivery record, so that a status can close them later."""
+        return msgspec.json.encode([(one.kind, one.name, one.interval, one.burst) for one in self.buckets])
+
+    @classmethod
+    def from_json(cls, stored: str) -> Self:
+        """Return the limits with the buckets that `to_json` wrote."""
+        return cls(
+            tuple(Bucket(*one) for one in msgspec.json.decode(stored, type=list[tuple[str, str, float, int]]))
+        )
 
     def bucket(self, kind: str) -> Bucket | None:
         """Return the bucket of a kind, if there is one."""

@@ -164,14 +164,19 @@ class DeliveryRunner:
         self, entry: StreamEntry, response: Response, permit: SendPermit, provider_id: str, parts: int
     ) -> bool:
         redis_retry = RedisRetry("record a delivery")
-        if permit.part + 1 < parts:
+        if not permit.is_last(parts):
             return await redis_retry.run_until_success(
                 lambda: self._records.record_part_sent(entry, permit, provider_id)
             )
-        await redis_retry.run_until_success(lambda: self._records.record_sent(entry, permit, provider_id))
-        metrics.DELIVERIES.labels(response.channel, "sent").inc()
+        has_arrived = await redis_retry.run_until_success(
+            lambda: self._records.record_sent(entry, permit, provider_id, response.to_json())
+        )
+        metrics.DELIVERIES.labels(response.channel, "sent" if has_arrived else "failed").inc()
         log_fields = {"messageId": response.message_id, "channel": response.channel}
-        log.info("Delivered", providerId=provider_id, parts=parts, **log_fields)
+        if has_arrived:
+            log.info("Delivered", providerId=provider_id, parts=parts, **log_fields)
+        else:
+            log.warning("A part did not arrive", providerId=provider_id, parts=parts, **log_fields)
         return False
 
     async def _load_parts(

@@ -5,6 +5,7 @@ from msgctl.config.settings import Settings
 from msgctl.domain.errors import DeliveryFailed, FaultClass, ProviderRejected
 from msgctl.domain.messages import Channel
 from msgctl.observability import logs
+from msgctl.observability.metrics import definitions as metrics
 from msgctl.storage.redis.client import RedisClient
 from msgctl.storage.redis.lua import Script
 
@@ -33,6 +34,7 @@ class ChannelStateStore:
         *,
         closed_for_s: float,
         counts_against_channel: bool,
+        sent_at_ms: int = 0,
     ) -> None:
         """Record a failed attempt.
 
@@ -42,6 +44,8 @@ class ChannelStateStore:
             limits: the send limits of the response; `failure.exceeded_limit` names one of their buckets.
             closed_for_s: seconds for which that bucket is closed.
             counts_against_channel: whether a failure of the receiver counts against the whole channel.
+            sent_at_ms: Unix milliseconds of the send, if a status reported it later; 0: now. A send before
+                the last `msgctl channel resume` does not stop the channel again.
         """
         bucket = limits.bucket(failure.exceeded_limit) if failure.exceeded_limit else None
         wider = limits.bucket(failure.wider_limit) if failure.wider_limit else None
@@ -60,7 +64,9 @@ class ChannelStateStore:
             int(breaker.pause * 1000),
             int(breaker.cap * 1000),
             *_bucket_arguments(wider),
+            sent_at_ms,
         )
+        metrics.PROVIDER_ERRORS.labels(channel, failure.code).inc()
         log_fields = {"channel": channel, "code": failure.code, "error": failure.message}
         if outcome == "stopped":
             log.error("Channel stopped; fix its cause, then run: msgctl channel resume", **log_fields)

@@ -27,8 +27,9 @@ BEGIN_ATTEMPT = Script.beside(__file__, "begin_attempt")
 RECORD_PARTS = Script.beside(__file__, "record_parts")
 FINISH_ATTEMPT = Script.beside(__file__, "finish_attempt")
 RESCHEDULE = Script.beside(__file__, "reschedule")
-UPDATE_STATUS = Script.beside(__file__, "status_update")
 
+MAY_CONTINUE, HAS_FAILED_PART = 1, 2
+"""Results of `finish_attempt`."""
 NO_SEND_LIMITS = SendLimits()
 MIN_RECORD_TTL_S = 86_400.0
 """Seconds that a record is kept at least: it prevents a second send as long as the stream may repeat an entry."""
@@ -82,12 +83,25 @@ class SendPermit(msgspec.Struct, frozen=True):
     texts: str | None = ""
     """The recorded parts as JSON. Empty: none were recorded yet, or there is only one. None: the delivery was
     begun by a version that did not record them."""
+    done: int = 0
+    """How many parts were sent in their order."""
+    repeats: int = 0
+    """How many of them are sent again because they did not arrive, with this one; 0: this is the next part."""
     rejection: str = ""
     """Why calling the provider is pointless: `window_closed`, `callback_gone`."""
     rate_waits: int = 0
     """How often the provider rejected this part because of a rate limit."""
     is_doubted: int = 0
     """1 if an earlier attempt at this part may have arrived."""
+
+    @property
+    def done_after(self) -> int:
+        """How many parts were sent in their order once this one is."""
+        return self.done if self.repeats else self.part + 1
+
+    def is_last(self, parts: int) -> bool:
+        """Return whether no other of so many parts is to be sent."""
+        return self.repeats <= 1 and self.done_after >= parts
 
 
 class UnknownOutcome(msgspec.Struct, frozen=True):
@@ -136,25 +150,6 @@ async def find_record(redis: RedisClient, message_id: str) -> DeliveryRecord | N
     return msgspec.convert({name: value for name, value in fields.items() if value}, DeliveryRecord, strict=False)
 
 
-async def update_status(
-    redis: RedisClient, message_id: str, provider_id: str, status: str, *, code: str = "", text: str = ""
-) -> bool:
-    """Record a status that a provider reported; statuses may come twice, late, and in any order.
-
-    Args:
-        redis: a client for short commands.
-        message_id: the id of the message in msgctl.
-        provider_id: the provider's id of the part.
-        status: `sent`, `delivered`, `read` or `failed`.
-        code: the error code of `failed`.
-        text: the explanation of the code.
-
-    Returns:
-        Whether there is such a delivery.
-    """
-    return bool(await UPDATE_STATUS(redis, message_id, provider_id, status, code, text))
-
-
 class DeliveryRecords:
     """Writes the records.
 
@@ -201,13 +196,14 @@ class DeliveryRecords:
             int(resend),
             limits.window,
             limits.url,
+            limits.to_json(),
             *buckets,
         )
         match outcome:
             case "permitted":
                 return SendPermit(token, *values)
             case "unknown":
-                return UnknownOutcome(SendPermit(token, *values[:4]), *values[4:])
+                return UnknownOutcome(SendPermit(token, *values[:6]), *values[6:])
             case "not_yet":
                 return NotYet(values[0])
             case "rate_limited":
@@ -223,21 +219,27 @@ class DeliveryRecords:
 
     async def record_part_sent(self, entry: "StreamEntry", permit: SendPermit, provider_id: str) -> bool:
         """Record that one of several parts was sent; return whether this subscriber may send the next one."""
-        return await self._finish_attempt(
-            entry, permit, DeliveryState.NEW, provider_id=provider_id, part=permit.part + 1
+        return (
+            await self._finish_attempt(
+                entry, permit, DeliveryState.NEW, provider_id=provider_id, part=permit.done_after
+            )
+            == MAY_CONTINUE
         )
 
-    async def record_sent(self, entry: "StreamEntry", permit: SendPermit, provider_id: str) -> None:
-        """Record that the last part was sent."""
-        await self._finish_attempt(
-            entry, permit, DeliveryState.SENT, provider_id=provider_id, part=permit.part + 1
+    async def record_sent(self, entry: "StreamEntry", permit: SendPermit, provider_id: str, body: bytes) -> bool:
+        """Record that the last part was sent; return False if the provider has reported a failed one."""
+        return (
+            await self._finish_attempt(
+                entry, permit, DeliveryState.SENT, provider_id=provider_id, part=permit.done_after, body=body
+            )
+            != HAS_FAILED_PART
         )
 
     async def record_end(
         self, entry: "StreamEntry", permit: SendPermit, state: DeliveryState, failure: DeliveryFailed, body: bytes
     ) -> None:
         """Record that the delivery ended as FAILED or UNKNOWN; keep the body for an operator's retry."""
-        await self._finish_attempt(entry, permit, state, part=permit.part, failure=failure, body=body)
+        await self._finish_attempt(entry, permit, state, part=permit.done, failure=failure, body=body)
 
     async def schedule_retry(
         self,
@@ -302,13 +304,23 @@ class DeliveryRecords:
         provider_id: str = "",
         failure: DeliveryFailed | None = None,
         body: bytes = b"",
-    ) -> bool:
+    ) -> int:
         code, text = (failure.code, failure.message) if failure else ("", "")
         message_id = entry.event.message_id
-        may_continue = await FINISH_ATTEMPT(
-            self._redis, message_id, permit.token, entry.id, state, provider_id, code, text, part, body
+        result = await FINISH_ATTEMPT(
+            self._redis,
+            message_id,
+            permit.token,
+            entry.id,
+            state,
+            provider_id,
+            code,
+            text,
+            part,
+            body,
+            permit.part,
         )
-        return bool(may_continue)
+        return int(result)
 
     async def _reschedule(
         self,

@@ -41,6 +41,15 @@ def advise(code: str) -> str:
     return _explain(int(number), {}) if number.isdigit() and "_" not in provider else ""
 
 
+def find_code(code: str) -> Code | None:
+    """Return the entry of a provider's table for an error code, e.g. `whatsapp_131042`; None if none lists it."""
+    provider, _, number = code.rpartition("_")
+    if not number.isdigit():
+        return None
+    tables = (spec.error_codes[provider] for spec in _channels() if provider in spec.error_codes)
+    return next((table[int(number)] for table in tables if int(number) in table), None)
+
+
 def _channels() -> Iterator[ChannelSpec]:
     """Yield the built-in channels, then load and yield those of extensions."""
     yield from BUILT_IN

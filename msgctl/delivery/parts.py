@@ -54,7 +54,7 @@ class DeliveryParts:
 
     async def record(self, permit: SendPermit, parts: Sequence[TextPart]) -> bool:
         """Record several parts before the first is sent; return whether this attempt may still send."""
-        if permit.texts != "" or permit.part or len(parts) < 2:
+        if permit.texts != "" or permit.done or len(parts) < 2:
             return True
         return await RedisRetry("record the parts of a delivery").run_until_success(
             lambda: self._records.record_parts(self._response.message_id, permit, parts)
@@ -63,7 +63,7 @@ class DeliveryParts:
     async def _load(self, permit: SendPermit) -> Sequence[TextPart]:
         if permit.texts:
             return _recorded_decoder.decode(permit.texts)
-        if permit.texts is not None and permit.part:  # there was only one, and it was sent
+        if permit.texts is not None and permit.part and not permit.repeats:  # there was only one, and it was sent
             return [TextPart(self._response.response.message)] * permit.part
         if len(self._response.response.message) < THREAD_FROM_CHARS:
             parts = self._make(permit)
@@ -76,5 +76,8 @@ class DeliveryParts:
         return parts
 
     def _make(self, permit: SendPermit) -> Sequence[TextPart]:
-        earlier = earlier_parts(self._response, self._settings) if permit.texts is None else None
+        is_earlier = (
+            permit.texts is None and not permit.repeats
+        )  # SENT forgets the parts, which are then made again
+        earlier = earlier_parts(self._response, self._settings) if is_earlier else None
         return self._sender.parts(self._response) if earlier is None else earlier

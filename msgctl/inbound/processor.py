@@ -15,12 +15,11 @@ from msgctl.channels.inbound import (
 )
 from msgctl.channels.send_limits import digest
 from msgctl.config.settings import Settings
-from msgctl.delivery.delivery_record import update_status
-from msgctl.delivery.error_help import advise
 from msgctl.delivery.response_stream import publish_operator_message
 from msgctl.domain.errors import Conflict, InvalidInput, NotFound, TryLater, Unavailable
 from msgctl.inbound.conversations import ConversationDirectory
 from msgctl.inbound.refusals import RefusalAccount
+from msgctl.inbound.statuses import StatusProcessor
 from msgctl.intake.accept import AgentDirectory, Intake, Submission
 from msgctl.observability.metrics import definitions as metrics
 from msgctl.storage.redis import keys
@@ -50,6 +49,7 @@ class InboundProcessor:
         self._intake = intake
         self._agents = agents
         self._conversations = ConversationDirectory(redis, settings)
+        self._statuses = StatusProcessor(redis, settings)
         self.refusals = RefusalAccount()
         """The account of records that were not taken."""
 
@@ -64,14 +64,7 @@ class InboundProcessor:
                 await self._conversations.resolve(*item.conversation_ids)
                 self.refusals.note(item.channel, item.kind)
             case StatusUpdate():
-                await update_status(
-                    self._redis,
-                    item.message_id,
-                    item.provider_id,
-                    item.status,
-                    code=item.code,
-                    text=advise(item.code),
-                )
+                await self._statuses.process(item)
             case InboundEvent():
                 self.refusals.note(item.channel, item.kind)
             case InboundRefused():

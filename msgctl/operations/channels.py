@@ -91,6 +91,8 @@ class Channels:
         key = keys.CHANNEL_STATE + _with_provider(channel)
         fields = ("pausedAt", "reason", "streak", "openings", "openUntil")
         gone = await self._redis.hdel(key, *fields)
+        if gone:  # a status about an earlier send does not stop it again
+            await self._redis.hset(key, "resumedAt", int(time.time() * 1000))
         return bool(gone)
 
     async def send_test(

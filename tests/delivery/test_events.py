@@ -3,7 +3,7 @@
 from typing import Any
 
 from msgctl.config.settings import Settings
-from msgctl.delivery.delivery_record import update_status
+from msgctl.delivery.status_update import update_status
 from msgctl.domain.messages import Channel
 from msgctl.ledger.event import Event
 from msgctl.ledger.stream import Ledger

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from msgctl.config.settings import Settings
-from msgctl.delivery.delivery_record import DeliveryState, find_record, update_status
+from msgctl.delivery.delivery_record import DeliveryState, find_record
+from msgctl.delivery.status_update import update_status
 from msgctl.domain.messages import Channel
 from msgctl.storage.redis.client import RedisClient
 from tests.support.providers import Answer, Providers

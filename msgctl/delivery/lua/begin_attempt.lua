@@ -13,13 +13,15 @@
 --
 -- ARGV: id, token of this attempt, its stream entry, channel, conversation, seq (0: it has none),
 --       1 if the receiver deduplicates, TTL of the record in ms, 1 to send an UNKNOWN part once more,
---       window ('': none), URL ('': none), then for each bucket: name, ms that a send costs, burst.
+--       window ('': none), URL ('': none), limits as JSON for `status_update`, then for each bucket: name, ms that a
+--       send costs, burst.
 -- Safe to send twice: the second run finds its own token. (A probe or the charge of a bucket may be wasted.)
--- Returns {'permitted', part, attempts, resends, texts, rejection, waits, doubted}, rejection: '', 'window_closed' or
---   'callback_gone'; doubted: 1 if this part may have arrived before; texts: false if a version that did not store
---   parts has begun the delivery,
---   {'unknown', part, attempts, resends, texts, ms at which it was sent, code, text, 1 if newly detected}: the caller
---   must resolve it,
+-- Returns {'permitted', part, attempts, resends, texts, done, repeats, rejection, waits, doubted}, rejection: '',
+--   'window_closed' or 'callback_gone'; done: how many parts were sent in their order; repeats: how many of them are
+--   sent again, this one included; doubted: 1 if this part may have arrived before; texts: false if a version that did
+--   not store parts has begun the delivery,
+--   {'unknown', part, attempts, resends, texts, done, repeats, ms at which it was sent, code, text, 1 if newly
+--   detected}: the caller must resolve it,
 --   {'not_yet', ms at which to ask again}, {'rate_limited', ms to wait}, {'channel_held'} or {'ended', state}.
 local id, token, entry, channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local conversation, seq, idempotent, ttl = ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1', ARGV[8]
@@ -51,7 +53,7 @@ end
 -- The ms until every bucket permits a send.
 local function rate_wait()
   local wait = 0
-  for i = 12, #ARGV, 3 do
+  for i = 13, #ARGV, 3 do
     local full_at = tonumber(redis.call('GET', K.bucket .. ARGV[i]) or 0)
     wait = math.max(wait, full_at - ARGV[i + 1] * (ARGV[i + 2] - 1) - now)
   end
@@ -59,7 +61,7 @@ local function rate_wait()
 end
 
 local function charge_buckets()
-  for i = 12, #ARGV, 3 do
+  for i = 13, #ARGV, 3 do
     local name = K.bucket .. ARGV[i]
     local full_at = math.max(now, tonumber(redis.call('GET', name) or 0)) + ARGV[i + 1]
     redis.call('SET', name, string.format('%.3f', full_at), 'PX', math.ceil(full_at - now) + 1000)
@@ -73,29 +75,39 @@ local function rejection()
   return gone_until and tonumber(gone_until) > now and 'callback_gone' or ''
 end
 
-local record = redis.call('HMGET', key, 'state', 'token', 'part', 'attempts', 'sendingAt', 'resends', 'endedAt', 'resolver',
-  'code', 'text', 'waits', 'texts', 'doubted')
-local state, part, resends = record[1], tonumber(record[3] or 0), tonumber(record[6] or 0)
-local waits, texts = tonumber(record[11] or 0), record[12]
-local doubted = record[13] and 1 or 0
+local record, state, done, part, resends, repeats, waits, texts, doubted
+local function read_record()
+  record = redis.call('HMGET', key, 'state', 'token', 'part', 'attempts', 'sendingAt', 'resends', 'endedAt', 'resolver',
+    'code', 'text', 'waits', 'texts', 'doubted', 'repeat')
+  state, done, resends = record[1], tonumber(record[3] or 0), tonumber(record[6] or 0)
+  repeats, waits, texts, doubted = split_list(record[14]), tonumber(record[11] or 0), record[12], record[13] and 1 or 0
+  part = tonumber(repeats[1] or done)
+end
+read_record()
+
+local function permitted(attempts)
+  return {'permitted', part, attempts, resends, texts, done, #repeats, rejection(), waits, doubted}
+end
+
 local function unknown(newly_detected)
   local sent_at = tonumber(record[5] or now)
   local code, text = record[9] or '', record[10] or ''
-  return {'unknown', part, tonumber(record[4] or 0), resends, texts, sent_at, code, text, newly_detected}
+  local attempts = tonumber(record[4] or 0)
+  return {'unknown', part, attempts, resends, texts, done, #repeats, sent_at, code, text, newly_detected}
 end
 
 -- Acknowledged by another subscriber, or cut from the stream and put back as another entry.
 if #redis.call('XPENDING', K.responses, K.responses_group, entry, entry, 1) == 0 then return {'ended', 'not pending'} end
 if state == 'SENDING' then
-  if record[2] == token then
-    return {'permitted', part, tonumber(record[4]), resends, texts, rejection(), waits, doubted}
-  end
+  if record[2] == token then return permitted(tonumber(record[4])) end
   if not idempotent then
     record[9], record[10] = 'sender_lost', 'The subscriber died while it was sending this: it may have arrived.'
     redis.call('HSET', key, 'state', 'UNKNOWN', 'resolver', token, 'code', record[9], 'text', record[10],
       'doubted', 1)
     record_event(id, 'unknown', 'subscriber', 'code', 'sender_lost', 'again_ms', 0)
-    return unknown(1)
+    if not resolve_by_early_status(id, key) then return unknown(1) end
+    read_record()
+    if state ~= 'NEW' or redis.call('ZSCORE', K.postponed, id) then return ended(state) end
   end
 elseif state == 'UNKNOWN' and not record[7] then
   if not (resend and record[8] == token) then
@@ -118,9 +130,10 @@ end
 charge_buckets()
 
 redis.call('HSETNX', key, 'createdAt', now)
-redis.call('HSET', key, 'state', 'SENDING', 'token', token, 'channel', channel, 'sendingAt', now)
+redis.call('HSET', key, 'state', 'SENDING', 'token', token, 'channel', channel, 'sendingAt', now,
+  'conversation', conversation, 'seq', seq, 'limits', ARGV[12])
 if state == 'UNKNOWN' then resends = redis.call('HINCRBY', key, 'resends', 1) end
-if part == 0 and (not state or state == 'NEW') then  -- nothing was sent: its parts are made anew
+if done == 0 and (not state or state == 'NEW') then  -- nothing was sent: its parts are made anew
   texts = ''
   redis.call('HSET', key, 'texts', texts)
 end
@@ -128,4 +141,4 @@ redis.call('PEXPIRE', key, ttl)
 local attempts = redis.call('HINCRBY', key, 'attempts', 1)
 record_event(id, 'sending', 'subscriber', 'channel', channel, 'part', part, 'attempt', attempts,
   'repeatable', idempotent and 1 or 0)
-return {'permitted', part, attempts, resends, texts, rejection(), waits, doubted}
+return permitted(attempts)

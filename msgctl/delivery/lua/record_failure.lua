@@ -1,7 +1,7 @@
 -- Record failure: apply a failed attempt to its channel: close a rate, stop the channel, or open its circuit breaker.
 --
 --   msgctl:channel:NAME   HASH    {code, text, failedAt} of the last failure; {pausedAt, reason}: stopped, until an
---                                 operator resumes it; {streak, openings, openUntil}: its circuit breaker
+--                                 operator resumes it at resumedAt; {streak, openings, openUntil}: its circuit breaker
 --   msgctl:bucket:NAME    STRING  no process sends within this rate before the pause has passed
 --   msgctl:limited:NAME   ZSET    the narrow rates of a wider one that were exceeded lately, by the ms: several of them
 --                                 close the wider one as well
@@ -10,7 +10,7 @@
 -- ARGV: channel, code, text, effect (answers: the provider works; breaks; stops), bucket ('': none), ms that a send
 --       costs, burst, ms to close it for, URL that is gone ('': none), ms for which it is not called, then of the
 --       circuit breaker: streak that opens it, ms of the first opening, longest opening; then the wider rate: bucket
---       ('': none), ms that a send costs, burst.
+--       ('': none), ms that a send costs, burst; ms of the send (0: now).
 -- Sent twice it may count a failure twice. Returns 'stopped' or 'opened' if this run did that, else ''.
 local channel, code, text, effect, bucket, url = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[9]
 local key = K.channel_state .. channel
@@ -42,6 +42,8 @@ if url ~= '' then
 end
 if effect == 'stops' then
   redis.call('DEL', key .. K.channel_probe)
+  local sent_at, resumed_at = tonumber(ARGV[17]), tonumber(redis.call('HGET', key, 'resumedAt') or 0)
+  if sent_at > 0 and sent_at <= resumed_at then return '' end
   if redis.call('HSETNX', key, 'pausedAt', now) == 0 then return '' end
   redis.call('HSET', key, 'reason', code)
   return 'stopped'

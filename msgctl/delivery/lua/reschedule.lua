@@ -53,5 +53,6 @@ if hold then
 else
   redis.call('PEXPIRE', key, ttl + math.max(0, due - now))
   redis.call('ZADD', K.postponed, due, id)
+  if target == 'UNKNOWN' and is_sending then resolve_by_early_status(id, key) end
 end
 return 1

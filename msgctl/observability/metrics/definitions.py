@@ -66,6 +66,12 @@ REPLIES_CUT = Counter(
     ["channel"],
     registry=REGISTRY,
 )
+PROVIDER_ERRORS = Counter(
+    "msgctl_provider_errors_total",
+    "Failed sends by channel and error code, as answers and as status webhooks report them, listed codes or not.",
+    ["channel", "code"],
+    registry=REGISTRY,
+)
 INBOUND_MESSAGES = Counter(
     "msgctl_inbound_total",
     "Records of webhooks by channel and kind: text, repeated, refused, nobody, left, edited, or what is no text.",

@@ -1,6 +1,7 @@
 -- AMEND: a person sends a delivery that failed, or may have arrived, once more; or drops one that is not over.
 --
---   msgctl:delivery:ID   HASH    → NEW, with all its tries before it; or FAILED
+--   msgctl:delivery:ID   HASH    → NEW, with all its tries before it, for the parts that did not arrive; or FAILED
+--   msgctl:replies:C     ZSET    the response, if the record does not hold it
 --   msgctl:postponed     ZSET    gains it, due now; or loses it
 --   msgctl:held:CHANNEL  ZSET    loses it
 --
@@ -12,11 +13,12 @@ local outcomes = {}
 
 local function retry(id, key, record)
   if record[1] ~= 'FAILED' and record[1] ~= 'UNKNOWN' then return string.lower(record[1]) end
-  if not record[2] then return 'body_gone' end
+  local body = find_response_body(id, key)
+  if not body then return 'body_gone' end
   if dry then return 'would_retry' end
-  redis.call('HSET', key, 'state', 'NEW', 'attempts', 0, 'resends', 0, 'retriedAt', now)
-  redis.call('HDEL', key, 'endedAt', 'code', 'text', 'receipt', 'receiptAt', 'doubted')
-  redis.call('ZADD', K.postponed, now, id)
+  redis.call('HDEL', key, 'lateRetries')
+  local indexes = find_failed_parts(key)
+  repeat_parts(id, key, indexes, body, 0)
   record_event(id, 'postponed', 'operator', 'again_ms', 0)
   return 'retried'
 end

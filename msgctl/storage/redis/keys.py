@@ -98,7 +98,7 @@ RESPONSES_RECOVERING = "msgctl:responses:recovering"  # STRING with a TTL: a sub
 POSTPONED = "msgctl:postponed"  # ZSET of message ids by the millisecond their delivery is tried again
 HELD = "msgctl:held:"  # + channel: ZSET of message ids that wait for a paused or broken channel, oldest first
 CHANNEL_STATE = (
-    "msgctl:channel:"  # + channel: HASH {pausedAt, reason, streak, openings, openUntil, code, text, failedAt}
+    "msgctl:channel:"  # + channel: HASH {pausedAt, reason, streak, openings, openUntil, resumedAt, code, …}
 )
 CHANNEL_PROBE = ":probe"  # msgctl:channel:NAME + this: STRING with a TTL, somebody tries a broken channel
 BUCKET = "msgctl:bucket:"  # + name: STRING with a TTL, the ms by which what was sent is within the rate again
