@@ -31,7 +31,7 @@ MAX_TOKEN_BYTES = 8192
 TOKEN_CACHE_SIZE = 4096
 """The number of verified tokens that one process caches."""
 ACCEPTED_TYP_HEADERS = frozenset({"jwt", "at+jwt"})
-"""`typ` headers of tokens that are meant for an API, in lower case."""
+"""`typ` headers of tokens that are meant for an API, in lower case and without `application/`."""
 KEY_CLASS_BY_ALGORITHM: dict[str, type] = {
     "RS256": RSAPublicKey,
     "ES256": EllipticCurvePublicKey,
@@ -142,7 +142,7 @@ class Verifier:
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
             # Unusual JSON in a claim makes the library raise the latter three.
             raise Unauthorized(_REJECTION_TEXT) from None
-        if str(decoded["header"].get("typ", "JWT")).lower() not in ACCEPTED_TYP_HEADERS:
+        if not _is_accepted_typ(decoded["header"].get("typ", "JWT")):
             raise Unauthorized(_REJECTION_TEXT)
         return _parse_claims(decoded["payload"], auth.leeway, auth.tier_claim)
 
@@ -257,6 +257,11 @@ def _parse_claims(payload: dict[str, Any], leeway: float, tier_claim: str) -> Cl
         tier if isinstance(tier, str) else "",
         frozenset(scope.split()) if isinstance(scope, str) else frozenset(),
     )
+
+
+def _is_accepted_typ(typ: object) -> bool:
+    """Check the media type of a token (RFC 7515 §4.1.9): `application/` is optional, and case does not count."""
+    return isinstance(typ, str) and typ.lower().removeprefix("application/") in ACCEPTED_TYP_HEADERS
 
 
 def _is_number(value: object) -> bool:

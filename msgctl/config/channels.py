@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from msgctl.config.base import Seconds, Section
+from msgctl.config.callback_secret import CallbackSecrets
 from msgctl.config.identities import (
     BearerSecret,
     BotTokens,
@@ -139,7 +140,7 @@ class TelegramSettings(Section):
 class CallbackSettings(Section):
     """The HTTP callback of channel `api`, signed as Standard Webhooks specifies."""
 
-    secret: SecretStr = SecretStr("")
+    secret: CallbackSecrets = SecretStr("")
     """The signing secret: `whsec_` and 24 to 64 bytes in base64. To replace it, set the new and the old secret
     with a space between them. Each callback is then signed with both. Empty: deliveries to channel `api` fail."""
     schedule: list[PauseSeconds] = Field(default=[0, 5, 300, 1800, 7200, 18_000, 36_000, 36_000], min_length=1)

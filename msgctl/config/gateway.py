@@ -2,12 +2,33 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from msgctl.config.base import Count, Seconds, Section
 
 OptionalLimit = Annotated[int, Field(ge=0, le=10_000_000)]
-AllowedOrigin = Annotated[str, Field(pattern=r"^(\*|https?://[^/\s,]+)$")]
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+SCHEMES_WITHOUT_PAGES = frozenset({"data", "file", "ftp", "ftps", "javascript", "ws", "wss"})
+"""Schemes that browsers never send in `Origin` together with a host."""
+
+
+def _normalize_origin(origin: str) -> str:
+    """Return an origin as browsers send it: in lower case and without the default port of its scheme.
+
+    Raises:
+        ValueError: no page has such an origin.
+    """
+    scheme, separator, host = origin.lower().partition("://")
+    if scheme in SCHEMES_WITHOUT_PAGES and host:
+        raise ValueError("must be the origin of a page, e.g. https://chat.example.com or capacitor://localhost")
+    return f"{scheme}{separator}{host.removesuffix(f':{DEFAULT_PORTS.get(scheme)}')}"
+
+
+AllowedOrigin = Annotated[
+    str,
+    Field(pattern=r"^(\*|null|file://|[A-Za-z][A-Za-z0-9+.-]*://[^/\s,@?#*]+)$"),
+    AfterValidator(_normalize_origin),
+]
 TierSpec = Annotated[str, Field(pattern=r"^[\w-]+:[1-9][0-9]{0,3}:[0-9]$")]
 
 
@@ -33,8 +54,9 @@ class GatewaySettings(Section):
     """Seconds that writing one frame may take before the socket is closed (4408)."""
     origins: list[AllowedOrigin] = Field([])
     """Other origins whose web pages may use this gateway from a browser, each written as
-    `https://chat.example.com`. `*`: any page. Clients that send no `Origin` (servers, command lines, apps) are not
-    affected."""
+    `https://chat.example.com`, or for the web view of an app `capacitor://localhost`. `*`: any page. `null` and
+    `file://` admit every sandboxed frame and every local file. Clients that send no `Origin` (servers, command
+    lines, apps) are not affected."""
     trusted_proxies: list[str] = Field([])
     """Addresses or networks of the proxies whose X-Forwarded-For is trusted to name the client's address."""
 

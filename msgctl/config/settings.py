@@ -26,6 +26,7 @@ from msgctl.config.credentials import (
     check_single_authorization,
 )
 from msgctl.config.gateway import AuthSettings, GatewaySettings, LimitsSettings
+from msgctl.config.postgres_url import PostgresUrl
 from msgctl.config.reply import ReplySettings
 from msgctl.domain.extensions import CHANNELS
 from msgctl.domain.retry import RetryPolicy
@@ -66,7 +67,7 @@ class RedisSettings(Section):
 class PostgresSettings(Section):
     """The PostgreSQL that holds the agents and the copy of the ledger."""
 
-    url: SecretStr = SecretStr("postgresql://localhost/msgctl")
+    url: PostgresUrl = SecretStr("postgresql://localhost/msgctl")
     """The connection URL, `postgresql://user:password@host:port/database`."""
     agent_query: str = Field("", pattern=r"^$|%\(id\)s")
     """A SELECT on your own table of agents. For `%(id)s` it returns one row of id, user_id, name, system_prompt,

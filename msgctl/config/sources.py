@@ -36,6 +36,8 @@ UNPREFIXED_VARIABLES = {
 }
 DEFAULT_FILES = (Path("config.toml"), Path("/etc/msgctl/config.toml"))
 ENVIRONMENT_PREFIX = "MSGCTL_"
+TEXT_ENCODING = "utf-8-sig"
+"""UTF-8. Editors of Windows put a byte order mark before it, which is not part of a setting."""
 CREDENTIAL_PREFIX = "msgctl_"
 CLI_OPTION_VARIABLES = {"MSGCTL_CONFIG", "MSGCTL_SMOKE_TOKEN"}
 """Variables that options of the command line read, and that name no setting."""
@@ -165,7 +167,7 @@ def _find_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 def _parse_file(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text("utf-8"))
+        return tomllib.loads(file.read_text(TEXT_ENCODING))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"Cannot read {file}: {error}") from error
 
@@ -282,7 +284,7 @@ def _read_secret_file(
     file: Path, key: SettingKey, setting: FieldInfo, origin: str, problems: list[str]
 ) -> FoundValues:
     try:
-        return {key: (_parse_value(file.read_text("utf-8").rstrip("\r\n"), setting), origin)}
+        return {key: (_parse_value(file.read_text(TEXT_ENCODING).rstrip("\r\n"), setting), origin)}
     except (OSError, UnicodeDecodeError) as error:
         problems.append(f"{'.'.join(key)} (from {origin}): cannot read {file} ({type(error).__name__})")
         return {}

@@ -59,8 +59,8 @@ def check_url(text: object, allowed_hosts: Collection[str]) -> tuple[URL, bool]:
     if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
         raise BadAddress("channelMetadata.callbackUrl holds characters that a URL does not have.")
     try:
-        url = URL(text)
-        host, port = url.host, url.port
+        url = URL(text, encoded=True)  # the path and the query belong to the receiver, so they are sent as given
+        host, port = (url.host or "").lower(), url.port
     except ValueError:
         raise BadAddress("channelMetadata.callbackUrl is no URL.") from None
     if not host or url.scheme not in ("http", "https"):

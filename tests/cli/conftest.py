@@ -1,7 +1,5 @@
 """The real command line, run against the servers of the test."""
 
-import asyncio
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,26 +7,14 @@ import pytest
 from msgctl.agents.agents import Agents
 from msgctl.config.settings import Settings
 from msgctl.storage.redis.client import RedisClient
-from tests.support.command_line import Invoke, Outcome, started
+from tests.support.command_line import Invoke, make_invoke
 from tests.support.messages import Traffic
-from tests.support.secret_scan import SEARCH
-from tools.support.daemons import PATIENCE
 
 
 @pytest.fixture
 def msgctl(settings: Settings, tmp_path: Path) -> Invoke:
     """Return a function that runs `msgctl ARGUMENTS` in an empty folder."""
-
-    async def invoke(*arguments: str, environ: Mapping[str, str] | None = None) -> Outcome:
-        async with started(settings, *arguments, folder=tmp_path, environ=environ) as process:
-            stdout, stderr = await asyncio.wait_for(process.communicate(), PATIENCE)
-        assert process.returncode is not None
-        command = " ".join(("msgctl", *arguments[:2]))
-        SEARCH.hear(command, stdout.decode(), shown=True)
-        SEARCH.hear(f"{command} on standard error", stderr.decode())
-        return Outcome(process.returncode, stdout.decode(), stderr.decode())
-
-    return invoke
+    return make_invoke(settings, tmp_path)
 
 
 @pytest.fixture

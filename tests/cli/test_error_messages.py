@@ -15,6 +15,7 @@ from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 from tests.support.command_line import Invoke, Outcome, started
 from tests.support.messages import Traffic, commit
+from tests.support.secret_scan import CALLBACK_SECRET
 from tools.support.daemons import PATIENCE, Daemon, until
 
 UNKNOWN = "5f0c7c1e-0000-4000-8000-000000000000"
@@ -313,7 +314,7 @@ async def test_undo_accepts_yes(msgctl: Invoke, traffic: Traffic) -> None:
 
 async def test_channel_test_prints_specific_reason(msgctl: Invoke, settings: Settings) -> None:
     """It prints the reason of the sender rather than the general advice for the code."""
-    async with Daemon("subscriber", settings, extra={"MSGCTL_CALLBACK_SECRET": "s" * 32}):
+    async with Daemon("subscriber", settings, extra={"MSGCTL_CALLBACK_SECRET": CALLBACK_SECRET}):
         outcome = await msgctl("channel", "test", "api", "--to", "http://127.0.0.1:1/")
     assert outcome.code == 4
     assert "allowed_hosts" in outcome.stderr

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from msgctl.config.settings import Settings
-from tools.support.daemons import environment
+from tests.support.secret_scan import SEARCH
+from tools.support.daemons import PATIENCE, environment
 
 
 @dataclass(frozen=True)
@@ -65,3 +66,18 @@ async def started(
         if process.returncode is None:
             process.kill()
             await process.communicate()
+
+
+def make_invoke(settings: Settings, folder: Path) -> Invoke:
+    """Return a function that runs `msgctl ARGUMENTS` in a folder, and reads its output for secrets."""
+
+    async def invoke(*arguments: str, environ: Mapping[str, str] | None = None) -> Outcome:
+        async with started(settings, *arguments, folder=folder, environ=environ) as process:
+            stdout, stderr = await asyncio.wait_for(process.communicate(), PATIENCE)
+        assert process.returncode is not None
+        command = " ".join(("msgctl", *arguments[:2]))
+        SEARCH.hear(command, stdout.decode(), shown=True)
+        SEARCH.hear(f"{command} on standard error", stderr.decode())
+        return Outcome(process.returncode, stdout.decode(), stderr.decode())
+
+    return invoke

@@ -1,6 +1,7 @@
 """A gateway whose three webhooks are open, with a second bot and number of each provider."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from daemons.gateway.app import serve
 from daemons.gateway.server import server
 from msgctl.agents.agents import Agent, Agents
 from msgctl.config.settings import Settings
+from tests.support.command_line import Invoke, make_invoke
 from tests.support.gateway_clients import running
 from tests.support.webhooks import APP_SECRET, PUBLIC, SECRET
 
@@ -28,6 +30,12 @@ async def agent(settings: Settings) -> Agent:
     """The agent that answers on the first bot and number of each provider."""
     async with Agents(settings) as agents:
         return await agents.add(user_id="ana", name="Ana's agent", webhook_path="chat")
+
+
+@pytest.fixture
+def msgctl(settings: Settings, tmp_path: Path) -> Invoke:
+    """Runs `msgctl ARGUMENTS` in an empty folder."""
+    return make_invoke(settings, tmp_path)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The user of a request or socket, from a bearer token, a subprotocol, a query parameter, or a one-time ticket."""
 
+from collections.abc import Sequence
 from urllib.parse import parse_qs
 
 from starlette.types import Scope
@@ -76,6 +77,19 @@ class Authenticator:
         except UnknownKey:
             await self._keys.refresh_for_unknown_key()
             return self._verifier.verify(token)
+
+
+def choose_subprotocol(offered: Sequence[str]) -> str | None:
+    """Return the offered subprotocol that the gateway accepts, or None.
+
+    A browser closes a socket if it offered subprotocols and none of them was accepted. So a token that is offered
+    alone is echoed to its sender, which is the only way in which such a client can connect. With `SUBPROTOCOL`
+    beside it, the token is never echoed.
+    """
+    if SUBPROTOCOL in offered:
+        return SUBPROTOCOL
+    tokens = [name for name in offered if name.startswith(BEARER_PREFIX)]
+    return tokens[0] if len(tokens) == 1 == len(offered) else None
 
 
 def parse_query_string(scope: Scope) -> dict[str, list[str]]:

@@ -128,7 +128,7 @@ class CorsPolicy:
             return True
         if len(origins) != 1 or len(hosts) > 1:
             return False
-        return self._is_listed(origins[0]) or (bool(hosts) and _authority(origins[0]) == hosts[0].lower())
+        return self._is_listed(origins[0]) or (bool(hosts) and _authority(origins[0]) == hosts[0].lower() != b"")
 
     def headers(self, scope: Scope) -> Headers:
         """Return the headers that let a listed page read the response."""
@@ -150,7 +150,7 @@ class CorsPolicy:
         return [*headers, *PREFLIGHT_HEADERS] if EXPOSED_HEADERS in headers else None
 
     def _is_listed(self, origin: bytes) -> bool:
-        return origin in self._allowed or ANY_ORIGIN in self._allowed
+        return origin.lower() in self._allowed or ANY_ORIGIN in self._allowed
 
 
 class EdgeMiddleware:
@@ -234,8 +234,12 @@ def _header_values(headers: Iterable[tuple[bytes, bytes]], requested: bytes) -> 
 
 
 def _authority(origin: bytes) -> bytes:
-    """Return host and port only, because behind a TLS proxy the gateway sees another scheme than the browser."""
-    return origin.partition(b"://")[2].lower()
+    """Return host and port only, because behind a TLS proxy the gateway sees another scheme than the browser.
+
+    The page of an app, such as `capacitor://localhost`, is not a page of a gateway at `localhost`.
+    """
+    scheme, _, authority = origin.lower().partition(b"://")
+    return authority if scheme in (b"http", b"https") else b""
 
 
 class ErrorMiddleware:

@@ -34,9 +34,11 @@ class _Call:
 
     @property
     def target(self) -> str:
-        """The path with the query string."""
-        url = self._request.url
-        return f"{url.path}?{url.query}" if url.query else url.path
+        """The path with the query string, as the provider sent and signed them."""
+        scope = self._request.scope
+        query = scope["query_string"]
+        target: bytes = scope["raw_path"] + (b"?" + query if query else b"")
+        return target.decode("latin-1")
 
     async def body(self) -> bytes:
         """Read the body, up to `MAX_WEBHOOK_BYTES`."""

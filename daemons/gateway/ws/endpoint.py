@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from starlette.types import Receive, Scope, Send
 
-from daemons.gateway.auth.authenticator import SUBPROTOCOL, Authenticator, parse_query_string
+from daemons.gateway.auth.authenticator import Authenticator, choose_subprotocol, parse_query_string
 from daemons.gateway.http.middleware import CorsPolicy
 from daemons.gateway.http.responses import routing_error_response
 from daemons.gateway.limits import ConnectionLimiter
@@ -90,11 +90,10 @@ class ChatEndpoint:
         """Return the claims of a socket, or None if it was refused and closed.
 
         If a handshake is refused, a browser shows its script only close code 1006 and no HTTP status. So the
-        socket is accepted first and then closed with a code that tells the reason. Of the offered subprotocols,
-        only `SUBPROTOCOL` is echoed, never the one with the token.
+        socket is accepted first and then closed with a code that tells the reason. See
+        `choose_subprotocol` for the one that is echoed.
         """
-        offered = SUBPROTOCOL in scope["subprotocols"]
-        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if offered else None})
+        await send({"type": "websocket.accept", "subprotocol": choose_subprotocol(scope["subprotocols"])})
         if self._readiness.stopping:
             await _close(send, CLOSE_GOING_AWAY, self._texts.going_away)
         elif not self._cors.allows(scope):

@@ -1,7 +1,6 @@
 """The sender of channel `api`: callbacks, signed after Standard Webhooks, to URLs that `ssrf_guard` permits."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 import time
@@ -12,15 +11,12 @@ from msgctl.channels.error_codes import failure
 from msgctl.channels.send_limits import SendLimits, digest
 from msgctl.channels.text.composer import UNTOUCHED, compose
 from msgctl.channels.text.styled import TextPart
+from msgctl.config.callback_secret import decode_callback_secret
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import BadAddress
 from msgctl.domain.messages import Response
 from msgctl.http.client import HttpClient
 from msgctl.http.ssrf_guard import check_url
-
-SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of every secret, not a secret
-SECRET_LENGTHS = range(24, 65)
-"""Bytes of a decoded secret."""
 
 
 class CallbackSender:
@@ -102,12 +98,9 @@ def sign(secrets: str, message_id: str, body: bytes, *, sent_at: int) -> dict[st
 
 def _key(secret: str) -> bytes:
     try:
-        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if not secret.startswith(SECRET_PREFIX) or len(key) not in SECRET_LENGTHS:
+        return decode_callback_secret(secret)
+    except ValueError as error:
         raise BadAddress(
-            "Callbacks cannot be signed: set [callback] secret to whsec_ and base64 of 24 to 64 bytes.",
+            f"Callbacks cannot be signed: [callback] secret {error}.",
             code="not_configured",
-        )
-    return key
+        ) from None

@@ -38,7 +38,8 @@ BOUND_PHRASES = {
     "max_length": "maximum number of characters:",
     "pattern": "matches",
 }
-URL_CREDENTIALS_PATTERN = re.compile(r"//[^/@\s]+@")
+URL_CREDENTIALS_PATTERN = re.compile(r"//\S+@")
+"""Up to the last `@`, since a password may hold `/` and `@`."""
 
 
 @app.command(epilog="Example: msgctl config show -o json")

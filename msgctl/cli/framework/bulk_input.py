@@ -40,7 +40,7 @@ def read_text(file: Path) -> str:
         InvalidInput: it cannot be read, or it is not UTF-8.
     """
     try:
-        return sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+        return sys.stdin.read() if str(file) == "-" else file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"Cannot read {file}: {type(error).__name__}.") from None
 

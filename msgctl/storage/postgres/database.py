@@ -10,6 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from msgctl.config.postgres_url import find_fault
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import ConfigurationError, PostgresUnavailable
 
@@ -82,6 +83,8 @@ def connection_string(settings: Settings) -> str:
         ConfigurationError: it is not a connection URL.
     """
     url = settings.postgres.url.get_secret_value()
+    if fault := find_fault(url):
+        raise ConfigurationError(f"[postgres] url {fault}.")
     try:
         conninfo_to_dict(url)
     except psycopg.ProgrammingError:
@@ -116,6 +119,8 @@ def translate_postgres_errors(settings: Settings) -> Iterator[None]:
         yield
     except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TimeoutError, OSError) as error:
         cause = next(iter(str(error).splitlines()), "refused, or silent for too long")
+        if password := conninfo_to_dict(connection_string(settings)).get("password"):
+            cause = cause.replace(str(password), "********")
         raise PostgresUnavailable(
             f"PostgreSQL at {describe_postgres(settings)} cannot be used: {cause}. "
             "Is it running, and is [postgres] url (MSGCTL_POSTGRES_URL) right?",

@@ -1,6 +1,7 @@
 """`msgctl dlq replay`: replay dead letters by id, by query, or from a plan, with a rate limit and a canary."""
 
 import asyncio
+import codecs
 import re
 import time
 from collections import Counter
@@ -159,7 +160,7 @@ def _write_plan(file: Path, plan: ReplayPlan) -> None:
 
 def _read_plan(file: Path) -> ReplayPlan:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=ReplayPlan)
+        return msgspec.json.decode(file.read_bytes().removeprefix(codecs.BOM_UTF8), type=ReplayPlan)
     except (msgspec.MsgspecError, OSError) as error:
         raise InvalidInput(f"{file} is not a plan of `dlq replay --save`: {error}") from None
 
