@@ -1,7 +1,6 @@
 """The agents of this installation: one row each, found by id, added, listed, enabled, and disabled."""
 
 import asyncio
-import re
 import uuid
 from collections.abc import Mapping
 from typing import Any, Self
@@ -11,6 +10,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from msgctl.agents.agent_settings import AgentSettings, read_agent_settings
+from msgctl.agents.webhook_paths import check_webhook_path, read_webhook_path
 from msgctl.aio import cancel
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import ConfigurationError, InvalidInput
@@ -19,7 +19,6 @@ from msgctl.storage.postgres.database import Database, PostgresConnection
 from msgctl.storage.postgres.row_cache import RowCache, invalidate_on_notify
 from msgctl.storage.redis.keys import AGENT_NOTIFICATIONS
 
-WEBHOOK_PATH_PATTERN = re.compile(r"[A-Za-z0-9_.~-]+(/[A-Za-z0-9_.~-]+)*")
 AGENT_COLUMNS = ("id", "user_id", "name", "system_prompt", "webhook_path", "active")
 # `to_jsonb` finds the column `settings` only if it is there: daemons may start before `msgctl db migrate`.
 FIND_AGENT_SQL = """
@@ -145,6 +144,12 @@ class Agents:
     async def add(self, *, user_id: str, name: str, webhook_path: str, system_prompt: str = "") -> Agent:
         """Add an active agent to our table.
 
+        Args:
+            user_id: the `sub` of its owner.
+            name: what it is called.
+            webhook_path: the path behind `/webhook/`, or the URL that n8n shows; see `read_webhook_path`.
+            system_prompt: its system prompt.
+
         Raises:
             InvalidInput: a text is empty or too long, or the webhook path could lead out of `/webhook/`.
             ConfigurationError: agents come from the operator's own table, or ours is missing.
@@ -158,7 +163,7 @@ class Agents:
             "user_id": user_id,
             "name": name,
             "system_prompt": system_prompt.replace("\0", ""),
-            "webhook_path": check_webhook_path(webhook_path),
+            "webhook_path": read_webhook_path(webhook_path, self._settings.n8n.base_url),
         }
         self._require_own_table("added")
         return (await self._fetch_agents(ADD_AGENT_SQL, values))[0]
@@ -224,18 +229,6 @@ class Agents:
             raise ConfigurationError(
                 f"Agents come from [postgres] agent_query, your own table: they are {verb} there, not here."
             )
-
-
-def check_webhook_path(path: str) -> str:
-    """Give back a path that stays under n8n's `/webhook/`.
-
-    Raises:
-        InvalidInput: it is empty, begins with a slash, climbs with `..`, or holds a scheme, a host or a query.
-    """
-    if len(path) > 255 or not WEBHOOK_PATH_PATTERN.fullmatch(path) or {".", ".."} & set(path.split("/")):
-        problem = "must be what stands behind /webhook/ in n8n, e.g. support/chat (letters, digits, - _ . ~ /)"
-        raise InvalidInput(f"The webhook path {problem}.", details=[{"field": "webhookPath", "problem": problem}])
-    return path
 
 
 async def _fetch_rows(connection: PostgresConnection, query: str, values: dict[str, Any]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, SecretStr
 
 EXAMPLE = "postgresql://user:password@host:5432/database"
 SCHEMES = frozenset({"postgresql", "postgres"})
-SCHEME_REGEX = re.compile(r"\s*['\"]?(jdbc:|)([A-Za-z][A-Za-z0-9+.-]{0,40}):(?://|[a-z])", re.IGNORECASE)
+SCHEME_REGEX = re.compile(r"\s*['\"]?(jdbc:|)([A-Za-z][A-Za-z0-9+.-]{0,40})://", re.IGNORECASE)
 PARAMETER_REGEX = re.compile(r"[A-Za-z_]{1,40}")
 BAD_PERCENT_REGEX = re.compile(r"%(?![0-9A-Fa-f]{2})")
 PARAMETERS = frozenset(

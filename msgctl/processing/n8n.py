@@ -5,6 +5,7 @@ An error never quotes the text of a customer or the answer of n8n, because both 
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 from msgctl.config.settings import Settings
@@ -53,10 +54,12 @@ class WorkflowClient:
 
     Args:
         settings: `n8n.*`.
+        observe: called with each answer before it is read.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, observe: Callable[[PooledResponse], None] | None = None) -> None:
         self._settings = settings.n8n
+        self._observe = observe
         self._max_body = max(MIN_BODY_LIMIT_BYTES, BODY_LIMIT_RATIO * settings.n8n.max_answer)
         self._pool = HttpPool(
             settings.n8n.base_url,
@@ -122,6 +125,8 @@ class WorkflowClient:
             raise too_large(self._max_body) from None
         except ConnectionBroken as error:
             raise AttemptFailed(f"The connection to n8n broke ({error}).") from None
+        if self._observe:
+            self._observe(response)
         if response.status >= 300:
             is_down = is_n8n_down(response.status, response.headers, response.body)
             raise _to_outage(response) if is_down else _to_rejection(response)

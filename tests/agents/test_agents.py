@@ -301,7 +301,8 @@ async def test_a_query_that_cannot_serve_is_named(settings: Settings, query: str
 
 async def test_a_url_that_is_none_is_not_quoted(settings: Settings) -> None:
     """A mistyped URL may hold a password, so the complaint does not repeat it."""
-    mistyped = Settings.model_validate(settings.model_dump() | {"postgres": {"url": "hush:secret word"}})
+    url = type(settings.postgres.url)("hush:secret word")
+    mistyped = settings.model_copy(update={"postgres": settings.postgres.model_copy(update={"url": url})})
     with pytest.raises(ConfigurationError) as refusal:
         await Agents(mistyped).__aenter__()
     assert "hush" not in str(refusal.value)

@@ -53,6 +53,7 @@ CASES: dict[str, Case] = {
     "agent list": ("-o json", 0, "msgctl.agents/1"),
     "agent show": ("AGENT -o json", 0, "msgctl.agent/1"),
     "agent set": ("AGENT format=plain", 0, ""),
+    "agent test": ("AGENT -o json", 0, "msgctl.agent-test/1"),
     "agent disable": ("AGENT", 0, ""),
     "agent enable": ("AGENT", 0, ""),
     "token issue": ("--user ana -o json", 0, "msgctl.issued-token/1"),

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from msgctl.channels.callback.sender import CallbackSender
+from msgctl.channels.text.styled import TextPart
 from msgctl.config.settings import Settings
 from msgctl.config.sources import load
 from msgctl.domain.errors import BadAddress, ConfigurationError
@@ -64,7 +65,7 @@ async def test_callback_url_is_carried_byte_for_byte(settings: Settings, target:
         callback = settings.callback.model_copy(update={"allowed_hosts": [f"127.0.0.1:{port}"]})
         sender = CallbackSender(settings.model_copy(update={"callback": callback}), client, client)
         url = f"http://127.0.0.1:{port}{target}#not-sent"
-        await sender.send(response(Channel.API, {"callbackUrl": url}), "", first=True)
+        await sender.send(response(Channel.API, {"callbackUrl": url}), TextPart(""), first=True)
     [head] = heads
     assert head.split(b"\r\n")[0] == f"POST {target} HTTP/1.1".encode()
     assert f"\r\nHost: 127.0.0.1:{port}\r\n".encode() in head

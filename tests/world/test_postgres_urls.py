@@ -36,6 +36,7 @@ REFUSED = [
     ("a port that is none", "postgresql://ana:zq1@127.0.0.1:zq2/db", "port"),
     ("something after the question mark", f"postgresql://ana:zq1@{ADDRESS}?zq2", "%3F"),
     ("no URL at all", "zq1", "postgresql://user:password@"),
+    ("a login alone", "zq1:zq2", "postgresql://user:password@"),
 ]
 TAKEN = [
     f"postgres://ana:zq1@{ADDRESS}",

@@ -21,13 +21,15 @@ from msgctl.cli.framework.output import print_json, print_listing, print_note, p
 from msgctl.cli.framework.query import accepts_yes
 from msgctl.cli.framework.session import CommandSession, run_with_session
 from msgctl.cli.views.agent import describe_agent
-from msgctl.domain.errors import NotFound
+from msgctl.domain.errors import Incomplete, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from msgctl.agents.agents import Agent
+    from msgctl.operations.workflow_trial import WorkflowTrial
 
-app = make_noun_group("Add, list, show, set up, enable, and disable AI agents.")
+app = make_noun_group("Add, list, show, set up, test, enable, and disable AI agents.")
 
+TEST_TEXT = "Hello! This is a test of msgctl."
 COLUMNS = {"id": "id", "userId": "user", "name": "name", "webhookPath": "webhook", "active": "active"}
 
 
@@ -37,7 +39,10 @@ def add(
     *,
     user: Annotated[str, typer.Option(help="Owner: the `sub` of the tokens that may use it.")],
     name: Annotated[str, typer.Option(help="Name of the agent.")],
-    webhook: Annotated[str, typer.Option(metavar="PATH", help="Path of its n8n workflow, without /webhook/.")],
+    webhook: Annotated[
+        str,
+        typer.Option(metavar="PATH", help="Path of its n8n workflow, without /webhook/, or the URL n8n shows."),
+    ],
     prompt: Annotated[str, typer.Option(help="System prompt.")] = "",
     prompt_file: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="File with the system prompt.")
@@ -54,12 +59,20 @@ def add(
         return agent, namesakes
 
     agent, namesakes = run_with_session(context, body)
+    if agent.webhook_path != webhook:
+        print_note(f"The webhook path is stored as {agent.webhook_path}.{_test_url_hint(webhook)}")
     if namesakes:
         print_note(f"User {user} already has an agent of this name: {', '.join(namesakes)}")
     if output is RecordFormat.JSON:
         print_json({"schema": "msgctl.agent/1", **agent.to_record()})
     else:
         print_text(agent.id)
+
+
+def _test_url_hint(webhook: str) -> str:
+    """Return the difference between the URLs of n8n, if the test URL was given."""
+    is_test_url = "webhook-test/" in webhook
+    return " Messages go to the production URL, so activate the workflow in n8n." if is_test_url else ""
 
 
 @app.command("list", epilog="Example: msgctl agent list --user ana")
@@ -139,6 +152,32 @@ def _no_such_agent(agent: str) -> NotFound:
 async def _resolve_id(session: CommandSession, agent: str) -> str:
     """Return the id of an agent. In the operator's own table, ids can be any text and names are unknown."""
     return agent if session.settings.postgres.agent_query else await find_agent_id(session, agent, None)
+
+
+@app.command("test", epilog="Example: msgctl agent test Support --text 'What does delivery cost?'")
+def call_workflow(
+    context: typer.Context,
+    agent: AgentArgument,
+    *,
+    text: Annotated[str, typer.Option(help="Question that the workflow is asked.")] = TEST_TEXT,
+    output: RecordOutputOption = RecordFormat.TABLE,
+) -> None:
+    """Call the workflow of an agent once, and print what came and how a worker would read it.
+
+    Exit 4 if the answer is not usable, 69 if n8n is down. Nothing is queued or sent to a channel.
+    """
+    from msgctl.operations.workflow_trial import try_workflow  # noqa: PLC0415 - few commands call n8n
+
+    async def body(session: CommandSession) -> "WorkflowTrial":
+        return await try_workflow(session.settings, await _find(session, agent), text)
+
+    trial = run_with_session(context, body)
+    print_record(trial.to_record(), output, schema="msgctl.agent-test/1")
+    if trial.is_unreachable:
+        raise Unavailable(trial.advice)
+    if trial.code:
+        again = "A worker would try again." if trial.retried else "A message would fail at the first attempt."
+        raise Incomplete(f"{trial.advice} {again}")
 
 
 @app.command(epilog="Example: msgctl agent disable 0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10 --reason 'costs too much'")

@@ -1,0 +1,139 @@
+"""The webhook of an agent: paths as people copy them from n8n, and one call of the workflow behind it."""
+
+from typing import Any
+
+import pytest
+
+from msgctl.agents.agents import Agent
+from msgctl.agents.webhook_paths import read_webhook_path
+from msgctl.domain.errors import InvalidInput
+from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior
+from tests.support.command_line import Invoke
+
+BASE = "https://n8n.example.com/flows"
+REPAIRED = [
+    ("support/chat", "support/chat"),
+    ("0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10/chat", "0b9e7c2e-6a51-4f0e-9b51-8f4f0f6f7a10/chat"),
+    (" support ", "support"),
+    ("webhook/support", "support"),
+    ("/webhook/support", "support"),
+    ("webhook-test/support", "support"),
+    ("/webhook-test/support/chat", "support/chat"),
+    ("webhook/webhook/x", "webhook/x"),
+    ("webhooks", "webhooks"),
+    ("webhook", "webhook"),
+    (f"{BASE}/webhook/support/chat", "support/chat"),
+    (f"{BASE}/webhook-test/support", "support"),
+    (f"{BASE}/webhook/support/", "support"),
+    ("https://N8N.example.com:443/flows/webhook/support", "support"),
+    ("http://n8n.example.com:5678/webhook/support", "support"),
+    ("HTTPS://n8n.example.com/webhook/id/chat", "id/chat"),
+]
+REFUSED = [
+    ("", "support/chat"),
+    ("/support", "support/chat"),
+    ("support/", "support/chat"),
+    ("webhook/", "support/chat"),
+    ("a b", "support/chat"),
+    ("a?x=1", "support/chat"),
+    ("../x", "support/chat"),
+    ("webhook/../rest", "support/chat"),
+    ("a//b", "support/chat"),
+    ("form/abc", "Webhook or Chat Trigger"),
+    ("webhook-waiting/12", "Webhook or Chat Trigger"),
+    (f"{BASE}/webhook/x?token=zq1", "no query"),
+    (f"{BASE}/workflow/12", "Production URL"),
+    (f"{BASE}/form/12", "Webhook or Chat Trigger"),
+    ("https://other.example.com/webhook/x", "other.example.com, and n8n.base_url is on n8n.example.com"),
+    ("https://other.example.com/webhook/x", "give the path alone, x"),
+    ("https://n8n.example.com.evil.example/webhook/x", "n8n.example.com.evil.example"),
+    ("https://ana:zq1@n8n.example.com/webhook/x", "the URL that n8n shows"),
+    ("ftp://n8n.example.com/webhook/x", "the URL that n8n shows"),
+    ("https://[zq1/webhook/x", "the URL that n8n shows"),
+    ("://", "the URL that n8n shows"),
+]
+
+
+@pytest.mark.parametrize(("text", "path"), REPAIRED)
+def test_path_is_found_in_what_n8n_shows(text: str, path: str) -> None:
+    """The path, with or without its prefix, or a URL of the configured n8n, whatever its scheme and port."""
+    assert read_webhook_path(text, BASE) == path
+
+
+@pytest.mark.parametrize(("text", "advice"), REFUSED)
+def test_what_is_no_path_is_refused_with_advice(text: str, advice: str) -> None:
+    """The error says what to give, and quotes neither a login nor a query."""
+    with pytest.raises(InvalidInput) as refused:
+        read_webhook_path(text, BASE)
+    assert advice in refused.value.message
+    assert "zq1" not in refused.value.message
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_loopback_has_several_names(host: str) -> None:
+    """A URL copied from a browser on the same machine is that of the configured n8n."""
+    assert read_webhook_path(f"http://{host}:5678/webhook/x", "http://localhost:5678") == "x"
+
+
+async def test_add_tells_what_it_stored(msgctl: Invoke) -> None:
+    """A repaired path is named, and whoever gave the test URL is told to activate the workflow."""
+    words = ("agent", "add", "--user", "ana", "--name", "A", "-o", "json", "--webhook")
+    plain = await msgctl(*words, "support")
+    assert (plain.json["webhookPath"], plain.stderr) == ("support", "")
+    repaired = await msgctl(*words, "http://127.0.0.1:9/webhook-test/support/chat")
+    assert repaired.json["webhookPath"] == "support/chat"
+    assert "stored as support/chat" in repaired.stderr
+    assert "activate the workflow" in repaired.stderr
+    refused = await msgctl(*words, "https://n8n.other.example/webhook/x")
+    assert (refused.code, refused.stdout) == (2, "")
+    assert "n8n.base_url" in refused.stderr
+
+
+TRIALS: list[tuple[str, int, dict[str, Any], str]] = [
+    ("ok", 0, {"status": 200, "outcome": "reply"}, ""),
+    ("text", 0, {"status": 200, "outcome": "reply"}, ""),
+    ("empty", 4, {"status": 200, "outcome": "unusable", "defect": "empty"}, "Respond to Webhook"),
+    ("started", 4, {"status": 200, "outcome": "unusable", "defect": "started"}, "Respond"),
+    ("html", 4, {"status": 200, "outcome": "unusable", "defect": "markup_page"}, "base_url"),
+    ("403", 4, {"status": 403, "outcome": "unusable", "code": "n8n_rejected"}, "HTTP 403"),
+    ("500", 4, {"status": 500, "outcome": "unusable"}, "HTTP 500"),
+]
+
+
+@pytest.mark.parametrize("trial", TRIALS, ids=[row[0] for row in TRIALS])
+async def test_agent_test_says_what_came_and_how_it_is_read(
+    msgctl: Invoke, agent: Agent, n8n: FakeN8n, trial: tuple[str, int, dict[str, Any], str]
+) -> None:
+    """One call: status, type, size, time, and the reading of a worker. The exit code says whether it is usable."""
+    mode, code, expected, advice = trial
+    n8n.reset(N8nBehavior(mode=mode))
+    words = ("agent", "test", agent.id, "--text", "oi", "-o", "json")
+    outcome = await msgctl(*words, environ={"MSGCTL_N8N_BASE_URL": n8n.url})
+    assert outcome.code == code, outcome.stderr
+    record = outcome.json
+    assert record["schema"] == "msgctl.agent-test/1"
+    assert {name: record[name] for name in expected} == expected
+    assert (record["path"], record["seconds"] > 0) == ("/webhook/chat", True)
+    assert (record["bytes"] > 0) == (mode != "empty")
+    if code:
+        assert advice in record["advice"]
+        assert record["advice"] in " ".join(outcome.stderr.split())
+    else:
+        assert record["contentType"]
+        assert "oi" in record["parts"][0]["text"]
+    [request] = n8n.requests
+    assert (request["body"]["chatInput"], request["body"]["attempt"]) == ("oi", 1)
+
+
+async def test_agent_test_of_an_n8n_that_is_down(msgctl: Invoke, agent: Agent) -> None:
+    """Exit 69, and the record has no status."""
+    outcome = await msgctl(
+        "agent", "test", agent.id, "-o", "json", environ={"MSGCTL_N8N_BASE_URL": "http://127.0.0.1:9"}
+    )
+    assert outcome.code == 69
+    assert "status" not in outcome.json
+    assert outcome.json["code"] == "n8n_unreachable"
+    table = await msgctl("agent", "test", agent.id, environ={"MSGCTL_N8N_BASE_URL": "http://127.0.0.1:9"})
+    assert "n8n.base_url" in table.stderr
+    missing = await msgctl("agent", "test", "Nobody")
+    assert missing.code == 3
