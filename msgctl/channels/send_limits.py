@@ -30,7 +30,8 @@ class SendLimits:
 
     Args:
         buckets: all of them must permit it.
-        window: the digest of a phone number; its last message, if there is any, must be younger than a day.
+        window: the digest of a customer's address, whose last message, if there is any, must be within the
+            `reply_window` of the channel.
         url: the digest and host of a callback URL, which must not be gone.
     """
 

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from msgctl.channels.base import ChannelSender
+from msgctl.channels.base import ChannelSender, ChannelSpec
 from msgctl.channels.send_limits import SendLimits
 from msgctl.channels.text.styled import TextPart
 from msgctl.config.settings import Settings
@@ -32,10 +32,6 @@ from msgctl.storage.redis.retry import RedisRetry
 
 MAX_WAIT_IN_SLOT_MS = 1500
 """Milliseconds that a delivery waits for its rate in its slot; for longer waits it goes back to Redis."""
-REJECTION_TEXTS = {
-    "window_closed": "Outside the 24 h window: only a template can be sent now.",
-    "callback_gone": "The URL answered 410: it is not called for a while.",
-}
 
 log = logs.get_logger(__name__)
 
@@ -48,6 +44,7 @@ class DeliveryRunner:
         records: the delivery records.
         channel_states: records failures of the channel.
         sender: sends the parts.
+        spec: the channel, for its `reply_window` and `error_advice`.
     """
 
     def __init__(
@@ -56,7 +53,10 @@ class DeliveryRunner:
         records: DeliveryRecords,
         channel_states: ChannelStateStore,
         sender: ChannelSender,
+        spec: ChannelSpec,
     ) -> None:
+        self._spec = spec
+        self._window_s = spec.reply_window.seconds if spec.reply_window else 0.0
         self._retry_policy = RetryPolicy(
             settings.delivery.attempts, settings.retry.base, settings.retry.cap, schedule=sender.schedule
         )
@@ -119,7 +119,13 @@ class DeliveryRunner:
         while True:
             result = await redis_retry.run_until_success(
                 lambda: self._records.begin_attempt(
-                    entry, response, token, idempotent=self._sender.idempotent, limits=limits, resend=resend
+                    entry,
+                    response,
+                    token,
+                    idempotent=self._sender.idempotent,
+                    limits=limits,
+                    window_s=self._window_s,
+                    resend=resend,
                 )
             )
             match result:
@@ -183,7 +189,8 @@ class DeliveryRunner:
         self, response: Response, delivery_parts: DeliveryParts, permit: SendPermit
     ) -> Sequence[TextPart]:
         if permit.rejection:
-            raise BadAddress(REJECTION_TEXTS[permit.rejection], code=permit.rejection)
+            text = self._spec.error_advice.get(permit.rejection, f"The reply is rejected: {permit.rejection}.")
+            raise BadAddress(text, code=permit.rejection)
         with self._report_bug(response, may_have_sent=False):
             parts = await delivery_parts.load(permit)
         if not parts:

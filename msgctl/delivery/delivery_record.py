@@ -170,6 +170,7 @@ class DeliveryRecords:
         *,
         idempotent: bool,
         limits: SendLimits = NO_SEND_LIMITS,
+        window_s: float = 0,
         resend: bool = False,
     ) -> BeginResult | None:
         """Ask for the permission to send a response; return None if its delivery has ended.
@@ -180,6 +181,7 @@ class DeliveryRecords:
             token: identifies this attempt.
             idempotent: whether the receiver deduplicates, so that a dead sender leaves no `UNKNOWN`.
             limits: the send limits to respect.
+            window_s: seconds after a customer's message in which the channel may write; 0: at any time.
             resend: send an UNKNOWN part again that was assigned to this token to resolve.
         """
         buckets = [value for bucket in limits.buckets for value in (bucket.name, bucket.interval, bucket.burst)]
@@ -197,6 +199,7 @@ class DeliveryRecords:
             limits.window,
             limits.url,
             limits.to_json(),
+            int(window_s * 1000),
             *buckets,
         )
         match outcome:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from msgctl.channels.base import ChannelSender
-from msgctl.channels.registry import all_channels
+from msgctl.channels.registry import all_channels, find_channel
 from msgctl.config.settings import Settings
 from msgctl.delivery.attempt import DeliveryRunner
 from msgctl.delivery.channel_state import ChannelStateStore
@@ -66,8 +66,9 @@ class ResponseRouter:
         self._stream = stream
         self._web_router = WebRouter(redis, settings)
         self._records = DeliveryRecords(redis, settings)
+        channel_states = ChannelStateStore(redis, settings)
         self._runners = {
-            channel: DeliveryRunner(settings, self._records, ChannelStateStore(redis, settings), sender)
+            channel: DeliveryRunner(settings, self._records, channel_states, sender, find_channel(channel))
             for channel, sender in sender_by_channel.items()
         }
         self._executors = {

@@ -1,11 +1,15 @@
 """A whole channel: its shared rates, its pause, and its circuit breaker."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from msgctl.channels import registry
+from msgctl.channels.base import ReplyWindow
+from msgctl.channels.registry import find_channel
 from msgctl.channels.send_limits import digest
 from msgctl.config.settings import Settings
 from msgctl.delivery.delivery_record import DeliveryState, find_record
@@ -213,6 +217,31 @@ async def test_provider_is_not_called_outside_the_window(
     assert record.state is state
     assert record.code == ("window_closed" if hours > 24 else None)
     assert len(providers.requests) == (1 if hours < 24 else 0)
+
+
+@pytest.mark.parametrize(("minutes", "state"), [(59, DeliveryState.SENT), (61, DeliveryState.FAILED)])
+async def test_window_and_its_text_are_those_of_the_channel(
+    *,
+    settings: Settings,
+    redis: RedisClient,
+    replies: Replies,
+    providers: Providers,
+    monkeypatch: pytest.MonkeyPatch,
+    minutes: int,
+    state: DeliveryState,
+) -> None:
+    """A channel with a window of an hour is not called after it, and the record has the channel's own words."""
+    advice = {"window_closed": "An hour has passed."}
+    spec = replace(find_channel("whatsapp"), reply_window=ReplyWindow(3600, "closed"), error_advice=advice)
+    monkeypatch.setitem(registry._BY_NAME, "whatsapp", spec)
+    last = int(time.time() * 1000) - minutes * 60_000
+    await redis.set(keys.WINDOW + digest("+5511999990000"), last, ex=3600)
+    async with Desk(settings):
+        record = await ended(redis, await replies.commit(response(Channel.WHATSAPP, TO)))
+    assert record.state is state
+    assert (record.code, record.text) == (
+        (None, None) if state is DeliveryState.SENT else ("window_closed", "An hour has passed.")
+    )
 
 
 async def test_operator_retries_and_drops_deliveries(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from msgctl.channels.registry import find_channel
 from msgctl.channels.telegram.sender import TelegramSender
 from msgctl.config.settings import Settings
 from msgctl.delivery.attempt import DeliveryRunner
@@ -224,6 +225,7 @@ async def test_the_pause_for_a_rate_grows_unless_the_provider_names_one(
         DeliveryRecords(redis, settings),
         ChannelStateStore(redis, settings),
         TelegramSender(settings, poster),
+        find_channel("telegram"),
     )
     growing = ProviderRejected(
         "x", fault=FaultClass.TRANSIENT, code="whatsapp_131056", exceeded_limit="pair", initial_pause_s=4

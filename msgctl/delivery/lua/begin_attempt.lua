@@ -13,8 +13,8 @@
 --
 -- ARGV: id, token of this attempt, its stream entry, channel, conversation, seq (0: it has none),
 --       1 if the receiver deduplicates, TTL of the record in ms, 1 to send an UNKNOWN part once more,
---       window ('': none), URL ('': none), limits as JSON for `status_update`, then for each bucket: name, ms that a
---       send costs, burst.
+--       window ('': none), URL ('': none), limits as JSON for `status_update`, ms after a customer's
+--       message in which the channel may write (0: any time), then for each bucket: name, ms that a send costs, burst.
 -- Safe to send twice: the second run finds its own token. (A probe or the charge of a bucket may be wasted.)
 -- Returns {'permitted', part, attempts, resends, texts, done, repeats, rejection, waits, doubted}, rejection: '',
 --   'window_closed' or 'callback_gone'; done: how many parts were sent in their order; repeats: how many of them are
@@ -28,7 +28,7 @@ local conversation, seq, idempotent, ttl = ARGV[5], tonumber(ARGV[6]), ARGV[7] =
 local resend, window, url = ARGV[9] == '1', ARGV[10], ARGV[11]
 local key = K.delivery .. id
 local now = now_ms()
-local WINDOW_MS = 86400000
+local window_ms = tonumber(ARGV[13])
 
 local function ended(state)
   redis.call('XACK', K.responses, K.responses_group, entry)
@@ -53,7 +53,7 @@ end
 -- The ms until every bucket permits a send.
 local function rate_wait()
   local wait = 0
-  for i = 13, #ARGV, 3 do
+  for i = 14, #ARGV, 3 do
     local full_at = tonumber(redis.call('GET', K.bucket .. ARGV[i]) or 0)
     wait = math.max(wait, full_at - ARGV[i + 1] * (ARGV[i + 2] - 1) - now)
   end
@@ -61,7 +61,7 @@ local function rate_wait()
 end
 
 local function charge_buckets()
-  for i = 13, #ARGV, 3 do
+  for i = 14, #ARGV, 3 do
     local name = K.bucket .. ARGV[i]
     local full_at = math.max(now, tonumber(redis.call('GET', name) or 0)) + ARGV[i + 1]
     redis.call('SET', name, string.format('%.3f', full_at), 'PX', math.ceil(full_at - now) + 1000)
@@ -70,7 +70,7 @@ end
 
 local function rejection()
   local last = window ~= '' and redis.call('GET', K.window .. window)
-  if last and now - tonumber(last) > WINDOW_MS then return 'window_closed' end
+  if last and window_ms > 0 and now - tonumber(last) > window_ms then return 'window_closed' end
   local gone_until = url ~= '' and redis.call('ZSCORE', K.callbacks_gone, url)
   return gone_until and tonumber(gone_until) > now and 'callback_gone' or ''
 end
