@@ -57,6 +57,7 @@ def up(
     if embedded:
         fake_n8n = "" if n8n_url else " a fake n8n,"
         print_note(f"Starting Valkey, PostgreSQL,{fake_n8n} a worker, a subscriber, and a gateway.")
+        print_note('For a single tenant: every token may send through every channel ([auth] channels = "any").')
 
     async def main(interruption: Interrupts) -> None:
         async with LocalPipeline(options, terminal.PrefixedWriter()) as pipeline:

@@ -111,12 +111,18 @@ class UpOptions:
         }
         if self.embedded and ("gateway", "origins") not in before.origins:
             made["gateway", "origins"] = ["*"]  # to try out a page of one's own; a token is needed all the same
-        if self.embedded and ("auth", "channels") not in before.origins:
-            made["auth", "channels"] = "any"  # a single tenant
-        return {
+        values = {
             key: _plain_value(before.settings, key) or _plain_value(kept, key) or default
             for key, default in made.items()
         }
+        if self.embedded and not self._is_set(("auth", "channels"), before):
+            values["auth", "channels"] = "any"  # one person tries it out, with the credentials of that person
+        return values
+
+    def _is_set(self, key: SettingKey, before: LoadedSettings) -> bool:
+        """Return whether the configuration or our own file sets a value."""
+        kept = load(self.file, environ={}).origins if self.file.exists() else {}
+        return key in before.origins or key in kept
 
     def _environment(self, values: Mapping[SettingKey, Any]) -> dict[str, str]:
         """Our environment, without variables that would override what the file says of addresses."""
