@@ -56,7 +56,7 @@ def read_agent_settings(column: object) -> AgentSettings:
     Names that msgctl does not know are ignored: the column may be the operator's own, or a later version's.
 
     Raises:
-        InvalidInput: it is no object, or a value is not valid.
+        InvalidInput: it is not an object, or a value is not valid.
     """
     if isinstance(column, str | bytes):
         try:
@@ -71,24 +71,24 @@ def read_agent_settings(column: object) -> AgentSettings:
 
 
 def parse_changes(words: Sequence[str]) -> dict[str, Any]:
-    """Read `name=value` as a person writes it, e.g. `format=plain`; an empty value removes the setting.
+    """Read settings as the command line takes them, e.g. `format=plain`. An empty value removes the setting.
 
     Args:
-        words: one each.
+        words: one `name=value` each.
 
     Returns:
         The validated value of each name; None: remove it.
 
     Raises:
-        InvalidInput: there is none, it has no `=`, the name is not known, or the value is not valid.
+        InvalidInput: there are no words, a word has no `=`, the name is not known, or the value is not valid.
     """
     if not words:
-        raise InvalidInput(f"Say what to set, as NAME=VALUE: {', '.join(AgentSettings.model_fields)}.")
+        raise InvalidInput(f"Write NAME=VALUE. The settings are: {', '.join(AgentSettings.model_fields)}.")
     given: dict[str, str | None] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
-            raise InvalidInput(f"{word!r} is no setting: write NAME=VALUE, e.g. format=plain.")
+            raise InvalidInput(f"{word!r} is not a setting. Write NAME=VALUE, e.g. format=plain.")
         if name not in AgentSettings.model_fields:
             nearest = suggest_nearest(name, AgentSettings.model_fields)
             known = ", ".join(AgentSettings.model_fields)

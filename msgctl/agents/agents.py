@@ -192,10 +192,10 @@ class Agents:
         return rows[0] if rows else None
 
     async def change_settings(self, agent_id: str, changes: Mapping[str, Any]) -> Agent | None:
-        """Change what is set for one agent of our table; None if there is none with this id.
+        """Change the settings of one agent of our table; return it, or None if no agent has this id.
 
         Args:
-            agent_id: which.
+            agent_id: the id of the agent.
             changes: valid values by name, as `agent_settings.parse_changes` returns them; None removes a setting.
 
         Raises:

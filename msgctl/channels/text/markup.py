@@ -32,7 +32,7 @@ ESCAPES: Mapping[str, Callable[[str], str]] = {
     "MarkdownV2": lambda text: re.sub(r"([_*\[\]()~`>#+\-=|{}.!\\])", r"\\\1", text),
     "Markdown": lambda text: re.sub(r"([_*`\[])", r"\\\1", text),
 }
-"""How a text is written so that it is no mark-up, by Telegram's `parse_mode`."""
+"""How a text is escaped, by Telegram's `parse_mode`."""
 
 
 class _Torn(Exception):

@@ -133,7 +133,7 @@ redis.call('HSETNX', key, 'createdAt', now)
 redis.call('HSET', key, 'state', 'SENDING', 'token', token, 'channel', channel, 'sendingAt', now,
   'conversation', conversation, 'seq', seq, 'limits', ARGV[12])
 if state == 'UNKNOWN' then resends = redis.call('HINCRBY', key, 'resends', 1) end
-if done == 0 and (not state or state == 'NEW') then  -- nothing was sent: its parts are made anew
+if done == 0 and (not state or state == 'NEW') then  -- nothing was sent: the parts are made again
   texts = ''
   redis.call('HSET', key, 'texts', texts)
 end
