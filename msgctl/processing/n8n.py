@@ -37,6 +37,8 @@ PROBE_PATH = "/webhook/msgctl-probe"
 """The path that a probe asks for. No workflow should have it."""
 OUTAGE_PROBE_TIMEOUT_S = 2.0
 """Seconds that a probe may take."""
+LOOK_UP_TIMEOUT_S = 5.0
+"""Seconds that the answer about a webhook may take."""
 PROBE_MAX_BODY_BYTES = 65_536
 """The most bytes of the answer to a probe."""
 KEEP_ALIVE_S = 4.0
@@ -151,6 +153,23 @@ class WorkflowClient:
         except (TimeoutError, ConnectFailed, ConnectionBroken):
             return False
         return is_reached(response.status, response.headers, response.body)
+
+    async def look_up(self, webhook_path: str) -> PooledResponse:
+        """Ask for a webhook by GET, which starts no workflow that waits for POST, and return the answer.
+
+        Raises:
+            WorkflowUnreachable: n8n, or the proxy before it, gave no complete answer.
+            N8nDown: the answer says that n8n is down.
+        """
+        try:
+            async with asyncio.timeout(LOOK_UP_TIMEOUT_S):
+                response = await self._probes.request("GET", f"/webhook/{webhook_path}", self._fixed_headers, b"")
+        except (TimeoutError, ConnectFailed, ConnectionBroken, ResponseTooLarge) as error:
+            cause = str(error) or type(error).__name__
+            raise WorkflowUnreachable(f"n8n cannot be reached ({cause}): is it running at n8n.base_url?") from None
+        if not is_reached(response.status, response.headers, response.body):
+            raise _to_outage(response)
+        return response
 
 
 def _to_rejection(response: PooledResponse) -> WorkflowRejected:

@@ -1,13 +1,20 @@
 """The webhook of an agent: paths as people copy them from n8n, and one call of the workflow behind it."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from msgctl.agents.agents import Agent
 from msgctl.agents.webhook_paths import read_webhook_path
+from msgctl.config.settings import N8nSettings, Settings
 from msgctl.domain.errors import InvalidInput
 from msgctl.local.fakes.n8n import FakeN8n, N8nBehavior
+from msgctl.operations.checks.doctor.dependency_checks import check_n8n
+from msgctl.operations.checks.findings import Severity
 from tests.support.command_line import Invoke
 
 BASE = "https://n8n.example.com/flows"
@@ -137,3 +144,67 @@ async def test_agent_test_of_an_n8n_that_is_down(msgctl: Invoke, agent: Agent) -
     assert "n8n.base_url" in table.stderr
     missing = await msgctl("agent", "test", "Nobody")
     assert missing.code == 3
+
+
+@pytest.mark.parametrize(
+    ("base_url", "named"),
+    [
+        ("http://127.0.0.1:9", "n8n cannot be reached"),
+        ("http://ana:zq1@127.0.0.1:9", "n8n cannot be reached"),
+        ("http://nowhere.invalid", "n8n cannot be reached"),
+    ],
+)
+async def test_doctor_does_not_reach_what_a_worker_does_not(settings: Settings, base_url: str, named: str) -> None:
+    """It asks through the client of a worker, and its finding shows no login of the address."""
+    n8n_settings = N8nSettings.model_validate({"base_url": base_url})
+    [finding] = await check_n8n(settings.model_copy(update={"n8n": n8n_settings}), ["support"])
+    assert (finding.code, finding.severity) == ("n8n_down", Severity.TROUBLE)
+    assert named in finding.text
+    assert "zq1" not in f"{finding.text} {finding.remedy}"
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+async def test_doctor_tells_a_proxy_from_n8n(settings: Settings, status: int) -> None:
+    """A proxy that answers for an n8n that is down is no reachable n8n."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(
+            status=status, text="<html><title>Bad Gateway</title></html>", content_type="text/html"
+        )
+
+    async with serving(answer) as url:
+        n8n_settings = N8nSettings.model_validate({"base_url": url})
+        [finding] = await check_n8n(settings.model_copy(update={"n8n": n8n_settings}), [])
+    assert (finding.code, f"HTTP {status}" in finding.text) == ("n8n_down", True)
+
+
+async def test_doctor_asks_with_the_credentials_of_a_worker(settings: Settings) -> None:
+    """Each request has the headers of a call, and a webhook that n8n does not know is named."""
+    seen: list[tuple[str, str]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append((request.path, request.headers.get("X-Key", "")))
+        method = " Did you mean to make a POST request?" if request.path == "/webhook/known" else ""
+        return web.json_response({"code": 404, "message": f"This webhook is not registered.{method}"}, status=404)
+
+    async with serving(answer) as url:
+        values = {"base_url": url, "header_name": "X-Key", "header_value": "k"}
+        changed = settings.model_copy(update={"n8n": N8nSettings.model_validate(values)})
+        [finding] = await check_n8n(changed, ["known", "unknown"])
+    assert (finding.code, "unknown" in finding.text) == ("webhook_unknown", True)
+    assert seen == [("/webhook/msgctl-probe", "k"), ("/webhook/known", "k"), ("/webhook/unknown", "k")]
+
+
+@asynccontextmanager
+async def serving(handler: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[str]:
+    """The URL of a server that answers each request by a handler."""
+    server = TestServer(_application(handler))
+    await server.start_server()
+    yield str(server.make_url("")).rstrip("/")
+    await server.close()
+
+
+def _application(handler: Callable[[web.Request], Awaitable[web.Response]]) -> web.Application:
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", handler)
+    return application

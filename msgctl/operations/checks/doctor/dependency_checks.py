@@ -1,26 +1,26 @@
 """Checks of what the pipeline needs besides Redis: PostgreSQL, n8n, keys and credentials, and the machine."""
 
-import asyncio
 import resource
 import shutil
 from pathlib import Path
 
 import psycopg
-import requests
 
 from msgctl.auth import tokens
 from msgctl.channels.base import ChannelSpec
 from msgctl.channels.names import channel_names
 from msgctl.channels.registry import find_channel
 from msgctl.config.settings import Settings
-from msgctl.domain.errors import ConfigurationError, MsgctlError
+from msgctl.domain.errors import ConfigurationError, MsgctlError, WorkflowUnreachable
+from msgctl.domain.n8n_outage import N8nDown
 from msgctl.domain.plural import pluralize
 from msgctl.operations.checks.findings import Finding, passed, trouble, warning
+from msgctl.processing.n8n import WorkflowClient
 from msgctl.storage.postgres.database import Database
 from msgctl.storage.postgres.migrations import read_status
 
-N8N_PROBE_TIMEOUT_S = 5.0
-"""Seconds that n8n has for an answer."""
+ABSENT_WEBHOOK = "msgctl-probe"
+"""A webhook that no workflow should have. n8n answers that it does not know it."""
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 MIN_OPEN_FILES = 4096
 """A limit of open files below this number leaves a gateway without sockets."""
@@ -66,27 +66,25 @@ async def check_postgres(settings: Settings) -> list[Finding]:
 
 
 async def check_n8n(settings: Settings, webhooks: list[str]) -> list[Finding]:
-    """Check that n8n answers and has the webhooks. The probe is a GET, which starts no workflow for POST."""
-    return await asyncio.to_thread(_probe_n8n, settings, webhooks)
-
-
-def _probe_n8n(settings: Settings, webhooks: list[str]) -> list[Finding]:
-    base = settings.n8n.base_url.rstrip("/")
+    """Check that n8n answers and has the webhooks, with the client, headers, and addresses of a worker."""
     findings = []
     try:
-        requests.get(f"{base}/healthz", timeout=N8N_PROBE_TIMEOUT_S, allow_redirects=False)
-        for path in webhooks:
-            answer = requests.get(f"{base}/webhook/{path}", timeout=N8N_PROBE_TIMEOUT_S, allow_redirects=False)
-            if answer.status_code == 404 and "POST" not in answer.text and "GET" not in answer.text:
-                text = f"n8n has no webhook {path}."
-                impact = "Messages to its agent fail in each attempt and become dead letters."
-                remedy = "Activate the workflow in n8n; or msgctl agent disable ID"
-                findings.append(trouble("n8n", "webhook_unknown", text, impact=impact, remedy=remedy))
-    except requests.RequestException as error:
-        text = f"{base} does not answer ({type(error).__name__})."
+        async with WorkflowClient(settings) as client:
+            await client.look_up(ABSENT_WEBHOOK)
+            for path in webhooks:
+                answer = await client.look_up(path)
+                if answer.status == 404 and b"POST" not in answer.body and b"GET" not in answer.body:
+                    text = f"n8n has no webhook {path}."
+                    impact = "Messages to its agent fail in each attempt and become dead letters."
+                    remedy = "Activate the workflow in n8n; or msgctl agent disable ID"
+                    findings.append(trouble("n8n", "webhook_unknown", text, impact=impact, remedy=remedy))
+    except (WorkflowUnreachable, N8nDown) as error:
         impact = "Messages wait, which does not count as an attempt. Customers get no answer."
         remedy = "systemctl status n8n; msgctl config explain n8n.base_url"
-        return [trouble("n8n", "n8n_down", text, impact=impact, remedy=remedy)]
+        return [trouble("n8n", "n8n_down", error.message, impact=impact, remedy=remedy)]
+    except ConfigurationError as error:
+        impact = "No worker starts."
+        return [trouble("n8n", "n8n_settings", error.message, impact=impact, remedy="msgctl config check")]
     return findings or [passed("n8n", f"reachable, {pluralize(len(webhooks), 'webhook')} checked")]
 
 
