@@ -55,6 +55,8 @@ class Providers:
         self.requests: list[Request] = []
         self.answers: deque[Answer] = deque()
         self.sent_by_twilio: list[dict[str, str]] = []
+        self.list_queries: list[dict[str, str]] = []
+        """The queries of Twilio's list."""
         self.bot_name: str | None = None
         self.name_requests = 0
         """How often Telegram was asked for the name of the bot."""
@@ -105,6 +107,7 @@ class Providers:
             self.name_requests += 1
             return web.json_response({"ok": True, "result": {"id": 77, "username": self.bot_name}})
         if request.method == "GET":
+            self.list_queries.append(dict(request.query))
             return web.json_response({"messages": list(reversed(self.sent_by_twilio))})
         self.requests.append(seen)
         self.under_way += 1
