@@ -1,8 +1,6 @@
 """The requests to Meta and Twilio, against the facts of their published OpenAPI documents.
 
-The schemas are our own summary of two documents: `business-messaging-api_v23.0.yaml` of github.com/facebook/openapi
-(ecba623) and `spec/json/twilio_api_v2010.json` of github.com/twilio/twilio-oai (d50069b). `tests/world/README.md` has
-the figures.
+The schemas are our own summary of two documents. `tests/world/README.md` names them, with the figures.
 """
 
 from typing import Any
