@@ -135,7 +135,7 @@ def describe_rejection(status: int, headers: Mapping[bytes, bytes], body: bytes)
     if is_n8n_down(status, headers, body):
         return "n8n does not serve now, or the proxy before it does not reach it: is it running"
     if status == 401 and headers.get(b"www-authenticate", b"").lower().startswith(b"basic"):
-        return "the webhook asks for Basic Auth: set its user and password in [n8n]"
+        return "the webhook asks for Basic Auth: set n8n.username and n8n.password"
     return _ADVICE.get(status, "the workflow answered with this status itself: see its Respond to Webhook node")
 
 
@@ -176,7 +176,7 @@ _MESSAGES: dict[int, tuple[tuple[str, str], ...]] = {
     ),
 }
 _ADVICE = {
-    401: "n8n wants other credentials: set n8n.api_key",
+    401: "n8n wants other credentials: set n8n.api_key, n8n.header_name and header_value, or n8n.bearer_token",
     403: "n8n wants other credentials, or a proxy before it refuses us: set n8n.api_key",
     404: "nothing answers at this address: is the agent's webhook path right, and its chat public",
     405: "the webhook takes another method: set its HTTP Method to POST",
