@@ -1,4 +1,4 @@
-"""The journal of operators' acts: who did what, when, why, to which messages, and what it was before and after."""
+"""The audit log: what operators did, when, why, to which messages, and the state before and after."""
 
 import getpass
 import os
@@ -10,22 +10,22 @@ import msgspec
 
 from msgctl.domain.errors import NotFound
 from msgctl.domain.messages import WireStruct
-from msgctl.operations.context import Context
+from msgctl.operations.context import Operation
 from msgctl.storage.redis import keys
 
 MAX_AUDIT_ENTRIES = 10_000
-"""Acts that are kept, about."""
+"""Actions that are kept, approximately."""
 MAX_IDS_PER_ENTRY = 1000
-"""Ids an act names; of more it keeps the number."""
+"""Ids that an entry names at most. The count covers all of them."""
 
 StreamEntries = list[tuple[str, Mapping[str, str]]]
 
 
 class AuditEntry(WireStruct, kw_only=True, frozen=True):
-    """One act."""
+    """One action of an operator."""
 
     entry: str
-    """Its number in the journal."""
+    """The id of the entry."""
     at: int
     """Unix milliseconds."""
     who: str
@@ -33,23 +33,16 @@ class AuditEntry(WireStruct, kw_only=True, frozen=True):
     """Noun and verb, as they were typed."""
     reason: str
     query: dict[str, Any]
-    """What was asked for, where it was a query."""
+    """The query that selected the messages, if there was one."""
     ids: list[str]
     count: int
-    """How many it changed; `ids` may name fewer."""
+    """The number of messages that it changed. `ids` may name fewer."""
     before: Any
     after: Any
 
 
-class AuditLog:
-    """Writes and reads it.
-
-    Args:
-        context: the pipeline it works on.
-    """
-
-    def __init__(self, context: Context) -> None:
-        self._redis = context.redis
+class AuditLog(Operation):
+    """Writes and reads the audit log."""
 
     async def record(
         self,
@@ -62,16 +55,16 @@ class AuditLog:
         before: Any = None,
         after: Any = None,
     ) -> str:
-        """Write an act down and return the number of its entry.
+        """Record an action and return the id of its entry.
 
         Args:
             act: noun and verb.
             who: the operator.
-            reason: as the operator gave it.
-            query: what was asked for.
-            ids: what was changed.
-            before: what it was.
-            after: what it is now.
+            reason: the reason that the operator gave.
+            query: the query that selected the messages.
+            ids: the ids of what was changed.
+            before: the previous state.
+            after: the new state.
         """
         body = {
             "who": who,
@@ -89,25 +82,25 @@ class AuditLog:
         return str(entry)
 
     async def newest(self, limit: int) -> list[AuditEntry]:
-        """The newest acts, newest first."""
+        """Return the newest actions, newest first."""
         found = cast("StreamEntries", await self._redis.xrevrange(keys.JOURNAL, count=limit))
         return [_decode_entry(entry, fields) for entry, fields in found]
 
     async def find(self, entry: str) -> AuditEntry:
-        """One act.
+        """Return one action.
 
         Raises:
             NotFound: there is no such entry.
         """
-        known = entry if entry.partition("-")[0].isdecimal() else "0-1"
-        found = cast("StreamEntries", await self._redis.xrange(keys.JOURNAL, known, known))
+        stream_id = entry if entry.partition("-")[0].isdecimal() else "0-1"  # an id that no entry has
+        found = cast("StreamEntries", await self._redis.xrange(keys.JOURNAL, stream_id, stream_id))
         if not found:
             raise NotFound("The journal has no such entry. See: msgctl journal list")
         return _decode_entry(entry, found[0][1])
 
 
 def operator_name() -> str:
-    """`user@host`; behind sudo the one who called it."""
+    """Return `user@host`. Under sudo it is the user who called sudo."""
     try:
         user = os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):  # a user id without a name

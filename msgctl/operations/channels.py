@@ -1,4 +1,4 @@
-"""The channels of delivery: what waits on each, what went wrong last, and who may stop and start them."""
+"""The channels: the backlog and the last error of each, and the means to pause, resume, and test them."""
 
 import asyncio
 import time
@@ -13,55 +13,47 @@ from msgctl.delivery.error_help import advise
 from msgctl.delivery.response_stream import publish_operator_message
 from msgctl.domain.errors import InvalidInput
 from msgctl.domain.messages import Channel, WireStruct
-from msgctl.operations.context import Context
+from msgctl.operations.context import Operation
 from msgctl.operations.dashboard.overview import BACKLOG_SAMPLE_SIZE, SAMPLE_BACKLOG
 from msgctl.storage.redis import keys
 
 DELIVERY_POLL_INTERVAL_S = 0.1
-"""Seconds between two looks at a delivery."""
+"""Seconds between two reads of a delivery record."""
 HELD_ADVICE = (
-    "The channel is paused or broken and holds it. See: msgctl channel list. Go on: msgctl channel resume"
+    "The channel is paused or broken and holds it. See: msgctl channel list. Resume: msgctl channel resume"
 )
-NOT_TAKEN_ADVICE = "Nobody has taken it: is a subscriber alive? msgctl health"
+NOT_TAKEN_ADVICE = "No subscriber has taken it. Is one alive? See: msgctl health"
 TEST_TEXT = "msgctl: this is a test of the channel."
 
 
 class ChannelState(WireStruct, kw_only=True, frozen=True):
-    """One channel. Times are Unix milliseconds; None where there is nothing to tell."""
+    """One channel. Times are Unix milliseconds, or None."""
 
     channel: str
     configured: bool
-    """Whether there are credentials to send with; web needs none."""
+    """Whether the settings have its credentials. Web needs none."""
     state: str
-    """`open`, `paused` (by a person, or stopped for its credentials), `broken` (left alone for a while)."""
+    """`open`, `paused` (by an operator, or because of its credentials), or `broken` (not used for a while)."""
     backlog: int
-    """Responses still to be delivered, of those looked at, and all that are held."""
+    """Undelivered responses of the sample, and all that the channel holds."""
     held: int
-    """Of these, what waits for the channel itself."""
+    """Responses that the channel holds because it is paused or broken."""
     reason: str
-    """Of a pause: `operator`, or the code that stopped it."""
+    """The reason of a pause: `operator`, or the code of the error."""
     next_send: int | None
-    """When its rate or its breaker lets the next one go; None: at once, or only after `channel resume`."""
+    """When its rate or its breaker admits the next send. None: now, or only after `channel resume`."""
     last_error: str
     advice: str
     failed_at: int | None
     urls_gone: list[str]
-    """Hosts of callbacks that answered 410 and are not called."""
+    """Hosts of callbacks that answered 410 and are no longer called."""
 
 
-class Channels:
-    """Looks at the channels, and stops and starts them.
-
-    Args:
-        context: the pipeline it works on.
-    """
-
-    def __init__(self, context: Context) -> None:
-        self._settings = context.settings
-        self._redis = context.redis
+class Channels(Operation):
+    """Reads, pauses, resumes, and tests channels."""
 
     async def list(self) -> "tuple[ChannelState, ...]":
-        """All of them.
+        """Return the state of every channel.
 
         Raises:
             RedisUnavailable: Redis does not answer.
@@ -71,7 +63,7 @@ class Channels:
         return tuple([await self._state(channel, backlog.get(channel, 0)) for channel in channel_names()])
 
     async def pause(self, channel: Channel) -> bool:
-        """Hold what is for a channel; False if it was paused before.
+        """Pause a channel, which then holds its responses. Return False if it was paused before.
 
         Raises:
             RedisUnavailable: Redis does not answer.
@@ -83,7 +75,7 @@ class Channels:
         return bool(new)
 
     async def resume(self, channel: Channel) -> bool:
-        """Let a channel go on, whatever stopped it; False if nothing did.
+        """Resume a channel, whether it was paused or broken. Return False if it was neither.
 
         Raises:
             RedisUnavailable: Redis does not answer.
@@ -98,17 +90,17 @@ class Channels:
     async def send_test(
         self, channel: Channel, to: str, *, text: str = TEST_TEXT, provider: str = "", sender: str = ""
     ) -> str:
-        """Hand a text to the subscribers as if an agent had replied; the id of its delivery.
+        """Publish a text as if an agent had replied, and return the id of its delivery.
 
         Args:
-            channel: by which.
-            to: a chat's number, a phone number, a URL.
-            text: what to send.
-            provider: WhatsApp: `cloud` or `twilio`; empty: as configured.
-            sender: which bot or number sends it; empty: the first one.
+            channel: the channel to test.
+            to: the number of a chat, a phone number, or a URL.
+            text: the text to send.
+            provider: for WhatsApp `cloud` or `twilio`. Empty: as configured.
+            sender: the bot or the number that sends it. Empty: the first one.
 
         Raises:
-            InvalidInput: the channel cannot be tested so.
+            InvalidInput: the channel has no provider.
             RedisUnavailable: Redis does not answer.
         """
         spec = find_channel(_with_provider(channel))
@@ -128,7 +120,7 @@ class Channels:
         return identifier
 
     async def wait_for_outcome(self, message_id: str, timeout_s: float) -> dict[str, Any]:
-        """How a delivery ended, or where it is after `patience` seconds.
+        """Wait until a delivery ends, and return its outcome, or its state after `timeout_s` seconds.
 
         Raises:
             RedisUnavailable: Redis does not answer.
@@ -157,12 +149,12 @@ class Channels:
         return await self._redis.zscore(keys.HELD + channel, message_id) is not None
 
     async def _state(self, channel: Channel, backlog: int) -> ChannelState:
-        found: dict[str, str] = await self._redis.hgetall(keys.CHANNEL_STATE + channel)
+        fields: dict[str, str] = await self._redis.hgetall(keys.CHANNEL_STATE + channel)
         held = await self._redis.zcard(keys.HELD + channel)
         now = int(time.time() * 1000)
         spec = find_channel(channel)
-        open_until = int(float(found.get("openUntil", 0)))
-        paused, broken = "pausedAt" in found, open_until > now
+        open_until = int(float(fields.get("openUntil", 0)))
+        paused, broken = "pausedAt" in fields, open_until > now
         rates = [await self._next_slot_ms(bucket) for bucket in spec.rate_buckets(self._settings)]
         next_send = max(open_until, min(rates, default=0))
         gone: Any = await self._redis.zrangebyscore(keys.CALLBACKS_GONE, now, "+inf")
@@ -172,11 +164,11 @@ class Channels:
             state="paused" if paused else "broken" if broken else "open",
             backlog=backlog + held,
             held=held,
-            reason=found.get("reason", ""),
+            reason=fields.get("reason", ""),
             next_send=next_send if next_send > now and not paused else None,
-            last_error=found.get("code", ""),
-            advice=advise(found.get("code", "")),
-            failed_at=int(found["failedAt"]) if "failedAt" in found else None,
+            last_error=fields.get("code", ""),
+            advice=advise(fields.get("code", "")),
+            failed_at=int(fields["failedAt"]) if "failedAt" in fields else None,
             urls_gone=[member.partition(" ")[2] for member in gone] if spec.has_gone_urls else [],
         )
 
@@ -187,7 +179,5 @@ class Channels:
 
 def _with_provider(channel: Channel) -> Channel:
     if find_channel(channel).create_sender is None:
-        raise InvalidInput(
-            f"Channel {channel} goes to the sockets that are open; it has no provider to pause or test."
-        )
+        raise InvalidInput(f"Channel {channel} delivers to open sockets. It has no provider to pause or test.")
     return channel

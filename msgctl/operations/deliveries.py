@@ -1,11 +1,11 @@
-"""The newest deliveries, with what became of each."""
+"""The newest deliveries with their state, and the means to retry and drop deliveries."""
 
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from msgctl.domain.messages import WireStruct
-from msgctl.operations.context import Context
+from msgctl.operations.context import Context, Operation
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.lua import Script
 
@@ -14,14 +14,14 @@ DELIVERY_FIELDS = ("state", "attempts", "providerId", "code", "text", "endedAt")
 
 
 class DeliverySummary(WireStruct, kw_only=True, frozen=True):
-    """One response, or the word of a failure, on its way to a customer."""
+    """One response, or the notification of a failure, on its way to a customer."""
 
     stream_id: str
     message_id: str
     kind: str
     channel: str
     state: str
-    """That of its record; `new` while nothing was tried."""
+    """The state of its record. `new` before the first attempt."""
     attempts: int
     provider_id: str
     code: str
@@ -34,19 +34,15 @@ class _MessageIdBody(msgspec.Struct, rename="camel"):
     message_id: str = ""
 
 
-class Deliveries:
-    """Reads the durable stream from its end; keep one for as long as you look: it reads each entry once.
-
-    Args:
-        context: the pipeline it works on.
-    """
+class Deliveries(Operation):
+    """Reads the response stream from its end. Keep one instance for repeated reads: it reads each entry once."""
 
     def __init__(self, context: Context) -> None:
-        self._redis = context.redis
+        super().__init__(context)
         self._entries: dict[str, tuple[str, str, str]] = {}
 
     async def newest(self, limit: int) -> list[DeliverySummary]:
-        """The newest events of the stream, each once and with its record.
+        """Return the newest deliveries, each once and with the state of its record.
 
         Raises:
             RedisUnavailable: Redis does not answer.
@@ -66,11 +62,11 @@ class Deliveries:
         ]
 
     async def retry(self, message_ids: Sequence[str], *, dry_run: bool = False) -> dict[str, str]:
-        """Send once more what FAILED or is UNKNOWN; by id `retried`, `missing`, or the state it is in.
+        """Send deliveries again that are FAILED or UNKNOWN. Return by id `retried`, `missing`, or the state.
 
         Args:
-            message_ids: which.
-            dry_run: do nothing; what would be retried is `would_retry`.
+            message_ids: the ids of the messages.
+            dry_run: change nothing. The outcome of a delivery that can be retried is `would_retry`.
 
         Raises:
             RedisUnavailable: Redis does not answer.
@@ -78,24 +74,24 @@ class Deliveries:
         return await self._retry_or_drop("retry", message_ids, dry_run=dry_run)
 
     async def drop(self, message_ids: Sequence[str], *, dry_run: bool = False) -> dict[str, str]:
-        """Give up what waits for its next try; by id `dropped`, `missing`, or the state it is in.
+        """Give up deliveries that wait for their next attempt. Return by id `dropped`, `missing`, or the state.
 
         Args:
-            message_ids: which.
-            dry_run: do nothing; what would be dropped is `would_drop`.
+            message_ids: the ids of the messages.
+            dry_run: change nothing. The outcome of a delivery that can be dropped is `would_drop`.
 
         Raises:
             RedisUnavailable: Redis does not answer.
         """
         return await self._retry_or_drop("drop", message_ids, dry_run=dry_run)
 
-    async def _retry_or_drop(self, what: str, message_ids: Sequence[str], *, dry_run: bool) -> dict[str, str]:
-        outcomes = await RETRY_OR_DROP(self._redis, what, int(dry_run), *message_ids)
+    async def _retry_or_drop(self, action: str, message_ids: Sequence[str], *, dry_run: bool) -> dict[str, str]:
+        outcomes = await RETRY_OR_DROP(self._redis, action, int(dry_run), *message_ids)
         return dict(zip(message_ids, outcomes, strict=True))
 
 
 def _newest_per_event(entries: Mapping[str, tuple[str, str, str]]) -> dict[str, tuple[str, str, str]]:
-    """The newest entry of each event: a delivery that was postponed comes back as another one."""
+    """Return the newest entry of each delivery. A postponed delivery comes back as another entry."""
     newest: dict[tuple[str, str], str] = {}
     for stream_id, (kind, message_id, _) in entries.items():
         newest.setdefault((kind, message_id or stream_id), stream_id)

@@ -1,4 +1,4 @@
-"""What the ledger is for when something is wrong: to compare its account with Redis, and to feed a new Redis."""
+"""Comparing the ledger with Redis, and restoring unfinished messages to a Redis that lost them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -10,13 +10,13 @@ from msgctl.domain.messages import Message, State, WireStruct
 from msgctl.ledger.archive import LedgerArchive, UnfinishedMessage
 from msgctl.ledger.event import EventState, fold_states
 from msgctl.ledger.stream import Ledger
-from msgctl.operations.context import Context
+from msgctl.operations.context import Context, Operation
 from msgctl.queue.queue import EnqueueStatus, Queue
 from msgctl.storage.postgres.database import Database
 from msgctl.storage.redis import keys
 
 CONFIRMATIONS = 3
-"""How often a difference must be seen: the system moves while it is looked at."""
+"""Looks in which a difference must be found. The system changes during a look."""
 CONFIRMATION_INTERVAL_S = 0.5
 """Seconds between two looks."""
 KEY_SCAN_COUNT = 500
@@ -25,40 +25,36 @@ _message_decoder = msgspec.json.Decoder(Message)
 
 
 class StateDifference(WireStruct, kw_only=True, frozen=True):
-    """A message that is elsewhere than its events say."""
+    """A message whose state in Redis is not the state that its events lead to."""
 
     message_id: str
     rebuilt: str
-    """What the events come to; empty: the ledger does not know it."""
+    """The state that the events lead to. Empty: the ledger does not know it."""
     live: str
-    """What Redis says; empty: it does not know it."""
+    """The state in Redis. Empty: Redis does not know it."""
 
 
 class RestoreOutcome(WireStruct, kw_only=True, frozen=True):
-    """What became of an unfinished message."""
+    """The outcome for one unfinished message."""
 
     message_id: str
     outcome: str
-    """restored · would_restore · present · doubtful · known."""
+    """`restored`, `would_restore`, `present`, `doubtful`, or `known`."""
 
 
-class LedgerRestore:
-    """Reads the ledger against Redis.
+class LedgerRestore(Operation):
+    """Compares the ledger with Redis, and restores messages from it.
 
-    Args:
-        context: the pipeline it works on.
-
-    Each method raises RedisUnavailable, PostgresUnavailable, and ConfigurationError without the ledger's tables.
+    Each method raises RedisUnavailable, PostgresUnavailable, or ConfigurationError if the tables do not exist.
     """
 
     def __init__(self, context: Context) -> None:
-        self._settings = context.settings
-        self._redis = context.redis
+        super().__init__(context)
         self._queue = Queue(context.redis, context.settings, actor="restore")
         self._ledger = Ledger(context.redis)
 
     async def compare(self) -> tuple[int, list[StateDifference]]:
-        """How many messages were compared, and those whose live state is not what their events come to."""
+        """Return the number of messages that were compared, and those whose states differ."""
         async with Database(self._settings) as database:
             archive = LedgerArchive(database)
             position = await archive.read_position()
@@ -84,14 +80,15 @@ class LedgerRestore:
         ]
 
     async def restore(self, *, dry_run: bool, doubtful: bool = False) -> AsyncIterator[RestoreOutcome]:
-        """Feed messages that were accepted and have not ended to a Redis that does not know them.
+        """Enqueue messages that were accepted and have not ended, unless Redis knows them.
 
-        Safe to repeat, and while the pipeline runs. Conversations begin anew: their history and numbers were in
-        Redis alone.
+        It is safe to repeat, also while the pipeline runs. The history and the sequence numbers of conversations
+        start again, because only Redis had them.
 
         Args:
-            dry_run: only say what would be done.
-            doubtful: also those whose reply was being sent when Redis was lost: the customer may get it twice.
+            dry_run: only yield what would be done.
+            doubtful: restore messages, too, whose reply was being sent when Redis was lost. The customer may get
+                it twice.
         """
         async with Database(self._settings) as database:
             async for batch in LedgerArchive(database).iter_unfinished():
@@ -119,14 +116,14 @@ class LedgerRestore:
         return {one: job.state if job else None for one, job in zip(message_ids, jobs, strict=True)}
 
     async def _unprojected_states(self, position: str) -> dict[str, EventState]:
-        """What the events come to that PostgreSQL did not have."""
+        """Return the states that the events lead to which PostgreSQL does not have yet."""
         states: dict[str, EventState] = {}
         async for events in self._ledger.iter_after(position):
             states |= fold_states(events)
         return states
 
     async def _unknown_to_archive(self, archive: LedgerArchive) -> list[str]:
-        """Messages that Redis knows and PostgreSQL does not."""
+        """Return the ids of messages that Redis knows and PostgreSQL does not."""
         found, cursor = list[str](), -1
         while cursor != 0:
             cursor, key_names = await self._redis.scan(max(cursor, 0), f"{keys.RQ_JOB}*", KEY_SCAN_COUNT, "hash")
@@ -136,7 +133,7 @@ class LedgerRestore:
         return found
 
     def _may_have_expired(self, state: EventState, at: datetime) -> bool:
-        """Whether Redis may have forgotten it: it ended longer ago than such messages are kept."""
+        """Return whether the record in Redis may have expired, because the message ended so long ago."""
         keep = {
             EventState.COMPLETED: self._settings.retention.completed,
             EventState.FAILED: self._settings.retention.failed,

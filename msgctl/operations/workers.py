@@ -1,9 +1,9 @@
-"""The workers that are alive, and what each has in hand."""
+"""The live workers, their runs, and commands to them."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from msgctl.operations.context import Context
+from msgctl.operations.context import Operation
 from msgctl.queue.leases import OperatorCommand
 from msgctl.storage.redis.keys import (
     FIELD_SLOTS,
@@ -16,25 +16,17 @@ from msgctl.storage.redis.keys import (
 )
 
 COMMAND_TTL_S = 86_400
-"""Seconds after which an order that nobody took back is forgotten."""
+"""Seconds after which a command that nobody took back expires."""
 WORKER_FIELDS = ("state", "hostname", "pid", "birth", "last_heartbeat", FIELD_SLOTS)
 
 
-class Workers:
-    """Looks at RQ's registrations.
-
-    Args:
-        context: the pipeline it works on.
-    """
-
-    def __init__(self, context: Context) -> None:
-        self._redis = context.redis
-        self._queue = context.queue
+class Workers(Operation):
+    """Reads the registrations of workers in RQ, and sends commands to workers."""
 
     async def list_alive(self) -> list[dict[str, Any]]:
-        """Each live one as `{name, state, order, host, pid, bornAt, lastSeenAt, slots, running}`.
+        """Return each live worker as `{name, state, order, host, pid, bornAt, lastSeenAt, slots, running}`.
 
-        Times are RFC 3339; `order` is what an operator told it, `drain` or `stop`, else null.
+        Times are RFC 3339. `order` is the command of an operator, `drain` or `stop`, or null.
         """
         names = await self._queue.live_workers()
         pipeline = self._redis.pipeline(transaction=False)
@@ -47,9 +39,9 @@ class Workers:
         return [_describe(name, *answer) for name, answer in zip(names, each, strict=True)]
 
     async def list_runs(self, name: str) -> list[dict[str, Any]]:
-        """What a worker has in hand, each as `{messageId, run, seconds, leaseSeconds}`.
+        """Return the runs of a worker, each as `{messageId, run, seconds, leaseSeconds}`.
 
-        `seconds` it has run, `leaseSeconds` it may still commit without a sign of life; null: unknown.
+        `seconds` is the duration of the run so far, `leaseSeconds` the time until its lease ends. Null: unknown.
         """
         members = sorted(await self._redis.smembers(RQ_WORKER + name + RQ_WORKER_EXECUTIONS))
         pipeline = self._redis.pipeline(transaction=False)
@@ -70,13 +62,13 @@ class Workers:
         ]
 
     async def send_command(self, names: Sequence[str], order: OperatorCommand | None) -> None:
-        """Give workers an order, in force for a day; None takes it back.
+        """Send a command to workers, which is valid for a day.
 
-        From this moment none of them claims anything: CLAIM itself looks for the order.
+        From now on they claim no message, because the claim script itself checks for the command.
 
         Args:
-            names: of live workers.
-            order: what they shall do.
+            names: the names of live workers.
+            order: the command. None takes a command back.
         """
         pipeline = self._redis.pipeline(transaction=False)
         for name in names:
@@ -84,7 +76,7 @@ class Workers:
                 pipeline.delete(ORDER + name)
             else:
                 pipeline.set(ORDER + name, order, ex=COMMAND_TTL_S)
-                pipeline.srem(IDLE_WORKERS, name)  # a wake-up would be lost on it
+                pipeline.srem(IDLE_WORKERS, name)  # it would waste a wake-up
         await pipeline.execute()
 
 

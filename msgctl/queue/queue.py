@@ -197,15 +197,6 @@ class Queue:
             if heartbeat and not death
         ]
 
-    async def failed_ids(self, limit: int, offset: int = 0) -> list[str]:
-        """Return the ids of dead letters, newest first."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for queue in keys.QUEUES:
-            pipeline.zrange(keys.RQ_FAILED + queue, 0, limit + offset - 1, desc=True, withscores=True)
-        registries: list[list[tuple[str, float]]] = await pipeline.execute()
-        newest = sorted((entry for entries in registries for entry in entries), key=lambda entry: -entry[1])
-        return [message_id for message_id, _ in newest[offset : offset + limit]]
-
     async def replay(self, message_id: str) -> ReplayStatus:
         """Enqueue a dead letter again with all its attempts, next in its conversation."""
         return (await self.replay_many([message_id]))[0]

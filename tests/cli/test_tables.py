@@ -39,9 +39,9 @@ edited  3h ago  n8n_rejected: n8n answered 400.
 """,
     "dlq replay --all --dry-run": """\
 id      outcome       why
-─────────────────────────────────────────────────────────────
+────────────────────────────────────────────────────────────────
 dead    would_replay  -
-edited  skipped       It was edited and sent anew as edition.
+edited  skipped       It was edited. Its replacement is edition.
 """,
     "message list": """\
 id      state      since   pri  channel  user  error

@@ -155,7 +155,7 @@ async def test_trace_joins_both_ledgers_and_works_without_postgres(
     offline = settings.model_copy(update={"postgres": nowhere})
     trace = await tracing(offline, redis).trace(message_id="m")
     assert len(trace.events) == 4
-    assert trace.note.startswith("Only what Redis still has")
+    assert trace.note.startswith("Only the events that Redis still has")
 
 
 async def test_trace_of_a_waiting_message_says_that_no_worker_runs(

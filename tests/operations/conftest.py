@@ -1,4 +1,4 @@
-"""Operations on the test's own Redis."""
+"""Fixtures for operations on the Redis of the test."""
 
 import pytest
 
@@ -13,5 +13,5 @@ __all__ = ["context", "traffic"]
 
 @pytest.fixture
 def context(redis: RedisClient, settings: Settings) -> Context:
-    """What is under test."""
+    """A context on the Redis of the test."""
     return Context(settings, redis, Queue(redis, settings))

@@ -1,4 +1,4 @@
-"""The agent of a message is found by its name, wherever it stands in the JSON, in jobs of earlier versions too."""
+"""The search reads the agent of a message by its name, wherever it is in the JSON, and from older jobs too."""
 
 import json
 
@@ -20,7 +20,7 @@ async def reorder(redis: RedisClient, message_id: str, **more: object) -> None:
     await redis.hset(key, keys.FIELD_MESSAGE, json.dumps({**more, **dict(reversed(message.items()))}))
 
 
-async def age(redis: RedisClient, message_id: str) -> None:
+async def remove_agent_field(redis: RedisClient, message_id: str) -> None:
     """Make a job look as an earlier version wrote it: only the message names the agent."""
     await redis.hdel(keys.job_key(message_id), keys.FIELD_AGENT)
 
@@ -35,28 +35,28 @@ async def jobs(redis: RedisClient, traffic: Traffic) -> None:
     for name in ("new_reordered", "old_reordered", "old_other"):
         await reorder(redis, name, channelMetadata={"agentId": "wanted"}, note='"agentId":"wanted",')
     for name in ("old", "old_reordered", "old_other"):
-        await age(redis, name)
+        await remove_agent_field(redis, name)
 
 
 WANTED = {"new", "new_reordered", "old", "old_reordered"}
 
 
 async def test_new_job_stores_its_agent(redis: RedisClient, traffic: Traffic) -> None:
-    """Listings need not read the message itself."""
+    """A search does not need to read the message itself."""
     await traffic.waiting("m", agent="wanted")
     assert await redis.hget(keys.job_key("m"), keys.FIELD_AGENT) == "wanted"
 
 
 @pytest.mark.usefixtures("jobs")
-async def test_selection_finds_the_messages_of_an_agent(redis: RedisClient, settings: Settings) -> None:
-    """What another agent's customer wrote about this one does not count."""
+async def test_walk_finds_the_messages_of_an_agent(redis: RedisClient, settings: Settings) -> None:
+    """A message to another agent whose text names this one does not match."""
     found = await MessageSearch(Context(settings, redis)).all(Query(agent="wanted"))
     assert {(item.message_id, item.agent_id) for item in found} == {(name, "wanted") for name in WANTED}
 
 
 @pytest.mark.usefixtures("jobs")
-async def test_listing_finds_the_messages_of_an_agent(redis: RedisClient, settings: Settings) -> None:
-    """The same messages as the selection."""
+async def test_bounded_search_finds_the_messages_of_an_agent(redis: RedisClient, settings: Settings) -> None:
+    """It finds the same messages as the walk."""
     found = await MessageSearch(Context(settings, redis)).newest(Query(agent="wanted"), 100)
     assert {item.message_id for item in found.items} == WANTED
 
@@ -67,7 +67,7 @@ async def test_message_that_cannot_be_read_has_no_agent(
     """It is listed without one, and no search by agent fails."""
     for name, stored in (("broken", "{"), ("list", "[1]"), ("number", '{"agentId": 7}')):
         await traffic.waiting(name, agent="wanted")
-        await age(redis, name)
+        await remove_agent_field(redis, name)
         await redis.hset(keys.job_key(name), keys.FIELD_MESSAGE, stored)
     found = await MessageSearch(Context(settings, redis)).all(Query())
     assert {item.agent_id for item in found} == {""}

@@ -1,11 +1,11 @@
-"""The conditions of `assert` and `wait`: what they mean, and what is refused."""
+"""The conditions of `assert` and `wait`."""
 
 import pytest
 
 from msgctl.domain.errors import InvalidInput
 from msgctl.operations.checks.conditions import VARIABLE_NAMES, Expression
 
-CALM = dict.fromkeys(VARIABLE_NAMES, 0.0)
+ZEROS = dict.fromkeys(VARIABLE_NAMES, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -24,28 +24,31 @@ CALM = dict.fromkeys(VARIABLE_NAMES, 0.0)
         ("dlq==1 and waiting<9 or workers>5", {"dlq": 2, "workers": 6}, True),
     ],
 )
-def test_a_condition_compares_each_name_with_its_value(text: str, values: dict[str, float], holds: bool) -> None:
-    """Numbers for all, percentages for the share, durations for the ages."""
-    assert Expression(text).evaluate(CALM | values)[0] is holds
+def test_condition_compares_each_variable_with_its_value(text: str, values: dict[str, float], holds: bool) -> None:
+    """All variables take numbers, the ratio takes percentages, and the ages take durations."""
+    assert Expression(text).evaluate(ZEROS | values)[0] is holds
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "error"),
     [
-        ("waiting<5%", "waiting is not a share, so 5% does not fit it; write e.g. waiting<5."),
-        ("age(p1)<5%", "age(p1) is not a share, so 5% does not fit it; write e.g. age(p1)<30s."),
-        ("waiting<5m", "waiting is not a time, so 5m does not fit it; write e.g. waiting<5."),
-        ("failed_rate<1h30m", "failed_rate is not a time, so 1h30m does not fit it; write e.g. failed_rate<5%."),
-        ("load<1", "There is no 'load' to compare"),
+        ("waiting<5%", "waiting is not a ratio, so 5% does not fit it; write e.g. waiting<5."),
+        ("age(p1)<5%", "age(p1) is not a ratio, so 5% does not fit it; write e.g. age(p1)<30s."),
+        ("waiting<5m", "waiting is not a duration, so 5m does not fit it; write e.g. waiting<5."),
+        (
+            "failed_rate<1h30m",
+            "failed_rate is not a duration, so 1h30m does not fit it; write e.g. failed_rate<5%.",
+        ),
+        ("load<1", "There is no variable 'load'"),
         ("waiting=5", "did you mean waiting==5?"),
-        ("waiting<1.2.3", "'waiting<1.2.3' is no comparison; write e.g."),
-        ("age(p1)<5y", "'age(p1)<5y' is no comparison; write e.g."),
-        ("failed_rate<5s%", "'failed_rate<5s%' is no comparison; write e.g."),
-        ("waiting", "'waiting' is no comparison; write e.g."),
+        ("waiting<1.2.3", "'waiting<1.2.3' is not a comparison; write e.g."),
+        ("age(p1)<5y", "'age(p1)<5y' is not a comparison; write e.g."),
+        ("failed_rate<5s%", "'failed_rate<5s%' is not a comparison; write e.g."),
+        ("waiting", "'waiting' is not a comparison; write e.g."),
     ],
 )
-def test_a_condition_that_makes_no_sense_is_refused(text: str, words: str) -> None:
-    """A unit that does not fit the quantity is an error, and the error shows what fits."""
+def test_invalid_condition_is_refused(text: str, error: str) -> None:
+    """The error names the invalid part and shows an example."""
     with pytest.raises(InvalidInput) as refused:
         Expression(text)
-    assert words in str(refused.value)
+    assert error in str(refused.value)

@@ -1,4 +1,4 @@
-"""Health: every reason is found, and nothing else is."""
+"""The health check finds every reason, and no other."""
 
 from typing import Any
 
@@ -14,30 +14,30 @@ from msgctl.storage.redis.connections import connect
 from tests.support.messages import Traffic
 
 
-def judged_by(settings: Settings, redis: RedisClient, **limits: Any) -> Context:
-    """Operations with other limits of health."""
-    strict = settings.model_copy(update={"health": settings.health.model_copy(update=limits)})
-    return Context(strict, redis, Queue(redis, strict))
+def context_with_limits(settings: Settings, redis: RedisClient, **limits: Any) -> Context:
+    """Return a context with other limits of health."""
+    changed = settings.model_copy(update={"health": settings.health.model_copy(update=limits)})
+    return Context(changed, redis, Queue(redis, changed))
 
 
 async def codes(context: Context) -> list[str]:
-    """The codes of all reasons, after checking that they and the verdict agree."""
+    """Return the codes of all reasons, after a check that they agree with the verdict."""
     health = await context.get(HealthCheck).run()
     assert health.healthy is (not health.reasons)
     return [reason.code for reason in health.reasons]
 
 
-async def test_a_staffed_empty_queue_is_healthy(traffic: Traffic, context: Context) -> None:
-    """A live worker and a live subscriber are all it takes."""
+async def test_empty_queue_with_worker_and_subscriber_is_healthy(traffic: Traffic, context: Context) -> None:
+    """The check needs no more than a live worker and a live subscriber."""
     await traffic.staffed()
     assert await codes(context) == []
 
 
 @pytest.mark.parametrize("trouble", ["full", "evicting"])
-async def test_a_redis_that_nothing_new_is_put_into_is_a_reason(
+async def test_redis_that_refuses_new_messages_is_a_reason(
     traffic: Traffic, context: Context, redis: RedisClient, trouble: str
 ) -> None:
-    """Who is answered 503 at every POST finds the cause in the health, not only in a log."""
+    """A client whose every POST gets a 503 finds the cause in the health report, not only in a log."""
     await traffic.staffed()
     try:
         if trouble == "full":
@@ -52,41 +52,47 @@ async def test_a_redis_that_nothing_new_is_put_into_is_a_reason(
     assert await codes(context) == []
 
 
-async def test_nobody_at_work_is_two_reasons(context: Context) -> None:
-    """No worker and no subscriber are told apart, and both are told."""
+async def test_missing_worker_and_missing_subscriber_are_two_reasons(context: Context) -> None:
+    """Both are reported."""
     assert await codes(context) == ["no_worker", "no_subscriber"]
 
 
-async def test_a_silent_subscriber_is_dead(traffic: Traffic, context: Context, redis: RedisClient) -> None:
-    """One whose last sign of life is eleven seconds old does not count."""
+async def test_subscriber_without_heartbeats_is_dead(
+    traffic: Traffic, context: Context, redis: RedisClient
+) -> None:
+    """A subscriber whose last heartbeat is eleven seconds old does not count."""
     await traffic.staffed()
     seconds, _ = await redis.time()
     await redis.hset(keys.SUBSCRIBERS, "s1", str((seconds - 11) * 1000))
     assert await codes(context) == ["no_subscriber"]
 
 
-async def test_too_many_waiting(traffic: Traffic, settings: Settings, redis: RedisClient) -> None:
-    """The limit itself is still healthy; one more is not."""
+async def test_too_many_waiting_messages_are_a_reason(
+    traffic: Traffic, settings: Settings, redis: RedisClient
+) -> None:
+    """At the limit the pipeline is still healthy. One more message is too many."""
     await traffic.staffed()
     await traffic.waiting("m1")
-    assert await codes(judged_by(settings, redis, max_waiting=1)) == []
+    assert await codes(context_with_limits(settings, redis, max_waiting=1)) == []
     await traffic.waiting("m2")
-    assert await codes(judged_by(settings, redis, max_waiting=1)) == ["too_many_waiting"]
+    assert await codes(context_with_limits(settings, redis, max_waiting=1)) == ["too_many_waiting"]
 
 
 @pytest.mark.parametrize(("limit", "found"), [(0.5, []), (0.49, ["too_many_failed"])])
-async def test_too_many_failed(
+async def test_too_many_failed_messages_are_a_reason(
     traffic: Traffic, settings: Settings, redis: RedisClient, limit: float, found: list[str]
 ) -> None:
-    """One of two failed: more than 49 %, not more than 50 %."""
+    """One of two failed, which is more than 49 % and not more than 50 %."""
     await traffic.staffed()
     await traffic.failed("m1")
     await traffic.completed("m2")
-    assert await codes(judged_by(settings, redis, max_failed_ratio=limit)) == found
+    assert await codes(context_with_limits(settings, redis, max_failed_ratio=limit)) == found
 
 
-async def test_a_message_that_waits_too_long(traffic: Traffic, context: Context, redis: RedisClient) -> None:
-    """The age of the oldest waiting message counts, however few there are."""
+async def test_message_that_waits_too_long_is_a_reason(
+    traffic: Traffic, context: Context, redis: RedisClient
+) -> None:
+    """The age of the oldest waiting message counts, even if it is the only one."""
     await traffic.staffed()
     await traffic.waiting("m")
     assert await codes(context) == []
@@ -95,8 +101,8 @@ async def test_a_message_that_waits_too_long(traffic: Traffic, context: Context,
     assert await codes(context) == ["waiting_too_long"]
 
 
-async def test_a_redis_that_is_down_is_a_finding(settings: Settings) -> None:
-    """No error is raised and no count is made up."""
+async def test_redis_that_is_down_is_a_reason(settings: Settings) -> None:
+    """The check raises no error and reports no counts."""
     down = settings.model_copy(update={"redis": settings.redis.model_copy(update={"port": 1})})
     redis = connect(down)
     health = await HealthCheck(Context(down, redis, Queue(redis, down))).run()

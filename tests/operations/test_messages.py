@@ -1,4 +1,4 @@
-"""Looking at one message."""
+"""The status and the record of one message."""
 
 import pytest
 
@@ -10,8 +10,8 @@ from msgctl.storage.redis.client import RedisClient
 from tests.support.messages import ERROR, Traffic
 
 
-async def test_the_status_of_a_waiting_message_is_the_contracts(traffic: Traffic, context: Context) -> None:
-    """What has not begun has no progress, no end, no error and no delivery."""
+async def test_status_of_a_waiting_message_has_five_fields(traffic: Traffic, context: Context) -> None:
+    """A message that has not started has no progress, no end, no error, and no delivery."""
     await traffic.waiting("m")
     assert await context.get(Messages).status("m") == {
         "messageId": "m",
@@ -22,7 +22,7 @@ async def test_the_status_of_a_waiting_message_is_the_contracts(traffic: Traffic
     }
 
 
-async def test_a_completed_message_tells_when_it_ended(
+async def test_status_of_a_completed_message_has_its_end(
     traffic: Traffic, context: Context, redis: RedisClient
 ) -> None:
     """`finishedOn` is in Unix milliseconds and `progress` is 100."""
@@ -33,31 +33,35 @@ async def test_a_completed_message_tells_when_it_ended(
     assert abs(status["finishedOn"] / 1000 - seconds) < 60
 
 
-async def test_a_failed_message_tells_why(traffic: Traffic, context: Context) -> None:
-    """The error is its class, its code and its text, and nothing that is not the outside's business."""
+async def test_status_of_a_failed_message_has_its_error(traffic: Traffic, context: Context) -> None:
+    """The error has class, code, and text, and no internal fields."""
     await traffic.failed("m")
     status = await context.get(Messages).status("m")
     assert status["state"] == "failed"
     assert status["error"] == {"class": "final", "code": "n8n_rejected", "text": "n8n answered 400."}
 
 
-async def test_a_completed_message_has_no_error(traffic: Traffic, context: Context, redis: RedisClient) -> None:
-    """What an earlier attempt met is in its record, and no longer the state of the message."""
+async def test_status_of_a_completed_message_has_no_error(
+    traffic: Traffic, context: Context, redis: RedisClient
+) -> None:
+    """The error of an earlier attempt is only in the record of its run."""
     await traffic.completed("m")
     await redis.hset(keys.RQ_JOB + "m", keys.FIELD_ERROR, ERROR)
     assert "error" not in await context.get(Messages).status("m")
 
 
-async def test_the_status_tells_of_the_delivery(traffic: Traffic, context: Context, redis: RedisClient) -> None:
-    """Its state and the provider's id, once there is a record of it."""
+async def test_status_has_the_state_of_the_delivery(
+    traffic: Traffic, context: Context, redis: RedisClient
+) -> None:
+    """It has the state and the id of the provider once there is a delivery record."""
     await traffic.completed("m")
     record = {"state": "SENT", "channel": "telegram", "providerId": "42", "attempts": "1"}
     await redis.hset(keys.DELIVERY + "m", mapping=record)
     assert (await context.get(Messages).status("m"))["delivery"] == {"state": "SENT", "providerId": "42"}
 
 
-async def test_another_users_message_does_not_exist(traffic: Traffic, context: Context) -> None:
-    """A message of someone else and one that never was are refused in the same words."""
+async def test_message_of_another_user_does_not_exist(traffic: Traffic, context: Context) -> None:
+    """The error is the same as for a message that never existed."""
     await traffic.waiting("m", user="ana")
     assert (await context.get(Messages).status("m", user_id="ana"))["state"] == "waiting"
     with pytest.raises(NotFound) as foreign:
@@ -67,8 +71,8 @@ async def test_another_users_message_does_not_exist(traffic: Traffic, context: C
     assert str(foreign.value) == str(absent.value)
 
 
-async def test_an_operator_sees_the_message_and_each_run(traffic: Traffic, context: Context) -> None:
-    """`show` has the text, whose it is, and the record of the run that failed."""
+async def test_show_has_the_message_and_each_run(traffic: Traffic, context: Context) -> None:
+    """It has the text, the user, and the record of the failed run."""
     await traffic.failed("m")
     shown = await context.get(Messages).show("m")
     assert (shown["message"], shown["userId"], shown["runs"]) == ("hello", "ana", 1)

@@ -1,4 +1,4 @@
-"""Selecting, grouping, planning, replaying and cancelling dead letters."""
+"""Searching, grouping, planning, replaying, and cancelling dead letters."""
 
 import asyncio
 from collections.abc import Sequence
@@ -29,10 +29,10 @@ LETTERS = Query(state=State.FAILED)
 
 
 class Directory:
-    """One agent, of Ana's."""
+    """A directory with one agent, which belongs to Ana."""
 
     async def find(self, agent_id: str) -> Agent | None:
-        """It, under its own id only."""
+        """Return the agent for its id."""
         return Agent(id="a", user_id="ana", name="A", webhook_path="w") if agent_id == "a" else None
 
 
@@ -43,15 +43,15 @@ async def set_error(redis: RedisClient, message_id: str, text: str, code: str = 
 
 
 async def ids(context: Context, query: Query) -> set[str]:
-    """The ids that a whole walk finds; the bounded look must find the same where all of it is in its window."""
+    """Return the ids that a complete walk finds. A bounded search whose window is large enough finds the same."""
     walked = {item.message_id for item in await context.get(MessageSearch).all(query)}
-    seen = {item.message_id for item in (await context.get(MessageSearch).newest(query, 100)).items}
-    assert walked == seen
+    newest = {item.message_id for item in (await context.get(MessageSearch).newest(query, 100)).items}
+    assert walked == newest
     return walked
 
 
-async def test_a_bounded_look_finds_the_newest(traffic: Traffic, context: Context) -> None:
-    """Of what is answered or dead, fewer than there are: those that ended last."""
+async def test_bounded_search_finds_the_newest_messages(traffic: Traffic, context: Context) -> None:
+    """With a limit it returns the messages that ended last."""
     await traffic.failed("m1", "m2", "m3")
     for message_id in ("n1", "n2", "n3"):
         await traffic.completed(message_id)
@@ -60,8 +60,10 @@ async def test_a_bounded_look_finds_the_newest(traffic: Traffic, context: Contex
         assert [item.message_id for item in window.items] == [newest]
 
 
-async def test_a_query_narrows_down(traffic: Traffic, context: Context, redis: RedisClient) -> None:
-    """State, user, error, text, time and group each leave what answers to them, in walk and window alike."""
+async def test_query_selects_messages_by_each_filter(
+    traffic: Traffic, context: Context, redis: RedisClient
+) -> None:
+    """State, user, error, text, time, and group filter a walk and a bounded search alike."""
     await traffic.completed("done")
     await traffic.failed("m1", "m2")
     await set_error(redis, "m2", "no route to 10.0.0.1")
@@ -74,12 +76,15 @@ async def test_a_query_narrows_down(traffic: Traffic, context: Context, redis: R
     assert await ids(context, Query(match="never said")) == set()
     assert await ids(context, Query(since=3600, state=State.FAILED)) == {"m1", "m2"}
     assert await ids(context, Query(until=3600, state=State.FAILED)) == set()
-    (group,) = [one for one in await context.get(DeadLetterGrouper).group_all(LETTERS) if one.sample == "m2"]
+    groups = await context.get(DeadLetterGrouper).group_all(LETTERS)
+    (group,) = [group for group in groups if group.sample == "m2"]
     assert await ids(context, Query(group=group.group[:6])) == {"m2"}
 
 
-async def test_groups_fold_what_differs(traffic: Traffic, context: Context, redis: RedisClient) -> None:
-    """Ids, numbers and addresses do not make two errors of one; a code does."""
+async def test_errors_that_differ_in_particulars_are_one_group(
+    traffic: Traffic, context: Context, redis: RedisClient
+) -> None:
+    """Ids, numbers, and addresses do not count. The code does."""
     await traffic.failed("m1", "m2", "m3")
     await set_error(redis, "m1", "http://n8n:5678/webhook/a answered 502 after 17 ms")
     await set_error(redis, "m2", "http://other/webhook/b answered 503 after 4 ms")
@@ -91,8 +96,10 @@ async def test_groups_fold_what_differs(traffic: Traffic, context: Context, redi
     assert second.count == 1
 
 
-async def test_a_plan_says_why_each_is_skipped(traffic: Traffic, context: Context, redis: RedisClient) -> None:
-    """Answered, running, edited, without an agent, too late for WhatsApp, cancelled, missing, named twice."""
+async def test_plan_has_the_reason_of_each_skipped_message(
+    traffic: Traffic, context: Context, redis: RedisClient
+) -> None:
+    """The reasons include a missing agent, a closed window, a cancellation, and an id that was named twice."""
     await traffic.completed("answered")
     await traffic.failed("fine", "edited", "orphan", "late")
     await redis.hset(keys.job_key("edited"), keys.FIELD_EDITION, "new")
@@ -121,8 +128,8 @@ async def test_a_plan_says_why_each_is_skipped(traffic: Traffic, context: Contex
     assert [(skip.message_id, skip.reason) for skip in named.skip] == [("gone", "missing"), ("fine", "duplicate")]
 
 
-async def test_replay_keeps_its_rate(traffic: Traffic, context: Context) -> None:
-    """Of six at twenty a second the last goes no sooner than a quarter of a second after the first."""
+async def test_replay_sends_no_batch_above_its_rate(traffic: Traffic, context: Context) -> None:
+    """At ten messages per second a batch has at most five."""
     names = [f"m{number}" for number in range(12)]
     await traffic.failed(*names)
     sizes = [
@@ -160,8 +167,8 @@ async def test_cancelled_replay_reports_the_batch_in_flight(
     assert (await context.queue.stats()).waiting == 1
 
 
-async def test_a_canary_that_fails_again_stops_the_rest(traffic: Traffic, context: Context) -> None:
-    """The first one dies again: the others stay dead letters."""
+async def test_failed_canary_stops_a_replay(traffic: Traffic, context: Context) -> None:
+    """The first message fails again, and the others stay dead letters."""
     await traffic.failed("m1", "m2")
     run = context.get(BulkReplay).run(["m1", "m2"], ReplayPacing(canary_count=1))
     assert [one.outcome for one in await anext(run)] == ["replayed"]
@@ -172,8 +179,8 @@ async def test_a_canary_that_fails_again_stops_the_rest(traffic: Traffic, contex
     assert (await context.queue.stats()).failed == 2
 
 
-async def test_a_canary_that_is_answered_lets_the_rest_go(traffic: Traffic, context: Context) -> None:
-    """The first one is answered: the others follow."""
+async def test_answered_canary_continues_a_replay(traffic: Traffic, context: Context) -> None:
+    """The first message is answered, and the others follow."""
     await traffic.failed("m1", "m2")
     run = context.get(BulkReplay).run(["m1", "m2"], ReplayPacing(canary_count=1))
     await anext(run)
@@ -183,7 +190,7 @@ async def test_a_canary_that_is_answered_lets_the_rest_go(traffic: Traffic, cont
 
 
 async def test_too_many_failures_stop_a_replay(traffic: Traffic, context: Context) -> None:
-    """Once more than a fifth of at least ten failed again, the rest is left alone."""
+    """When more than a fifth of at least ten results are failures, the rest is not replayed."""
     names = [f"m{number}" for number in range(30)]
     await traffic.failed(*names)
     done = 0
@@ -202,8 +209,8 @@ async def test_too_many_failures_stop_a_replay(traffic: Traffic, context: Contex
     assert 10 <= done < 30
 
 
-async def test_a_cancelled_message_lets_its_conversation_go_on(traffic: Traffic, context: Context) -> None:
-    """Its head cancelled, the next one is queued; its own state is a dead letter that a replay takes back."""
+async def test_conversation_continues_after_a_cancelled_message(traffic: Traffic, context: Context) -> None:
+    """The next message is queued, and the cancelled one is a dead letter that can be replayed."""
     for name in ("m1", "m2", "m3"):
         await traffic.waiting(name, conversation="c")
     outcomes = await context.get(MessageCanceller).cancel(["m1", "m3", "nobody"], "wrong number")
@@ -218,8 +225,8 @@ async def test_a_cancelled_message_lets_its_conversation_go_on(traffic: Traffic,
     assert verdict.holds, verdict.violations
 
 
-async def test_paused_priorities_are_passed_over(traffic: Traffic, context: Context) -> None:
-    """Nobody claims from a paused queue, its messages count as paused, and a resume lets them go."""
+async def test_workers_claim_nothing_from_a_paused_priority(traffic: Traffic, context: Context) -> None:
+    """Its messages count as paused, and after a resume they are claimed."""
     await traffic.waiting("m1")
     await traffic.queue.pause(["messages:5"])
     assert await traffic.claims.claim(5) == []
@@ -229,11 +236,11 @@ async def test_paused_priorities_are_passed_over(traffic: Traffic, context: Cont
     health = await context.get(HealthCheck).run(strict=True)
     assert [reason.code for reason in health.reasons] == ["no_worker", "no_subscriber", "paused"]
     await traffic.queue.resume(["messages:5"])
-    assert [one.message.message_id for one in await traffic.claims.claim(5)] == ["m1"]
+    assert [leased.message.message_id for leased in await traffic.claims.claim(5)] == ["m1"]
 
 
-async def test_the_whole_queue_is_paused_in_rqs_own_word(traffic: Traffic, context: Context) -> None:
-    """A pause without a name is `rq suspend`, and a resume without a name ends every pause."""
+async def test_pause_of_all_queues_is_the_suspension_of_rq(traffic: Traffic, context: Context) -> None:
+    """A pause without names is `rq suspend`, and a resume without names ends every pause."""
     await traffic.waiting("m1")
     await traffic.queue.pause()
     await traffic.queue.pause(["messages:5"])
@@ -245,8 +252,8 @@ async def test_the_whole_queue_is_paused_in_rqs_own_word(traffic: Traffic, conte
     assert len(await traffic.claims.claim(5)) == 1
 
 
-async def test_a_resume_wakes_an_idle_worker(traffic: Traffic, redis: RedisClient) -> None:
-    """A worker that found nothing but a paused queue hears of the resume."""
+async def test_resume_wakes_an_idle_worker(traffic: Traffic, redis: RedisClient) -> None:
+    """A worker that found only a paused queue gets a token when it is resumed."""
     await redis.hset(keys.RQ_WORKER + "w1", "state", "idle")
     await traffic.queue.pause(["messages:5"])
     assert await traffic.claims.claim(1) == []
@@ -254,10 +261,10 @@ async def test_a_resume_wakes_an_idle_worker(traffic: Traffic, redis: RedisClien
     assert await redis.llen(keys.WAKE + "w1") == 1
 
 
-async def test_a_reply_whose_commit_came_too_late_is_kept(
+async def test_reply_whose_commit_was_refused_is_used_by_the_next_run(
     traffic: Traffic, redis: RedisClient, settings: Settings
 ) -> None:
-    """A worker that lost its lease cannot commit; its reply goes with the message into the next run."""
+    """A worker that lost its lease cannot commit. Its reply is stored, and the next run commits it."""
     claimed = await traffic.active("m")
     await redis.zrem(keys.LEASES, claimed.lease)
     assert await commit(traffic.claims, claimed, "an answer that cost ten seconds") is None

@@ -1,4 +1,4 @@
-"""`verify`: silent on a healthy pipeline, and names each promise that is broken, with the id."""
+"""The verification finds nothing in a healthy pipeline, and names each broken invariant with the id."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,15 +25,15 @@ async def deliver(redis: Any, settings: Settings) -> None:
     """Route every response that waits, as a subscriber does."""
     stream = ResponseStream(redis, settings, "s1")
     await stream.ensure_group()
-    await stream.read()  # what was pending: nothing
+    await stream.read()  # the first read returns pending entries, of which there are none
     web = [entry for entry in await stream.read() if entry.channel == "web"]
     await WebRouter(redis, settings).route(web)
     await stream.close()
 
 
 @pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing moves here, so the looks may follow each other at once."""
+def fast_confirmations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the pauses between looks, because nothing changes between them."""
     monkeypatch.setattr(verify, "CONFIRMATION_INTERVAL_S", 0.0)
 
 
@@ -51,51 +51,51 @@ async def busy(traffic: Traffic, redis: Any, settings: Settings) -> Traffic:
     return traffic
 
 
-async def test_a_healthy_pipeline_is_found_healthy(busy: Traffic, context: Context) -> None:
-    """With a message in every place no violation is found, and each is counted where it is."""
-    verdict = await context.get(InvariantVerification).run()
-    assert verdict.violations == []
-    assert verdict.holds
-    assert verdict.messages == {"delivered": 1, "delivering": 1, "dead letter": 1, "running": 1, "waiting": 2}
+async def test_healthy_pipeline_has_no_violation(busy: Traffic, context: Context) -> None:
+    """There is a message in every place, and each is counted in its place."""
+    report = await context.get(InvariantVerification).run()
+    assert report.violations == []
+    assert report.holds
+    assert report.messages == {"delivered": 1, "delivering": 1, "dead letter": 1, "running": 1, "waiting": 2}
 
 
 def job(message_id: str) -> str:
-    """The job hash of a message."""
+    """Return the key of the job hash of a message."""
     return keys.job_key(message_id)
 
 
 async def commit_again(redis: Any) -> None:
-    """A second response for a message, as a commit without a fence would write it."""
+    """Write a second response of a message, as a commit without a fence would."""
     body = {"messageId": "answered", "conversationId": "of-answered", "channel": "web", "seq": 2}
     await redis.xadd(keys.RESPONSES, {"kind": "response", "channel": "web", "body": msgspec.json.encode(body)})
 
 
 async def acknowledge_unseen(redis: Any) -> None:
-    """A response that was read, acknowledged and never delivered."""
+    """Read and acknowledge a response without a delivery."""
     read = await redis.xreadgroup("delivery", "s1", {keys.RESPONSES: ">"})
     await redis.xack(keys.RESPONSES, "delivery", *(entry_id for entry_id, _ in read[0][1]))
 
 
 async def send_twice(redis: Any) -> None:
-    """A record of a delivery to a phone that shows one part with two ids of the provider."""
+    """Write a delivery record in which one part has two ids of the provider."""
     record = {"state": "SENT", "channel": "telegram", "part": 1, "providerId": "1,2"}
     await redis.hset(keys.DELIVERY + "delivered", mapping=record)
 
 
 async def skip_numbers(redis: Any) -> None:
-    """A kept response under another number than its own."""
+    """Give a kept response a score that is not its number."""
     (body,) = await redis.zrange(keys.REPLIES + "of-answered", 0, -1)
     await redis.zincrby(keys.REPLIES + "of-answered", 4, body)
 
 
 async def abandon_delivery(redis: Any) -> None:
-    """A delivery that was begun, and that nobody will go on with."""
+    """Start a delivery that nothing will continue."""
     await acknowledge_unseen(redis)
     await redis.hset(keys.DELIVERY + "answered", mapping={"state": "SENDING", "channel": "web"})
 
 
-async def carry(redis: Any, message_id: str, conversation: str, seq: int) -> str:
-    """A response in the stream and among those kept, as COMMIT writes them; the kept form."""
+async def publish(redis: Any, message_id: str, conversation: str, seq: int) -> str:
+    """Write a response into the stream and to the kept ones, as a commit does, and return the kept form."""
     body = {"messageId": message_id, "conversationId": conversation, "channel": "telegram", "seq": seq}
     entry = {"kind": "response", "channel": "telegram", "body": msgspec.json.encode(body)}
     await redis.xadd(keys.RESPONSES, entry)
@@ -106,40 +106,40 @@ async def carry(redis: Any, message_id: str, conversation: str, seq: int) -> str
 
 
 async def number_backwards(redis: Any) -> None:
-    """A response in the stream with a lower number than the one before it."""
-    await carry(redis, "x1", "c-x", 2)
-    await carry(redis, "x2", "c-x", 1)
+    """Write a response whose number is lower than the previous one."""
+    await publish(redis, "x1", "c-x", 2)
+    await publish(redis, "x2", "c-x", 1)
 
 
 async def keep_with_a_gap(redis: Any) -> None:
-    """Kept responses of which one in the middle is missing."""
-    await carry(redis, "x1", "c-x", 1)
-    await carry(redis, "x3", "c-x", 3)
+    """Write kept responses without the one in the middle."""
+    await publish(redis, "x1", "c-x", 1)
+    await publish(redis, "x3", "c-x", 3)
 
 
 async def keep_twice(redis: Any) -> None:
-    """Two kept responses to one message."""
-    await carry(redis, "x1", "c-x", 1)
-    await carry(redis, "x1", "c-x", 2)
+    """Write two kept responses to one message."""
+    await publish(redis, "x1", "c-x", 1)
+    await publish(redis, "x1", "c-x", 2)
 
 
 async def send_out_of_order(redis: Any) -> None:
-    """The second response of a conversation on a phone went out before the first."""
+    """Record that the second response of a conversation was sent to a phone before the first."""
     for seq, sending_at in ((1, 2000), (2, 1000)):
-        await carry(redis, f"x{seq}", "c-x", seq)
+        await publish(redis, f"x{seq}", "c-x", seq)
         record = {"state": "SENT", "channel": "telegram", "part": 1, "providerId": "1", "sendingAt": sending_at}
         await redis.hset(keys.DELIVERY + f"x{seq}", mapping=record)
         await redis.expire(keys.DELIVERY + f"x{seq}", 1000)
 
 
 async def send_before_its_turn(redis: Any) -> None:
-    """The second response of a conversation went out while the first had not."""
+    """Record that the second response of a conversation was sent, and the first was not."""
     await send_out_of_order(redis)
     await redis.hset(keys.DELIVERY + "x1", "state", "NEW")
 
 
 async def run_unseen(redis: Any) -> None:
-    """A run that RQ does not show."""
+    """Hide a run from RQ."""
     await redis.zrem(keys.RQ_WIP + "messages:5", "runs:1")
 
 
@@ -190,23 +190,23 @@ DAMAGES: list[tuple[str, str, Damage]] = [
 
 
 @pytest.mark.parametrize(("invariant", "subject", "damage"), DAMAGES)
-async def test_each_broken_promise_is_named(
+async def test_broken_invariant_is_named_with_its_subject(
     *, busy: Traffic, context: Context, redis: Any, invariant: str, subject: str, damage: Damage
 ) -> None:
-    """Whatever is broken on purpose is found, under its invariant and its id."""
+    """Each damage is found."""
     await damage(redis)
     await redis.hset(keys.TENDED, mapping={"at": 2**53, "grace": 0})
-    verdict = await context.get(InvariantVerification).run()
-    assert not verdict.holds
-    assert (invariant, subject) in {(violation.code, violation.subject) for violation in verdict.violations}, (
-        verdict.violations
+    report = await context.get(InvariantVerification).run()
+    assert not report.holds
+    assert (invariant, subject) in {(violation.code, violation.subject) for violation in report.violations}, (
+        report.violations
     )
 
 
-async def test_what_moves_is_no_violation(
+async def test_verification_of_a_busy_pipeline_finds_nothing(
     traffic: Traffic, context: Context, redis: Any, settings: Settings
 ) -> None:
-    """While messages come, run and end, a verification that looks all the time complains of none."""
+    """Messages are accepted, processed, and answered while it runs again and again."""
     stop = asyncio.Event()
 
     async def work() -> None:
@@ -217,17 +217,17 @@ async def test_what_moves_is_no_violation(
         stop.set()
 
     working = asyncio.create_task(work())
-    verdicts = []
+    reports = []
     while not stop.is_set():
-        verdicts.append(await context.get(InvariantVerification).run())
+        reports.append(await context.get(InvariantVerification).run())
     await working
-    assert [verdict.violations for verdict in verdicts if not verdict.holds] == []
+    assert [report.violations for report in reports if not report.holds] == []
     final = await context.get(InvariantVerification).run()
     assert sum(final.messages.values()) == 300
 
 
-async def test_a_message_removed_on_purpose_is_not_missed(traffic: Traffic, context: Context, redis: Any) -> None:
-    """`queue clean` forgets messages; their identities, which last, are no violation."""
+async def test_purged_message_is_no_violation(traffic: Traffic, context: Context, redis: Any) -> None:
+    """Its identity stays, and the verification knows that it was removed."""
     await traffic.failed("dead")
     assert [count async for count in context.get(MessagePurger).remove(State.FAILED, 2**53)] == [1]
     assert await redis.exists(keys.IDENTITY + "dead")

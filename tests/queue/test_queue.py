@@ -138,7 +138,7 @@ async def test_replayed_dead_letter_has_all_its_attempts(
     await enqueue("last", conversation="c")
     (leased,) = await leases.claim(1)
     await leases.fail(leased, GiveUp(), error=b'{"code":"x"}', record=b'{"run":1}', failure=failure(leased))
-    assert await queue.failed_ids(10) == ["m"]
+    assert [name async for batch in queue.ended_ids("failed") for name in batch] == ["m"]
     assert await queue.replay("m") == "replayed"
     assert await queue.replay("m") == "not_failed"
     assert await queue.replay("nobody") == "missing"

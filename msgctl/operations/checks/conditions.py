@@ -1,13 +1,13 @@
-"""The small language of `assert` and `wait`: `waiting<100 and age(p1)<30s and failed_rate<5%`.
+"""The conditions of `assert` and `wait`: `waiting<100 and age(p1)<30s and failed_rate<5%`.
 
     expression = comparison { ("and" | "or") comparison }       `and` binds closer than `or`; no parentheses
     comparison = name ( "<" | "<=" | ">" | ">=" | "==" | "!=" ) value
     value      = number | number "%" | duration       `5`, `2.5%`, `30s`, `1h30m`
 
-Names: waiting, active, completed, failed (or dlq), delayed, paused, total, backlog (what is not over),
+Names: waiting, active, completed, failed (or dlq), delayed, paused, total, backlog (messages that have not ended),
 failed_rate (failed of total), workers, subscribers, undelivered, and age(p1) … age(p10) and age(any), the seconds
-that the head of a queue has waited. A percentage fits `failed_rate` alone and a duration fits an age alone; a bare
-number fits all. It looks only at what has a bounded cost.
+for which the head of a queue has waited. Only `failed_rate` accepts a percentage, and only an age accepts a
+duration. Every name accepts a number. The cost of reading a variable does not grow with the queue.
 """
 
 import operator
@@ -35,7 +35,7 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "!=": operator.ne,
 }
 SHARE, AGE = "failed_rate", "age("
-"""The name of the only share, and how the names of times begin."""
+"""The only name that is a ratio, and the prefix of the names that are durations."""
 COUNT_NAMES = ("waiting", "active", "completed", "failed", "delayed", "paused", "total")
 VARIABLE_NAMES = (
     *COUNT_NAMES,
@@ -51,7 +51,7 @@ VARIABLE_NAMES = (
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """One of them, as it was typed and as it is judged."""
+    """One parsed comparison, and its text as it was typed."""
 
     text: str
     name: str
@@ -60,7 +60,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 class ComparisonResult(WireStruct, kw_only=True, frozen=True):
-    """What one comparison came to."""
+    """The result of one comparison."""
 
     comparison: str
     value: float
@@ -71,28 +71,27 @@ class Expression:
     """A parsed expression.
 
     Args:
-        text: as it was typed.
+        text: the expression as it was typed.
 
     Raises:
-        InvalidInput: it is none; the text names what is not understood.
+        InvalidInput: it is not an expression. The error names the invalid part.
     """
 
     def __init__(self, text: str) -> None:
-        self._any_of = [[_parse(one) for one in re.split(r"\band\b", part)] for part in re.split(r"\bor\b", text)]
+        self._any_of = [
+            [_parse(comparison) for comparison in re.split(r"\band\b", group)]
+            for group in re.split(r"\bor\b", text)
+        ]
 
     def evaluate(self, values: Mapping[str, float]) -> tuple[bool, list[ComparisonResult]]:
-        """Whether it holds, and each comparison's own verdict."""
-        groups = [[_evaluate(one, values) for one in part] for part in self._any_of]
-        holds = any(all(finding.holds for finding in group) for group in groups)
-        return holds, [finding for group in groups for finding in group]
+        """Return whether it holds, and the result of each comparison."""
+        groups = [[_evaluate(comparison, values) for comparison in group] for group in self._any_of]
+        holds = any(all(result.holds for result in group) for group in groups)
+        return holds, [result for group in groups for result in group]
 
 
 async def measure_variables(context: Context) -> dict[str, float]:
-    """Every name's value at this moment.
-
-    Args:
-        context: the running pipeline.
-    """
+    """Return the present value of every name."""
     stats = await context.queue.stats()
     ages: dict[int, float] = await context.queue.oldest_waits()
     snapshot = await context.get(Overview).read()
@@ -113,21 +112,21 @@ def _parse(text: str) -> Comparison:
     text = text.strip()
     parts = _split(text)
     if parts is None:
-        meant = SINGLE_EQUALS_PATTERN.sub("==", text)
-        hint = f"did you mean {meant}?" if _split(meant) else "write e.g. waiting<100 or age(p1)<30s."
-        raise InvalidInput(f"{text!r} is no comparison; {hint}")
+        corrected = SINGLE_EQUALS_PATTERN.sub("==", text)
+        hint = f"did you mean {corrected}?" if _split(corrected) else "write e.g. waiting<100 or age(p1)<30s."
+        raise InvalidInput(f"{text!r} is not a comparison; {hint}")
     name, sign, value = parts
     if name not in VARIABLE_NAMES:
-        raise InvalidInput(f"There is no {name!r} to compare; there are {', '.join(VARIABLE_NAMES)}.")
+        raise InvalidInput(f"There is no variable {name!r}. The variables are {', '.join(VARIABLE_NAMES)}.")
     return Comparison(text, name, sign, _read_value(name, value))
 
 
 def _split(text: str) -> tuple[str, str, str] | None:
-    """Split a comparison into its name, its sign and its value; None if it is not one."""
-    found = COMPARISON_PATTERN.fullmatch(text)
-    if not found:
+    """Return name, sign, and value of a comparison. None: it is not a comparison."""
+    match = COMPARISON_PATTERN.fullmatch(text)
+    if not match:
         return None
-    name, sign, value = found.groups()
+    name, sign, value = match.groups()
     with suppress(InvalidInput):
         parse_duration(value.removesuffix("%"))
         return None if value[-2:-1].isalpha() and value.endswith("%") else (name, sign, value)
@@ -135,18 +134,18 @@ def _split(text: str) -> tuple[str, str, str] | None:
 
 
 def _read_value(name: str, text: str) -> float:
-    """Read the value that `name` is compared with.
+    """Return the number that `name` is compared with.
 
     Raises:
-        InvalidInput: its unit does not fit what the name measures.
+        InvalidInput: its unit does not fit the variable.
     """
     example = f"write e.g. {name}<{'5%' if name == SHARE else '30s' if name.startswith(AGE) else '5'}."
     if text.endswith("%"):
         if name != SHARE:
-            raise InvalidInput(f"{name} is not a share, so {text} does not fit it; {example}")
+            raise InvalidInput(f"{name} is not a ratio, so {text} does not fit it; {example}")
         return float(text.removesuffix("%")) / 100
     if text[-1].isalpha() and not name.startswith(AGE):
-        raise InvalidInput(f"{name} is not a time, so {text} does not fit it; {example}")
+        raise InvalidInput(f"{name} is not a duration, so {text} does not fit it; {example}")
     return parse_duration(text)
 
 

@@ -11,7 +11,7 @@ from msgctl.domain.errors import RedisUnavailable
 from msgctl.domain.messages import WireStruct
 from msgctl.domain.plural import pluralize
 from msgctl.operations.checks.findings import Finding, Reason
-from msgctl.operations.context import Context
+from msgctl.operations.context import Operation
 from msgctl.queue.queue import Stats
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.durability import DurabilityMonitor
@@ -29,17 +29,8 @@ class Health(WireStruct, kw_only=True, frozen=True):
     reasons: list[Reason] = msgspec.field(default_factory=list)
 
 
-class HealthCheck:
-    """Checks the health of the pipeline.
-
-    Args:
-        context: the pipeline.
-    """
-
-    def __init__(self, context: Context) -> None:
-        self._settings = context.settings
-        self._redis = context.redis
-        self._queue = context.queue
+class HealthCheck(Operation):
+    """Checks the health of the pipeline."""
 
     async def run(self, *, strict: bool = False) -> Health:
         """Check everything. A Redis that is down or hangs is a reason, not an error.

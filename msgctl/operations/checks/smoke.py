@@ -1,4 +1,4 @@
-"""A smoke test from outside: messages through the API and the socket, judged as a customer would judge them."""
+"""The smoke test: messages through the API and a WebSocket, checked from the view of a customer."""
 
 import asyncio
 import json
@@ -16,68 +16,68 @@ from msgctl.domain.errors import Unavailable
 from msgctl.http.gateway_errors import gateway_error
 
 SMOKE_REQUEST_TIMEOUT_S = 15.0
-"""Seconds one request may take."""
+"""Seconds that one request may take."""
 CLOSE_CODE_UNAUTHORIZED = 4401
-"""The code a socket is closed with whose token is not taken."""
-OTHER_URL_HINT = "Is it elsewhere? Say --url, or set [gateway] host and port."
+"""The close code of a socket whose token is refused."""
+OTHER_URL_HINT = "If it listens elsewhere: use --url, or set [gateway] host and port."
 
 
 @dataclass(frozen=True)
 class SmokePlan:
-    """What to send, where to and how long it may take."""
+    """What to send, where to, and how long it may take."""
 
     url: str
-    """Of the gateway, http or https."""
+    """The URL of the gateway, http or https."""
     token: str
     agent: str
     channel: str
     count: int
     timeout_s: float
-    """Seconds for everything."""
+    """Seconds for the whole test."""
     answer_budget_s: float
-    """Seconds one answer may take."""
+    """Seconds that one answer may take."""
 
 
 @dataclass
 class SmokeCase:
-    """One thing that was tested."""
+    """One result of the test."""
 
     name: str
     problem: str = ""
-    """Empty: it passed."""
+    """What is wrong. Empty: it passed."""
     seconds: float = 0.0
 
 
 @dataclass
 class SmokeMessage:
-    """One message and what came of it."""
+    """One message and its answer."""
 
     message_id: str
     sent_at: float
     state: str = "unknown"
     answer_seconds: float | None = None
-    """From sending to the answer; None: it has not come."""
+    """Seconds from sending to the answer. None: there is no answer."""
     frames: int = 0
-    """How often its reply came over the socket."""
+    """How often the socket received its reply."""
     seq: int | None = None
 
 
 @dataclass
 class SmokeTest:
-    """A run of it; `run` returns the cases."""
+    """One smoke test."""
 
     plan: SmokePlan
     sent: dict[str, SmokeMessage] = field(default_factory=dict)
     received_ids: list[str] = field(default_factory=list)
-    """Ids of replies heard at the socket, in their order."""
+    """The ids of the messages whose replies the socket received, in this order."""
 
     async def run(self) -> list[SmokeCase]:
-        """Send, wait and judge.
+        """Send the messages, wait for the answers, and return the results.
 
         Raises:
-            Unavailable: the gateway does not answer at all, or refuses.
+            Unavailable: the gateway does not answer, or refuses the socket.
         """
-        begun = time.monotonic()
+        started = time.monotonic()
         conversation = str(uuid.uuid4())
         if self.plan.channel == "web":
             try:
@@ -87,17 +87,17 @@ class SmokeTest:
                 raise Unavailable(self._explain_failure(error)) from None
         else:
             await self._send_by_api(self.plan.count, conversation, {})
-        await self._await_states(begun)
-        return self._evaluate(time.monotonic() - begun)
+        await self._await_states(started)
+        return self._evaluate(time.monotonic() - started)
 
     def _explain_failure(self, error: Exception) -> str:
-        """What is the matter with the socket, and what to do."""
+        """Return what is wrong with the socket, and what to do."""
         url = self.plan.url
         closed = error.rcvd if isinstance(error, ConnectionClosed) else None
         if closed is not None:
             reason = f"{closed.code} {closed.reason}".rstrip()
             hint = (
-                " Make a token: msgctl token issue --user USER" if closed.code == CLOSE_CODE_UNAUTHORIZED else ""
+                " Issue a token: msgctl token issue --user USER" if closed.code == CLOSE_CODE_UNAUTHORIZED else ""
             )
             return f"The gateway at {url} closed the socket: {reason}.{hint}"
         if isinstance(error, InvalidHandshake):
@@ -109,7 +109,7 @@ class SmokeTest:
     async def _exchange(self, socket: ClientConnection, conversation: str) -> None:
         hello = json.loads(await asyncio.wait_for(socket.recv(), SMOKE_REQUEST_TIMEOUT_S))
         half = self.plan.count // 2
-        listening = asyncio.create_task(self._receive_replies(socket))
+        receiving = asyncio.create_task(self._receive_replies(socket))
         try:
             await self._send_by_api(
                 self.plan.count - half, conversation, {"websocketId": hello["data"]["socketId"]}
@@ -127,23 +127,23 @@ class SmokeTest:
             while (
                 len(set(self.received_ids)) < len(self.sent)
                 and time.monotonic() < deadline
-                and not listening.done()
+                and not receiving.done()
             ):
-                await asyncio.wait([listening], timeout=0.05)
-            await asyncio.sleep(0.5)  # a second copy of a reply would come now
+                await asyncio.wait([receiving], timeout=0.05)
+            await asyncio.sleep(0.5)  # a duplicate of a reply would arrive now
         finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            receiving.cancel()
+            await asyncio.gather(receiving, return_exceptions=True)
 
     async def _receive_replies(self, socket: ClientConnection) -> None:
         async for raw in socket:
             frame = json.loads(raw)
-            found = self.sent.get(frame.get("data", {}).get("messageId", ""))
-            if frame["type"] == "message" and found:
-                found.frames += 1
-                found.seq = frame["data"].get("seq")
-                found.answer_seconds = found.answer_seconds or time.monotonic() - found.sent_at
-                self.received_ids.append(found.message_id)
+            message = self.sent.get(frame.get("data", {}).get("messageId", ""))
+            if frame["type"] == "message" and message:
+                message.frames += 1
+                message.seq = frame["data"].get("seq")
+                message.answer_seconds = message.answer_seconds or time.monotonic() - message.sent_at
+                self.received_ids.append(message.message_id)
 
     async def _send_by_api(self, count: int, conversation: str, metadata: dict[str, Any]) -> None:
         for number in range(count):
@@ -159,31 +159,32 @@ class SmokeTest:
             if answer.status_code != 202:
                 raise gateway_error(answer.status_code, _decode_body(answer))
 
-    async def _await_states(self, begun: float) -> None:
-        """By the API, for what no socket told of, and as a second witness for the rest."""
+    async def _await_states(self, started: float) -> None:
+        """Read the state of each message through the API until all have ended. It may differ from the socket."""
         waiting = list(self.sent.values())
         while waiting:
-            for one in waiting:
-                path = f"/api/messages/{one.message_id}/status"
+            for message in waiting:
+                path = f"/api/messages/{message.message_id}/status"
                 answer = await asyncio.to_thread(self._request, "GET", path, None)
-                one.state = answer.json().get("data", answer.json()).get("state", "unknown")
-                if one.state == "completed" and one.answer_seconds is None:
-                    one.answer_seconds = time.monotonic() - one.sent_at
-            waiting = [one for one in waiting if one.state not in {"completed", "failed"}]
-            if time.monotonic() - begun > self.plan.timeout_s:
+                message.state = answer.json().get("data", answer.json()).get("state", "unknown")
+                if message.state == "completed" and message.answer_seconds is None:
+                    message.answer_seconds = time.monotonic() - message.sent_at
+            waiting = [message for message in waiting if message.state not in {"completed", "failed"}]
+            if time.monotonic() - started > self.plan.timeout_s:
                 return
             await asyncio.sleep(0.1 if waiting else 0)
 
     def _evaluate(self, seconds: float) -> list[SmokeCase]:
-        states = Counter(one.state for one in self.sent.values())
-        told = ", ".join(f"{count} {state}" for state, count in states.items())
+        messages = list(self.sent.values())
+        states = Counter(message.state for message in messages)
+        counts = ", ".join(f"{count} {state}" for state, count in states.items())
         unanswered = len(self.sent) - states["completed"]
-        times = sorted(one.answer_seconds for one in self.sent.values() if one.answer_seconds is not None)
-        slow = [one for one in times if one > self.plan.answer_budget_s]
+        times = sorted(message.answer_seconds for message in messages if message.answer_seconds is not None)
+        slow = [seconds for seconds in times if seconds > self.plan.answer_budget_s]
         cases = [
             SmokeCase(
                 "answered",
-                f"{unanswered} of {len(self.sent)} were not answered: {told}" * bool(unanswered),
+                f"{unanswered} of {len(self.sent)} were not answered: {counts}" * bool(unanswered),
                 seconds,
             ),
             SmokeCase(
@@ -193,13 +194,15 @@ class SmokeTest:
             ),
         ]
         if self.plan.channel == "web":
-            silent = [one for one in self.sent.values() if not one.frames]
-            twice = [one for one in self.sent.values() if one.frames > 1]
+            missing = sum(not message.frames for message in messages)
+            doubled = sum(message.frames > 1 for message in messages)
             sequence = [self.sent[message_id].seq or 0 for message_id in self.received_ids]
             disorder = sequence != sorted(sequence)
-            cases.append(SmokeCase("heard at the socket", f"{len(silent)} replies were not heard" * bool(silent)))
-            cases.append(SmokeCase("in order", "the numbers of the replies do not grow" * disorder))
-            cases.append(SmokeCase("once", f"{len(twice)} replies came twice" * bool(twice)))
+            cases.append(
+                SmokeCase("heard at the socket", f"the socket did not receive {missing} replies" * bool(missing))
+            )
+            cases.append(SmokeCase("in order", "the sequence numbers of the replies do not grow" * disorder))
+            cases.append(SmokeCase("once", f"the socket received {doubled} replies twice" * bool(doubled)))
         return cases
 
     def _new_message(self) -> str:
@@ -228,5 +231,5 @@ class SmokeTest:
 def _decode_body(answer: requests.Response) -> Any:
     try:
         return answer.json()
-    except requests.RequestException:  # something else than a gateway answered
+    except requests.RequestException:  # not a gateway answered
         return None

@@ -1,4 +1,4 @@
-"""The one reader of the overview: a few round trips, none of which walks what grows with the queue."""
+"""The reader of the overview: a few round trips, whose cost does not grow with the queue."""
 
 import asyncio
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from msgctl.channels.names import channel_names
 from msgctl.domain.messages import PRIORITIES
 from msgctl.operations.checks.health import HealthCheck
-from msgctl.operations.context import Context
+from msgctl.operations.context import Context, Operation
 from msgctl.operations.dashboard.snapshot import (
     BUCKET_S,
     AnswerTimes,
@@ -23,36 +23,32 @@ from msgctl.storage.redis.lua import Script
 
 SAMPLE_BACKLOG = Script.beside(__file__, "sample_backlog")
 BACKLOG_SAMPLE_SIZE = 50
-"""Entries of the durable stream that one look reads."""
+"""Entries of the response stream that one sample reads."""
 RATE_BUCKETS = 3
-"""Whole buckets that a rate is the mean of."""
+"""Complete buckets over which a rate is averaged."""
 
 StateCounts = tuple[int, int, int]
-"""Messages that wait, run and are delayed."""
+"""The numbers of waiting, active, and delayed messages."""
 
 
-class Overview:
-    """Reads the pipeline at an instant; keep one for as long as you look, since it remembers what is over.
-
-    Args:
-        context: the pipeline it works on.
-    """
+class Overview(Operation):
+    """Reads a snapshot of the pipeline. Keep one instance for repeated reads: it caches past buckets."""
 
     def __init__(self, context: Context) -> None:
-        self._redis = context.redis
+        super().__init__(context)
         self._health_check = HealthCheck(context)
         self._workers = Workers(context)
         self._throughput = Throughput(context.redis, context.settings)
 
     async def read(self) -> Snapshot:
-        """Look at everything.
+        """Read a snapshot.
 
         Raises:
             RedisUnavailable: Redis does not answer.
         """
         seconds, microseconds = await self._redis.time()
         now = seconds + microseconds / 1e6
-        health, workers, (times, backlogs, undelivered, partial), standings, breakers = await asyncio.gather(
+        health, workers, (times, backlogs, undelivered, partial), channels, breakers = await asyncio.gather(
             self._health_check.run(),
             self._workers.list_alive(),
             self._sample(),
@@ -67,12 +63,12 @@ class Overview:
             at=round(now * 1000),
             health=health,
             priorities=_priorities(counts, ages, rates, answered, failed),
-            workers=[_worker(one) for one in workers],
+            workers=[_worker(worker) for worker in workers],
             channels=[
-                _channel(channel, backlogs.get(channel, 0), noted, held, now)
-                for channel, (noted, held) in zip(channel_names(), standings, strict=True)
+                _channel(channel, backlogs.get(channel, 0), fields, held, now)
+                for channel, (fields, held) in zip(channel_names(), channels, strict=True)
             ],
-            undelivered=undelivered + sum(held for _, held in standings),
+            undelivered=undelivered + sum(held for _, held in channels),
             backlog_is_partial=partial,
             breakers=breakers,
             answer_times=times,
@@ -106,7 +102,7 @@ class Overview:
         return _answer_times(times), dict(zip(flat[::2], flat[1::2], strict=True)), total, bool(partial)
 
     async def _channel_states(self) -> list[tuple[dict[str, str], int]]:
-        """What is noted of each channel, and how many deliveries it holds."""
+        """Return the stored state of each channel, and the number of deliveries that it holds."""
         pipeline = self._redis.pipeline(transaction=False)
         for channel in channel_names():
             pipeline.hgetall(keys.CHANNEL_STATE + channel)
@@ -149,30 +145,30 @@ def _priorities(
 
 
 def _recent_rate(buckets: list[int]) -> float:
-    """Messages a second in the last whole buckets."""
+    """Return the messages per second in the last complete buckets."""
     return sum(buckets[-RATE_BUCKETS - 1 : -1]) / (RATE_BUCKETS * BUCKET_S)
 
 
-def _channel(channel: str, backlog: int, noted: dict[str, str], held: int, now: float) -> ChannelRow:
-    broken = float(noted.get("openUntil", 0)) > now * 1000
+def _channel(channel: str, backlog: int, fields: dict[str, str], held: int, now: float) -> ChannelRow:
+    broken = float(fields.get("openUntil", 0)) > now * 1000
     return ChannelRow(
         channel=str(channel),
         backlog=backlog + held,
-        state="paused" if "pausedAt" in noted else "broken" if broken else "open",
-        reason=noted.get("reason", ""),
+        state="paused" if "pausedAt" in fields else "broken" if broken else "open",
+        reason=fields.get("reason", ""),
     )
 
 
-def _worker(found: dict[str, Any]) -> WorkerRow:
+def _worker(worker: dict[str, Any]) -> WorkerRow:
     return WorkerRow(
-        name=found["name"],
-        state=found["state"] or "?",
-        host=found["host"] or "?",
-        pid=found["pid"],
-        running=found["running"],
-        slots=found["slots"],
-        last_seen=found["lastSeenAt"] or "",
-        order=found["order"],
+        name=worker["name"],
+        state=worker["state"] or "?",
+        host=worker["host"] or "?",
+        pid=worker["pid"],
+        running=worker["running"],
+        slots=worker["slots"],
+        last_seen=worker["lastSeenAt"] or "",
+        order=worker["order"],
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether PostgreSQL answers: without it new messages are refused and agents are not found."""
+"""The check whether PostgreSQL answers. Without it new messages are refused and agents are not found."""
 
 from typing import TYPE_CHECKING, Self
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class PostgresPing:
-    """Asks PostgreSQL for a sign of life, on one connection that it keeps; an asynchronous context manager.
+    """Checks PostgreSQL on one connection that it keeps. It is an asynchronous context manager.
 
     Args:
         settings: `postgres.*`.
@@ -28,7 +28,7 @@ class PostgresPing:
             await self._database.__aexit__()
 
     async def find_problem(self) -> str | None:
-        """Why it does not answer; None if it does."""
+        """Return why PostgreSQL does not answer, or None."""
         try:
             async with (await self._open()).connection() as connection:
                 await connection.execute("SELECT 1")
@@ -38,7 +38,7 @@ class PostgresPing:
 
     async def _open(self) -> "Database":
         if self._database is None:
-            from msgctl.storage.postgres.database import Database  # noqa: PLC0415 - psycopg takes 0.2 s; the first look need not wait
+            from msgctl.storage.postgres.database import Database  # noqa: PLC0415 - importing psycopg takes 0.2 s, for which the first screen need not wait
 
             self._database = await Database(self._settings).__aenter__()
         return self._database

@@ -1,25 +1,25 @@
-"""What the overview shows, as plain records: printed by the command line, drawn and recorded by the dashboard."""
+"""The snapshot of the pipeline, which the command line prints and the dashboard draws and records."""
 
 from msgctl.domain.messages import WireStruct
 from msgctl.operations.checks.health import Health
 
 BUCKET_S = 10
-"""Seconds that one point of a trend stands for."""
+"""Seconds that one point of a trend covers."""
 BUCKET_COUNT = 30
 """Points of a trend: the last five minutes."""
 
 
 class PriorityRow(WireStruct, kw_only=True, frozen=True):
-    """One priority. Rates are messages a second; trends are messages answered in each bucket, oldest first."""
+    """One priority. Rates are messages per second. A trend is the answers of each bucket, oldest first."""
 
     priority: int
     waiting: int
     active: int
     delayed: int
     oldest: float | None
-    """Seconds the head of its queue has waited; None if nothing does."""
+    """Seconds for which the head of its queue has waited. None: the queue is empty."""
     rate_in: float | None
-    """Over the last half minute; None until two looks can be compared."""
+    """The rate over the last half minute. None until there are two samples."""
     rate_out: float
     trend: list[int]
 
@@ -33,10 +33,10 @@ class WorkerRow(WireStruct, kw_only=True, frozen=True):
     pid: int | None
     running: list[str]
     slots: int | None
-    """Messages it works at once; None where it does not tell."""
+    """Messages that it processes concurrently. None: unknown."""
     last_seen: str
     order: str | None = None
-    """What an operator told it: `drain` or `stop`."""
+    """The command of an operator: `drain` or `stop`."""
 
 
 class ChannelRow(WireStruct, kw_only=True, frozen=True):
@@ -44,24 +44,24 @@ class ChannelRow(WireStruct, kw_only=True, frozen=True):
 
     channel: str
     backlog: int
-    """Responses still to be delivered, of those that were looked at, and all that the channel holds."""
+    """Undelivered responses of the sample, and all that the channel holds."""
     state: str = "open"
-    """`open`, `paused` by a person or for its credentials, `broken`: left alone for a while."""
+    """`open`, `paused` (by an operator, or because of its credentials), or `broken` (not used for a while)."""
     reason: str = ""
-    """Of a pause: `operator`, or the code that stopped it."""
+    """The reason of a pause: `operator`, or the code of the error."""
 
 
 class BreakerRow(WireStruct, kw_only=True, frozen=True):
-    """A workflow that is not called, or only to probe it."""
+    """A workflow whose circuit breaker is open or half-open."""
 
     workflow: str
     seconds: float
-    """How long it stays open; 0: half-open."""
+    """Seconds for which it stays open. 0: half-open."""
     openings: int
 
 
 class AnswerTimes(WireStruct, kw_only=True, frozen=True):
-    """How long the newest answers took from claim to commit; n8n is nearly all of it."""
+    """Milliseconds from claim to commit of the newest answers. n8n takes nearly all of them."""
 
     count: int
     p50: int
@@ -72,18 +72,18 @@ class Snapshot(WireStruct, kw_only=True, frozen=True):
     """The pipeline at one instant."""
 
     at: int
-    """Redis's Unix milliseconds."""
+    """Unix milliseconds of the clock of Redis."""
     health: Health
     priorities: list[PriorityRow]
     workers: list[WorkerRow]
     channels: list[ChannelRow]
     undelivered: int
-    """Responses still to be delivered, all channels."""
+    """Undelivered responses of all channels."""
     backlog_is_partial: bool
-    """Whether the channels' backlogs leave some of them out."""
+    """Whether the backlogs of the channels do not count all undelivered responses."""
     breakers: list[BreakerRow]
     answer_times: AnswerTimes | None
     answered: list[int]
-    """Messages answered in each bucket, oldest first; the last bucket is still filling."""
+    """Messages answered in each bucket, oldest first. The last bucket is not complete."""
     failed: list[int]
     """Dead letters in each bucket."""

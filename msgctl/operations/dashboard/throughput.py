@@ -1,4 +1,4 @@
-"""How many messages ended when: from RQ's registries, whose scores tell the second, at O(log n) a question."""
+"""The number of messages that ended in each bucket of time, from the scores of RQ's registries in O(log n)."""
 
 from typing import NamedTuple
 
@@ -10,18 +10,18 @@ from msgctl.storage.redis.client import RedisClient
 
 
 class BacklogSample(NamedTuple):
-    """The backlog of each priority at a time, to compare a later one with."""
+    """The backlog of each priority at one time."""
 
     at: float
     backlogs: list[int]
 
 
 class Throughput:
-    """Counts what ended in each bucket of time, and remembers buckets that are over.
+    """Counts the messages that ended in each bucket of time, and caches past buckets.
 
     Args:
-        redis: a client of `redisdb.connect`.
-        settings: `retention.*`, by which a registry's score is later than the end of a message.
+        redis: a client of `storage.redis.connections.connect`.
+        settings: `retention.*`. The score of a message in a registry is its end plus its retention period.
     """
 
     def __init__(self, redis: RedisClient, settings: Settings) -> None:
@@ -39,10 +39,10 @@ class Throughput:
         self._backlog_samples: list[BacklogSample] = []
 
     async def ended_per_bucket(self, now: float) -> tuple[list[list[int]], list[list[int]]]:
-        """Messages answered, and failed, of each priority in each bucket, oldest first.
+        """Return the answered and the failed messages of each priority in each bucket, oldest first.
 
         Args:
-            now: Redis's Unix seconds.
+            now: Unix seconds of the clock of Redis.
         """
         newest = int(now) // BUCKET_S
         wanted = range(newest - BUCKET_COUNT + 1, newest + 1)
@@ -51,20 +51,22 @@ class Throughput:
         found = await self._count([(bucket * BUCKET_S, f"({(bucket + 1) * BUCKET_S}") for bucket in missing])
         counts = self._counts | dict(zip(missing, found, strict=True))
         series = list(zip(*(counts[bucket] for bucket in wanted), strict=True))
-        # What was counted while messages could still end in it is counted again, however late the next look is.
+        # A bucket that was counted before it was complete is counted again, however late the next call is.
         self._counts = {bucket: counts[bucket] for bucket in wanted if bucket < open_since}
         half = len(PRIORITIES)
-        return [list(one) for one in series[:half]], [list(one) for one in series[half:]]
+        return [list(counts) for counts in series[:half]], [list(counts) for counts in series[half:]]
 
     async def arrival_rates(self, now: float, backlogs: list[int]) -> list[float | None]:
-        """Messages a second that came to each priority since an earlier look: what ended and what piled up.
+        """Return the messages per second that each priority received since an earlier call.
+
+        They are the messages that ended and the growth of the backlog.
 
         Args:
-            now: Redis's Unix seconds.
-            backlogs: messages of each priority that are not over.
+            now: Unix seconds of the clock of Redis.
+            backlogs: the number of messages of each priority that have not ended.
         """
         self._backlog_samples = [
-            *(mark for mark in self._backlog_samples if now - mark.at <= 3 * BUCKET_S),
+            *(sample for sample in self._backlog_samples if now - sample.at <= 3 * BUCKET_S),
             BacklogSample(now, backlogs),
         ]
         then = self._backlog_samples[0]
@@ -79,7 +81,7 @@ class Throughput:
         ]
 
     async def _count(self, spans: list[tuple[int, str]]) -> list[list[int]]:
-        """For each span of seconds, the number of messages of each registry that ended in it."""
+        """Return the number of messages of each registry that ended in each span of seconds."""
         pipeline = self._redis.pipeline(transaction=False)
         for since, until in spans:
             for key, ttl in self._registries:
@@ -90,5 +92,5 @@ class Throughput:
 
 
 def _shift_bound(until: str, seconds: int) -> str:
-    """An exclusive upper bound, moved; `+inf` stays."""
+    """Return an exclusive upper bound, moved by seconds. `+inf` stays."""
     return until if until == "+inf" else f"({int(until[1:]) + seconds}"

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from msgctl.domain.messages import State, WireStruct
-from msgctl.operations.context import Context
+from msgctl.operations.context import Context, Operation
 from msgctl.operations.dead_letters.signatures import signature
 from msgctl.operations.messages.query import Query
 from msgctl.operations.messages.search import MessageSearch, Summary
@@ -44,15 +44,11 @@ class NewestDeadLetters(msgspec.Struct, kw_only=True, frozen=True):
     total: int
 
 
-class DeadLetterGrouper:
-    """Groups dead letters. Keep one instance for repeated calls: it reads each dead letter once.
-
-    Args:
-        context: the pipeline.
-    """
+class DeadLetterGrouper(Operation):
+    """Groups dead letters. Keep one instance for repeated calls: it reads each dead letter once."""
 
     def __init__(self, context: Context) -> None:
-        self._redis = context.redis
+        super().__init__(context)
         self._search = MessageSearch(context)
         self._fingerprint: list[Any] = []
         self._newest: NewestDeadLetters | None = None

@@ -1,13 +1,13 @@
--- AMEND: a person sends a delivery that failed, or may have arrived, once more; or drops one that is not over.
+-- RETRY OR DROP: an operator sends a delivery again that failed or may have arrived, or drops one that has not ended.
 --
---   msgctl:delivery:ID   HASH    → NEW, with all its tries before it, for the parts that did not arrive; or FAILED
+--   msgctl:delivery:ID   HASH    → NEW, with all its attempts, for the parts that did not arrive; or FAILED
 --   msgctl:replies:C     ZSET    the response, if the record does not hold it
---   msgctl:postponed     ZSET    gains it, due now; or loses it
+--   msgctl:postponed     ZSET    gains the delivery, due now; or loses it
 --   msgctl:held:CHANNEL  ZSET    loses it
 --
--- ARGV: what (retry, drop), 1 to say only what it would do, ids.
--- Safe to send twice, but for what a second run of a retry says. Returns for each id what came of it.
-local what, dry = ARGV[1], ARGV[2] == '1'
+-- ARGV: the action (retry, drop), 1 for a dry run, ids.
+-- It is safe to send twice, but the second run of a retry returns other outcomes. Returns the outcome of each id.
+local action, dry = ARGV[1], ARGV[2] == '1'
 local now = now_ms()
 local outcomes = {}
 
@@ -27,7 +27,7 @@ local function drop(id, key, record)
   if record[1] ~= 'NEW' and (record[1] ~= 'UNKNOWN' or record[4]) then return string.lower(record[1]) end
   if dry then return 'would_drop' end
   redis.call('HSET', key, 'state', record[1] == 'NEW' and 'FAILED' or 'UNKNOWN', 'endedAt', now,
-    'code', 'dropped', 'text', 'A person dropped it.')
+    'code', 'dropped', 'text', 'An operator dropped it.')
   redis.call('ZREM', K.postponed, id)
   redis.call('ZREM', K.held .. (record[3] or ''), id)
   record_event(id, record[1] == 'NEW' and 'delivery_failed' or 'unknown', 'operator', 'code', 'dropped')
@@ -42,7 +42,7 @@ for i = 3, #ARGV do
   elseif record[3] == 'web' then
     outcomes[#outcomes + 1] = 'web'
   else
-    outcomes[#outcomes + 1] = (what == 'retry' and retry or drop)(ARGV[i], key, record)
+    outcomes[#outcomes + 1] = (action == 'retry' and retry or drop)(ARGV[i], key, record)
   end
 end
 return outcomes

@@ -1,4 +1,4 @@
-"""Where a message stopped, and what to do about it, from what happened to it and what is in its way. Pure."""
+"""The diagnosis of a message: where it stopped and what to do, from its events and its obstacles. No I/O."""
 
 from collections.abc import Collection, Sequence
 
@@ -7,7 +7,7 @@ from msgctl.ledger.event import Event
 
 SUCCESS_EVENTS = frozenset({"sent", "kept", "silent"})
 NEUTRAL_EVENTS = frozenset({"receipt", "edited"})
-"""Events that move a message nowhere."""
+"""Events that do not change where a message is."""
 WAITS_FOR_WORKER = "It waits in its queue for a free worker."
 NO_WORKER_ADVICE = "No worker is alive. Start one: msgctl start worker"
 NO_SUBSCRIBER_ADVICE = "No subscriber is alive. Start one: msgctl start subscriber"
@@ -15,45 +15,51 @@ DIAGNOSIS_BY_EVENT = {
     "accepted": (WAITS_FOR_WORKER, ""),
     "queued": (WAITS_FOR_WORKER, ""),
     "replayed": (WAITS_FOR_WORKER, ""),
-    "handed_back": ("Its worker stopped and gave it back; another one takes it.", ""),
-    "crashed": ("Its worker was lost; another one takes it.", "See that worker's log: msgctl logs --message {id}"),
-    "quarantined": ("It may have killed its workers, and runs alone.", "See their logs: msgctl logs --errors"),
-    "claimed": ("A worker is at it.", ""),
-    "failed": ("It pauses before its next attempt.", ""),
-    "held": ("It waits for something that is down, and is charged nothing.", ""),
-    "committed": ("It is answered; the reply waits to be delivered.", ""),
+    "handed_back": ("Its worker stopped and requeued it. Another worker takes it.", ""),
+    "crashed": (
+        "Its worker crashed. Another worker takes it.",
+        "See the log of the crashed worker: msgctl logs --message {id}",
+    ),
+    "quarantined": ("It may have crashed its workers, and runs alone.", "See their logs: msgctl logs --errors"),
+    "claimed": ("A worker processes it.", ""),
+    "failed": ("It waits for its next attempt.", ""),
+    "held": ("It waits for a dependency that is down. That is not an attempt.", ""),
+    "committed": ("It is answered. The reply waits to be delivered.", ""),
     "silent": ("Its workflow finished it without a reply.", ""),
     "sending": ("The reply is being sent.", ""),
-    "part_sent": ("A part of the reply is sent, the next one follows.", ""),
+    "part_sent": ("A part of the reply is sent. The next one follows.", ""),
     "postponed": ("The delivery failed and is tried again.", ""),
-    "paced": ("The reply waits for its turn: replies before it in its conversation, or its channel's rate.", ""),
-    "channel_closed": (
-        "It is answered; the reply is held, since its channel is paused or its provider fails.",
-        "See why: msgctl channel list. Once that is mended: msgctl channel resume {channel}",
+    "paced": (
+        "The reply waits for earlier replies of its conversation, or for the rate of its channel.",
+        "",
     ),
-    "due": ("The reply is on its way to be sent again.", ""),
-    "recovered": ("The reply was cut from the stream before it was delivered, and is put back.", ""),
-    "adopted": ("Another program's reply waits to be delivered.", ""),
+    "channel_closed": (
+        "It is answered. The reply is held because its channel is paused or its provider fails.",
+        "See why: msgctl channel list. After the fix: msgctl channel resume {channel}",
+    ),
+    "due": ("The reply is about to be sent again.", ""),
+    "recovered": ("The reply was cut from the stream before it was delivered, and was put back.", ""),
+    "adopted": ("A reply that another program published waits to be delivered.", ""),
     "sent": ("It was answered and delivered.", ""),
-    "kept": ("It was answered; no socket was there, so the reply waits for the customer to come back.", ""),
+    "kept": ("It was answered. No socket was open, so the reply waits for the customer to come back.", ""),
     "delivery_failed": (
-        "It was answered, and the reply could not be delivered.",
-        "See why: msgctl delivery show {id}. Once that is mended: msgctl delivery retry {id}",
+        "It was answered, but the reply could not be delivered.",
+        "See why: msgctl delivery show {id}. After the fix: msgctl delivery retry {id}",
     ),
     "unknown": (
-        "It was answered, and nobody knows whether the reply arrived.",
-        "Look it up at the provider. If it did not arrive: msgctl delivery retry {id}",
+        "It was answered. Whether the reply arrived is unknown.",
+        "Check at the provider. If it did not arrive: msgctl delivery retry {id}",
     ),
-    "buried": ("It is a dead letter.", "Mend the cause, then: msgctl dlq replay {id}"),
-    "told": ("It is a dead letter, and its sender was told.", "Mend the cause, then: msgctl dlq replay {id}"),
-    "parked": ("Its record cannot be worked, so it was set aside.", "Look at it: msgctl verify"),
+    "buried": ("It is a dead letter.", "Fix the cause, then: msgctl dlq replay {id}"),
+    "told": ("It is a dead letter, and its sender was notified.", "Fix the cause, then: msgctl dlq replay {id}"),
+    "parked": ("Its record cannot be read, so it was parked.", "See: msgctl verify"),
     "vanished": (
-        "Its record is gone from Redis: deleted by hand, or evicted.",
-        "See that Redis keeps what it takes: msgctl doctor. Feed it again: msgctl events restore",
+        "Its record is gone from Redis. It was deleted by hand or evicted.",
+        "Check that Redis keeps its data: msgctl doctor. Enqueue it again: msgctl events restore",
     ),
-    "removed": ("It was forgotten on purpose.", ""),
+    "removed": ("An operator removed it.", ""),
 }
-OUTCOME_UNKNOWN = "It was answered; the reply may have arrived, which is looked into or sent once more."
+OUTCOME_UNKNOWN = "It was answered. The reply may have arrived. It is checked or sent again."
 EVENTS_NEEDING_WORKER = frozenset(
     {"accepted", "queued", "replayed", "handed_back", "crashed", "quarantined", "claimed", "failed", "held"}
 )
@@ -69,10 +75,10 @@ CAUSE_BY_CODE = {
     "n8n_misconfigured": "Set the webhook's Respond to 'Using Respond to Webhook Node'.",
     "n8n_bad_reply": "The workflow answers without a text.",
     "agent_gone": "Its agent was deleted or disabled: msgctl agent list",
-    "worker_crashed": "It killed its workers, at last alone: see their logs and the kernel's.",
-    "cancelled": "A person cancelled it: msgctl journal list",
-    "dropped": "A person dropped the delivery: msgctl journal list",
-    "window_closed": "The customer wrote longer than 24 hours ago: only a template can be sent.",
+    "worker_crashed": "It crashed its workers, even when it ran alone: see their logs and the log of the kernel.",
+    "cancelled": "An operator cancelled it: msgctl journal list",
+    "dropped": "An operator dropped the delivery: msgctl journal list",
+    "window_closed": "The customer wrote more than 24 hours ago. Only a template can be sent.",
     "callback_gone": "The callback answered 410 Gone.",
     "not_configured": "The channel is not set up: msgctl channel list",
     "provider_unreachable": "Its provider cannot be reached.",
@@ -82,25 +88,25 @@ CAUSE_BY_CODE = {
 
 
 class Diagnosis(WireStruct, kw_only=True, frozen=True):
-    """Where a message stands."""
+    """Where a message is, and what to do."""
 
     message_id: str
     what: str
-    """The last thing that happened to it."""
+    """Its last event."""
     over: bool
     well: bool
-    """Whether it is delivered, or on its way with nothing in it."""
+    """Whether it is delivered, or on its way without an obstacle."""
     sentence: str
     advice: str
 
 
 def diagnose(events: Sequence[Event], reasons: Collection[str], obstacles: Sequence[str] = ()) -> Diagnosis:
-    """Where a message stands.
+    """Diagnose a message.
 
     Args:
-        events: at least one, of one message, oldest first.
-        reasons: codes of what is wrong with the pipeline, of `HealthCheck`.
-        obstacles: what stands between it and a worker, in sentences, where that is known.
+        events: the events of the message, oldest first, at least one.
+        reasons: the codes of the reasons that `HealthCheck` found.
+        obstacles: sentences on what is between the message and a worker, if they are known.
     """
     last = next((event for event in reversed(events) if event.what not in NEUTRAL_EVENTS), events[-1])
     sentence, advice = DIAGNOSIS_BY_EVENT.get(last.what, (f"{last.what}.", ""))
@@ -131,13 +137,13 @@ def diagnose(events: Sequence[Event], reasons: Collection[str], obstacles: Seque
 
 
 def _provider_status(events: Sequence[Event]) -> str:
-    """What the provider told of a reply that was sent."""
-    told = [event.evidence.get("status", "") for event in events if event.what == "receipt"]
-    return f" The provider says: {told[-1]}." if told else ""
+    """Return a sentence with the last status that the provider reported."""
+    statuses = [event.evidence.get("status", "") for event in events if event.what == "receipt"]
+    return f" The provider says: {statuses[-1]}." if statuses else ""
 
 
 def _cause(events: Sequence[Event]) -> str:
-    """What the newest code among the last events means, unless all went well since."""
+    """Return the cause that the newest error code names, unless a later event is a success."""
     for event in reversed(events):
         if event.what in {"committed", "silent", "sent", "kept", "replayed", "accepted"}:
             return ""

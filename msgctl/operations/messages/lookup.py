@@ -1,4 +1,4 @@
-"""One message: where it is, and everything known of it."""
+"""One message: its status, its record, its delivery, and the history of its conversation."""
 
 from typing import Any
 
@@ -6,42 +6,35 @@ import msgspec
 
 from msgctl.delivery.delivery_record import find_record as find_delivery
 from msgctl.domain.errors import NotFound
-from msgctl.domain.messages import Message, Response, State
+from msgctl.domain.messages import Message, Response, State, Turn
 from msgctl.domain.ownership import require_owner
-from msgctl.operations.context import Context
+from msgctl.operations.context import Operation
 from msgctl.queue.job import Job
 from msgctl.storage.redis import keys
 
 _message_decoder = msgspec.json.Decoder(Message)
 _response_decoder = msgspec.json.Decoder(Response)
+_turn_decoder = msgspec.json.Decoder(Turn)
 
 
-class Messages:
-    """Looks up messages.
-
-    Args:
-        context: the pipeline it works on.
-    """
-
-    def __init__(self, context: Context) -> None:
-        self._redis = context.redis
-        self._queue = context.queue
+class Messages(Operation):
+    """Looks up messages."""
 
     async def status(self, message_id: str, *, user_id: str | None = None) -> dict[str, Any]:
-        """`{messageId, state, progress, finishedOn, attempts, error?, delivery?}`.
+        """Return `{messageId, state, progress, finishedOn, attempts, error?, delivery?}`.
 
         Args:
-            message_id: the message.
-            user_id: only if it is this user's; None for an operator, who may see all.
+            message_id: the id of the message.
+            user_id: the user who asks. None: an operator, who may see every message.
 
         Raises:
-            NotFound: there is no such message, or it is another user's; the two cannot be told apart.
+            NotFound: there is no such message, or it belongs to another user. The error is the same.
         """
         job = await self._find(message_id, user_id)
         return _status(job) | await self._delivery(message_id, ("state", "providerId"))
 
     async def show(self, message_id: str) -> dict[str, Any]:
-        """The status, the message itself and the record of each run, for an operator.
+        """Return the status, the message itself, and the record of each run, for an operator.
 
         Raises:
             NotFound: there is no such message.
@@ -66,7 +59,7 @@ class Messages:
         )
 
     async def reply(self, message_id: str) -> str | None:
-        """The text that answered a message; None if it was not answered, or its reply is no longer kept."""
+        """Return the text of the reply to a message. None: there is none, or it is no longer kept."""
         fields = (keys.FIELD_COMMITTED, keys.FIELD_MESSAGE)
         committed, message = await self._redis.hmget(keys.job_key(message_id), fields)
         if not committed or not message:
@@ -74,17 +67,25 @@ class Messages:
         conversation, seq = _message_decoder.decode(message).conversation_id, committed.split(" ")[1]
         kept: Any = await self._redis.zrangebyscore(keys.REPLIES + conversation, seq, seq)
         responses = map(_response_decoder.decode, kept)
-        return next((one.response.message for one in responses if one.message_id == message_id), None)
+        return next((found.response.message for found in responses if found.message_id == message_id), None)
+
+    async def history(self, conversation_id: str) -> list[Turn]:
+        """Return the last turns of a conversation, oldest first, at most `history.turns`."""
+        turns = self._settings.history.turns
+        if not turns:
+            return []
+        stored = await self._redis.lrange(keys.HISTORY + conversation_id, -turns, -1)
+        return [_turn_decoder.decode(turn) for turn in stored]
 
     async def delivery(self, message_id: str) -> dict[str, Any]:
-        """The record of a delivery; also of one without a message: a test, or what another program published.
+        """Return the delivery record of a message, a test of a channel, or an imported response.
 
         Raises:
-            NotFound: nothing was tried yet, or there is no such message.
+            NotFound: no delivery was tried yet, or there is no such message.
         """
         if not (found := await self._delivery(message_id)):
             state = _status(await self._find(message_id, None))["state"]
-            raise NotFound(f"Nothing was tried yet; the message is {state}.")
+            raise NotFound(f"No delivery was tried yet. The message is {state}.")
         return {"messageId": message_id, **found["delivery"]}
 
     async def _delivery(self, message_id: str, fields: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -96,7 +97,7 @@ class Messages:
 
 
 def _status(job: Job) -> dict[str, Any]:
-    error = {} if job.state is State.COMPLETED else job.error  # what an earlier attempt met is in its record
+    error = {} if job.state is State.COMPLETED else job.error  # an earlier error is in the record of its run
     return {
         "messageId": job.message.message_id,
         "state": str(job.state),

@@ -1,33 +1,25 @@
-"""Forgetting messages that are over, before their time of retention has come."""
+"""Removing ended messages before their retention period is over."""
 
 from collections.abc import AsyncIterator
 from typing import Literal
 
 from msgctl.domain.messages import State
-from msgctl.operations.context import Context
+from msgctl.operations.context import Operation
 from msgctl.storage.redis.keys import FIELD_FINISHED, job_key
 
 EndedState = Literal[State.COMPLETED, State.FAILED]
 RQ_STATUS: dict[EndedState, Literal["finished", "failed"]] = {State.COMPLETED: "finished", State.FAILED: "failed"}
 
 
-class MessagePurger:
-    """Counts and removes messages that ended before a time, in batches, so that Redis serves others meanwhile.
-
-    Args:
-        context: the pipeline it works on.
-    """
-
-    def __init__(self, context: Context) -> None:
-        self._redis = context.redis
-        self._queue = context.queue
+class MessagePurger(Operation):
+    """Counts and removes messages that ended before a time. Batches let Redis serve others meanwhile."""
 
     async def count(self, state: EndedState, ended_before: int) -> int:
-        """How many messages in this state ended before a Unix time in milliseconds."""
+        """Return how many messages in a state ended before a Unix time in milliseconds."""
         return sum([len(batch) async for batch in self._matching(state, ended_before)])
 
     async def remove(self, state: EndedState, ended_before: int) -> AsyncIterator[int]:
-        """Remove them and yield how many were removed with each batch; one that was replayed meanwhile stays."""
+        """Remove these messages, and yield the number of each batch. A message replayed meanwhile stays."""
         async for batch in self._matching(state, ended_before):
             yield await self._queue.delete_ended(RQ_STATUS[state], ended_before, batch)
 

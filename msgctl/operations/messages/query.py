@@ -1,4 +1,4 @@
-"""The words a listing of messages is filtered by: `state:failed channel:web since:15m`."""
+"""The query for messages, and the filter of the dashboard: `state:failed channel:web since:15m`."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ QUERY_WORDS = ("state", "channel", "agent", "user", "priority", "error", "since"
 
 
 class Query(msgspec.Struct, kw_only=True, frozen=True):
-    """What is looked for; None does not matter."""
+    """The messages to search for. None: any value."""
 
     state: State | None = None
     channel: Channel | None = None
@@ -20,24 +20,24 @@ class Query(msgspec.Struct, kw_only=True, frozen=True):
     user: str | None = None
     priority: int | None = None
     error: str | None = None
-    """The code of the last error, or a part of it."""
+    """A part of the code or the text of the last error."""
     since: float | None = None
-    """Seconds: only what happened within them."""
+    """Only messages whose time is at most this many seconds ago."""
     until: float | None = None
-    """Seconds: only what happened longer ago."""
+    """Only messages whose time is at least this many seconds ago."""
     match: str | None = None
-    """A part of the customer's text, which is compared inside Redis and never shown."""
+    """A part of the text. It is compared inside Redis and never shown."""
     group: str | None = None
-    """The key of an error's signature, or how it begins; see `triage`."""
+    """The key of the signature of the error, or its first digits; see `dead_letters.groups`."""
     message_id: str | None = None
-    """This one message."""
+    """Only this message."""
 
 
 def parse_query(text: str) -> Query:
-    """Read the words of a filter; a word without a colon is a message's id.
+    """Parse a filter such as `state:failed since:15m`. A word without a colon is the id of a message.
 
     Raises:
-        InvalidInput: a word or a value that is not known.
+        InvalidInput: a word or a value is not valid.
     """
     values: dict[str, Any] = {}
     for word in text.split():
@@ -68,7 +68,7 @@ def _parse_channel(text: str) -> Channel:
 
 def _parse_priority(text: str) -> int:
     if not text.isdecimal() or int(text) not in PRIORITIES:
-        raise InvalidInput(f"{text!r} is no priority; they go from 1 to 10.")
+        raise InvalidInput(f"{text!r} is not a priority. Priorities are 1 to 10.")
     return int(text)
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from msgctl.aio import prefetch
 from msgctl.domain.messages import PRIORITIES, State, WireStruct
-from msgctl.operations.context import Context
+from msgctl.operations.context import Context, Operation
 from msgctl.operations.dead_letters.signatures import group_key, signature
 from msgctl.operations.messages.query import Query
 from msgctl.queue.job import STATE_BY_RQ_STATUS
@@ -80,15 +80,11 @@ class SearchResult(msgspec.Struct, kw_only=True, frozen=True):
     """The number of messages of the states and priorities of the query."""
 
 
-class MessageSearch:
-    """Searches messages. Keep one instance for repeated searches: it reads ended messages only once.
-
-    Args:
-        context: the pipeline.
-    """
+class MessageSearch(Operation):
+    """Searches messages. Keep one instance for repeated searches: it reads ended messages only once."""
 
     def __init__(self, context: Context) -> None:
-        self._redis = context.redis
+        super().__init__(context)
         self._ended: dict[RegistryEntry, Summary] = {}
 
     async def newest(self, query: Query, limit: int, window: int | None = None) -> SearchResult:

@@ -6,7 +6,7 @@ from msgctl.domain.errors import NotFound, PostgresUnavailable
 from msgctl.domain.messages import PRIORITIES, State, WireStruct
 from msgctl.intake.accept import AgentDirectory
 from msgctl.operations.checks.findings import Finding, Reason
-from msgctl.operations.context import Context
+from msgctl.operations.context import Context, Operation
 from msgctl.operations.workers import Workers
 from msgctl.queue.job import Job
 from msgctl.storage.redis import keys
@@ -23,16 +23,11 @@ class WaitExplanation(WireStruct, kw_only=True, frozen=True):
     reasons: list[Reason]
 
 
-class WaitExplainer:
-    """Explains why a message is where it is.
-
-    Args:
-        context: the pipeline.
-    """
+class WaitExplainer(Operation):
+    """Explains why a message is where it is."""
 
     def __init__(self, context: Context) -> None:
-        self._redis = context.redis
-        self._queue = context.queue
+        super().__init__(context)
         self._workers = Workers(context)
 
     async def explain(self, message_id: str, agents: AgentDirectory) -> WaitExplanation:

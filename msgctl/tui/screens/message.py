@@ -12,7 +12,6 @@ from textual.widgets import Static
 from msgctl.domain.errors import MsgctlError
 from msgctl.ledger.event import Event
 from msgctl.ledger.stream import Ledger
-from msgctl.operations.messages.conversation import ConversationHistory
 from msgctl.operations.messages.lookup import Messages
 from msgctl.tui.context import DashboardContext
 from msgctl.tui.formatting import wrap_line
@@ -63,7 +62,7 @@ class MessageScreen(ModalScreen[None]):
         """Read the message and show it."""
         try:
             found = await self._dashboard_context.context.get(Messages).show(self._message_id)
-            turns = await self._dashboard_context.context.get(ConversationHistory).read(found["conversationId"])
+            turns = await self._dashboard_context.context.get(Messages).history(found["conversationId"])
             self._lines = message_lines(found, turns, await self._events(found))
         except MsgctlError as error:
             self._lines = [error.message]

@@ -1,1 +1,1 @@
-"""The doctor: looks at all the pipeline stands on, and names each trouble with the command that mends it."""
+"""The doctor: checks of the pipeline and its surroundings; start at `doctor`."""

@@ -18,7 +18,7 @@ from msgctl.operations.checks.findings import Finding, passed, trouble
 from msgctl.operations.checks.health import SUBSCRIBER_HEARTBEAT_TIMEOUT_S
 from msgctl.operations.checks.invariants.check import INVARIANTS
 from msgctl.operations.checks.invariants.verify import InvariantVerification
-from msgctl.operations.context import Context
+from msgctl.operations.context import Context, Operation
 from msgctl.operations.dashboard.overview import Overview
 from msgctl.operations.dead_letters.groups import DeadLetterGrouper
 from msgctl.queue.audit import MailboxAuditor
@@ -29,17 +29,11 @@ WEBHOOK_LIMIT = 20
 """The maximum number of webhooks that are probed."""
 
 
-class Doctor:
-    """Examines the pipeline and its surroundings, and fixes what is safe to fix.
-
-    Args:
-        context: the pipeline.
-    """
+class Doctor(Operation):
+    """Examines the pipeline and its surroundings, and fixes what is safe to fix."""
 
     def __init__(self, context: Context) -> None:
-        self._settings = context.settings
-        self._redis = context.redis
-        self._queue = context.queue
+        super().__init__(context)
         self._overview = Overview(context)
         self._grouper = DeadLetterGrouper(context)
         self._verification = InvariantVerification(context)

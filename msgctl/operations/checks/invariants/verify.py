@@ -24,7 +24,7 @@ from msgctl.operations.checks.invariants.keys import KeyOwnershipCheck
 from msgctl.operations.checks.invariants.messages import IdentityCheck, MessageStateCheck, RunCheck
 from msgctl.operations.checks.invariants.queues import QueueCheck
 from msgctl.operations.checks.invariants.responses import ConversationCheck, ResponseStreamCheck
-from msgctl.operations.context import Context
+from msgctl.operations.context import Operation
 from msgctl.queue.audit import MailboxAuditor
 
 KEY_SCAN_COUNT = 500
@@ -56,16 +56,8 @@ class VerificationReport(msgspec.Struct, frozen=True):
     violations: list[Finding]
 
 
-class InvariantVerification:
-    """Checks the invariants. It only reads.
-
-    Args:
-        context: the pipeline.
-    """
-
-    def __init__(self, context: Context) -> None:
-        self._settings = context.settings
-        self._redis = context.redis
+class InvariantVerification(Operation):
+    """Checks the invariants. It only reads."""
 
     async def run(self) -> VerificationReport:
         """Check every key.

@@ -1,10 +1,10 @@
--- EXAMINE QUEUE: is what a queue holds to be claimed from it, and from nowhere else? One slice, seen at one instant.
+-- CHECK QUEUE: does a queue hold only messages that are queued in it, each once? One slice, read at one instant.
 --
 --   rq:queue:Q   LIST  ids against …
---   rq:job:ID    HASH  … what each says of itself; what is over may be left here, the next claim drops it
+--   rq:job:ID    HASH  … the record of each; an ended message may be left here until the next claim drops it
 --
--- ARGV: queue, first and last place in it.   Reads only. Returns how many ids there are, then {id, what is wrong}.
-local ELSEWHERE = {started = 'it runs', scheduled = 'it is scheduled', deferred = 'it is held back'}
+-- ARGV: queue, first and last place in it.   Reads only. Returns the number of ids, then {id, problem} for each fault.
+local ELSEWHERE = {started = 'it runs', scheduled = 'it is scheduled', deferred = 'it is deferred'}
 local queue = ARGV[1]
 local ids = redis.call('LRANGE', K.rq_queue .. queue, ARGV[2], ARGV[3])
 
@@ -16,7 +16,7 @@ for _, id in ipairs(ids) do
   if fields[4] and ELSEWHERE[fields[1]] then
     fault = ELSEWHERE[fields[1]] .. ', and waits in a queue as well'
   elseif fields[4] and fields[1] == 'queued' and own ~= queue then
-    fault = 'it waits in ' .. queue .. ' and belongs into ' .. (own or 'none')
+    fault = 'it waits in ' .. queue .. ' and belongs to ' .. (own or 'none')
   elseif fields[4] and fields[1] == 'queued' and seen[id] then
     fault = 'it waits in its queue twice'
   end

@@ -1,11 +1,12 @@
--- EXAMINE RUNS: is each of these runs one of a running message, shown to RQ, and within its lease?
+-- CHECK RUNS: does each run belong to an active message, does RQ show it, and is it within its lease?
 --
---   msgctl:leases              ZSET  by the millisecond the lease ends
---   rq:job:ID                  HASH  started, and at this very run
---   rq:wip, rq:execution       what RQ's tools see of it
---   msgctl:tended              HASH  whether somebody reaps; without a worker nothing runs, past its lease or not
+--   msgctl:leases              ZSET  by the millisecond at which the lease ends
+--   rq:job:ID                  HASH  started, and in this run
+--   rq:wip, rq:execution       what the tools of RQ show
+--   msgctl:tended              HASH  whether a worker reaps; without one a run past its lease is no fault
 --
--- ARGV: ms a run may be past its lease, then ID:RUN.   Reads only. Returns {ID:RUN, what is wrong} for each fault.
+-- ARGV: milliseconds for which a run may be past its lease, then ID:RUN.   Reads only.
+-- Returns {ID:RUN, problem} for each fault.
 local now, margin = now_ms(), tonumber(ARGV[1])
 local tended = redis.call('HMGET', K.tended, 'at', 'grace')
 local someone_reaps = now - tonumber(tended[1] or 0) < 3000 and now > tonumber(tended[2] or 0) + margin
