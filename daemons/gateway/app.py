@@ -42,8 +42,8 @@ from msgctl.intake.channel_access import ChannelAccess
 from msgctl.operations.context import Context
 from msgctl.queue.queue import Queue
 from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.compatibility import check_server
 from msgctl.storage.redis.connections import connect
-from msgctl.storage.redis.durability import check_durability
 
 
 async def serve(settings: Settings, lifecycle: Lifecycle, *, fd: int | None = None) -> None:
@@ -63,8 +63,7 @@ async def serve(settings: Settings, lifecycle: Lifecycle, *, fd: int | None = No
     async with AsyncExitStack() as stack:
         redis = connect(settings)
         stack.push_async_callback(redis.aclose)
-        if not settings.redis.accept_data_loss:
-            await check_durability(redis, settings)
+        await check_server(redis, settings)
         agents = await stack.enter_async_context(Agents(settings))
         tiers = await stack.enter_async_context(UserTiers(settings))
         gateway = GatewayApp(settings, redis, agents, tiers, verifier)

@@ -21,6 +21,7 @@ from msgctl.config.sources import load
 from msgctl.domain.errors import MsgctlError, RedisUnavailable
 from msgctl.observability import logs, sd_notify, tracing
 from msgctl.operations.startup import check_startup
+from msgctl.storage.redis.compatibility import CLUSTER_STATES
 from msgctl.storage.redis.connections import ping_new_connection
 
 CONNECT_POLL_INTERVAL_S = 0.5
@@ -146,6 +147,8 @@ async def _wait_for_redis(settings: Settings, lifecycle: Lifecycle, wait_s: floa
             await ping_new_connection(settings, check_write=True)
             break
         except RedisUnavailable as outage:
+            if outage.state in CLUSTER_STATES:
+                break  # `serve` refuses it
             if not reported:
                 log.warning("Waiting for Redis", error=outage.message, patience=wait_s)
                 sd_notify.send("STATUS=Redis takes no writes; waiting for it", timeout_s=0)

@@ -18,8 +18,8 @@ from msgctl.delivery.router import ResponseRouter, create_senders
 from msgctl.http.client import HttpClient
 from msgctl.http.ssrf_guard import guarded_connector
 from msgctl.observability import logs
+from msgctl.storage.redis.compatibility import check_server
 from msgctl.storage.redis.connections import connect
-from msgctl.storage.redis.durability import check_durability
 
 log = logs.get_logger(__name__)
 
@@ -32,14 +32,13 @@ async def serve(settings: Settings, lifecycle: Lifecycle) -> None:
         lifecycle: the signals that stop this process.
 
     Raises:
-        UnsafeRedis: Redis may lose messages, and `redis.accept_data_loss` is off.
+        ConfigurationError: Redis cannot be used, or may lose messages (`redis.accept_data_loss`).
         RedisUnavailable: Redis does not answer at the start. Later outages are retried.
     """
     name = f"subscriber-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     async with contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(connect(settings))
-        if not settings.redis.accept_data_loss:
-            await check_durability(redis, settings)
+        await check_server(redis, settings)
         client = await stack.enter_async_context(HttpClient(settings))
         guarded_client = await stack.enter_async_context(HttpClient(settings, guarded_connector()))
         stream = ResponseStream(redis, settings, name)

@@ -26,8 +26,9 @@ from msgctl.queue.audit import MailboxAuditor
 from msgctl.queue.leases import LeaseClient
 from msgctl.queue.progress import ProgressWriter
 from msgctl.queue.rq_registration import RqRegistration
+from msgctl.storage.redis.compatibility import check_server
 from msgctl.storage.redis.connections import blocking_client, connect
-from msgctl.storage.redis.durability import DurabilityMonitor, check_durability
+from msgctl.storage.redis.durability import DurabilityMonitor
 from msgctl.storage.redis.faults import REDIS_FAULTS
 
 log = logs.get_logger(__name__)
@@ -42,7 +43,7 @@ async def serve(settings: Settings, lifecycle: Lifecycle, *, quarantine: int | N
         quarantine: the process id of the parent of a quarantine child. None runs a normal worker.
 
     Raises:
-        UnsafeRedis: Redis may lose messages, and `redis.accept_data_loss` is off.
+        ConfigurationError: Redis cannot be used, or may lose messages (`redis.accept_data_loss`).
         RedisUnavailable: Redis does not answer at the start. Later outages are retried.
     """
     kind = "worker" if quarantine is None else "quarantine"
@@ -50,8 +51,7 @@ async def serve(settings: Settings, lifecycle: Lifecycle, *, quarantine: int | N
     async with contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(connect(settings))
         blocking = await stack.enter_async_context(blocking_client(settings, max_block_s=WAKE_TIMEOUT_S))
-        if not settings.redis.accept_data_loss:
-            await check_durability(redis, settings)
+        await check_server(redis, settings)
         liveness = LivenessTracker()
         leases, progress = LeaseClient(redis, settings, name), ProgressWriter(redis)
         breakers = CircuitBreakers(redis, settings)

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from msgctl.config.settings import Settings
 from msgctl.config.sources import LoadedSettings
-from msgctl.domain.errors import ConfigurationError, UnsafeRedis
+from msgctl.domain.errors import ConfigurationError
 from msgctl.local.servers.base import folder_in_use_text, lock_folder
 from msgctl.local.servers.postgres import PostgresServer
 from msgctl.local.servers.valkey import ValkeyServer
@@ -21,8 +21,8 @@ from msgctl.local.supervisor.options import UpOptions
 from msgctl.local.supervisor.supervisor import Supervisor
 from msgctl.observability import logs
 from msgctl.storage.postgres.migrations import migrate
+from msgctl.storage.redis.compatibility import check_server
 from msgctl.storage.redis.connections import connect
-from msgctl.storage.redis.durability import check_durability
 
 if TYPE_CHECKING:
     from msgctl.config.sources import SettingKey
@@ -199,11 +199,7 @@ class LocalPipeline:
 async def _check_backends(settings: Settings) -> None:
     """Say now, in one line, what each daemon would otherwise say again and again."""
     async with connect(settings) as redis:
-        try:
-            await check_durability(redis, settings)
-        except UnsafeRedis:
-            if not settings.redis.accept_data_loss:
-                raise
+        await check_server(redis, settings)
     await migrate(settings)
 
 

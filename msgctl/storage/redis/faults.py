@@ -163,6 +163,8 @@ def _explain(error: Exception) -> str:
     if found := CERTIFICATE_FAULT.search(str(error)):
         remedy = "Set [redis] tls_ca, and host as the certificate names it."
         return f"shows a certificate that is not taken: {found[1]}. {remedy}"
+    if "Invalid Database" in str(error):
+        return "has no database of this number, as in a Redis Cluster. Set [redis] database to 0."
     return (
         f"does not answer ({type(error).__name__}). "
         "Is it running? Set [redis] host and port, or REDIS_HOST and REDIS_PORT."

@@ -3,7 +3,7 @@
 import time
 
 from msgctl.agents.agents import Agents
-from msgctl.domain.errors import MsgctlError
+from msgctl.domain.errors import MsgctlError, RedisUnavailable
 from msgctl.domain.plural import pluralize
 from msgctl.operations.checks.doctor.dependency_checks import (
     check_credentials,
@@ -28,6 +28,11 @@ from msgctl.storage.redis import keys
 WEBHOOK_LIMIT = 20
 """The maximum number of webhooks that are probed."""
 
+UNUSABLE_REDIS_CODES = frozenset(
+    {"redis_down", "redis_cluster", "redis_sentinel", "redis_old", "redis_incompatible"}
+)
+"""Codes of the first finding after which Redis is asked nothing more."""
+
 
 class Doctor(Operation):
     """Examines the pipeline and its surroundings, and fixes what is safe to fix."""
@@ -49,8 +54,8 @@ class Doctor(Operation):
         """
         settings = self._settings
         findings = await check_redis(self._redis)
-        if findings[0].code != "redis_down":
-            findings += await self._examine_pipeline(thorough=thorough)
+        if findings[0].code not in UNUSABLE_REDIS_CODES:
+            findings += await self._examine_readable_pipeline(thorough=thorough)
         findings += await check_postgres(settings)
         findings += await check_n8n(settings, await _webhooks(agents))
         findings += check_credentials(settings)
@@ -74,6 +79,14 @@ class Doctor(Operation):
                 await self._prune_dead_daemons()
             case _:
                 raise ValueError(fix)
+
+    async def _examine_readable_pipeline(self, *, thorough: bool) -> list[Finding]:
+        """Examine the pipeline, unless Redis refuses reads, as a replica without its primary may."""
+        try:
+            return await self._examine_pipeline(thorough=thorough)
+        except RedisUnavailable as outage:
+            impact = "The pipeline cannot be examined."
+            return [trouble("pipeline", "redis_down", outage.message, impact=impact, remedy="msgctl doctor")]
 
     async def _examine_pipeline(self, *, thorough: bool) -> list[Finding]:
         snapshot, dead_letters = await self._overview.read(), await self._grouper.group_newest()

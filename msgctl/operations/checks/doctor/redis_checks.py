@@ -8,7 +8,10 @@ from typing import Any
 from msgctl.domain.errors import RedisUnavailable
 from msgctl.domain.plural import pluralize
 from msgctl.operations.checks.findings import Finding, passed, trouble, warning
+from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
+from msgctl.storage.redis.compatibility import REPLACEMENT, Incompatibility, find_incompatibility
+from msgctl.storage.redis.connections import probe_write
 from msgctl.storage.redis.durability import MAX_MEMORY_RATIO
 
 PING_COUNT = 20
@@ -16,13 +19,14 @@ SLOW_ROUND_TRIP_S = 0.02
 """A median round trip above this number of seconds slows every step down."""
 MAX_CLOCK_SKEW_S = 2.0
 """Seconds by which the clocks may differ before times in logs mislead."""
-MIN_REDIS_VERSION = (6, 2)
 
 
 async def check_redis(redis: RedisClient) -> list[Finding]:
     """Check Redis. One that is down is a finding."""
     check = "redis"
     try:
+        if incompatibility := await _find_incompatibility(redis):
+            return [_describe_kind(incompatibility)]
         info = await redis.info("server", "memory", "persistence", "stats")
         seconds, microseconds = await redis.time()
         delay_s = await _median_round_trip_s(redis)
@@ -38,13 +42,21 @@ async def check_redis(redis: RedisClient) -> list[Finding]:
             )
         ]
     return [
-        _check_version(info),
+        _name_version(info),
         *_check_durability(info),
         _check_memory(info),
         _check_clock(seconds + microseconds / 1e6),
         _check_latency(delay_s),
-        await _check_permissions(redis),
+        await _check_writes(redis),
     ]
+
+
+async def _find_incompatibility(redis: RedisClient) -> Incompatibility | None:
+    """Leave a server that refuses writes now to the check of permissions and writes."""
+    try:
+        return await find_incompatibility(redis)
+    except RedisUnavailable:
+        return None
 
 
 async def _median_round_trip_s(redis: RedisClient) -> float:
@@ -56,18 +68,15 @@ async def _median_round_trip_s(redis: RedisClient) -> float:
     return median(delays)
 
 
-def _check_version(info: Mapping[str, Any]) -> Finding:
-    version = str(info.get("redis_version", "0"))
-    if tuple(int(part) for part in version.split(".")[:2] if part.isdecimal()) < MIN_REDIS_VERSION:
-        impact = "msgctl uses commands that Redis 6.2 introduced."
-        return trouble(
-            "redis version",
-            "redis_old",
-            f"The version is {version}.",
-            impact=impact,
-            remedy="Install Redis 7 or Valkey.",
-        )
-    return passed("redis version", f"{info.get('server_name', 'redis')} {info.get('valkey_version', version)}")
+def _name_version(info: Mapping[str, Any]) -> Finding:
+    name = f"{info.get('server_name', 'redis')} {info.get('valkey_version', info.get('redis_version', '0'))}"
+    return passed("redis version", name)
+
+
+def _describe_kind(found: Incompatibility) -> Finding:
+    return trouble(
+        "redis version", found.code, found.text, impact="No daemon starts with this server.", remedy=REPLACEMENT
+    )
 
 
 def _check_durability(info: Mapping[str, Any]) -> list[Finding]:
@@ -118,11 +127,16 @@ def _check_latency(delay_s: float) -> Finding:
     return passed("redis latency", f"{delay_s * 1000:.1f} ms")
 
 
-async def _check_permissions(redis: RedisClient) -> Finding:
+async def _check_writes(redis: RedisClient) -> Finding:
+    """Check that Redis takes a write of this user, and that the user may run scripts."""
     try:
-        await redis.eval("return redis.call('XLEN', KEYS[1])", 1, "-")
-    except RedisUnavailable as error:
-        impact = "Every step of the pipeline is a script."
-        remedy = "ACL SETUSER … ~* &* +@all -@dangerous +info +keys"
-        return trouble("redis permissions", "redis_acl", str(error), impact=impact, remedy=remedy)
+        await probe_write(redis)
+        await redis.eval("return redis.call('XLEN', KEYS[1])", 1, keys.RESPONSES)
+    except RedisUnavailable as refusal:
+        impact = "Nothing is accepted, processed, or delivered."
+        if refusal.state == "NOPERM":
+            remedy = "Compare ACL GETUSER with systemd/redis/users.acl."
+            return trouble("redis permissions", "redis_acl", refusal.message, impact=impact, remedy=remedy)
+        remedy = "redis-cli INFO replication; redis-cli INFO persistence; journalctl -u redis"
+        return trouble("redis writes", "redis_refuses_writes", refusal.message, impact=impact, remedy=remedy)
     return passed("redis permissions", "scripts may run")
