@@ -1,1 +1,1 @@
-"""PostgreSQL, opened when it is needed, with the tables that every part of msgctl keeps there."""
+"""PostgreSQL: a connection pool that opens on first use, migrations, and a row cache."""

@@ -26,7 +26,7 @@ class Database:
         settings: `postgres.*`; no query may take longer than `postgres.timeout`.
 
     Raises:
-        ConfigurationError: `postgres.url` is no connection URL.
+        ConfigurationError: `postgres.url` is not a connection URL.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -39,7 +39,7 @@ class Database:
             open=False,
             timeout=settings.postgres.timeout,
             check=AsyncConnectionPool.check_connection,
-            reconnect_timeout=0.05,  # with `_give_up`: a refused connection is told at once, not after `timeout`
+            reconnect_timeout=0.05,  # with `_expire_waits`: fail immediately if refused
             reconnect_failed=self._expire_waits,
         )
         self._connection_waits: set[asyncio.Timeout] = set()
@@ -59,12 +59,12 @@ class Database:
         """
         with translate_postgres_errors(self._settings):
             await self._pool.open(wait=False)
-            async with asyncio.timeout(self._settings.postgres.timeout) as patience:
-                self._connection_waits.add(patience)
+            async with asyncio.timeout(self._settings.postgres.timeout) as deadline:
+                self._connection_waits.add(deadline)
                 try:
                     connection = await self._pool.getconn()
                 finally:
-                    self._connection_waits.discard(patience)
+                    self._connection_waits.discard(deadline)
                 try:
                     yield connection
                 finally:
@@ -72,8 +72,8 @@ class Database:
 
     def _expire_waits(self, _pool: AsyncConnectionPool[PostgresConnection]) -> None:
         """End the waits for a connection, because none can be made."""
-        for patience in self._connection_waits:
-            patience.reschedule(asyncio.get_running_loop().time())
+        for deadline in self._connection_waits:
+            deadline.reschedule(asyncio.get_running_loop().time())
 
 
 def connection_string(settings: Settings) -> str:
@@ -89,7 +89,7 @@ def connection_string(settings: Settings) -> str:
         conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         raise ConfigurationError(
-            "[postgres] url is no connection URL; it looks like postgresql://user:password@host:5432/database"
+            "[postgres] url is not a connection URL. Write postgresql://user:password@host:5432/database"
         ) from None
     return url
 
@@ -118,7 +118,7 @@ def translate_postgres_errors(settings: Settings) -> Iterator[None]:
     try:
         yield
     except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TimeoutError, OSError) as error:
-        cause = next(iter(str(error).splitlines()), "refused, or silent for too long")
+        cause = next(iter(str(error).splitlines()), "refused, or no answer in time")
         if password := conninfo_to_dict(connection_string(settings)).get("password"):
             cause = cause.replace(str(password), "********")
         raise PostgresUnavailable(

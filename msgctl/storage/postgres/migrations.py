@@ -15,7 +15,7 @@ from msgctl.storage.postgres.database import (
 )
 
 MIGRATIONS_FOLDER = Path(__file__).with_name("sql")
-MIGRATION_LOCK_ID = 0x6D7367_63746C  # "msgctl": whoever migrates holds it
+MIGRATION_LOCK_ID = 0x6D7367_63746C  # "msgctl" in hexadecimal; the process that migrates holds the lock
 CREATE_MIGRATIONS_TABLE_SQL = """
     CREATE TABLE IF NOT EXISTS msgctl_migrations (
         name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now()
@@ -24,10 +24,10 @@ CREATE_MIGRATIONS_TABLE_SQL = """
 
 
 async def migrate(settings: Settings) -> list[str]:
-    """Bring the database to this version of msgctl; safe to repeat and to run twice at the same time.
+    """Migrate the database to this version of msgctl. It is safe to repeat, and to run twice at the same time.
 
     Returns:
-        The names of the migrations applied now, oldest first.
+        The names of the migrations that were applied now, oldest first.
 
     Raises:
         PostgresUnavailable: PostgreSQL does not answer.
@@ -46,7 +46,7 @@ async def migrate(settings: Settings) -> list[str]:
 
 
 async def read_status(settings: Settings) -> dict[str, bool]:
-    """Each migration of this version of msgctl, oldest first, and whether the database has it.
+    """Return whether the database has each migration of this version of msgctl, oldest first.
 
     Raises:
         PostgresUnavailable: PostgreSQL does not answer.

@@ -1,4 +1,4 @@
-"""A cache of rows that is told by PostgreSQL when a row changes."""
+"""A cache of rows that PostgreSQL notifies when a row changes."""
 
 import asyncio
 from collections import OrderedDict
@@ -12,21 +12,21 @@ from msgctl.observability import logs
 from msgctl.storage.postgres.database import connection_arguments, connection_string
 
 ABSENT_ROW_TTL_S = 2.0
-"""Seconds an absent row is remembered as absent: enough to blunt a flood, too short to annoy its maker."""
+"""Seconds for which an absent row is cached: long enough to limit a flood of lookups, yet short."""
 RECONNECT_PAUSES_S = (0.2, 5.0)
-"""Seconds before the first and, doubled each time, before the last kind of new try."""
+"""Seconds before the first reconnect, and the maximum to which the pause doubles."""
 
 log = logs.get_logger(__name__)
 CachedRow = TypeVar("CachedRow")
 
 
 class RowCache(Generic[CachedRow]):
-    """What was found of each id, for a while.
+    """Caches rows by id.
 
     Args:
-        load: asks the database.
-        ttl_s: seconds a row is remembered.
-        max_rows: ids remembered at most; the one not asked for longest goes first.
+        load: reads a row from the database.
+        ttl_s: seconds for which a row is cached.
+        max_rows: maximum number of ids. The least recently used one is evicted.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class RowCache(Generic[CachedRow]):
         self._loading: dict[str, asyncio.Task[CachedRow | None]] = {}
 
     async def get(self, row_id: str) -> CachedRow | None:
-        """The remembered row, or what `load` says; whoever asks meanwhile shares that one query."""
+        """Return the cached row, or load it. Concurrent callers share one query."""
         expires, row = self._rows.get(row_id, (0.0, None))
         if expires > asyncio.get_running_loop().time():
             self._rows.move_to_end(row_id)
@@ -52,12 +52,12 @@ class RowCache(Generic[CachedRow]):
         return await asyncio.shield(task)
 
     def invalidate(self, row_id: str) -> None:
-        """Forget one id; an answer that is under way may be of before the change and is not remembered."""
+        """Remove one id. A query in progress may predate the change, so its result is not cached."""
         self._rows.pop(row_id, None)
         self._loading.pop(row_id, None)
 
     def clear(self) -> None:
-        """Forget all, as when notifications may have been missed."""
+        """Remove all ids, because notifications may have been missed."""
         self._rows.clear()
         self._loading.clear()
 
@@ -81,15 +81,15 @@ class RowCache(Generic[CachedRow]):
 
 
 async def invalidate_on_notify(settings: Settings, channel: str, cache: RowCache[Any]) -> None:
-    """Drop each row that changes from the cache, for as long as this task lives.
+    """Remove each row that changes from the cache, until cancelled.
+
+    Whenever the connection is made, the cache is cleared, because a change may have been missed. While it is down,
+    rows are served until their TTL ends, so an outage of PostgreSQL does not stop known agents.
 
     Args:
         settings: `postgres.*`.
-        channel: where the ids of changed rows are told; a name of `keys`.
-        cache: what remembers them by those ids.
-
-    Whenever the connection comes (back), the cache is cleared: a change may have been missed. While it is away,
-    rows serve until their time is over, so an outage of PostgreSQL does not stop what is known.
+        channel: the NOTIFY channel of changed ids, a name in `keys`.
+        cache: the cache, by the same ids.
     """
     pause = RECONNECT_PAUSES_S[0]
     while True:
@@ -100,7 +100,12 @@ async def invalidate_on_notify(settings: Settings, channel: str, cache: RowCache
                 async for notification in connection.notifies():
                     cache.invalidate(notification.payload)
         except (psycopg.Error, OSError, TimeoutError) as error:
-            log.warning("not hearing of changed rows", channel=channel, error=type(error).__name__, again_in=pause)
+            log.warning(
+                "Notifications of changed rows are interrupted",
+                channel=channel,
+                error=type(error).__name__,
+                again_in=pause,
+            )
         await asyncio.sleep(pause)
         pause = min(pause * 2, RECONNECT_PAUSES_S[1])
 
@@ -118,6 +123,6 @@ async def _connect(settings: Settings, channel: str) -> psycopg.AsyncConnection:
 
 
 def _retrieve_exception(task: "asyncio.Task[Any]") -> None:
-    """Look at a failure that nobody waits for any more, so that asyncio does not complain of it."""
+    """Retrieve the exception of a task that nobody awaits, so that asyncio does not report it."""
     if not task.cancelled():
         task.exception()

@@ -1,1 +1,1 @@
-"""Redis, opened with short timeouts, asked whether it keeps what it takes, and spoken to by Lua scripts."""
+"""Redis: clients with short timeouts, durability checks, key names, and Lua scripts."""

@@ -1,4 +1,4 @@
-"""The client of Redis, whose commands raise `RedisUnavailable` in every state in which Redis cannot serve."""
+"""The Redis client. Its commands raise `RedisUnavailable` whenever Redis cannot serve."""
 
 from collections import Counter
 from typing import Any

@@ -15,7 +15,7 @@ from msgctl.storage.redis.faults import no_answer
 from msgctl.storage.redis.pool import RedisPool
 
 SHORT_COMMAND_RETRY = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3)
-"""redis-py sends a command again when its reply is lost, so every write of ours can be sent twice unharmed."""
+"""redis-py sends a command again if its reply is lost, so each of our writes must be idempotent."""
 
 PROBE_TTL_MS = 1000
 """Milliseconds for which the key of a probe exists."""
@@ -42,9 +42,11 @@ def blocking_client(settings: Settings, *, max_block_s: float) -> RedisClient:
         settings: where Redis is.
         max_block_s: the longest time that a command may block in Redis, in seconds.
     """
-    manner = _connection_options(settings, socket_timeout_s=settings.redis.timeout + max_block_s)
-    patience = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 0)
-    return RedisClient(_make_pool(settings, max_connections=2, retry=patience, **manner), describe_redis(settings))
+    options = _connection_options(settings, socket_timeout_s=settings.redis.timeout + max_block_s)
+    no_retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 0)
+    return RedisClient(
+        _make_pool(settings, max_connections=2, retry=no_retry, **options), describe_redis(settings)
+    )
 
 
 async def ping_new_connection(settings: Settings, *, check_write: bool = False) -> None:
@@ -57,16 +59,16 @@ async def ping_new_connection(settings: Settings, *, check_write: bool = False) 
     Raises:
         RedisUnavailable: it did not answer within `redis.timeout`; the text says why.
     """
-    newcomer = blocking_client(settings, max_block_s=0)
+    probe = blocking_client(settings, max_block_s=0)
     try:
         async with asyncio.timeout(settings.redis.timeout):
-            await newcomer.ping()
+            await probe.ping()
             if check_write:
-                await probe_write(newcomer)
+                await probe_write(probe)
     except TimeoutError as error:
-        raise no_answer(error, newcomer.address) from error
+        raise no_answer(error, probe.address) from error
     finally:
-        await newcomer.aclose()
+        await probe.aclose()
 
 
 async def probe_write(redis: RedisClient) -> None:
@@ -81,7 +83,7 @@ async def probe_write(redis: RedisClient) -> None:
 def connect_sync(settings: Settings) -> BlockingRedis:
     """Return a client that blocks its thread, for RQ's own code."""
     redis = settings.redis
-    manner: dict[str, Any] = {
+    options: dict[str, Any] = {
         "db": redis.database,
         "username": redis.username or None,
         "password": redis.password.get_secret_value() or None,
@@ -89,8 +91,8 @@ def connect_sync(settings: Settings) -> BlockingRedis:
         **({"ssl": True, "ssl_ca_certs": redis.tls_ca or None} if redis.tls else {}),
     }
     if redis.sentinels:
-        return sentinel.connect_sync_master(settings, **manner)
-    return BlockingRedis(host=redis.host, port=redis.port, **manner)
+        return sentinel.connect_sync_master(settings, **options)
+    return BlockingRedis(host=redis.host, port=redis.port, **options)
 
 
 def describe_redis(settings: Settings) -> str:

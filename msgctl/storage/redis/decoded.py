@@ -1,6 +1,6 @@
-"""redis-py's classes with the types their answers have here, for the type checker alone.
+"""redis-py's classes with the types of decoded answers, for the type checker only.
 
-redis-py types each string of an answer as `bytes | str`, and some methods not at all; connections here decode.
+redis-py types each string of an answer as `bytes | str`, and some methods not at all. Our connections decode.
 """
 
 # ruff: noqa: A002, D101, D102 - redis-py's names of arguments; redis-py documents the methods

@@ -1,4 +1,4 @@
-"""Whether Redis keeps what it takes: `noeviction`, an append-only file, and room to write."""
+"""Whether Redis keeps accepted data: `noeviction`, an append-only file, and free memory."""
 
 import time
 from collections.abc import Mapping
@@ -112,8 +112,8 @@ class DurabilityMonitor:
             if not self._settings.redis.accept_data_loss:
                 _require_durability(info, self._settings)
             self.require_capacity()
-        except (UnsafeRedis, RedisUnavailable) as danger:
-            return danger.message
+        except (UnsafeRedis, RedisUnavailable) as error:
+            return error.message
         return None
 
 
@@ -137,9 +137,9 @@ def _require_durability(info: Mapping[str, Any], settings: Settings) -> None:
     if problems := _find_problems(info):
         redis = settings.redis
         client = "redis-cli" if redis.sentinels else f"redis-cli -h {redis.host} -p {redis.port}"
-        what = "; ".join(text for text, _ in problems)
-        mend = " && ".join(f"{client} {command}" for _, command in problems)
+        problem = "; ".join(text for text, _ in problems)
+        remedy = " && ".join(f"{client} {command}" for _, command in problems)
         raise UnsafeRedis(
-            f"Redis at {describe_redis(settings)} may lose messages: {what}. "
-            f"Mend it: {mend} (and in redis.conf). To start all the same: --accept-data-loss"
+            f"Redis at {describe_redis(settings)} may lose messages: {problem}. "
+            f"Fix it: {remedy} (and in redis.conf). To start anyway, add --accept-data-loss"
         )

@@ -22,7 +22,7 @@ class FastConnection(AbstractConnection):
             args = (*name.split(), *args[1:])
         try:
             return [hiredis.pack_command(args)]
-        except (TypeError, ValueError):  # of a type that redis-py either knows, or refuses by name
+        except (TypeError, ValueError):  # redis-py packs other types, or refuses them by name
             return super().pack_command(*args)
 
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:

@@ -14,14 +14,14 @@ from redis import exceptions
 from msgctl.domain.errors import RedisUnavailable
 
 REDIS_FAULTS = (RedisUnavailable, exceptions.RedisError)
-"""What the loop of a daemon waits out. An error that it does not know may pass too, and a daemon must not end."""
+"""The errors after which the loop of a daemon continues. An unknown error may be temporary too."""
 FAULTS = (exceptions.RedisError, OSError)
-"""Everything redis-py raises about a command; `classify` tells which of them are outages."""
+"""The exceptions of redis-py for a command. `classify` selects those that are outages."""
 CONNECTION_FAULTS = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
 CERTIFICATE_FAULT = re.compile(r"certificate verify failed: (.+?)\.? \(_ssl")
-"""OpenSSL's reason, within the text redis-py makes of it."""
+"""The reason that OpenSSL gives, within redis-py's text."""
 PIPELINE_NOTE = re.compile(r"^Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
-"""What redis-py puts before the error of a command in a pipeline. It quotes the command, and so its text."""
+"""The prefix of redis-py for an error in a pipeline. It quotes the command, and so its text."""
 
 
 class RedisState(NamedTuple):
@@ -75,7 +75,7 @@ CODES_OF_CLASSES: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.NoPermissionError, "NOPERM"),
 )
 CODE_ANYWHERE = re.compile(rf"(?<![\w'\"`])({'|'.join(STATES)})(?= )")
-"""A code as Redis writes it. One within quotation marks is an argument that Redis repeats."""
+"""An error code as Redis writes it. A code in quotation marks is an argument that Redis repeats."""
 PHRASES = (
     (re.compile(r"The user executing the script can't|ACL failure in script"), "NOPERM"),
     (re.compile(r"Script killed by user"), "BUSY"),

@@ -38,12 +38,12 @@ class Script:
 
     @cached_property
     def text(self) -> str:
-        """What Redis gets, composed when it is first needed: a command imports many scripts and runs few."""
+        """Return the text for Redis, composed on first use: a process imports many scripts and runs few."""
         return compose(self._body)
 
     @cached_property
     def sha(self) -> str:
-        """Its name in Redis."""
+        """Return its SHA-1, by which Redis knows it."""
         return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
     @classmethod
@@ -52,22 +52,22 @@ class Script:
         return cls((Path(module_file).parent / "lua" / f"{name}.lua").read_text("utf-8"))
 
     async def __call__(self, redis: RedisClient, *args: str | bytes | float) -> Any:
-        """Run it with `args` as ARGV, by its hash; if Redis does not know it, by its text."""
+        """Run the script with `args` as ARGV, by its hash, or by its text if Redis does not know it."""
         try:
             return await redis.execute_command(*self.evalsha_args(*args))
         except NoScriptError:
             return await redis.execute_command("EVAL", self.text, 0, *args)
 
     def evalsha_args(self, *args: str | bytes | float) -> tuple[str | bytes | float, ...]:
-        """The words of the command that runs it, by its hash."""
+        """Return the command that runs the script by its hash."""
         return ("EVALSHA", self.sha, 0, *args)
 
     def add_to_pipeline(self, pipeline: RedisPipeline, *args: str | bytes | float) -> None:
-        """Add a run of it to a pipeline, by its hash; where Redis does not know it, that is a `NoScriptError`."""
+        """Add a run by hash to a pipeline. If Redis does not know the script, the result is a `NoScriptError`."""
         pipeline.execute_command(*self.evalsha_args(*args))
 
     async def load(self, redis: RedisClient) -> None:
-        """Make it known to Redis, so that pipelines can name it by its hash."""
+        """Load the script into Redis, so that pipelines can run it by its hash."""
         await redis.script_load(self.text)
 
 

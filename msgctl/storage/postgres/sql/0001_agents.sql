@@ -1,4 +1,4 @@
--- The agents, and a notification of each change, so that no process answers with yesterday's prompt.
+-- The agents, and a notification of each change, so that no process uses an outdated prompt.
 CREATE TABLE agents (
     id            uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     user_id       text NOT NULL,                 -- the `sub` of its owner's tokens
@@ -21,7 +21,7 @@ END $$;
 CREATE TRIGGER msgctl_agents_touch BEFORE UPDATE ON agents
     FOR EACH ROW EXECUTE FUNCTION msgctl_agents_touch();
 
--- The channel is contracts.AGENT_NOTIFICATIONS; the payload is the id.
+-- The channel is keys.AGENT_NOTIFICATIONS, and the payload is the id.
 CREATE FUNCTION msgctl_agents_tell() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP <> 'INSERT' THEN

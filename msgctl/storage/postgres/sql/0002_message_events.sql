@@ -1,4 +1,4 @@
--- The ledger: what happened to each message, as the events of Redis tell it. The projector makes a partition a day.
+-- The ledger: the events of each message, copied from Redis. The projector creates one partition for each day.
 CREATE TABLE message_events (
     at              timestamptz NOT NULL,        -- with seq: the id of its entry in the stream of Redis
     seq             integer NOT NULL,
@@ -13,15 +13,15 @@ CREATE TABLE message_events (
 CREATE INDEX message_events_message ON message_events (message_id);
 CREATE INDEX message_events_conversation ON message_events (conversation_id) WHERE conversation_id IS NOT NULL;
 
--- How far the ledger is carried over, written with the events themselves; whoever locks the row is the projector.
+-- How far the ledger is copied, written in the transaction of the events. The process that locks the row is the projector.
 CREATE TABLE message_events_position (
     only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
     entry    text NOT NULL DEFAULT '0-0'
 );
 INSERT INTO message_events_position DEFAULT VALUES;
 
--- What was accepted and has not ended: what `msgctl events restore` feeds to a Redis that lost everything.
--- It holds the text of messages, each until its reply is delivered or it is a dead letter.
+-- The messages that were accepted and have not ended. `msgctl events restore` accepts them again after Redis lost its data.
+-- It contains the text of each message until its reply is delivered or it is a dead letter.
 CREATE TABLE unfinished_messages (
     message_id text PRIMARY KEY,
     at         timestamptz NOT NULL,

@@ -5,7 +5,7 @@ CREATE TABLE user_tiers (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
--- The channel is contracts.TIER_NOTIFICATIONS; the payload is the user.
+-- The channel is keys.TIER_NOTIFICATIONS, and the payload is the user.
 CREATE FUNCTION msgctl_user_tiers_tell() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP <> 'INSERT' THEN
