@@ -306,6 +306,6 @@ class Dashboard(App[None]):
         """Yield the entries of the command palette: the tabs, our commands, and Textual's own."""
         for name, pane in PANES.items():
             yield SystemCommand(f"Go to {pane.LABEL}", pane.SUMMARY, lambda name=name: self.show_tab(name))
-        yield SystemCommand("Freeze or go on", "the picture; the queue works on", self.action_freeze)
+        yield SystemCommand("Freeze or continue", "the screen; the pipeline continues", self.action_freeze)
         yield SystemCommand("Light or dark", "the theme", lambda: run_command(self, "theme"))
         yield from super().get_system_commands(screen)

@@ -32,7 +32,7 @@ def run_command(app: "Dashboard", text: str) -> None:
 
 def _id(app: "Dashboard", rest: str) -> None:
     if not rest:
-        raise InvalidInput("Say which message: id MESSAGE-ID")
+        raise InvalidInput("Give a message: id MESSAGE-ID")
     app.open_message(rest)
 
 
@@ -40,7 +40,7 @@ def _interval(app: "Dashboard", rest: str) -> None:
     try:
         app.set_refresh_interval(parse_duration(rest))
     except InvalidInput:
-        raise InvalidInput("Say how many seconds: interval 5") from None
+        raise InvalidInput("Give a number of seconds: interval 5") from None
 
 
 def _theme(app: "Dashboard", rest: str) -> None:
@@ -51,7 +51,7 @@ def _theme(app: "Dashboard", rest: str) -> None:
 
 def _at(app: "Dashboard", rest: str) -> None:
     if app.dashboard_context.player is None:
-        raise InvalidInput("That is for a recording: msgctl dash --replay FILE")
+        raise InvalidInput("This works in a recording only: msgctl dash --replay FILE")
     app.dashboard_context.player.seek(rest)
     app.action_look()
 

@@ -73,11 +73,11 @@ class SnapshotPlayer:
         self._lines = [line for line in lines if line.endswith(b"}")]
         self._index = 0
         if not self._lines:
-            raise InvalidInput(f"{path} holds no snapshot; make one with `msgctl dash --record {path}`.")
+            raise InvalidInput(f"{path} has no snapshot. Make a recording with `msgctl dash --record {path}`.")
         try:
             self.current()
         except msgspec.MsgspecError as error:
-            raise InvalidInput(f"{path} is no recording of `msgctl dash`: {error}.") from error
+            raise InvalidInput(f"{path} is not a recording of `msgctl dash`: {error}.") from error
 
     @property
     def position(self) -> str:
@@ -115,6 +115,6 @@ class SnapshotPlayer:
 def _seconds_of_day(clock: str) -> int:
     parts = clock.split(":")
     if len(parts) not in (2, 3) or not all(part.isdecimal() for part in parts):
-        raise InvalidInput(f"{clock!r} is no time of day; write 03:12 or 03:12:30.")
+        raise InvalidInput(f"{clock!r} is not a time of day. Write 03:12 or 03:12:30.")
     hours, minutes, seconds = (int(part) for part in [*parts, "0"][:3])
     return hours * 3600 + minutes * 60 + seconds

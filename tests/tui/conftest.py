@@ -1,4 +1,4 @@
-"""A dashboard on the test's own Redis, driven by keys and looked at as text."""
+"""A dashboard on the Redis of the test, driven by keys and read as text."""
 
 import pytest
 
@@ -13,5 +13,5 @@ __all__ = ["traffic"]
 
 @pytest.fixture
 def desk(redis: RedisClient, settings: Settings) -> DashboardContext:
-    """On the test's own Redis."""
+    """Return a context on the Redis of the test."""
     return make_desk(redis, settings)

@@ -1,4 +1,4 @@
-"""The channels: how each stands, and who may stop it and let it go on."""
+"""The channels tab: the state of each channel, pause, and resume."""
 
 from msgctl.operations.audit_log import AuditLog
 from msgctl.storage.redis import keys
@@ -9,24 +9,24 @@ from tests.support.messages import Traffic
 from tools.support.daemons import until
 
 
-async def test_pause_and_resume_ask_and_are_written_down(desk: DashboardContext, redis: RedisClient) -> None:
-    """P holds the channel under the cursor, R lets it go on; the journal knows by whom, the overview says so."""
+async def test_pause_and_resume_ask_and_are_recorded(desk: DashboardContext, redis: RedisClient) -> None:
+    """P pauses the channel under the cursor and R resumes it. The journal records both."""
     async with looking(desk) as sight:
         await sight.press("6")
         await sight.shows("whatsapp", "telegram", "all breakers closed")
         await sight.press("j", "P")
-        await sight.shows("Channel whatsapp will be paused", "Go on?")
+        await sight.shows("Channel whatsapp will be paused", "Continue?")
         await sight.press("y")
         await sight.shows("PAUSED (operator)", "whatsapp: paused.")
         assert await redis.hexists(keys.CHANNEL_STATE + "whatsapp", "pausedAt")
         await sight.press("P")
-        await sight.shows("Go on?")
+        await sight.shows("Continue?")
         await sight.press("y")
-        await sight.shows("whatsapp was so already.")
+        await sight.shows("whatsapp was already")
         await sight.press("1")
         await sight.shows("! whatsapp PAUSED (operator)")
         await sight.press("6", "R")
-        await sight.shows("Channel whatsapp will go on")
+        await sight.shows("Channel whatsapp will send")
         await sight.press("y")
         await sight.hides("PAUSED (operator)")
         acts = await desk.context.get(AuditLog).newest(10)
@@ -37,25 +37,25 @@ async def test_pause_and_resume_ask_and_are_written_down(desk: DashboardContext,
         assert "@" in acts[0].who
 
 
-async def test_nothing_happens_without_a_yes(desk: DashboardContext, redis: RedisClient) -> None:
-    """No is no; a read-only dashboard does not even ask, and channel web has nothing to stop."""
+async def test_pause_without_confirmation_changes_nothing(desk: DashboardContext, redis: RedisClient) -> None:
+    """A read-only dashboard does not ask, and the web channel cannot be paused."""
     async with looking(desk) as sight:
         await sight.press("6")
         await sight.shows("telegram")
         await sight.press("P")
-        await sight.shows("Channel web goes to the sockets")
+        await sight.shows("Channel web cannot be paused")
         await sight.press("j", "P")
-        await sight.shows("Go on?")
+        await sight.shows("Continue?")
         await sight.press("n")
-        await sight.hides("Go on?")
+        await sight.hides("Continue?")
         desk.read_only = True
         await sight.press("P")
         await sight.shows("This dashboard is read-only.")
         assert not await redis.exists(keys.CHANNEL_STATE + "whatsapp")
 
 
-async def test_a_channel_says_whether_it_is_configured(desk: DashboardContext) -> None:
-    """As `channel list` does: web needs nothing, a bot needs its token."""
+async def test_channel_row_shows_whether_it_is_configured(desk: DashboardContext) -> None:
+    """As in `channel list`: web needs no settings, a bot needs its token."""
     async with looking(desk, (80, 24)) as sight:
         await sight.press("6")
         await sight.shows("configured", "telegram")
@@ -63,8 +63,10 @@ async def test_a_channel_says_whether_it_is_configured(desk: DashboardContext) -
         assert (rows["web"], rows["telegram"]) == ("yes", "no")
 
 
-async def test_a_channel_in_trouble_says_why(desk: DashboardContext, redis: RedisClient, traffic: Traffic) -> None:
-    """One whose provider keeps failing is BROKEN, with its last error, what to do, and what it holds."""
+async def test_broken_channel_shows_error_and_advice(
+    desk: DashboardContext, redis: RedisClient, traffic: Traffic
+) -> None:
+    """It has its last error, what to do, and its backlog."""
     await traffic.completed("c1")
     seconds, _ = await redis.time()
     key, until = keys.CHANNEL_STATE + "telegram", (seconds + 60) * 1000
@@ -78,8 +80,8 @@ async def test_a_channel_in_trouble_says_why(desk: DashboardContext, redis: Redi
         await sight.shows("[channel:telegram]")
 
 
-async def test_breakers_are_a_tab_away(desk: DashboardContext, redis: RedisClient) -> None:
-    """Tab goes to the breakers, and the pause still means the channel above."""
+async def test_tab_key_moves_to_breakers(desk: DashboardContext, redis: RedisClient) -> None:
+    """The pause still concerns the channel above."""
     seconds, _ = await redis.time()
     await redis.hset(keys.BREAKERS, mapping={"chat": f"{seconds * 1000 + 60_000} 2", "shop": "1 1"})
     async with looking(desk) as sight:

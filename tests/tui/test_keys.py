@@ -1,4 +1,4 @@
-"""Keys, commands, palette and mouse: everything that works on every tab."""
+"""Keys, commands, palette, and mouse, as they work on each tab."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -22,8 +22,8 @@ from tests.support.messages import Traffic
 from tools.support.daemons import until
 
 
-async def test_every_tab_by_its_number_by_arrows_and_by_the_mouse(desk: DashboardContext) -> None:
-    """1 to 8, a click on the tab's name, and left and right, round and round."""
+async def test_tabs_open_by_number_arrow_and_mouse(desk: DashboardContext) -> None:
+    """1 to 8, a click on the name, and left and right, which wrap around."""
     async with looking(desk, (80, 24)) as sight:
         for place, name in enumerate(PANES, 1):
             await sight.press(str(place))
@@ -42,8 +42,8 @@ async def test_every_tab_by_its_number_by_arrows_and_by_the_mouse(desk: Dashboar
 
 
 @pytest.mark.parametrize("name", PANES)
-async def test_help_is_about_the_tab(desk: DashboardContext, name: str) -> None:
-    """? lists the tab's own keys and those of everywhere."""
+async def test_help_lists_keys_of_the_tab(desk: DashboardContext, name: str) -> None:
+    """And the keys that work everywhere."""
     async with looking(desk) as sight:
         sight.app.show_tab(name)
         await until(lambda: sight.app.pane.id == f"pane-{name}", name)
@@ -54,8 +54,8 @@ async def test_help_is_about_the_tab(desk: DashboardContext, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PANES)
-async def test_help_keeps_to_its_columns(desk: DashboardContext, name: str) -> None:
-    """Every name, then a gap, then its meaning, whose further lines stand below it; at 80x24 too."""
+async def test_help_aligns_names_and_meanings(desk: DashboardContext, name: str) -> None:
+    """Continuation lines are below the meaning, at 80x24 too."""
     pane = PANES[name]
     async with looking(desk, (80, 24)) as sight:
         sight.app.show_tab(name)
@@ -70,8 +70,8 @@ async def test_help_keeps_to_its_columns(desk: DashboardContext, name: str) -> N
             assert not line.startswith("  ") or line[MEANING_INDENT - 1] == " " != line[MEANING_INDENT], line
 
 
-async def test_freeze_stops_the_looks(desk: DashboardContext, traffic: Traffic) -> None:
-    """Key p holds the picture, r looks once, p goes on."""
+async def test_freeze_stops_refreshes(desk: DashboardContext, traffic: Traffic) -> None:
+    """Key p freezes the screen, r refreshes once, p continues."""
     async with looking(desk) as sight:
         await sight.shows("waiting 0")
         await sight.press("p")
@@ -85,17 +85,17 @@ async def test_freeze_stops_the_looks(desk: DashboardContext, traffic: Traffic) 
         await sight.hides("FROZEN")
 
 
-async def test_commands(desk: DashboardContext, traffic: Traffic) -> None:
-    """A tab's name, a message, a filter, a pace, a theme; nonsense is told."""
+async def test_commands_are_run_or_refused(desk: DashboardContext, traffic: Traffic) -> None:
+    """A tab, a message, a filter, an interval, and a theme. An unknown command shows an error."""
     await traffic.waiting("w1")
     async with looking(desk) as sight:
         for typed, shown in (
             ("work", "0 alive"),
             ("filter user:nobody", "0 shown"),
             ("interval 1", "every 1 s"),
-            ("interval soon", "Say how many seconds"),
+            ("interval soon", "Give a number of seconds"),
             ("dance", "There is no command 'dance'"),
-            ("at 03:12", "That is for a recording"),
+            ("at 03:12", "This works in a recording"),
             ("id w1", "state WAITING"),
         ):
             await sight.press("colon", *(NAMED.get(character, character) for character in typed))
@@ -109,8 +109,8 @@ async def test_commands(desk: DashboardContext, traffic: Traffic) -> None:
         assert not sight.app.query_one("#command").display
 
 
-async def test_the_palette(desk: DashboardContext) -> None:
-    """Ctrl-P finds the tabs."""
+async def test_palette_finds_tabs(desk: DashboardContext) -> None:
+    """Ctrl-P opens it."""
     async with looking(desk) as sight:
         await sight.press("ctrl+p", *"channels")
         await sight.shows("Go to Channels")
@@ -118,15 +118,15 @@ async def test_the_palette(desk: DashboardContext) -> None:
         await until(lambda: sight.app.pane.id == "pane-channels", "the tab")
 
 
-async def test_leaving(desk: DashboardContext) -> None:
-    """Key q ends it."""
+async def test_q_exits_dashboard(desk: DashboardContext) -> None:
+    """The program ends."""
     async with looking(desk) as sight:
         await sight.press("q")
         await until(lambda: not sight.app.is_running, "the end")
 
 
-async def test_the_log(desk: DashboardContext, tmp_path: Path) -> None:
-    """The end of the log file, following; or a sentence on where the log is."""
+async def test_logs_tab_follows_file(desk: DashboardContext, tmp_path: Path) -> None:
+    """Without a file, it says where the log is."""
     async with looking(desk) as sight:
         await sight.press("8")
         await sight.shows("journalctl")
@@ -137,8 +137,8 @@ async def test_the_log(desk: DashboardContext, tmp_path: Path) -> None:
         await sight.shows("the last 2 lines of", "second ?[31m[b]")
 
 
-async def test_the_log_as_text_in_columns(desk: DashboardContext, tmp_path: Path) -> None:
-    """A line as a terminal gets it stands in the same columns as one of JSON."""
+async def test_logs_tab_aligns_text_lines(desk: DashboardContext, tmp_path: Path) -> None:
+    """A line of the text format has the same columns as one of JSON."""
     at = "2026-01-01T03:12:00.123456Z [error    ] "
     (tmp_path / "combined.log").write_text(
         f"{at}Job failed                     code=n8n_rejected daemon=worker error='no way' messageId=w1\n"
@@ -153,8 +153,8 @@ async def test_the_log_as_text_in_columns(desk: DashboardContext, tmp_path: Path
         )
 
 
-async def test_the_log_in_columns(desk: DashboardContext, tmp_path: Path, traffic: Traffic) -> None:
-    """A line of JSON stands in columns, the loud ones in capitals; c copies all of it, Enter opens its message."""
+async def test_logs_tab_aligns_json_lines(desk: DashboardContext, tmp_path: Path, traffic: Traffic) -> None:
+    """Warnings and errors are in capitals. c copies the line, Enter opens its message."""
     await traffic.waiting("w1")
     facts = {"timestamp": "2026-01-01T03:12:00.123456Z", "level": "error", "daemon": "worker", "messageId": "w1"}
     text = json.dumps({**facts, "event": "Job failed", "code": "n8n_rejected"})
@@ -170,8 +170,8 @@ async def test_the_log_in_columns(desk: DashboardContext, tmp_path: Path, traffi
         await sight.shows("state WAITING")
 
 
-async def test_workers(desk: DashboardContext, traffic: Traffic) -> None:
-    """Who is alive, and what each has in hand, in full below the table."""
+async def test_workers_tab_shows_running_messages(desk: DashboardContext, traffic: Traffic) -> None:
+    """The full list is below the table."""
     await traffic.staffed()
     await traffic.active("a1")
     async with looking(desk) as sight:
@@ -181,7 +181,7 @@ async def test_workers(desk: DashboardContext, traffic: Traffic) -> None:
         assert sight.app.clipboard == "w1"
 
 
-async def test_enter_on_the_overview_lists_the_priority(desk: DashboardContext, traffic: Traffic) -> None:
+async def test_enter_on_priority_lists_its_messages(desk: DashboardContext, traffic: Traffic) -> None:
     """The fifth row leads to the messages of priority 5."""
     await traffic.waiting("w1")
     async with looking(desk) as sight:
@@ -190,8 +190,8 @@ async def test_enter_on_the_overview_lists_the_priority(desk: DashboardContext, 
         await sight.shows("[priority:5] 1 shown", "w1")
 
 
-async def test_help_scrolls(desk: DashboardContext) -> None:
-    """Where it does not fit, j and k move it; q leaves it, not the dashboard."""
+async def test_help_scrolls_and_closes(desk: DashboardContext) -> None:
+    """Keys j and k scroll. q closes the help, not the dashboard."""
     async with looking(desk, (60, 12)) as sight:
         await sight.press("5", "question_mark")
         await sight.shows("DELIVERIES")
@@ -227,16 +227,16 @@ PLACES = {
     },
     "help": _Keys(HelpScreen, opened_by=lambda app: app.action_help()),
     "message": _Keys(MessageScreen, opened_by=lambda app: app.open_message("w1")),
-    "confirmation": _Keys(ConfirmDialog, opened_by=lambda app: app.push_screen(ConfirmDialog("Go on?"))),
+    "confirmation": _Keys(ConfirmDialog, opened_by=lambda app: app.push_screen(ConfirmDialog("Continue?"))),
     "rewriting": _Keys(EditDialog, opened_by=lambda app: app.push_screen(EditDialog("w1", "hello"))),
 }
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_every_key_reaches_its_action(
+async def test_each_key_reaches_its_action(
     desk: DashboardContext, traffic: Traffic, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each binding of each screen is pressed there, and none is taken by something above or below it."""
+    """Each binding of each screen is pressed there, and no other widget takes it."""
     await traffic.waiting("w1")
     keys, heard = PLACES[place], list[str]()
 
@@ -258,8 +258,8 @@ async def test_every_key_reaches_its_action(
             heard.clear()
 
 
-def test_every_screen_with_keys_is_a_place() -> None:
-    """A class with bindings of its own that no place names would escape the test above."""
+def test_each_class_with_keys_is_tested() -> None:
+    """A class with bindings that no place names would escape the test above."""
     owners = {owner for keys in PLACES.values() for owner in keys.owners}
     own = {
         one for one in _descendants(DOMNode) if one.__module__.startswith("msgctl.") and "BINDINGS" in vars(one)

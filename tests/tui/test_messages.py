@@ -1,4 +1,4 @@
-"""The messages: found by filter, opened, and harmless whatever their senders typed."""
+"""The messages tab and the message screen: filter, details, and sanitized text."""
 
 from msgctl.domain.messages import Message
 from msgctl.operations.dead_letters.letters import DeadLetters
@@ -12,8 +12,8 @@ from tests.support.messages import Traffic, commit
 EVIL = "\x1b]0;owned\x07\x1b[2J[bold red]x[/] token=abc123 \u202egnp"
 
 
-async def test_the_filter(desk: DashboardContext, traffic: Traffic) -> None:
-    """The words of the command line narrow the list, and it says how far it looked."""
+async def test_filter_narrows_messages(desk: DashboardContext, traffic: Traffic) -> None:
+    """The caption shows how many messages were read."""
     await traffic.failed("bad1")
     await traffic.waiting("mine", user="ana")
     await traffic.waiting("hers", user="eva")
@@ -33,10 +33,10 @@ async def test_the_filter(desk: DashboardContext, traffic: Traffic) -> None:
         await sight.shows("3 shown")
 
 
-async def test_an_answered_message_has_no_error(
+async def test_completed_message_shows_no_error(
     desk: DashboardContext, traffic: Traffic, redis: RedisClient
 ) -> None:
-    """What it met before a replay is in its story; it is no trouble of today."""
+    """The error before a replay is in its details only."""
     await traffic.failed("m1")
     async with looking(desk) as sight:
         await sight.press("2")
@@ -48,16 +48,16 @@ async def test_an_answered_message_has_no_error(
         await sight.hides("n8n_rejected")
 
 
-async def test_a_filter_that_means_nothing_is_told(desk: DashboardContext) -> None:
-    """A wrong word is named, with the right ones."""
+async def test_invalid_filter_shows_valid_words(desk: DashboardContext) -> None:
+    """The error names the wrong word."""
     async with looking(desk) as sight:
         await sight.press("2", "slash")
         await sight.type("colour:red")
         await sight.shows("'colour:red' is not understood")
 
 
-async def test_a_message_in_full(desk: DashboardContext, traffic: Traffic) -> None:
-    """Enter tells of the steps, the attempts, the events, the conversation; Esc goes back."""
+async def test_enter_opens_message_details(desk: DashboardContext, traffic: Traffic) -> None:
+    """It has steps, attempts, events, and the conversation. Esc goes back."""
     await traffic.completed("done1", "the answer")
     async with looking(desk, (120, 60)) as sight:
         await sight.press("2")
@@ -71,8 +71,8 @@ async def test_a_message_in_full(desk: DashboardContext, traffic: Traffic) -> No
         await sight.shows("looked through")
 
 
-async def test_the_mouse_opens_a_message(desk: DashboardContext, traffic: Traffic) -> None:
-    """A click chooses the row, and one on the chosen row opens it."""
+async def test_second_click_opens_message(desk: DashboardContext, traffic: Traffic) -> None:
+    """The first click selects the row."""
     await traffic.waiting("w1")
     await traffic.waiting("w2")
     async with looking(desk) as sight:
@@ -84,23 +84,23 @@ async def test_the_mouse_opens_a_message(desk: DashboardContext, traffic: Traffi
         await sight.shows("state WAITING")
 
 
-async def test_a_dead_message_tells_where_it_stopped(desk: DashboardContext, traffic: Traffic) -> None:
-    """The last error and the record of its run."""
+async def test_dead_letter_shows_where_it_stopped(desk: DashboardContext, traffic: Traffic) -> None:
+    """With the last error and the record of its run."""
     await traffic.failed("bad1")
     async with looking(desk, (120, 60)) as sight:
         sight.app.open_message("bad1")
         await sight.shows("state FAILED", "last error final n8n_rejected", "run ")
 
 
-async def test_a_message_that_is_not_there(desk: DashboardContext) -> None:
-    """It is said, and nothing breaks."""
+async def test_unknown_message_shows_error(desk: DashboardContext) -> None:
+    """The dashboard continues."""
     async with looking(desk) as sight:
         sight.app.open_message("nobody")
         await sight.shows("There is no such message.")
 
 
-async def test_what_strangers_type_is_harmless(desk: DashboardContext, redis: RedisClient) -> None:
-    """Escape sequences, markup and secrets of a payload and of a user's name are shown as text, or not at all."""
+async def test_foreign_text_is_sanitized(desk: DashboardContext, redis: RedisClient) -> None:
+    """Escape sequences and markup are shown as text, and secrets are masked."""
     queue = Queue(redis, desk.settings)
     message = Message(
         message_id="evil",
@@ -122,10 +122,10 @@ async def test_what_strangers_type_is_harmless(desk: DashboardContext, redis: Re
         assert "\u202e" not in sight.text
 
 
-async def test_deliveries_and_events_open_the_message(
+async def test_enter_opens_message_from_deliveries_and_events(
     desk: DashboardContext, traffic: Traffic, redis: RedisClient
 ) -> None:
-    """The other lists know which message a row is about."""
+    """Each row of the other lists belongs to a message."""
     await traffic.completed("done1")
     await redis.hset(
         keys.DELIVERY + "done1",

@@ -1,4 +1,4 @@
-"""The first tab, against a real Valkey; and what stands on every tab."""
+"""The overview tab, with a real Valkey, and the header of each tab."""
 
 from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
@@ -8,8 +8,8 @@ from tests.support.dashboard import looking
 from tests.support.messages import Traffic
 
 
-async def test_the_counts_and_priorities(desk: DashboardContext, traffic: Traffic) -> None:
-    """Messages in every state are counted on top, and the waiting ones in the row of their priority."""
+async def test_overview_counts_states_and_priorities(desk: DashboardContext, traffic: Traffic) -> None:
+    """The header counts each state, and the table counts waiting messages by priority."""
     await traffic.staffed()
     await traffic.completed("c1")
     await traffic.failed("f1", "f2")
@@ -20,15 +20,15 @@ async def test_the_counts_and_priorities(desk: DashboardContext, traffic: Traffi
         assert row.split()[1] == "1"
 
 
-async def test_health_tells_its_reasons(desk: DashboardContext, traffic: Traffic) -> None:
-    """What is wrong is said in words, not by a colour."""
+async def test_overview_names_health_problems(desk: DashboardContext, traffic: Traffic) -> None:
+    """In words, not only by a color."""
     await traffic.waiting("w1")
     async with looking(desk) as sight:
         await sight.shows("!!  waiting 1", "!! NOT HEALTHY", "No worker is alive", "No subscriber is alive")
 
 
-async def test_workers_with_their_slots(desk: DashboardContext, redis: RedisClient, traffic: Traffic) -> None:
-    """A worker shows how many of its slots are in use."""
+async def test_overview_shows_worker_slots(desk: DashboardContext, redis: RedisClient, traffic: Traffic) -> None:
+    """As a bar and as numbers."""
     await traffic.staffed()
     await redis.hset(keys.RQ_WORKER + "w1", keys.FIELD_SLOTS, "5")
     await traffic.active("a1")
@@ -38,23 +38,23 @@ async def test_workers_with_their_slots(desk: DashboardContext, redis: RedisClie
         await sight.shows("[#....] 1/5")
 
 
-async def test_answer_times_and_what_is_to_be_delivered(desk: DashboardContext, traffic: Traffic) -> None:
-    """The newest answers' times and the backlog of each channel."""
+async def test_overview_shows_answer_times_and_backlog(desk: DashboardContext, traffic: Traffic) -> None:
+    """The backlog is shown for each channel."""
     await traffic.completed("c1")
     async with looking(desk) as sight:
         await sight.shows("n8n p50 ", "to deliver", "breakers all closed", "answered a second")
 
 
-async def test_breakers_that_are_not_closed(desk: DashboardContext, redis: RedisClient) -> None:
-    """An open breaker and a half-open one, by name."""
+async def test_overview_names_unclosed_breakers(desk: DashboardContext, redis: RedisClient) -> None:
+    """An open and a half-open one."""
     seconds, _ = await redis.time()
     await redis.hset(BREAKERS, mapping={"chat": f"{seconds * 1000 + 60_000} 2", "shop": "1 1"})
     async with looking(desk) as sight:
         await sight.shows("! breaker chat OPEN for", "! breaker shop HALF-OPEN")
 
 
-async def test_a_change_moves_no_cursor(desk: DashboardContext, traffic: Traffic) -> None:
-    """The row under the cursor stays under it while numbers change."""
+async def test_refresh_keeps_cursor_on_its_row(desk: DashboardContext, traffic: Traffic) -> None:
+    """While the counts change."""
     async with looking(desk) as sight:
         await sight.shows("  10   ")
         await sight.press("j", "j", "j")

@@ -1,4 +1,4 @@
-"""The table patches: what is the same is not touched."""
+"""The table, which updates only what changed."""
 
 from typing import Any
 
@@ -25,8 +25,8 @@ class Stage(App[None]):
         yield Table(ColumnHeading("name", 10), ColumnHeading("count", 8, right=True), ColumnHeading("rest", 0))
 
 
-async def test_only_cells_that_changed_are_touched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 300 cells one changed: one is written; a row that goes takes no other with it."""
+async def test_table_updates_only_changed_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of 300 cells changes and one is written. A removed row leaves the others alone."""
     touched = []
     update = Table.update_cell
 
@@ -48,8 +48,8 @@ async def test_only_cells_that_changed_are_touched(monkeypatch: pytest.MonkeyPat
         assert table.row_count == 50
 
 
-async def test_the_cursor_follows_its_row() -> None:
-    """Rows that come before it push it down; when its row goes, it stays where it was."""
+async def test_cursor_follows_its_row() -> None:
+    """When its row is removed, the cursor stays at its position."""
     async with Stage().run_test() as pilot:
         table = pilot.app.query_one(Table)
         rows = [TableRow(key, (key, 1, "")) for key in "abc"]
@@ -71,8 +71,8 @@ class Flowing(App[None]):
         yield Table(ColumnHeading("name", 10), newest_first=True)
 
 
-async def test_the_first_of_the_newest_stays_the_first() -> None:
-    """The cursor at the top sees what is new; once it was moved, it follows its row."""
+async def test_cursor_on_newest_row_stays_first() -> None:
+    """Once it was moved, it follows its row."""
     async with Flowing().run_test() as pilot:
         table = pilot.app.query_one(Table)
         table.show_rows(TableRow(key, (key,)) for key in "cba")
@@ -93,8 +93,8 @@ class Narrowing(App[None]):
         )
 
 
-async def test_a_column_is_left_out_where_it_does_not_fit() -> None:
-    """In a narrow table it is gone, in a wide one it is back with its values; the cursor stays on its row."""
+async def test_narrow_table_hides_column() -> None:
+    """In a wide table the column returns with its values. The cursor keeps its row."""
     async with Narrowing().run_test(size=(140, 10)) as pilot:
         table = pilot.app.query_one(Table)
         table.show_rows(TableRow(key, (key, f"user-{key}", "rest")) for key in "abc")
@@ -111,8 +111,8 @@ async def test_a_column_is_left_out_where_it_does_not_fit() -> None:
         assert str(table.get_row("3")[1]) == "user-d"
 
 
-def test_texts_are_cleaned() -> None:
-    """Nothing that moves a cursor is left, and secrets are masked; a payload spells out what cannot be printed."""
+def test_text_is_sanitized_and_masked() -> None:
+    """No control character is left, and a payload is escaped."""
     assert sanitize("a\x1b[2J\nb\u200b\u202e") == "a?[2J b??"
     assert mask_secrets({"token": "x", "a": [{"Password": 1, "b": "bot1:abc"}], "c": "\x1b[2J\n\u202e"}) == {
         "token": "(masked)",
@@ -121,8 +121,8 @@ def test_texts_are_cleaned() -> None:
     }
 
 
-def test_small_arts() -> None:
-    """Anything but nothing is seen; counts are short; a day ago is a date."""
+def test_sparkline_counts_and_moments_are_short() -> None:
+    """Any value above zero is visible, counts are short, and an old time is a date."""
     assert sparkline([0, 1, 1000]) == " ▁█"
     assert [format_short_count(one) for one in (9999, 12_345, 999_999, 1_234_567)] == [
         "9,999",
@@ -138,15 +138,15 @@ def test_small_arts() -> None:
     assert stretch_values([1, 2], 5) == [1, 1, 1, 2, 2]
 
 
-def test_a_line_of_dots() -> None:
-    """A rise goes from the lower left to the upper right without a gap; nothing at all is a line at the bottom."""
+def test_plot_line_has_no_gap() -> None:
+    """A rise goes from the lower left to the upper right. Zeros are a line at the bottom."""
     assert plot_line([0, 8], 8, 4, 1) == ["⣀⡤⠖⠋"]
     assert plot_line([0, 0, 0], 1, 3, 2) == ["⠀⠀⠀", "⣀⣀⣀"]
     assert plot_line([0, 8, 0], 8, 2, 2)[0] != "⠀⠀"
 
 
-def test_lines_break_between_words() -> None:
-    """What follows stands further in; a word longer than the line is cut, whatever its letters' width."""
+def test_wrap_line_breaks_between_words() -> None:
+    """Continuation lines are indented. A word longer than the line is cut."""
     assert wrap_line("  one two three", 11) == ["  one two", "     three"]
     assert wrap_line("", 10) == [""]
     assert all(len(piece) <= 12 for piece in wrap_line("x" * 40, 12))

@@ -1,4 +1,4 @@
-"""Recordings: kept, bounded, and looked at after the fact."""
+"""Recordings: writing, limits, and playback."""
 
 import asyncio
 from pathlib import Path
@@ -14,14 +14,14 @@ from tools.support.daemons import until
 
 
 async def record(path: Path, count: int, longest: int = 1000) -> None:
-    """So many snapshots, five seconds apart."""
+    """Record a number of snapshots, five seconds apart."""
     recorder = SnapshotRecorder(path, longest)
     for number in range(count):
         await recorder.record(sample(AT + number * 5000))
 
 
-async def test_a_recording_is_played_again(tmp_path: Path) -> None:
-    """What was seen is seen again; it stops at either end; 03:12 is found."""
+async def test_player_steps_and_seeks(tmp_path: Path) -> None:
+    """It stops at either end, and finds 03:12."""
     path = tmp_path / "night.jsonl"
     await record(path, 300)
     player = SnapshotPlayer(path)
@@ -34,8 +34,8 @@ async def test_a_recording_is_played_again(tmp_path: Path) -> None:
     assert player.position == "300/300"
 
 
-async def test_more_than_one_look_in_five_seconds_is_not_kept(tmp_path: Path) -> None:
-    """Dashboards that look each half second record as much as others."""
+async def test_recorder_keeps_one_snapshot_per_interval(tmp_path: Path) -> None:
+    """A dashboard that refreshes each half second records no more than others."""
     path = tmp_path / "night.jsonl"
     recorder = SnapshotRecorder(path)
     for number in range(20):
@@ -43,8 +43,8 @@ async def test_more_than_one_look_in_five_seconds_is_not_kept(tmp_path: Path) ->
     assert len(path.read_bytes().splitlines()) == 2
 
 
-async def test_a_recording_is_bounded(tmp_path: Path) -> None:
-    """The oldest snapshots go when there are too many, the newest stay."""
+async def test_recorder_removes_oldest_snapshots(tmp_path: Path) -> None:
+    """The newest stay."""
     path = tmp_path / "night.jsonl"
     await record(path, 200, longest=50)
     lines = await asyncio.to_thread(path.read_bytes)
@@ -54,31 +54,31 @@ async def test_a_recording_is_bounded(tmp_path: Path) -> None:
     assert player.current().at == AT + 199 * 5000
 
 
-async def test_a_line_that_was_cut_short_is_passed_over(tmp_path: Path) -> None:
-    """The recorder may have been killed while it wrote."""
+async def test_player_ignores_incomplete_last_line(tmp_path: Path) -> None:
+    """The recorder may have been killed while writing."""
     path = tmp_path / "night.jsonl"
     await record(path, 2)
     path.write_bytes(path.read_bytes()[:-20])
     assert SnapshotPlayer(path).position == "1/1"
 
 
-def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
-    """Neither nothing, nor an empty file, nor something else."""
+def test_player_refuses_invalid_files(tmp_path: Path) -> None:
+    """A missing, an empty, and another kind of file."""
     other = tmp_path / "other"
     with pytest.raises(InvalidInput, match="cannot be read"):
         SnapshotPlayer(other)
     other.write_text("")
-    with pytest.raises(InvalidInput, match="holds no snapshot"):
+    with pytest.raises(InvalidInput, match="has no snapshot"):
         SnapshotPlayer(other)
     other.write_text('{"a": 1}\n')
-    with pytest.raises(InvalidInput, match="no recording"):
+    with pytest.raises(InvalidInput, match="not a recording"):
         SnapshotPlayer(other)
     with pytest.raises(ConfigurationError, match="cannot be written"):
         SnapshotRecorder(tmp_path / "no" / "such" / "folder")
 
 
-async def test_the_dashboard_records(desk: DashboardContext, tmp_path: Path) -> None:
-    """What it looks at lands in the file."""
+async def test_dashboard_writes_recording(desk: DashboardContext, tmp_path: Path) -> None:
+    """Each snapshot that it shows is in the file."""
     path = tmp_path / "night.jsonl"
     desk.recorder = SnapshotRecorder(path)
     async with looking(desk) as sight:
@@ -87,8 +87,8 @@ async def test_the_dashboard_records(desk: DashboardContext, tmp_path: Path) -> 
     assert SnapshotPlayer(path).current().health.stats is not None
 
 
-async def test_the_dashboard_plays(desk: DashboardContext, tmp_path: Path) -> None:
-    """Keys and :at move in time; what no recording holds is said; nothing can be changed."""
+async def test_dashboard_plays_recording(desk: DashboardContext, tmp_path: Path) -> None:
+    """Keys and `:at` move in time, missing data is named, and changes are refused."""
     path = tmp_path / "night.jsonl"
     await record(path, 300)
     desk.player = SnapshotPlayer(path)
@@ -104,4 +104,4 @@ async def test_the_dashboard_plays(desk: DashboardContext, tmp_path: Path) -> No
         await sight.shows("03:11:05 UTC")
         for key in "2357":
             await sight.press(key)
-            await sight.shows("A recording holds the overview")
+            await sight.shows("A recording has the overview")

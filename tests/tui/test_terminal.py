@@ -1,4 +1,4 @@
-"""The dashboard as the real program: in a terminal, and without one."""
+"""The dashboard as the real program, with and without a terminal."""
 
 import asyncio
 import os
@@ -10,8 +10,8 @@ from msgctl.config.settings import Settings
 from tools.support.daemons import PATIENCE, environment
 
 
-async def test_without_a_terminal_it_says_what_to_do() -> None:
-    """Neither a pipe nor a file gets a screen's control characters: it ends at once and names `msgctl top`."""
+async def test_dash_without_terminal_names_top() -> None:
+    """It exits immediately, and prints no control characters."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "msgctl", "dash"),
         stdin=asyncio.subprocess.DEVNULL,
@@ -24,8 +24,8 @@ async def test_without_a_terminal_it_says_what_to_do() -> None:
     assert b"\x1b" not in told
 
 
-async def test_the_log_of_the_configuration_is_shown(settings: Settings, tmp_path: Path) -> None:
-    """The eighth tab reads the folder that `[logs] directory` names, as `msgctl logs` does."""
+async def test_logs_tab_reads_configured_folder(settings: Settings, tmp_path: Path) -> None:
+    """`[logs] directory`, as in `msgctl logs`."""
     (tmp_path / "combined.log").write_text("a line of the log\n")
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
@@ -55,7 +55,7 @@ async def test_the_log_of_the_configuration_is_shown(settings: Settings, tmp_pat
 
 
 def _read_to_the_end(terminal: int) -> None:
-    """Until the other side is closed, which Linux reports as an error."""
+    """Read until the other side is closed, which Linux reports as an error."""
     try:
         while os.read(terminal, 65_536):
             pass

@@ -1,4 +1,4 @@
-"""The dashboard in a browser: local, guarded, and really drawn by a real Chromium."""
+"""The dashboard in a browser: access checks, and a real Chromium."""
 
 import asyncio
 import re
@@ -23,8 +23,8 @@ DARK = 60
 
 
 @pytest.fixture
-async def invitation(settings: Settings, tmp_path: Path) -> AsyncIterator[str]:
-    """The address that `msgctl dash --web --auth` prints; what it shows changes by a key alone."""
+async def login_url(settings: Settings, tmp_path: Path) -> AsyncIterator[str]:
+    """Return the URL that `msgctl dash --web --auth` prints, of a dashboard that changes only by keys."""
     arguments = ("dash", "--web", "--port", "0", "--auth", "--interval", "3600")
     async with started(settings, *arguments, folder=tmp_path) as process:
         assert process.stderr
@@ -34,36 +34,36 @@ async def invitation(settings: Settings, tmp_path: Path) -> AsyncIterator[str]:
         yield found[0]
 
 
-async def test_only_its_token_opens_the_door(invitation: str) -> None:
-    """Without the token there is nothing to see, nor to connect to."""
-    url = invitation.partition("?")[0]
+async def test_web_requires_token(login_url: str) -> None:
+    """Without it, neither the page nor the socket is served."""
+    url = login_url.partition("?")[0]
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
         for path in ("", "ws", "static/js/textual.js", "?token=wrong"):
             assert await _status(browser, url + path) == 401
-        assert await _status(browser, invitation) == 200
+        assert await _status(browser, login_url) == 200
 
 
-async def test_another_site_cannot_look(invitation: str) -> None:
-    """Neither by a foreign Origin nor by a name that DNS was tricked with, though the browser has the cookie."""
-    url = invitation.partition("?")[0]
+async def test_web_refuses_other_sites(login_url: str) -> None:
+    """A foreign Origin and a foreign Host are refused, although the browser has the cookie."""
+    url = login_url.partition("?")[0]
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
-        assert await _status(browser, invitation) == 200
+        assert await _status(browser, login_url) == 200
         assert await _status(browser, f"{url}ws", {"Origin": "https://evil.example"}) == 403
         assert await _status(browser, url, {"Host": "evil.example"}) == 403
 
 
-async def test_its_page_names_no_other_host(invitation: str) -> None:
-    """What the browser is given, and what it is allowed, comes from here alone."""
+async def test_web_page_loads_nothing_from_other_hosts(login_url: str) -> None:
+    """Neither the page nor its policy names another host."""
     async with (
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser,
-        browser.get(invitation) as page,
+        browser.get(login_url) as page,
     ):
         assert "://" not in await page.text()
         assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
 
 
-def test_only_loopback_needs_no_token() -> None:
-    """What counts as this machine."""
+def test_is_loopback_accepts_only_this_machine() -> None:
+    """Other addresses need a token."""
     assert is_loopback("127.0.0.1")
     assert is_loopback("::1")
     assert is_loopback("localhost")
@@ -73,11 +73,11 @@ def test_only_loopback_needs_no_token() -> None:
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="needs a Chromium in the PATH: apt-get install chromium")
-async def test_chromium_shows_it(invitation: str, traffic: Traffic, tmp_path: Path) -> None:
-    """A real browser draws the dashboard, obeys a key, and asks no other host for anything."""
+async def test_chromium_draws_dashboard(login_url: str, traffic: Traffic, tmp_path: Path) -> None:
+    """It obeys a key, and requests nothing from other hosts."""
     await traffic.waiting("m1")
     async with browsing(tmp_path / "profile") as browser:
-        await browser.call("Page.navigate", url=invitation)
+        await browser.call("Page.navigate", url=login_url)
         await until(
             lambda: browser.value("document.body?.classList.contains('-first-byte')"), "the dashboard to be drawn"
         )
@@ -88,7 +88,7 @@ async def test_chromium_shows_it(invitation: str, traffic: Traffic, tmp_path: Pa
         await until(lambda: _differs(browser.picture, first), "its picture")
         (tmp_path / "dash.png").write_bytes(await browser.picture())
         hosts = {urlsplit(url).netloc for url in browser.requests if not url.startswith("data:")}
-        assert hosts == {urlsplit(invitation).netloc}
+        assert hosts == {urlsplit(login_url).netloc}
         assert not [line for line in browser.console if "Content Security Policy" in line or "404" in line]
 
 

@@ -39,16 +39,16 @@ class ChannelsPane(Pane):
     """The sixth tab."""
 
     LABEL = "Channels"
-    SUMMARY = "the ways to a customer, and the breakers of the workflows"
+    SUMMARY = "the channels, and the circuit breakers of the workflows"
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("P", "pause this channel: what is for it is held, nothing is lost; asks first"),
-        ("R", "resume it, whatever stopped it; asks first"),
-        ("Tab", "to the breakers, and back"),
+        ("P", "pause this channel, so that its responses wait; asks first"),
+        ("R", "resume this channel; asks first"),
+        ("Tab", "go to the breakers, or back"),
         ("c", "copy its name"),
     )
     GLOSSARY: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("PAUSED", "by a person, or because its credentials are refused (the reason stands behind it)"),
-        ("BROKEN", "its provider keeps failing; it is left alone for a while and tried again"),
+        ("PAUSED", "by an operator, or because its credentials are refused (the reason follows)"),
+        ("BROKEN", "its provider keeps failing; sends resume after a while"),
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("P", "pause_channel", "Pause channel"),
@@ -111,11 +111,11 @@ class ChannelsPane(Pane):
         if self.refuse_if_read_only() or name is None:
             return
         if name == Channel.WEB:
-            self.notify("Channel web goes to the sockets that are open; there is nothing to stop.")
+            self.notify("Channel web cannot be paused: its replies go to open sockets.")
             return
         question = {
-            "pause": f"Channel {name} will be paused: what is for it is held until it is resumed. Go on?",
-            "resume": f"Channel {name} will go on and send what it holds. Go on?",
+            "pause": f"Channel {name} will be paused, and its responses wait until it is resumed. Continue?",
+            "resume": f"Channel {name} will send the responses that wait. Continue?",
         }[act]
         if not await self.app.push_screen_wait(ConfirmDialog(question)):
             return
@@ -127,5 +127,5 @@ class ChannelsPane(Pane):
         except MsgctlError as error:
             self.notify(error.message, severity="error", markup=False)
             return
-        self.notify(f"{name}: {act}d." if changed else f"{name} was so already.")
+        self.notify(f"{name}: {act}d." if changed else f"{name} was already {act}d.")
         await self.app.run_action("look")

@@ -42,13 +42,13 @@ class DeadLettersPane(Pane):
     """The third tab."""
 
     LABEL = "Dead"
-    SUMMARY = "the dead letters, by what went wrong: replay, drop, edit"
+    SUMMARY = "the dead letters by error: replay, drop, edit"
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("Enter", "open the group, then the message (on a click, too)"),
-        ("x  A", "mark this one; all that are listed, or none"),
-        ("R", "replay what is marked, else this one; asks first"),
-        ("D", "drop for good what is marked, else this one; asks first"),
-        ("e", "send this one anew in other words; the original stays"),
+        ("Enter", "open the group, then the message (or click it)"),
+        ("x  A", "mark this one; mark all or none"),
+        ("R", "replay the marked ones, else this one; asks first"),
+        ("D", "delete the marked ones, else this one; asks first"),
+        ("e", "send an edited copy; the original stays"),
         ("c", "copy its id"),
         ("Esc", "back to the groups"),
     )
@@ -173,7 +173,7 @@ class DeadLettersPane(Pane):
         except MsgctlError as error:
             self.notify(error.message, severity="error", markup=False)
             return
-        self.notify(f"Sent anew as {edition.message_id}; the original stays.", markup=False)
+        self.notify(f"Sent as {edition.message_id}; the original stays.", markup=False)
         await self._reload()
 
     @work
@@ -184,7 +184,7 @@ class DeadLettersPane(Pane):
             return
         plural = "dead letter" if len(ids) == 1 else "dead letters"
         if not await self.app.push_screen_wait(
-            ConfirmDialog(f"{format_count(len(ids))} {plural} will be {done}. Go on?")
+            ConfirmDialog(f"{format_count(len(ids))} {plural} will be {done}. Continue?")
         ):
             return
         succeeded = 0

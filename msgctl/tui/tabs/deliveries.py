@@ -26,18 +26,18 @@ class DeliveriesPane(Pane):
     """The fifth tab."""
 
     LABEL = "Deliveries"
-    SUMMARY = "the newest replies on their way, and what became of each"
+    SUMMARY = "the newest deliveries and their outcomes"
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("Enter", "open the message"),
         ("c", "copy the message's id"),
     )
     GLOSSARY: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("NEW", "it waits for its turn or its next try"),
-        ("SENDING", "it is with the provider now"),
-        ("SENT", "the provider, or the customer's socket, has it"),
-        ("KEPT", "no socket was open; the customer gets it when they come back"),
-        ("FAILED", "it was given up: msgctl delivery retry"),
-        ("UNKNOWN", "it may have arrived, so it is not repeated by itself"),
+        ("NEW", "it waits for its first or next attempt"),
+        ("SENDING", "it is being sent"),
+        ("SENT", "the provider or the customer's socket received it"),
+        ("KEPT", "no socket was open; the customer gets it on reconnect"),
+        ("FAILED", "it failed; to send it again: msgctl delivery retry"),
+        ("UNKNOWN", "it may have arrived, so it is not sent again automatically"),
     )
 
     def compose(self) -> ComposeResult:

@@ -26,10 +26,10 @@ class EventsPane(Pane):
     """The seventh tab."""
 
     LABEL = "Events"
-    SUMMARY = "the ledger, following: what happened to any message"
+    SUMMARY = "the events of all messages, as they happen"
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("Enter", "open the message"),
-        ("G", "to the newest, and follow"),
+        ("G", "go to the newest, and follow"),
         ("c", "copy the message's id"),
     )
 

@@ -36,8 +36,8 @@ class LogsPane(Pane):
     LABEL = "Logs"
     SUMMARY = "the end of the daemons' log file"
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("Enter", "open the message the line is about"),
-        ("G", "to the newest line, and follow"),
+        ("Enter", "open the message of the line"),
+        ("G", "go to the newest line, and follow"),
         ("c", "copy the whole line"),
     )
 

@@ -37,16 +37,16 @@ class MessagesPane(Pane):
     """The second tab."""
 
     LABEL = "Messages"
-    SUMMARY = "the newest, by filter; each with its story"
+    SUMMARY = "the newest messages, with a filter"
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
         ("/", f"filter: {FILTER_HINT}; e.g. state:failed since:15m"),
         ("Enter", "open the message"),
         ("c", "copy its id"),
-        ("Esc", "take the filter away"),
+        ("Esc", "remove the filter"),
     )
     GLOSSARY: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("tries", "attempts, the one that was answered too; waits for something that is down do not count"),
-        ("since", "when it ended, else since when it is ready, else when it was accepted"),
+        ("tries", "attempts, with the successful one; waiting for a dependency does not count"),
+        ("since", "when it ended, became ready, or was accepted"),
     )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "filter", "Filter", key_display="/")]
 

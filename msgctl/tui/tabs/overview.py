@@ -32,18 +32,18 @@ class OverviewPane(Pane):
     LABEL = "Overview"
     SUMMARY = "counts, priorities, throughput, health"
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("j k g G", "move among the priorities"),
-        ("Enter", "the messages of this priority"),
+        ("j k g G", "move between the priorities"),
+        ("Enter", "list the messages of this priority"),
     )
     GLOSSARY: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("in/s out/s", "messages that came and that ended a second, over the last half minute"),
-        ("oldest", "how long the next message of this priority has waited"),
-        ("p50 p95", "how long n8n took for the newest answers: half of them at most, 95 % at most"),
+        ("in/s out/s", "accepted and ended messages per second, in the last half minute"),
+        ("oldest", "the wait of the next message of this priority"),
+        ("p50 p95", "the time of the newest n8n answers: the median and the 95th percentile"),
         (
             "dead letters",
-            "those of the last 5 min that are still dead, a point for each 10 s; one replayed leaves",
+            "dead letters of the last 5 min, one point for each 10 s; a replay removes them",
         ),
-        ("to deliver", "replies that no customer has yet"),
+        ("to deliver", "replies that are not delivered yet"),
     )
 
     def compose(self) -> ComposeResult:

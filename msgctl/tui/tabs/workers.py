@@ -24,11 +24,11 @@ class WorkersPane(Pane):
     """The fourth tab."""
 
     LABEL = "Workers"
-    SUMMARY = "who is alive, and what each has in hand"
+    SUMMARY = "the live workers and the messages that they run"
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = (("c", "copy the worker's name"),)
     GLOSSARY: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("slots in use", "messages it works now, of those it works at once"),
-        ("seen", "its last sign of life; a silent one is taken off and its messages go to others"),
+        ("slots in use", "messages that it runs, of its maximum"),
+        ("seen", "its last heartbeat; the messages of a dead worker go to others"),
     )
 
     def compose(self) -> ComposeResult:
@@ -49,4 +49,4 @@ class WorkersPane(Pane):
             )
             for one in snapshot.workers
         )
-        self.set_caption(f"{len(snapshot.workers)} alive; msgctl worker drains, resumes and stops them")
+        self.set_caption(f"{len(snapshot.workers)} alive; to drain, resume, or stop: msgctl worker")

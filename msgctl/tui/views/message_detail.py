@@ -43,8 +43,8 @@ def _head(found: dict[str, Any]) -> list[str]:
         f"  agent {found['agentId']}",
         f"  conversation {found['conversationId']}",
     ]
-    lines += [f"  sent anew in other words as {found['edition']}"] if found.get("edition") else []
-    lines += [f"  in other words than {found['original']}"] if found.get("original") else []
+    lines += [f"  replaced by {found['edition']}"] if found.get("edition") else []
+    lines += [f"  edited copy of {found['original']}"] if found.get("original") else []
     return [*lines, f"  last error {error['class']} {error['code']}: {error['text']}"] if error else lines
 
 
@@ -66,7 +66,7 @@ def _attempts(found: dict[str, Any], events: list[Event]) -> list[str]:
 
 def _delivery(record: dict[str, Any] | None) -> list[str]:
     if record is None:
-        return ["  nothing was tried yet"]
+        return ["  no attempt yet"]
     state = str(record["state"]).upper()
     lines = [f"  {state} on {record['channel']}, tries {record['attempts']}, parts sent {record['part']}"]
     names = {"createdAt": "known since", "sendingAt": "last try", "endedAt": "ended"}
@@ -88,7 +88,7 @@ def _conversation(found: dict[str, Any], turns: list[Turn]) -> list[str]:
     place = next((i for i, turn in enumerate(turns) if turn.timestamp == found["timestamp"]), len(turns))
     near = turns[max(0, place - NEARBY_TURNS) : place + NEARBY_TURNS]
     if not near:
-        return ["  nothing was said yet, or it is forgotten"]
+        return ["  no turns, or no longer kept"]
     return [
         f"{'> ' if turn.timestamp == found['timestamp'] else '  '}{turn.timestamp[11:19]} {turn.role}: "
         f"{mask_secrets(turn.content)}"
@@ -104,7 +104,7 @@ def _events(events: list[Event]) -> list[str]:
         evidence = " ".join(f"{name}={value}" for name, value in event.evidence.items())
         lines.append(f"  {format_time_ms(at)} {gap:>11}  {event.what}  {event.actor}  {evidence}")
         before = at
-    return lines or ["  none of the newest, nor of those near its acceptance"]
+    return lines or ["  none among the newest events and those after its acceptance"]
 
 
 def parse_rfc3339_ms(text: str) -> int:

@@ -97,7 +97,7 @@ def _access_middleware(endpoint: WebEndpoint) -> Any:
     async def enter(request: web.Request, handler: WebHandler) -> web.StreamResponse:
         origin = request.headers.get("Origin")
         if not endpoint.is_own_host(request.host) or (origin and urlsplit(origin).netloc != request.host):
-            raise web.HTTPForbidden(text="This page may not look at the dashboard.")
+            raise web.HTTPForbidden(text="This page may not access the dashboard.")
         if endpoint.token and "token" in request.query and endpoint.matches_token(request.query["token"]):
             entered = web.HTTPSeeOther("/")
             entered.set_cookie(TOKEN_COOKIE, endpoint.token, httponly=True, samesite="Strict", path="/")

@@ -68,7 +68,7 @@ class EditDialog(ModalScreen[str | None]):
         """Compose a title with the keys, and the text."""
         with Vertical(classes="dialog tall"):
             yield Static(
-                f"{sanitize(self._title)}\nCtrl-S sends it anew with this text, Esc leaves it.", markup=False
+                f"{sanitize(self._title)}\nCtrl-S sends a copy with this text, Esc cancels.", markup=False
             )
             yield TextArea(sanitize(self._text, keep="\n\t"))
 

@@ -64,6 +64,6 @@ class ProblemBanner(Static):
             since = (
                 f"last good {format_time(last_good * 1000)} UTC, {format_duration(now - last_good)} ago"
                 if last_good
-                else "never good yet"
+                else "no complete refresh yet"
             )
-            self.update(sanitize(f"!! {since}; it is tried again. {' '.join(troubles)}"))
+            self.update(sanitize(f"!! {since}; retrying. {' '.join(troubles)}"))

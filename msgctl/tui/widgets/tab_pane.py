@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from msgctl.operations.dashboard.snapshot import Snapshot
     from msgctl.tui.context import DashboardContext
 
-NOT_RECORDED = "A recording holds the overview, the workers and the channels; this is not in it."
+NOT_RECORDED = "A recording has the overview, the workers, and the channels only."
 
 
 class Pane(Vertical):
