@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from pydantic import SecretStr
 
 from daemons.gateway.app import serve
 from msgctl.agents.agents import Agent, Agents
@@ -19,13 +18,12 @@ from msgctl.storage.redis import keys
 from msgctl.storage.redis.client import RedisClient
 from tests.support.gateway_clients import running
 from tests.support.webhooks import (
-    APP_SECRET,
     FORM,
     PHONE,
-    PUBLIC,
     SECRET,
     messages,
     meta,
+    open_webhooks,
     post,
     tell_meta,
     tell_telegram,
@@ -47,20 +45,7 @@ async def other_agent(settings: Settings, agent: Agent) -> Agent:
 def opened(settings: Settings, agent: Agent, other_agent: Agent) -> Settings:
     """All webhooks open; a second bot and a second number of each provider lead to another agent."""
     routes = [f"{name}={other_agent.id}" for name in ("telegram:88", "whatsapp:2077", "twilio:+1499")]
-    changes: dict[str, dict[str, Any]] = {
-        "telegram": {"token": SecretStr("77:x 88:y"), "webhook_secret": SecretStr(SECRET), "agent": agent.id},
-        "whatsapp": {"phone_number_id": "1065", "app_secret": SecretStr(APP_SECRET), "agent": agent.id},
-        "twilio": {
-            "account_sid": "AC1",
-            "auth_token": SecretStr("twilio"),
-            "sender": "+1415",
-            "public_url": PUBLIC,
-            "agent": agent.id,
-        },
-        "inbound": {"routes": routes, "unreadable": SORRY},
-    }
-    changed = {name: getattr(settings, name).model_copy(update=values) for name, values in changes.items()}
-    return settings.model_copy(update=changed)
+    return open_webhooks(settings, agent, routes=routes, unreadable=SORRY)
 
 
 @pytest.fixture

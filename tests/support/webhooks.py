@@ -8,7 +8,10 @@ from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
+from pydantic import SecretStr
 
+from msgctl.agents.agents import Agent
+from msgctl.config.settings import Settings
 from msgctl.domain.messages import Message, Response
 from msgctl.observability.metrics import definitions as metrics
 from msgctl.storage.redis import keys
@@ -21,6 +24,31 @@ APP_SECRET = "the secret of the app"
 PUBLIC = "https://chat.example.com"
 
 PHONE = "5511999990000"
+
+
+def open_webhooks(settings: Settings, agent: Agent, *, routes: list[str], unreadable: str) -> Settings:
+    """Settings in which the webhooks of all providers are open.
+
+    Args:
+        settings: the settings to change.
+        agent: answers on the first bot and number of each provider.
+        routes: `inbound.routes`, for the others.
+        unreadable: `inbound.unreadable`.
+    """
+    changes: dict[str, dict[str, Any]] = {
+        "telegram": {"token": SecretStr("77:x 88:y"), "webhook_secret": SecretStr(SECRET), "agent": agent.id},
+        "whatsapp": {"phone_number_id": "1065", "app_secret": SecretStr(APP_SECRET), "agent": agent.id},
+        "twilio": {
+            "account_sid": "AC1",
+            "auth_token": SecretStr("twilio"),
+            "sender": "+1415",
+            "public_url": PUBLIC,
+            "agent": agent.id,
+        },
+        "inbound": {"routes": routes, "unreadable": unreadable},
+    }
+    changed = {name: getattr(settings, name).model_copy(update=values) for name, values in changes.items()}
+    return settings.model_copy(update=changed)
 
 
 async def post(url: str, body: bytes, **headers: str) -> int:

@@ -2,10 +2,8 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from daemons.gateway.app import serve
 from daemons.gateway.server import server
@@ -13,7 +11,7 @@ from msgctl.agents.agents import Agent, Agents
 from msgctl.config.settings import Settings
 from tests.support.command_line import Invoke, make_invoke
 from tests.support.gateway_clients import running
-from tests.support.webhooks import APP_SECRET, PUBLIC, SECRET
+from tests.support.webhooks import open_webhooks
 
 NOTICE = "Sorry, I can only read text."
 ABSENT_AGENT = "00000000-0000-0000-0000-000000000000"
@@ -41,23 +39,8 @@ def msgctl(settings: Settings, tmp_path: Path) -> Invoke:
 @pytest.fixture
 def opened(settings: Settings, agent: Agent) -> Settings:
     """All webhooks open. The second numbers 2077 and +14155550199 lead to an agent that does not exist."""
-    changes: dict[str, dict[str, Any]] = {
-        "telegram": {"token": SecretStr("77:x 88:y"), "webhook_secret": SecretStr(SECRET), "agent": agent.id},
-        "whatsapp": {"phone_number_id": "1065", "app_secret": SecretStr(APP_SECRET), "agent": agent.id},
-        "twilio": {
-            "account_sid": "AC1",
-            "auth_token": SecretStr("twilio"),
-            "sender": "+1415",
-            "public_url": PUBLIC,
-            "agent": agent.id,
-        },
-        "inbound": {
-            "routes": [f"whatsapp:2077={ABSENT_AGENT}", f"telegram:88={agent.id}"],
-            "unreadable": NOTICE,
-        },
-    }
-    changed = {name: getattr(settings, name).model_copy(update=values) for name, values in changes.items()}
-    return settings.model_copy(update=changed)
+    routes = [f"whatsapp:2077={ABSENT_AGENT}", f"telegram:88={agent.id}"]
+    return open_webhooks(settings, agent, routes=routes, unreadable=NOTICE)
 
 
 @pytest.fixture
