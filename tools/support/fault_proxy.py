@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
-from types import TracebackType
-from typing import Self
+
+from tools.support.tcp_server import TcpServer
 
 GREETINGS = {"HELLO", "AUTH", "SELECT", "CLIENT", "PING"}
 """What a client says when it connects; not counted, since a retry would shift the numbers."""
@@ -21,7 +21,7 @@ class Fault(StrEnum):
     KILL = "process killed after the command"
 
 
-class Proxy:
+class Proxy(TcpServer):
     """Stands between clients and Redis for the length of an `async with`.
 
     Args:
@@ -30,8 +30,8 @@ class Proxy:
     """
 
     def __init__(self, host: str, port: int) -> None:
+        super().__init__()
         self._target = host, port
-        self._lines: set[asyncio.Task[None]] = set()
         self._fault: Fault | None = None
         self._at = 0
         self._kill: Callable[[], None] = lambda: None
@@ -39,20 +39,6 @@ class Proxy:
         """The counted commands so far, by name."""
         self.struck = asyncio.Event()
         """Set when the fault has happened."""
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port: int = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
-        self._server.close()
-        for line in self._lines:
-            line.cancel()
-        await asyncio.gather(*self._lines, return_exceptions=True)
-        await self._server.wait_closed()
 
     def strike(self, fault: Fault, at: int, kill: Callable[[], None] = lambda: None) -> None:
         """Let a fault happen once, at the command of this number, from 1.
@@ -64,19 +50,8 @@ class Proxy:
         """
         self._fault, self._at, self._kill = fault, at, kill
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._lines.add(task)
-        try:
-            await self._carry(reader, writer)
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # one end went, or the proxy is closed
-        finally:
-            self._lines.discard(task)
-            writer.close()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry the commands of one client."""
         answers, upstream = await asyncio.open_connection(*self._target)
         back = asyncio.create_task(_copy(answers, writer))
         try:

@@ -1,12 +1,11 @@
 """A TCP address that leads new connections to another server and leaves the old ones, as DNS and proxies do."""
 
 import asyncio
-from contextlib import suppress
-from types import TracebackType
-from typing import Self
+
+from tools.support.tcp_server import TcpServer
 
 
-class MovingAddress:
+class MovingAddress(TcpServer):
     """Forwards connections for the length of an `async with`.
 
     Args:
@@ -14,41 +13,20 @@ class MovingAddress:
     """
 
     def __init__(self, port: int) -> None:
+        super().__init__()
         self._target = port
-        self._tasks: set[asyncio.Task[None]] = set()
         self.connections = 0
         """How many connections were made so far."""
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port: int = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
 
     def move(self, port: int) -> None:
         """Lead new connections to another server. Old connections stay open."""
         self._target = port
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Forward one connection in both directions until one end closes."""
         self.connections += 1
-        try:
-            with suppress(OSError, asyncio.CancelledError):
-                answers, upstream = await asyncio.open_connection("127.0.0.1", self._target)
-                await _forward_both(reader, writer, answers, upstream)
-        finally:
-            writer.close()
-            self._tasks.discard(task)
+        answers, upstream = await asyncio.open_connection("127.0.0.1", self._target)
+        await _forward_both(reader, writer, answers, upstream)
 
 
 async def _forward_both(
