@@ -169,6 +169,17 @@ class InboundSettings(Section):
     `Sorry, I can only read text.` It is sent at most once per minute. Empty: no reply. Such a message is always
     counted and logged."""
 
+    def find_agent(self, provider: str, sender: str, default: tuple[str, str]) -> str:
+        """Return the id of the agent that answers at a sender, or an empty text.
+
+        Args:
+            provider: `telegram`, `whatsapp`, or `twilio`.
+            sender: the bot or number.
+            default: the sender that the provider's own section configures, and its agent.
+        """
+        default_sender, default_agent = default
+        return self.agents(provider).get(sender, "") or (default_agent if sender == default_sender else "")
+
     def agents(self, provider: str) -> dict[str, str]:
         """Return the agents of one provider's routes by bot or number."""
         return dict(

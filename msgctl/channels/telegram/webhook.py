@@ -64,8 +64,7 @@ def check_secret(settings: Settings, secret: str, bot: str) -> str:
 
 def agent_id(settings: Settings, bot: str) -> str:
     """Return the id of the agent that answers for a bot, or an empty text."""
-    routed = settings.inbound.agents("telegram").get(bot, "")
-    return routed or (settings.telegram.agent if bot == _first_bot(settings) else "")
+    return settings.inbound.find_agent("telegram", bot, (_first_bot(settings), settings.telegram.agent))
 
 
 def parse(settings: Settings, update: dict[str, Any], bot: str, *, name: str = "") -> Inbound:

@@ -107,8 +107,9 @@ def _refusal(agent: str, message: dict[str, Any], sender: CustomerAddress | None
 
 def agent_id(settings: Settings, number: str) -> str:
     """Return the id of the agent that answers for a configured number, or an empty text."""
-    routed = settings.inbound.agents("whatsapp").get(number, "")
-    return routed or (settings.whatsapp.agent if number == settings.whatsapp.phone_number_id else "")
+    return settings.inbound.find_agent(
+        "whatsapp", number, (settings.whatsapp.phone_number_id, settings.whatsapp.agent)
+    )
 
 
 def _chat(settings: Settings, number: str, message: dict[str, Any], sender: CustomerAddress) -> CloudChat | None:

@@ -111,8 +111,7 @@ def _parse_status(sid: str, status: str, number: str, message_id: str) -> Inboun
 
 def agent_id(settings: Settings, number: str) -> str:
     """Return the id of the agent that answers for a configured number, or an empty text."""
-    routed = settings.inbound.agents("twilio").get(number, "")
-    return routed or (settings.twilio.agent if number == settings.twilio.sender else "")
+    return settings.inbound.find_agent("twilio", number, (settings.twilio.sender, settings.twilio.agent))
 
 
 def _parse_message(settings: Settings, form: Mapping[str, str], sid: str) -> Inbound:
