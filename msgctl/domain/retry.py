@@ -3,7 +3,7 @@
 The same rules apply to attempts to process a message (n8n) and to attempts to deliver its response.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
@@ -12,9 +12,6 @@ from msgctl.domain.n8n_outage import N8nDown, OutageScope
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429})
 """4xx statuses that mean "not now": the request timed out, came too early, or came too often."""
-N8N_TRANSIENT_STATUSES = TRANSIENT_STATUSES | {404}
-"""n8n also answers 404 while it starts or while a workflow is republished. A 404 of a provider or a callback is
-final: the recipient or the URL does not exist, and another attempt cannot change that."""
 SHORTEST_RATE_WAIT_S, LONGEST_RATE_WAIT_S = 1.0, 3600.0
 """Bounds of the wait for an exceeded rate if the provider asks for none. A shorter wait would retry too often. A
 longer one would outlast the limits that providers have."""
@@ -128,14 +125,13 @@ def wait_for_rate(first: float, *, snoozes: int, retry_after: float | None) -> R
     return RetryLater(delay, counts_as_attempt=False)
 
 
-def classify_status(status: int, transient: Collection[int] = TRANSIENT_STATUSES) -> FaultClass:
+def classify_status(status: int) -> FaultClass:
     """Return whether a request with an HTTP status other than 2xx may succeed later.
 
     Args:
         status: the HTTP status. Redirects are final, because msgctl does not follow them.
-        transient: the statuses below 500 that are transient; `N8N_TRANSIENT_STATUSES` for n8n.
     """
-    return FaultClass.TRANSIENT if status >= 500 or status in transient else FaultClass.FINAL
+    return FaultClass.TRANSIENT if status >= 500 or status in TRANSIENT_STATUSES else FaultClass.FINAL
 
 
 def parse_retry_after(value: str, *, now: float, longest: float) -> float | None:
