@@ -68,6 +68,9 @@ EVENTS_NEEDING_SUBSCRIBER = frozenset(
 )
 CAUSE_BY_CODE = {
     "n8n_unreachable": "Is n8n running at n8n.base_url?",
+    "n8n_down": "n8n, or a proxy before it, answers that it is down: msgctl doctor",
+    "n8n_down_too_long": "n8n was down for longer than n8n.patience: msgctl doctor",
+    "n8n_stream_failed": "The stream of the workflow ended with an error: see its executions in n8n.",
     "breaker_open": "Its workflow keeps failing: see the workflow's executions in n8n.",
     "dependency_down": "Is PostgreSQL running at postgres.url?",
     "n8n_rejected": "See the workflow's executions in n8n.",
