@@ -71,11 +71,7 @@ class ChannelAccess:
 
 
 def _require_address(spec: ChannelSpec, submission: Submission) -> None:
-    fields = (
-        (spec.address_field, *spec.alternative_address_fields)
-        if spec.address_field and spec.requires_grant
-        else ()
-    )
+    fields = (spec.address_field, *spec.alternative_address_fields) if spec.address_field else ()
     if not fields or any(submission.channel_metadata.get(field) for field in fields):
         return
     problem = f"The channel {spec.name} needs an address, e.g. {spec.example_address}"

@@ -42,14 +42,17 @@ async def test_smoke_reports_each_check(
         ]
         suite = ET.parse(tmp_path / "smoke.xml").getroot()
         assert (suite.get("tests"), suite.get("failures")) == ("5", "0")
-        slow = await msgctl(*words, "--budget", "0.0001s", "--channel", "api")
+        callback = ("--channel", "api", "--to", "https://example.com/replies")
+        slow = await msgctl(*words, "--budget", "0.0001s", *callback)
         assert (slow.code, "took longer" in slow.stderr) == (4, True)
         refused = await msgctl(*words[:4], "nonsense", *words[5:])
         assert refused.code == 69
         for word in ("4401", "token", "msgctl token issue --user"):
             assert word in refused.stderr
-        by_api = await msgctl(*words[:4], "nonsense", *words[5:], "--channel", "api")
+        by_api = await msgctl(*words[:4], "nonsense", *words[5:], *callback)
         assert (by_api.code, "msgctl token issue --user" in by_api.stderr) == (69, True)
+        homeless = await msgctl(*words, "--channel", "api")
+        assert (homeless.code, "Give --to" in homeless.stderr) == (2, True)
         named = await msgctl(*words[:6], "nope", *words[7:])
         assert (named.code, "'nope' is not an agent id" in named.stderr) == (2, True)
         nobody = await msgctl(*words[:6], "5f0c7c1e-0000-4000-8000-000000000000", *words[7:])

@@ -141,6 +141,7 @@ async def test_channel_without_credentials_is_refused(
         ({"channel": "whatsapp"}, "channelMetadata.to"),
         ({"channel": "whatsapp", "channelMetadata": {"to": ""}}, "channelMetadata.to"),
         ({"channel": "telegram", "channelMetadata": {"bot": FIRST_BOT}}, "channelMetadata.chatId"),
+        ({"channel": "api"}, "channelMetadata.callbackUrl"),
     ],
 )
 async def test_message_without_address_is_refused(

@@ -3,11 +3,12 @@
 import asyncio
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from xml.etree import ElementTree as ET
 
 import typer
 
+from msgctl.channels.registry import find_channel
 from msgctl.cli.framework.channel_option import CHOICES, parse_channel
 from msgctl.cli.framework.completion import complete_agents
 from msgctl.cli.framework.context import global_options_of
@@ -42,6 +43,12 @@ def smoke(
             help="Channel of the messages. `web` reads replies from the WebSocket.",
         ),
     ] = Channel.WEB,
+    to: Annotated[
+        str,
+        typer.Option(
+            help="Address of the replies. Every channel but `web` needs one, e.g. the URL of a callback."
+        ),
+    ] = "",
     count: Annotated[int, typer.Option(min=1, max=10_000, help="Number of messages.")] = 20,
     timeout: TimeoutOption = "60s",
     budget: Annotated[str, typer.Option(metavar="DURATION", help="Maximum time for one reply.")] = "30s",
@@ -62,7 +69,8 @@ def smoke(
     if not re.match(UUID_PATTERN, agent):
         raise InvalidInput(f"{agent!r} is not an agent id. See: msgctl agent list")
     url = url or gateway_url(global_options_of(context).load())
-    plan = SmokePlan(url, token, agent, channel, count, parse_duration(timeout), parse_duration(budget))
+    address = _address(channel, to)
+    plan = SmokePlan(url, token, agent, channel, count, parse_duration(timeout), parse_duration(budget), address)
     cases = asyncio.run(SmokeTest(plan).run())
     if junit:
         _write_junit(junit, cases)
@@ -79,6 +87,16 @@ def smoke(
         raise Incomplete(
             f"{len(failed)} of {len(cases)} cases failed: {'; '.join(case.problem for case in failed)}."
         )
+
+
+def _address(channel: Channel, to: str) -> dict[str, Any]:
+    """Return the `channelMetadata` that names the address of the replies."""
+    spec = find_channel(channel)
+    if not spec.address_field:
+        return {}
+    if not to:
+        raise InvalidInput(f"Give --to, the address of the replies through {channel}: {spec.example_address}.")
+    return {spec.address_field: spec.parse_address(to)}
 
 
 def _write_junit(file: Path, cases: list[SmokeCase]) -> None:

@@ -5,6 +5,7 @@ import json
 import time
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,8 @@ class SmokePlan:
     """Seconds for the whole test."""
     answer_budget_s: float
     """Seconds that one answer may take."""
+    address: Mapping[str, Any] = field(default_factory=dict)
+    """The `channelMetadata` with the address of the replies. Empty for `web`."""
 
 
 @dataclass
@@ -86,7 +89,7 @@ class SmokeTest:
             except (OSError, WebSocketException, TimeoutError) as error:
                 raise Unavailable(self._explain_failure(error)) from None
         else:
-            await self._send_by_api(self.plan.count, conversation, {})
+            await self._send_by_api(self.plan.count, conversation, self.plan.address)
         await self._await_states(started)
         return self._evaluate(time.monotonic() - started)
 
@@ -145,7 +148,7 @@ class SmokeTest:
                 message.answer_seconds = message.answer_seconds or time.monotonic() - message.sent_at
                 self.received_ids.append(message.message_id)
 
-    async def _send_by_api(self, count: int, conversation: str, metadata: dict[str, Any]) -> None:
+    async def _send_by_api(self, count: int, conversation: str, metadata: Mapping[str, Any]) -> None:
         for number in range(count):
             body = {
                 "agentId": self.plan.agent,
