@@ -216,7 +216,7 @@ async def test_a_changed_number_keeps_the_conversation(
 async def test_an_event_is_counted_and_silent(
     door: str, redis: RedisClient, message: dict[str, Any], kind: str
 ) -> None:
-    """Neither the agent nor the customer hears of it, and a group's message opens no private window."""
+    """The agent is not asked, the customer gets no reply, and a group's message opens no private window."""
     before = counted("whatsapp", kind)
     record = {"id": "wamid.E", "from": PHONE, **message}
     assert await tell_meta(door, entries(number_value(messages=[record]))) == 200

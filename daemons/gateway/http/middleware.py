@@ -55,7 +55,7 @@ class ConcurrencyLimit:
         """Return a context manager around one request that can be left early."""
         return RequestSlot(self)
 
-    def __enter__(self) -> None:
+    def acquire(self) -> None:
         """Count one more request.
 
         Raises:
@@ -67,11 +67,17 @@ class ConcurrencyLimit:
             )
         self._in_flight += 1
 
+    def release(self) -> None:
+        """Count one request less."""
+        self._in_flight -= 1
+
+    __enter__ = acquire
+
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        """Count one request less."""
-        self._in_flight -= 1
+        """Release the request."""
+        self.release()
 
 
 class RequestSlot:
@@ -91,7 +97,7 @@ class RequestSlot:
         Raises:
             Unavailable: the limit is reached.
         """
-        self._concurrency.__enter__()
+        self._concurrency.acquire()
         self._held = True
         return self
 
@@ -99,7 +105,7 @@ class RequestSlot:
         """Count the request no longer. Only the first call has an effect."""
         if self._held:
             self._held = False
-            self._concurrency.__exit__(None, None, None)
+            self._concurrency.release()
 
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None

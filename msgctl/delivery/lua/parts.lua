@@ -68,7 +68,7 @@ local function repeat_parts(id, key, indexes, body, delay)
   redis.call('ZADD', K.postponed, now + delay, id)
 end
 
--- End a delivery whose parts were all handed over, or decide anew after a status: SENT; FAILED if a part did not
+-- Set the state of a delivery after all its parts were handed over, or after a status: SENT; FAILED if a part did not
 -- arrive; NEW if the parts that did not arrive may be sent again by themselves. Returns the state.
 local function settle_parts(id, key, by)
   local indexes, statuses = find_failed_parts(key)
