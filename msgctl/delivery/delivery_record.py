@@ -5,14 +5,12 @@
 The record is also the fence: a delivery that has ended is never started again.
 """
 
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from msgctl.channels.send_limits import SendLimits
-from msgctl.channels.text.styled import TextPart
 from msgctl.config.settings import Settings
 from msgctl.domain.errors import DeliveryFailed
 from msgctl.domain.messages import Response, WireStruct
@@ -21,6 +19,9 @@ from msgctl.storage.redis.client import RedisClient
 from msgctl.storage.redis.lua import Script
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from msgctl.channels.text.styled import TextPart  # the command line need not import it
     from msgctl.delivery.response_stream import StreamEntry  # which imports this module
 
 BEGIN_ATTEMPT = Script.beside(__file__, "begin_attempt")
@@ -215,7 +216,7 @@ class DeliveryRecords:
                 return ChannelHeld()
         return None
 
-    async def record_parts(self, message_id: str, permit: SendPermit, parts: Sequence[TextPart]) -> bool:
+    async def record_parts(self, message_id: str, permit: SendPermit, parts: "Sequence[TextPart]") -> bool:
         """Record the parts before the first one is sent; return whether this attempt may still send."""
         is_current = await RECORD_PARTS(self._redis, message_id, permit.token, msgspec.json.encode(parts))
         return bool(is_current)

@@ -10,7 +10,6 @@ import msgspec
 import typer
 
 from msgctl.cli.commands.dlq.replay import parse_rate, replay
-from msgctl.cli.commands.message.sending import SendRequest, print_replies, send_all
 from msgctl.cli.framework.bulk import BulkAction, bulk_command, outcome_records, print_outcomes
 from msgctl.cli.framework.bulk_input import read_submissions
 from msgctl.cli.framework.channel_option import CHOICES, parse_channel
@@ -32,7 +31,6 @@ from msgctl.cli.framework.query import name_missing_message, no_such_message, wi
 from msgctl.cli.framework.session import CommandSession, run_with_session
 from msgctl.cli.framework.times import format_age, format_rfc3339
 from msgctl.cli.views.message import print_message
-from msgctl.cli.views.trace import print_diagnoses, print_trace, print_trace_json
 from msgctl.domain.errors import Incomplete, InvalidInput, TryLater
 from msgctl.domain.messages import DEFAULT_PRIORITY, Channel, State
 from msgctl.domain.plural import pluralize
@@ -86,6 +84,8 @@ def send(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Send a message as the gateway does."""
+    from msgctl.cli.commands.message.sending import SendRequest, print_replies, send_all  # noqa: PLC0415 - only here
+
     if count > 1 and message_id:
         raise InvalidInput("--id names one message. Leave it out with --count.")
     _check_arguments(text, agent, lines)
@@ -141,6 +141,7 @@ def trace(
 async def _trace(
     session: CommandSession, message_id: str, conversation: str, output: RecordFormat, *, follow: bool
 ) -> None:
+    from msgctl.cli.views.trace import print_diagnoses, print_trace, print_trace_json  # noqa: PLC0415 - only here
     from msgctl.operations.messages.trace import MessageTracer  # noqa: PLC0415 - it imports psycopg: 0.1 s
 
     last, print_events = None, print_trace_json if output is RecordFormat.JSON else print_trace
