@@ -163,6 +163,7 @@ SCRIPTS_WITHOUT_EVENTS = {
     "check_runs": "reads",
     "connection_limit": "the sockets of a user",
     "deregister_subscriber": "releases a subscriber's pending entries; the takeover is an event",
+    "end_outage": "the gate of n8n",
     "gateway_heartbeat": "a gateway's heartbeat",
     "heartbeat": "a worker's heartbeat",
     "pause": "a queue",
@@ -173,8 +174,12 @@ SCRIPTS_WITHOUT_EVENTS = {
     "read_summaries": "reads",
     "record_calls": "a breaker",
     "record_failure": "the state of a channel",
+    "record_parts": "how a reply is cut, while it is being sent",
     "register_socket": "the sockets of a conversation",
+    "report_outage": "the gate of n8n",
+    "resolve_conversation": "the addresses of a customer",
     "sample_backlog": "reads",
+    "take_permit": "the gate of n8n",
     "update_progress": "a percentage",
 }
 """Scripts that record no event, and what they change instead."""
